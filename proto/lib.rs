@@ -1,7 +1,7 @@
 //! The contracts of Berth, generated from `proto/` at build time: one module for each package, with its messages,
 //! clients and servers. [`DESCRIPTORS`] is the same as a `google.protobuf.FileDescriptorSet`, options included.
 
-#[allow(missing_docs, clippy::all, reason = "generated code")]
+#[allow(missing_docs, clippy::all, rustdoc::all, reason = "generated code")]
 mod contracts {
     include!(concat!(env!("OUT_DIR"), "/contracts.rs"));
 }

@@ -1,1 +1,43 @@
-fn main() {}
+//! `cargo xtask …`: what a developer and CI run on Berth. Nothing else is needed beside cargo.
+mod steps;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use steps::Steps;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about)]
+enum Verb {
+    /// Looks without running: formatting, contracts, lints, documentation, dependencies
+    Check,
+    /// Everything CI asks for: `check` and all tests
+    Test,
+    /// Measures: `cargo xtask bench <name> [--json] …`, passed on to the crate `bench`
+    Bench {
+        /// The name of the benchmark and its options
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Installs the tools of `check` and `test` below `target/tools`
+    Tools,
+}
+
+fn main() -> ExitCode {
+    let mut steps = Steps::default();
+    let done = match Verb::parse() {
+        Verb::Check => steps.check(),
+        Verb::Test => steps.check().and_then(|()| steps.test()),
+        Verb::Bench { arguments } => steps::bench(&arguments),
+        Verb::Tools => steps.tools(),
+    };
+    steps.report();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
