@@ -1,1 +1,49 @@
-//! x
+//! The chassis: everything that is the same in every bounded context, so that a context holds nothing but its own rules.
+//!
+//! A context is a value ([`Context`]); its rules are pure functions ([`Aggregate`]); the chassis loads, decides, saves and
+//! records ([`store::Store`]), carries events from one context's log to the others ([`consumer`]), wakes aggregates when
+//! their time has come ([`deadline`]), and serves it all.
+
+pub mod aggregate;
+pub mod bus;
+pub mod caller;
+pub mod clock;
+pub mod consumer;
+pub mod context;
+pub mod deadline;
+pub mod event;
+pub mod faults;
+pub mod id;
+pub mod money;
+pub mod peers;
+pub mod policy;
+pub mod refusal;
+pub mod relay;
+pub mod settings;
+pub mod site;
+pub mod status;
+pub mod store;
+pub mod testing;
+pub mod time;
+pub mod violations;
+
+pub use aggregate::{Aggregate, Claims, Look, Now, Versioned};
+pub use caller::{Caller, accept};
+pub use clock::Clock;
+pub use context::{Context, Deps};
+pub use deadline::NotYet;
+pub use event::{Cause, EventType, Fact, Heard, Publish, Recorded};
+pub use id::{MemberId, OfferId, ReservationId};
+pub use money::Money;
+pub use policy::{Malformed, Policies, Then, Views};
+pub use refusal::{Kind, Refused};
+pub use store::{Done, ExecuteError, Store, StoreError};
+pub use time::Timestamp;
+pub use violations::Violations;
+
+// What the macros of the chassis need where they expand.
+#[doc(hidden)]
+pub mod private {
+    pub use serde;
+    pub use uuid;
+}

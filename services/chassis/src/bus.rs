@@ -1,0 +1,143 @@
+//! The bus: how a consumer learns that a producer's log has grown.
+//!
+//! The log is the truth; the bus is only fast. It may lose, repeat and reorder what it carries: a consumer knows by the
+//! sequence numbers, and fills what is missing from the producer's log.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::event::Recorded;
+
+/// The bus cannot be used right now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("bus unavailable: {0}")]
+pub struct BusError(pub String);
+
+/// What a feed brings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Signal {
+    /// Events, perhaps with gaps and repeats.
+    Events(Vec<Recorded>),
+    /// The log has come so far.
+    Head(i64),
+}
+
+/// A partition of a producer's log.
+pub type Topic = (String, i32);
+
+/// Carries news from the logs to the consumers.
+pub trait Bus: Send + Sync + std::fmt::Debug {
+    /// How far the bus knows a log; the relay starts there. 0 if it knows nothing.
+    fn known(&self, topic: &Topic) -> BoxFuture<'_, Result<i64, BusError>>;
+    /// Whether it carries events and not only heads.
+    fn carries_events(&self) -> bool;
+    /// Takes news of a log: the events from [`Bus::known`] on if it carries them, and its head.
+    fn publish(
+        &self,
+        topic: Topic,
+        events: Vec<Recorded>,
+        head: i64,
+    ) -> BoxFuture<'_, Result<(), BusError>>;
+    /// A feed of a log for one consumer, beginning with what is known now.
+    fn subscribe(
+        &self,
+        topic: Topic,
+        consumer: &str,
+    ) -> BoxFuture<'_, Result<Box<dyn Feed>, BusError>>;
+}
+
+/// A consumer's end of the bus.
+pub trait Feed: Send + std::fmt::Debug {
+    /// Waits for the next news.
+    fn next(&mut self) -> BoxFuture<'_, Result<Signal, BusError>>;
+    /// What is there already, without waiting.
+    fn ready(&mut self) -> Option<Signal>;
+}
+
+/// The bus inside one process: it only says how far each log has come.
+#[derive(Debug, Default)]
+pub struct InProcess {
+    heads: Mutex<BTreeMap<Topic, watch::Sender<i64>>>,
+}
+
+impl InProcess {
+    /// A bus that knows of no log yet.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    fn topic<T>(&self, topic: &Topic, with: impl FnOnce(&watch::Sender<i64>) -> T) -> T {
+        let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        with(
+            heads
+                .entry(topic.clone())
+                .or_insert_with(|| watch::channel(0).0),
+        )
+    }
+}
+
+impl Bus for InProcess {
+    fn known(&self, topic: &Topic) -> BoxFuture<'_, Result<i64, BusError>> {
+        let known = self.topic(topic, |head| *head.borrow());
+        Box::pin(std::future::ready(Ok(known)))
+    }
+
+    fn carries_events(&self) -> bool {
+        false
+    }
+
+    fn publish(
+        &self,
+        topic: Topic,
+        _events: Vec<Recorded>,
+        head: i64,
+    ) -> BoxFuture<'_, Result<(), BusError>> {
+        self.topic(&topic, |known| {
+            known.send_if_modified(|known| {
+                let grown = head > *known;
+                *known = head.max(*known);
+                grown
+            })
+        });
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn subscribe(
+        &self,
+        topic: Topic,
+        _consumer: &str,
+    ) -> BoxFuture<'_, Result<Box<dyn Feed>, BusError>> {
+        let mut heads = self.topic(&topic, watch::Sender::subscribe);
+        heads.mark_changed();
+        Box::pin(std::future::ready(Ok(
+            Box::new(Heads(heads)) as Box<dyn Feed>
+        )))
+    }
+}
+
+#[derive(Debug)]
+struct Heads(watch::Receiver<i64>);
+
+impl Feed for Heads {
+    fn next(&mut self) -> BoxFuture<'_, Result<Signal, BusError>> {
+        Box::pin(async {
+            self.0
+                .changed()
+                .await
+                .map_err(|_| BusError("the bus is gone".into()))?;
+            Ok(Signal::Head(*self.0.borrow_and_update()))
+        })
+    }
+
+    fn ready(&mut self) -> Option<Signal> {
+        self.0
+            .has_changed()
+            .unwrap_or(false)
+            .then(|| Signal::Head(*self.0.borrow_and_update()))
+    }
+}

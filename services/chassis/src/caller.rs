@@ -1,0 +1,100 @@
+//! Who calls: what the access layer found out about a request, for the contexts to read.
+
+use berth::common::v1::Role;
+use tonic::{Request, Status};
+
+use crate::{
+    event::Cause,
+    id::MemberId,
+    refusal::Kind,
+    status::{not_found, status},
+};
+
+/// Who calls. Put into every request by the access layer; a request without one is anonymous.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The person on whose behalf the call is made, if there is one.
+    pub member: Option<MemberId>,
+    /// What that person may do.
+    pub roles: Vec<Role>,
+    /// The service that calls, if one does.
+    pub service: Option<String>,
+    /// Id of the request, for logs and as the cause of what it does.
+    pub request_id: String,
+    /// W3C trace context of the request.
+    pub traceparent: String,
+    /// The person's token, to be passed on to services that are called on their behalf.
+    pub token: Option<String>,
+}
+
+impl Caller {
+    /// A person with roles. For tests.
+    pub fn person(member: MemberId, roles: &[Role]) -> Self {
+        Self {
+            member: Some(member),
+            roles: roles.to_vec(),
+            ..Self::default()
+        }
+    }
+
+    /// A service of the platform. For tests.
+    pub fn service(name: &str) -> Self {
+        Self {
+            service: Some(name.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// The person, or `UNAUTHENTICATED`.
+    pub fn member(&self) -> Result<MemberId, Status> {
+        self.member
+            .ok_or_else(|| status(Kind::Unauthenticated, "UNAUTHENTICATED", "sign in first"))
+    }
+
+    /// Whether the person operates the platform.
+    pub fn is_admin(&self) -> bool {
+        self.roles.contains(&Role::Admin)
+    }
+
+    /// Whether the caller may see what belongs to these members: one of them, an ADMIN, or another service.
+    pub fn may_see(&self, owners: &[MemberId]) -> bool {
+        self.is_admin()
+            || self.member.is_some_and(|member| owners.contains(&member))
+            || self.is_service()
+    }
+
+    /// Answers `NOT_FOUND` unless the caller may see what belongs to these members.
+    pub fn must_see(&self, owners: &[MemberId], what: &str) -> Result<(), Status> {
+        if self.may_see(owners) {
+            Ok(())
+        } else {
+            Err(not_found(what))
+        }
+    }
+
+    /// Whether a service calls on its own behalf.
+    pub fn is_service(&self) -> bool {
+        self.service.is_some() && self.member.is_none()
+    }
+
+    /// The caller as the cause of what a command does.
+    pub fn cause(&self) -> Cause {
+        let actor = match (&self.member, &self.service) {
+            (Some(member), _) => member.to_string(),
+            (None, Some(service)) => format!("service:{service}"),
+            (None, None) => String::new(),
+        };
+        Cause {
+            actor,
+            causation: self.request_id.clone(),
+            correlation: String::new(),
+            traceparent: self.traceparent.clone(),
+        }
+    }
+}
+
+/// Takes a request apart: who calls, and what is asked for.
+pub fn accept<T>(request: Request<T>) -> (Caller, T) {
+    let (_, mut extensions, message) = request.into_parts();
+    (extensions.remove::<Caller>().unwrap_or_default(), message)
+}

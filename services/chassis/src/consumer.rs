@@ -1,0 +1,333 @@
+//! A consumer: a cursor over a producer's log. The cursor moves in the same transaction as the effect, so every event has
+//! its effect exactly once and in order; what the bus loses is read from the log.
+
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use futures::future::BoxFuture;
+
+use crate::{
+    bus::Signal,
+    event::Recorded,
+    policy::{ReactError, Reactions},
+    store::{DeadLetter, Store, StoreError, Unit},
+    time::{SignedDuration, Timestamp},
+};
+
+/// At most so many events share a transaction.
+const BATCH: usize = 128;
+/// After so many tries a dead letter waits for an operator.
+pub const ATTEMPTS: i64 = 8;
+
+/// Reads the log of a context, wherever that runs.
+pub trait LogReader: Send + Sync + fmt::Debug {
+    /// Events after a sequence number, in order and without gaps, at most `limit`.
+    fn read(
+        &self,
+        partition: i32,
+        after: i64,
+        limit: i64,
+    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>>;
+    /// The last sequence number of a partition.
+    fn head(&self, partition: i32) -> BoxFuture<'_, Result<i64, LogError>>;
+}
+
+/// The log of another context cannot be read right now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("log unavailable: {0}")]
+pub struct LogError(pub String);
+
+impl LogReader for Store {
+    fn read(
+        &self,
+        partition: i32,
+        after: i64,
+        limit: i64,
+    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
+        Box::pin(async move {
+            self.log_after(partition, after, limit)
+                .await
+                .map_err(|error| LogError(error.to_string()))
+        })
+    }
+
+    fn head(&self, partition: i32) -> BoxFuture<'_, Result<i64, LogError>> {
+        Box::pin(async move {
+            Store::head(self, partition)
+                .await
+                .map_err(|error| LogError(error.to_string()))
+        })
+    }
+}
+
+/// Why a step of a consumer failed; the next one takes up where it left off.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConsumeError {
+    /// Its own store could not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The producer's log could not be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Another replica works on this partition.
+    #[error("the cursor has been moved by somebody else")]
+    Fenced,
+    /// A test broke it.
+    #[error(transparent)]
+    Fault(#[from] crate::faults::Injected),
+}
+
+impl crate::store::AsStoreError for ConsumeError {
+    fn as_store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// A consumer of one partition of one producer's log.
+#[derive(Clone, Debug)]
+pub struct Consumer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: String,
+    producer: String,
+    partition: i32,
+    store: Store,
+    log: Arc<dyn LogReader>,
+    types: BTreeSet<String>,
+    reactions: Reactions,
+}
+
+impl Consumer {
+    pub(crate) fn new(
+        name: String,
+        (producer, partition): (String, i32),
+        store: Store,
+        log: Arc<dyn LogReader>,
+        reactions: Reactions,
+    ) -> Self {
+        let types = reactions.types();
+        Self(Arc::new(Inner {
+            name,
+            producer,
+            partition,
+            store,
+            log,
+            types,
+            reactions,
+        }))
+    }
+
+    /// Its name: the context, or `<context>.views`.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The producer whose log it reads.
+    pub fn producer(&self) -> &str {
+        &self.0.producer
+    }
+
+    /// The partition of that log.
+    pub fn partition(&self) -> i32 {
+        self.0.partition
+    }
+
+    /// How far it has come.
+    pub async fn cursor(&self) -> Result<i64, StoreError> {
+        let inner = &self.0;
+        inner
+            .store
+            .cursor(inner.name.clone(), inner.producer.clone(), inner.partition)
+            .await
+    }
+
+    /// Takes what a signal is about: its events if they come next, else what the log has. Answers whether it took any.
+    pub async fn consume(&self, signal: Signal) -> Result<bool, ConsumeError> {
+        let inner = &self.0;
+        let mut cursor = self.cursor().await?;
+        let mut taken = false;
+        let head = match signal {
+            Signal::Head(head) => head,
+            Signal::Events(mut events) => {
+                events.sort_by_key(|event| event.seq);
+                let head = events.last().map_or(0, |last| last.seq);
+                let mut next = Vec::new();
+                for event in events {
+                    if event.seq == cursor + 1 + i64::try_from(next.len()).unwrap_or(0) {
+                        next.push(event);
+                    }
+                }
+                for batch in next.chunks(BATCH) {
+                    cursor = self.take(cursor, batch.to_vec()).await?;
+                    taken = true;
+                }
+                head
+            }
+        };
+        while cursor < head {
+            let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
+            let batch = inner.log.read(inner.partition, cursor, limit).await?;
+            if batch.is_empty() {
+                tracing::warn!(consumer = %inner.name, producer = %inner.producer, cursor, head, "log ends before its head");
+                break;
+            }
+            cursor = self.take(cursor, batch).await?;
+            taken = true;
+        }
+        Ok(taken)
+    }
+
+    /// Takes a contiguous batch in one transaction with the cursor. Answers where the cursor is then.
+    async fn take(&self, cursor: i64, batch: Vec<Recorded>) -> Result<i64, ConsumeError> {
+        let Some(last) = batch.last().map(|last| last.seq) else {
+            return Ok(cursor);
+        };
+        if batch.first().is_some_and(|first| first.seq != cursor + 1) {
+            return Err(LogError("the log has a gap".into()).into());
+        }
+        self.0.store.faults().pass("consumer.take")?;
+        let (this, count) = (self.clone(), batch.len());
+        self.0
+            .store
+            .transact(move |unit| {
+                let (this, batch) = (this.clone(), batch.clone());
+                Box::pin(async move { this.take_in(unit, cursor, last, &batch).await })
+            })
+            .await?;
+        let labels = [
+            ("consumer", self.0.name.clone()),
+            ("producer", self.0.producer.clone()),
+        ];
+        metrics::counter!("berth_consumed_events_total", &labels)
+            .increment(u64::try_from(count).unwrap_or(0));
+        Ok(last)
+    }
+
+    async fn take_in(
+        &self,
+        unit: &mut Unit<'_>,
+        from: i64,
+        to: i64,
+        batch: &[Recorded],
+    ) -> Result<(), ConsumeError> {
+        let inner = &self.0;
+        if !unit
+            .move_cursor((&inner.name, &inner.producer, inner.partition), from, to)
+            .await?
+        {
+            return Err(ConsumeError::Fenced);
+        }
+        let mut blocked: BTreeSet<String> = unit
+            .blocked(&inner.name, &inner.producer)
+            .await?
+            .into_iter()
+            .collect();
+        for event in batch
+            .iter()
+            .filter(|event| inner.types.contains(&event.event_type))
+        {
+            let letter = if blocked.contains(&event.subject) {
+                Some(self.letter(event, String::new(), 0, unit.at()))
+            } else {
+                self.react(unit, event)
+                    .await?
+                    .map(|reason| self.letter(event, reason, 1, unit.at()))
+            };
+            if let Some(letter) = letter {
+                blocked.insert(event.subject.clone());
+                unit.put_letter(&letter).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets an event have its effect. Answers why it could not, if it could not; a store that fails fails the whole step.
+    async fn react(
+        &self,
+        unit: &mut Unit<'_>,
+        event: &Recorded,
+    ) -> Result<Option<String>, StoreError> {
+        unit.savepoint("SAVEPOINT effect").await?;
+        let failed = match self.0.reactions.react(unit, event).await {
+            Ok(()) => None,
+            Err(ReactError::Store(
+                error @ (StoreError::Unavailable(_) | StoreError::Contended),
+            )) => return Err(error),
+            Err(error) => {
+                unit.savepoint("ROLLBACK TO effect").await?;
+                tracing::warn!(consumer = %self.0.name, event.id = %event.id, event.type = %event.event_type,
+                    error = %error, "event could not be consumed");
+                Some(error.to_string())
+            }
+        };
+        unit.savepoint("RELEASE effect").await?;
+        Ok(failed)
+    }
+
+    fn letter(&self, event: &Recorded, reason: String, attempts: i64, at: Timestamp) -> DeadLetter {
+        let parked = attempts >= ATTEMPTS;
+        if parked {
+            metrics::counter!("berth_parked_events_total", "consumer" => self.0.name.clone())
+                .increment(1);
+        }
+        DeadLetter {
+            consumer: self.0.name.clone(),
+            event: event.clone(),
+            reason,
+            attempts,
+            parked,
+            next_attempt: at.saturating_add(backoff(attempts)).unwrap_or(at),
+        }
+    }
+
+    /// Tries the dead letters again whose time has come, one of each aggregate. Answers whether any had its effect.
+    pub async fn retry(&self) -> Result<bool, ConsumeError> {
+        let inner = &self.0;
+        let (name, at) = (inner.name.clone(), inner.store.clock().now());
+        if !inner.store.any_letters_due(name, at).await? {
+            return Ok(false);
+        }
+        let this = self.clone();
+        inner
+            .store
+            .transact(move |unit| {
+                let this = this.clone();
+                Box::pin(async move { this.retry_in(unit).await })
+            })
+            .await
+    }
+
+    async fn retry_in(&self, unit: &mut Unit<'_>) -> Result<bool, ConsumeError> {
+        let mut any = false;
+        for letter in unit.letters_due(&self.0.name).await? {
+            if letter.event.producer != self.0.producer
+                || letter.event.partition != self.0.partition
+            {
+                continue;
+            }
+            match self.react(unit, &letter.event).await? {
+                None => {
+                    unit.remove_letter(&letter).await?;
+                    any = true;
+                }
+                Some(reason) => {
+                    let again = self.letter(&letter.event, reason, letter.attempts + 1, unit.at());
+                    unit.put_letter(&again).await?;
+                }
+            }
+        }
+        Ok(any)
+    }
+}
+
+/// How long a dead letter waits after so many tries: 100 ms, doubled each time, at most a minute.
+fn backoff(attempts: i64) -> SignedDuration {
+    if attempts == 0 {
+        return SignedDuration::ZERO;
+    }
+    let doublings = u32::try_from(attempts.clamp(1, 20) - 1).unwrap_or(0);
+    SignedDuration::from_millis((100_i64 << doublings).min(60_000))
+}

@@ -1,0 +1,182 @@
+//! A bounded context as a value: everything the platform needs to know about one.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use clap::Args;
+use tonic::service::Routes;
+
+use crate::{
+    clock::Clock,
+    consumer::LogReader,
+    deadline::{Alarm, NotYet},
+    event::{EventType, Publish},
+    faults::Faults,
+    peers::Peers,
+    policy::{Policies, Views},
+    settings::{Settings, SettingsType},
+    store::{Migration, Store},
+};
+
+/// What a context is given to work with. Clones are the same things.
+#[derive(Clone, Debug)]
+pub struct Deps {
+    /// Its store.
+    pub store: Store,
+    /// The other contexts' services.
+    pub peers: Peers,
+    /// The logs of the contexts it listens to, by name.
+    pub logs: Logs,
+    /// Tells the time.
+    pub clock: Clock,
+    /// What a test breaks.
+    pub faults: Faults,
+    /// The settings of the contexts of this process.
+    pub settings: Settings,
+}
+
+impl Deps {
+    /// The context's settings, declared with [`Context::settings`]; their defaults if they were not.
+    pub fn settings<S: Args + Send + Sync + 'static>(&self) -> Arc<S> {
+        let read = || {
+            Settings::defaults(&[SettingsType::of::<S>()])
+                .ok()?
+                .get::<S>()
+        };
+        #[expect(
+            clippy::expect_used,
+            reason = "settings have defaults: a required flag is a bug a first start shows"
+        )]
+        self.settings
+            .get::<S>()
+            .or_else(read)
+            .expect("settings without defaults")
+    }
+}
+
+/// The logs of the contexts that this one listens to, by name.
+pub type Logs = Arc<BTreeMap<String, Arc<dyn LogReader>>>;
+
+type RoutesOf = dyn Fn(&Deps) -> Routes + Send + Sync;
+
+/// A bounded context.
+#[derive(Clone)]
+pub struct Context {
+    /// Its name, the package of its contract and the name of its process.
+    pub name: &'static str,
+    pub(crate) routes: Option<Arc<RoutesOf>>,
+    /// What it does when something has happened.
+    pub policies: Policies,
+    /// Its read models.
+    pub views: Views,
+    /// The events it publishes.
+    pub publishes: &'static [EventType],
+    /// DDL of its read models.
+    pub migrations: &'static [Migration],
+    pub(crate) alarms: Vec<Alarm>,
+    /// Its settings.
+    pub settings: Vec<SettingsType>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// A context that does nothing yet.
+    pub fn named(name: &'static str) -> Self {
+        Self {
+            name,
+            routes: None,
+            policies: Policies::new(),
+            views: Views::new(),
+            publishes: &[],
+            migrations: &[],
+            alarms: Vec::new(),
+            settings: Vec::new(),
+        }
+    }
+
+    /// Its gRPC services.
+    #[must_use]
+    pub fn routes(mut self, routes: impl Fn(&Deps) -> Routes + Send + Sync + 'static) -> Self {
+        self.routes = Some(Arc::new(routes));
+        self
+    }
+
+    /// What it does when something has happened.
+    #[must_use]
+    pub fn policies(mut self, policies: Policies) -> Self {
+        self.policies = policies;
+        self
+    }
+
+    /// Its read models, and the DDL of their tables.
+    #[must_use]
+    pub fn views(mut self, views: Views, migrations: &'static [Migration]) -> Self {
+        self.views = views;
+        self.migrations = migrations;
+        self
+    }
+
+    /// The events it publishes.
+    #[must_use]
+    pub fn publishes(mut self, events: &'static [EventType]) -> Self {
+        self.publishes = events;
+        self
+    }
+
+    /// Aggregates of this kind are handed [`Aggregate::when_due`](crate::Aggregate::when_due) when they are due.
+    #[must_use]
+    pub fn deadlines<A: Publish>(mut self) -> Self {
+        self.alarms.push(Alarm::command::<A>());
+        self
+    }
+
+    /// Aggregates of this kind have an errand run when they are due: `async fn(Deps, A::Id) -> Result<(), NotYet>`.
+    #[must_use]
+    pub fn errands<A, F, Fut>(mut self, errand: F) -> Self
+    where
+        A: Publish,
+        F: Fn(Deps, A::Id) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), NotYet>> + Send + 'static,
+    {
+        self.alarms.push(Alarm::errand::<A, F, Fut>(errand));
+        self
+    }
+
+    /// Its settings, a struct of flags with defaults.
+    #[must_use]
+    pub fn settings<S: Args + Send + Sync + 'static>(mut self) -> Self {
+        self.settings.push(SettingsType::of::<S>());
+        self
+    }
+
+    /// Its gRPC services, made from what it works with.
+    pub fn make_routes(&self, deps: &Deps) -> Routes {
+        self.routes
+            .as_ref()
+            .map_or_else(Routes::default, |routes| routes(deps))
+    }
+
+    /// The contexts whose events it listens to (the second part of `berth.<context>.v1.…`).
+    pub fn listens_to(&self) -> Vec<String> {
+        let types = self
+            .policies
+            .iter()
+            .map(|policy| policy.event_type.as_str());
+        let types = types.chain(self.views.iter().map(|view| view.event_type.as_str()));
+        let mut producers: Vec<String> = types.filter_map(producer_of).map(str::to_owned).collect();
+        producers.sort();
+        producers.dedup();
+        producers
+    }
+}
+
+/// The context that publishes an event type: `berth.<context>.v1.<Event>`.
+pub fn producer_of(event_type: &str) -> Option<&str> {
+    event_type.strip_prefix("berth.")?.split('.').next()
+}

@@ -1,0 +1,332 @@
+//! Policies and views: what a context does whenever something has happened.
+
+use std::{any::type_name, collections::BTreeSet, fmt, panic::AssertUnwindSafe, sync::Arc};
+
+use futures::{FutureExt, future::BoxFuture};
+use prost::{Message, Name};
+
+use crate::{
+    event::{Cause, Heard, Publish, Recorded},
+    store::{AsStoreError, Conn, ExecuteError, StoreError, Unit},
+};
+
+/// An event that breaks its contract, for example with an id that is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed event: {0}")]
+pub struct Malformed(pub String);
+
+impl Malformed {
+    /// Says what is wrong.
+    pub fn because(what: impl fmt::Display) -> Self {
+        Self(what.to_string())
+    }
+}
+
+impl From<crate::id::NotAnId> for Malformed {
+    fn from(error: crate::id::NotAnId) -> Self {
+        Self::because(error)
+    }
+}
+
+impl From<crate::money::MoneyError> for Malformed {
+    fn from(error: crate::money::MoneyError) -> Self {
+        Self::because(error)
+    }
+}
+
+/// What a policy wants done: commands on aggregates of its own context.
+#[derive(Clone, Debug)]
+pub struct Then<A: Publish>(Vec<(A::Id, A::Command)>);
+
+impl<A: Publish> Then<A> {
+    /// Nothing.
+    pub fn nothing() -> Self {
+        Self(Vec::new())
+    }
+
+    /// One command.
+    pub fn on(id: A::Id, command: A::Command) -> Self {
+        Self(vec![(id, command)])
+    }
+
+    /// One more command.
+    #[must_use]
+    pub fn and(mut self, id: A::Id, command: A::Command) -> Self {
+        self.0.push((id, command));
+        self
+    }
+}
+
+/// Why an event could not be taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReactError {
+    /// The event breaks its contract.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The domain said no: not yet, perhaps.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The handler panicked.
+    #[error("panicked")]
+    Panicked,
+    /// The store could not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl AsStoreError for ReactError {
+    fn as_store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+type React = dyn for<'u> Fn(&'u mut Unit<'_>, &'u Recorded) -> BoxFuture<'u, Result<(), ReactError>>
+    + Send
+    + Sync;
+type Show = dyn for<'c> Fn(&'c mut dyn Conn, &'c Recorded) -> BoxFuture<'c, Result<(), ReactError>>
+    + Send
+    + Sync;
+
+/// A policy: whenever an event has happened, commands are given.
+#[derive(Clone)]
+pub struct Policy {
+    /// Names it for ever.
+    pub slug: &'static str,
+    /// The event it listens to.
+    pub event_type: String,
+    react: Arc<React>,
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} whenever {}", self.slug, self.event_type)
+    }
+}
+
+/// The policies of a context, in the order in which they react to the same event.
+#[derive(Clone, Debug, Default)]
+pub struct Policies(Vec<Policy>);
+
+impl Policies {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One more: whenever `E` has happened, give the commands that `policy` answers.
+    #[must_use]
+    pub fn whenever<E, A>(
+        mut self,
+        slug: &'static str,
+        policy: fn(Heard<E>) -> Result<Then<A>, Malformed>,
+    ) -> Self
+    where
+        E: Message + Name + Default + 'static,
+        A: Publish,
+    {
+        let react: Arc<React> = Arc::new(move |unit, recorded| {
+            Box::pin(async move {
+                let heard = recorded.hear::<E>().map_err(Malformed::because)?;
+                let Then(commands) = policy(heard)?;
+                let cause = Cause {
+                    actor: format!("service:{}", recorded.producer),
+                    causation: recorded.id.clone(),
+                    correlation: recorded.cause.correlation.clone(),
+                    traceparent: recorded.cause.traceparent.clone(),
+                };
+                for (id, command) in commands {
+                    match unit.execute::<A>(id, &command, &cause).await {
+                        Ok(_) => {}
+                        Err(ExecuteError::Refused(refusal)) => {
+                            return Err(ReactError::Refused(refusal.to_string()));
+                        }
+                        Err(ExecuteError::Store(error)) => return Err(error.into()),
+                    }
+                }
+                Ok(())
+            })
+        });
+        self.0.push(Policy {
+            slug,
+            event_type: E::full_name(),
+            react,
+        });
+        self
+    }
+
+    /// The policies.
+    pub fn iter(&self) -> impl Iterator<Item = &Policy> {
+        self.0.iter()
+    }
+
+    /// Only those on some events.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&str) -> bool) -> Self {
+        Self(
+            self.0
+                .iter()
+                .filter(|policy| keep(&policy.event_type))
+                .cloned()
+                .collect(),
+        )
+    }
+
+    /// Has every policy that listens to the event react.
+    pub(crate) async fn react(
+        &self,
+        unit: &mut Unit<'_>,
+        event: &Recorded,
+    ) -> Result<(), ReactError> {
+        for policy in self
+            .0
+            .iter()
+            .filter(|policy| policy.event_type == event.event_type)
+        {
+            unpanicked((policy.react)(unit, event)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A read model's reaction to an event.
+#[derive(Clone)]
+pub struct View {
+    /// The event it shows.
+    pub event_type: String,
+    /// Name of the function that does.
+    pub name: &'static str,
+    show: Arc<Show>,
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.name, self.event_type)
+    }
+}
+
+/// The projections of a context. Those of its own events are written in the transaction that causes the event; those of
+/// other contexts' events follow.
+#[derive(Clone, Debug, Default)]
+pub struct Views(Vec<View>);
+
+/// An `async fn(conn: &mut dyn Conn, heard: Heard<E>) -> Result<(), StoreError>`.
+pub trait Projection<'c, E>: Send + Sync {
+    /// What it answers.
+    type Shown: Future<Output = Result<(), StoreError>> + Send + 'c;
+    /// Shows the event.
+    fn show(&self, conn: &'c mut dyn Conn, heard: Heard<E>) -> Self::Shown;
+}
+
+impl<'c, E, F, Shown> Projection<'c, E> for F
+where
+    F: Fn(&'c mut dyn Conn, Heard<E>) -> Shown + Send + Sync,
+    Shown: Future<Output = Result<(), StoreError>> + Send + 'c,
+{
+    type Shown = Shown;
+
+    fn show(&self, conn: &'c mut dyn Conn, heard: Heard<E>) -> Shown {
+        self(conn, heard)
+    }
+}
+
+impl Views {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One more: an `async fn(conn: &mut dyn Conn, heard: Heard<E>) -> Result<(), StoreError>` that writes what `E` means
+    /// for a read model.
+    #[must_use]
+    pub fn on<E, P>(mut self, projection: P) -> Self
+    where
+        E: Message + Name + Default + 'static,
+        P: for<'c> Projection<'c, E> + 'static,
+    {
+        let projection = Arc::new(projection);
+        let show: Arc<Show> = Arc::new(move |conn, recorded| {
+            let projection = projection.clone();
+            Box::pin(async move {
+                let heard = recorded.hear::<E>().map_err(Malformed::because)?;
+                Ok(projection.show(conn, heard).await?)
+            })
+        });
+        self.0.push(View {
+            event_type: E::full_name(),
+            name: type_name::<P>(),
+            show,
+        });
+        self
+    }
+
+    /// The views.
+    pub fn iter(&self) -> impl Iterator<Item = &View> {
+        self.0.iter()
+    }
+
+    /// Only those on some events.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&str) -> bool) -> Self {
+        Self(
+            self.0
+                .iter()
+                .filter(|view| keep(&view.event_type))
+                .cloned()
+                .collect(),
+        )
+    }
+
+    /// Shows an event in every view that listens to it.
+    pub async fn show(&self, conn: &mut dyn Conn, event: &Recorded) -> Result<(), ReactError> {
+        for view in self
+            .0
+            .iter()
+            .filter(|view| view.event_type == event.event_type)
+        {
+            unpanicked((view.show)(conn, event)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What one consumer does with events: policies, or views.
+#[derive(Clone, Debug)]
+pub(crate) enum Reactions {
+    Policies(Policies),
+    Views(Views),
+}
+
+impl Reactions {
+    /// The types it listens to.
+    pub(crate) fn types(&self) -> BTreeSet<String> {
+        match self {
+            Self::Policies(policies) => policies
+                .iter()
+                .map(|policy| policy.event_type.clone())
+                .collect(),
+            Self::Views(views) => views.iter().map(|view| view.event_type.clone()).collect(),
+        }
+    }
+
+    pub(crate) async fn react(
+        &self,
+        unit: &mut Unit<'_>,
+        event: &Recorded,
+    ) -> Result<(), ReactError> {
+        match self {
+            Self::Policies(policies) => policies.react(unit, event).await,
+            Self::Views(views) => views.show(unit.conn(), event).await,
+        }
+    }
+}
+
+/// A handler's panic is a fault of one event, not of the process.
+async fn unpanicked(reaction: BoxFuture<'_, Result<(), ReactError>>) -> Result<(), ReactError> {
+    AssertUnwindSafe(reaction)
+        .catch_unwind()
+        .await
+        .unwrap_or(Err(ReactError::Panicked))
+}

@@ -1,0 +1,101 @@
+//! From errors to `tonic::Status`: the only place where it happens. Internal text never reaches a caller.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::{
+    refusal::{Kind, Refused},
+    store::{ExecuteError, StoreError},
+};
+
+/// `ErrorInfo.domain` of every error of the platform.
+pub const DOMAIN: &str = "berth";
+
+/// How long a caller is asked to wait before the next try.
+pub const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+impl Kind {
+    /// The gRPC code.
+    pub fn code(self) -> Code {
+        match self {
+            Self::Invalid => Code::InvalidArgument,
+            Self::NotFound => Code::NotFound,
+            Self::AlreadyExists => Code::AlreadyExists,
+            Self::Precondition => Code::FailedPrecondition,
+            Self::Aborted => Code::Aborted,
+            Self::Exhausted => Code::ResourceExhausted,
+            Self::Unauthenticated => Code::Unauthenticated,
+            Self::Unavailable => Code::Unavailable,
+        }
+    }
+}
+
+/// An error with a reason for programs.
+pub fn status(kind: Kind, reason: &str, message: impl Into<String>) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    if matches!(kind, Kind::Unavailable | Kind::Exhausted | Kind::Aborted) {
+        details.set_retry_info(Some(RETRY_DELAY));
+    }
+    Status::with_error_details(kind.code(), message, details)
+}
+
+/// A domain's "no" as an error.
+pub fn refused(refusal: &impl Refused) -> Status {
+    status(refusal.kind(), refusal.reason(), refusal.to_string())
+}
+
+/// There is no such thing, or not for this caller: the two are the same to a caller.
+pub fn not_found(what: &str) -> Status {
+    status(Kind::NotFound, "NOT_FOUND", format!("no such {what}"))
+}
+
+/// Not now, ask later.
+pub fn unavailable(reason: &str, message: impl Into<String>) -> Status {
+    status(Kind::Unavailable, reason, message)
+}
+
+/// A fault of ours. What happened goes to the log, never to the caller.
+pub fn internal(error: &dyn std::fmt::Display) -> Status {
+    tracing::error!(error = %error, "internal error");
+    Status::with_error_details(
+        Code::Internal,
+        "internal error",
+        ErrorDetails::with_error_info("INTERNAL", DOMAIN, HashMap::new()),
+    )
+}
+
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(cause) => {
+                tracing::warn!(error = %cause, "store unavailable");
+                unavailable("STORE_UNAVAILABLE", "the store cannot be used right now")
+            }
+            StoreError::Contended => status(
+                Kind::Aborted,
+                "CONTENDED",
+                "somebody else was faster; try again",
+            ),
+            StoreError::Bug(cause) => internal(&cause),
+        }
+    }
+}
+
+impl<R: Refused> From<ExecuteError<R>> for Status {
+    fn from(error: ExecuteError<R>) -> Self {
+        match error {
+            ExecuteError::Refused(refusal) => {
+                tracing::debug!(reason = refusal.reason(), "refused");
+                refused(&refusal)
+            }
+            ExecuteError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// `ErrorInfo.reason` of an error, if it has one.
+pub fn reason_of(status: &Status) -> Option<String> {
+    status.get_details_error_info().map(|info| info.reason)
+}

@@ -1,0 +1,431 @@
+//! The store of a context: loads, decides, saves and records, all in one transaction.
+
+mod conn;
+mod sql;
+mod sqlite;
+mod unit;
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+
+pub use self::{
+    conn::{Conn, Row, Value},
+    sql::DeadLetter,
+    unit::{Done, Unit},
+};
+use self::{
+    sql::AggregateRow,
+    sqlite::{Outcome, Sqlite},
+};
+use crate::{
+    aggregate::{Aggregate, Versioned},
+    clock::Clock,
+    event::{Cause, Publish, Recorded},
+    faults::Faults,
+    policy::Views,
+    refusal::Refused,
+    time::Timestamp,
+};
+
+/// Why the store did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be used right now: disk full, read-only, connection lost. Nothing was changed, or the answer was lost.
+    #[error("store unavailable: {0}")]
+    Unavailable(String),
+    /// Others were faster, several times in a row.
+    #[error("store contended")]
+    Contended,
+    /// A fault of ours.
+    #[error("store bug: {0}")]
+    Bug(String),
+}
+
+/// Why a command was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExecuteError<R: Refused> {
+    /// The domain said no.
+    #[error(transparent)]
+    Refused(R),
+    /// The store could not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl<R: Refused> ExecuteError<R> {
+    /// The domain's "no", if that is what it was.
+    pub fn refusal(&self) -> Option<&R> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            Self::Store(_) => None,
+        }
+    }
+}
+
+/// DDL of a context's read models, applied once, in order; in the common subset of SQLite and PostgreSQL.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    /// Names it for ever.
+    pub name: &'static str,
+    /// The statements, separated by `;`.
+    pub sql: &'static str,
+}
+
+/// How often a transaction that lost a race is tried.
+const TRIES: u32 = 10;
+
+/// The store of one context; clones are the same store.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    context: &'static str,
+    engine: Sqlite,
+    clock: Clock,
+    faults: Faults,
+    views: Views,
+    partitions: i32,
+}
+
+/// How a store is opened.
+#[derive(Clone, Debug, Default)]
+pub struct StoreOptions {
+    /// Tells the time.
+    pub clock: Clock,
+    /// What a test breaks.
+    pub faults: Faults,
+    /// Read models of the context's own events, written in the same transaction as the events.
+    pub views: Views,
+    /// DDL of the read models.
+    pub migrations: &'static [Migration],
+}
+
+impl Store {
+    /// Opens the store of a context in a SQLite file, which is made if it does not exist.
+    pub async fn sqlite(
+        context: &'static str,
+        path: &Path,
+        options: StoreOptions,
+    ) -> Result<Self, StoreError> {
+        let StoreOptions {
+            clock,
+            faults,
+            views,
+            migrations,
+        } = options;
+        let engine = Sqlite::open(path, faults.clone())?;
+        let store = Self(Arc::new(Inner {
+            context,
+            engine,
+            clock,
+            faults,
+            views,
+            partitions: 1,
+        }));
+        store.migrate(migrations).await?;
+        Ok(store)
+    }
+
+    /// Name of the context whose store it is.
+    pub fn context(&self) -> &'static str {
+        self.0.context
+    }
+
+    /// How many partitions its log has.
+    pub fn partitions(&self) -> i32 {
+        self.0.partitions
+    }
+
+    /// The clock of the store.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The fault points of the store.
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
+    /// Changes with every commit.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.0.engine.commits()
+    }
+
+    /// Gives a command to an aggregate: load, decide, evolve, save state, claims and events, commit.
+    ///
+    /// A command that changes nothing (a repeat) is `Ok` with no events. A refused one has changed nothing.
+    pub async fn execute<A: Publish>(
+        &self,
+        id: A::Id,
+        command: A::Command,
+        cause: &Cause,
+    ) -> Result<Done<A>, ExecuteError<A::Refusal>> {
+        let cause = cause.clone();
+        self.transact(move |unit| {
+            let (command, cause) = (command.clone(), cause.clone());
+            Box::pin(async move { unit.execute::<A>(id, &command, &cause).await })
+        })
+        .await
+    }
+
+    /// Runs work in a transaction. What it wrote is kept if and only if it answers `Ok`. It may run several times, and
+    /// must await nothing but the unit it is given.
+    pub async fn transact<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + AsStoreError + Send + 'static,
+        F: for<'u> Fn(&'u mut Unit<'_>) -> BoxFuture<'u, Result<T, E>> + Send + Sync + 'static,
+    {
+        let work = Arc::new(work);
+        for attempt in 0..TRIES {
+            let done = self.attempt(work.clone()).await;
+            match &done {
+                Err(error) if matches!(error.as_store_error(), Some(StoreError::Contended)) => {
+                    tokio::time::sleep(Duration::from_millis(u64::from(attempt))).await;
+                }
+                _ => return done,
+            }
+        }
+        Err(StoreError::Contended.into())
+    }
+
+    async fn attempt<T, E, F>(&self, work: Arc<F>) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'u> Fn(&'u mut Unit<'_>) -> BoxFuture<'u, Result<T, E>> + Send + Sync + 'static,
+    {
+        let slot = Arc::new(Mutex::new(None));
+        let (inner, answer) = (self.0.clone(), slot.clone());
+        self.0
+            .engine
+            .write(Box::new(move |conn| {
+                Box::pin(async move {
+                    let mut unit = Unit::new(conn, &inner);
+                    let done = work(&mut unit).await;
+                    let outcome = if done.is_ok() {
+                        Outcome::Commit
+                    } else {
+                        Outcome::Rollback
+                    };
+                    *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+                    outcome
+                })
+            }))
+            .await?;
+        take(&slot)
+    }
+
+    /// Runs queries on a connection that only reads. They must await nothing but the connection.
+    #[expect(clippy::unused_async, reason = "a store across a network waits here")]
+    pub async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut dyn Conn) -> BoxFuture<'c, Result<T, StoreError>>
+            + Send
+            + 'static,
+    {
+        let slot = Arc::new(Mutex::new(None));
+        let answer = slot.clone();
+        self.0.engine.read(Box::new(move |conn| {
+            Box::pin(async move {
+                let done = work(conn).await;
+                *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+                Outcome::Rollback
+            })
+        }))?;
+        take(&slot)
+    }
+
+    /// One aggregate.
+    pub async fn load<A: Aggregate>(&self, id: A::Id) -> Result<Option<Versioned<A>>, StoreError> {
+        let id = id.to_string();
+        let row = self
+            .read(move |conn| Box::pin(async move { sql::aggregate(conn, A::KIND, &id).await }))
+            .await?;
+        row.map(|row| unit::versioned(&row, 0)).transpose()
+    }
+
+    /// Several aggregates, in the order of the ids; those that do not exist are left out.
+    pub async fn load_all<A: Aggregate>(
+        &self,
+        ids: Vec<A::Id>,
+    ) -> Result<Vec<(A::Id, Versioned<A>)>, StoreError> {
+        self.read(move |conn| {
+            Box::pin(async move {
+                let mut found = Vec::with_capacity(ids.len());
+                for id in ids {
+                    if let Some(row) = sql::aggregate(conn, A::KIND, &id.to_string()).await? {
+                        found.push((id, unit::versioned(&row, 0)?));
+                    }
+                }
+                Ok(found)
+            })
+        })
+        .await
+    }
+
+    /// Aggregates of a kind in the order of their ids, after one of them. For checks and rebuilds.
+    pub async fn scan<A: Aggregate>(
+        &self,
+        after: Option<A::Id>,
+        limit: i64,
+    ) -> Result<Vec<(A::Id, Versioned<A>)>, StoreError> {
+        let after = after.map_or_else(String::new, |id| id.to_string());
+        let rows = self
+            .read(move |conn| {
+                Box::pin(async move { sql::aggregates_of(conn, A::KIND, &after, limit).await })
+            })
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let id = row
+                    .text(0)?
+                    .parse()
+                    .map_err(|_| StoreError::Bug("an id in the store is no id".into()))?;
+                Ok((id, unit::versioned(row, 1)?))
+            })
+            .collect()
+    }
+
+    /// Which of the claims in a range are held by anybody.
+    pub async fn taken(&self, look: crate::Look) -> Result<Vec<String>, StoreError> {
+        self.read(move |conn| Box::pin(async move { sql::taken(conn, &look, "").await }))
+            .await
+    }
+
+    /// Every claim as scope, key and owner (`<kind>/<id>`). For checks.
+    pub async fn claims(&self) -> Result<Vec<(String, String, String)>, StoreError> {
+        let rows = self.read(|conn| Box::pin(sql::claims(conn))).await?;
+        rows.iter()
+            .map(|row| {
+                Ok((
+                    row.text(0)?.into(),
+                    row.text(1)?.into(),
+                    row.text(2)?.into(),
+                ))
+            })
+            .collect()
+    }
+
+    /// Kinds and ids of aggregates whose time has come.
+    pub async fn due(
+        &self,
+        at: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        self.read(move |conn| Box::pin(sql::due(conn, at, limit)))
+            .await
+    }
+
+    /// Events of a partition after a sequence number, in order.
+    pub async fn log_after(
+        &self,
+        partition: i32,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let context = self.0.context;
+        self.read(move |conn| Box::pin(sql::log_after(conn, context, partition, after, limit)))
+            .await
+    }
+
+    /// All events about one aggregate, oldest first.
+    pub async fn log_of(&self, subject: String) -> Result<Vec<Recorded>, StoreError> {
+        let context = self.0.context;
+        self.read(move |conn| Box::pin(async move { sql::log_of(conn, context, &subject).await }))
+            .await
+    }
+
+    /// The last sequence number of a partition; 0 if it is empty.
+    pub async fn head(&self, partition: i32) -> Result<i64, StoreError> {
+        self.read(move |conn| Box::pin(sql::head(conn, partition)))
+            .await
+    }
+
+    /// How far a consumer has come with a producer's partition.
+    pub async fn cursor(
+        &self,
+        consumer: String,
+        producer: String,
+        partition: i32,
+    ) -> Result<i64, StoreError> {
+        self.read(move |conn| {
+            Box::pin(async move { sql::cursor(conn, &consumer, &producer, partition).await })
+        })
+        .await
+    }
+
+    /// Dead letters after a place (consumer, producer, sequence number), in the order of their places.
+    pub async fn dead_letters(
+        &self,
+        after: (String, String, i64),
+        limit: i64,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        self.read(move |conn| {
+            Box::pin(async move { sql::letters(conn, (&after.0, &after.1, after.2), limit).await })
+        })
+        .await
+    }
+
+    /// Whether a consumer has dead letters to be tried again by now.
+    pub(crate) async fn any_letters_due(
+        &self,
+        consumer: String,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let due = self
+            .read(move |conn| Box::pin(async move { sql::letters_due(conn, &consumer, at).await }))
+            .await?;
+        Ok(!due.is_empty())
+    }
+
+    /// Has dead letters tried again: those about one aggregate, or all if it is empty. Answers how many.
+    pub async fn redrive(&self, subject: String) -> Result<u64, StoreError> {
+        self.transact(move |unit| {
+            let subject = subject.clone();
+            Box::pin(async move { unit.redrive(&subject).await })
+        })
+        .await
+    }
+
+    async fn migrate(&self, migrations: &'static [Migration]) -> Result<(), StoreError> {
+        self.transact(move |unit| Box::pin(async move { unit.migrate(migrations).await }))
+            .await
+    }
+}
+
+/// An error that may be the store's; a lost race among them is tried again.
+pub trait AsStoreError {
+    /// The store's error, if it is one.
+    fn as_store_error(&self) -> Option<&StoreError>;
+}
+
+impl AsStoreError for StoreError {
+    fn as_store_error(&self) -> Option<&StoreError> {
+        Some(self)
+    }
+}
+
+impl<R: Refused> AsStoreError for ExecuteError<R> {
+    fn as_store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::Refused(_) => None,
+        }
+    }
+}
+
+fn take<T, E: From<StoreError>>(slot: &Mutex<Option<Result<T, E>>>) -> Result<T, E> {
+    slot.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take()
+        .unwrap_or_else(|| Err(StoreError::Bug("a job left no answer".into()).into()))
+}

@@ -1,0 +1,351 @@
+//! The SQLite engine: one writer thread that commits what has queued up in one go, and readers beside it.
+//!
+//! Every job runs in a savepoint of its own, so one that fails leaves the others alone, and all are answered only after
+//! the commit is on disk (`synchronous=FULL`).
+
+use std::{
+    panic::AssertUnwindSafe,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use rusqlite::{
+    CachedStatement, Connection, ErrorCode, OpenFlags,
+    types::{ToSqlOutput, ValueRef},
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    StoreError,
+    conn::{Conn, Row, Value},
+};
+use crate::faults::Faults;
+
+/// At most so many jobs share a commit.
+const BATCH: usize = 128;
+/// At most so many jobs wait for the writer; more wait at the door.
+const QUEUE: usize = 4096;
+
+/// The tables of every context. `log.seq` is given by the insert itself: there is one writer, so it has no gaps.
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS aggregate (
+        kind TEXT NOT NULL, id TEXT NOT NULL, version BIGINT NOT NULL, state TEXT NOT NULL, due_at BIGINT,
+        created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, PRIMARY KEY (kind, id));
+    CREATE INDEX IF NOT EXISTS aggregate_due ON aggregate (due_at) WHERE due_at IS NOT NULL;
+    CREATE TABLE IF NOT EXISTS claim (
+        scope TEXT NOT NULL, key TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (scope, key)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS log (
+        partition BIGINT NOT NULL, seq BIGINT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, aggregate TEXT NOT NULL,
+        version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL, headers TEXT NOT NULL,
+        PRIMARY KEY (partition, seq)) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS log_aggregate ON log (aggregate, version);
+    CREATE TABLE IF NOT EXISTS cursor (
+        consumer TEXT NOT NULL, producer TEXT NOT NULL, partition BIGINT NOT NULL, seq BIGINT NOT NULL,
+        PRIMARY KEY (consumer, producer, partition)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS dead_letter (
+        consumer TEXT NOT NULL, producer TEXT NOT NULL, partition BIGINT NOT NULL, seq BIGINT NOT NULL, id TEXT NOT NULL,
+        type TEXT NOT NULL, aggregate TEXT NOT NULL, version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL,
+        headers TEXT NOT NULL, reason TEXT NOT NULL, attempts BIGINT NOT NULL, parked BIGINT NOT NULL,
+        next_attempt_at BIGINT NOT NULL, PRIMARY KEY (consumer, producer, partition, seq)) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS dead_letter_aggregate ON dead_letter (consumer, producer, aggregate, partition, seq);
+    CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL) WITHOUT ROWID;
+";
+
+/// What a job wants done with what it wrote.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Keep it.
+    Commit,
+    /// Undo it.
+    Rollback,
+}
+
+/// Work on a connection, type-erased: the answer is left where the asker finds it.
+pub(crate) type Job = Box<dyn for<'c> FnOnce(&'c mut dyn Conn) -> BoxFuture<'c, Outcome> + Send>;
+
+type Queued = (Job, oneshot::Sender<Result<(), StoreError>>);
+
+/// One database file.
+#[derive(Debug)]
+pub(crate) struct Sqlite {
+    path: PathBuf,
+    queue: mpsc::Sender<Queued>,
+    readers: Mutex<Vec<Reader>>,
+    commits: watch::Receiver<u64>,
+}
+
+impl Sqlite {
+    /// Opens the file, makes the tables, and starts the writer.
+    pub(crate) fn open(path: &Path, faults: Faults) -> Result<Self, StoreError> {
+        let connection = Connection::open(path).map_err(broken)?;
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000; PRAGMA foreign_keys=ON;
+                 PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=4000; PRAGMA temp_store=MEMORY;",
+            )
+            .map_err(broken)?;
+        connection.execute_batch(TABLES).map_err(broken)?;
+        connection.set_prepared_statement_cache_capacity(128);
+
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let (committed, commits) = watch::channel(0);
+        let name = path
+            .file_stem()
+            .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        std::thread::Builder::new()
+            .name(format!("writer-{name}"))
+            .spawn(move || {
+                Writer {
+                    connection: Lite(connection),
+                    committed,
+                    faults,
+                }
+                .run(jobs);
+            })
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            queue,
+            readers: Mutex::default(),
+            commits,
+        })
+    }
+
+    /// Runs a job in the next commit and answers when that is on disk.
+    pub(crate) async fn write(&self, job: Job) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || StoreError::Unavailable("the writer has stopped".into());
+        self.queue.send((job, reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Runs a job that only reads, on this thread: everything it awaits is ready at once.
+    pub(crate) fn read(&self, job: Job) -> Result<(), StoreError> {
+        let idle = self.readers().pop();
+        let mut reader = match idle {
+            Some(reader) => reader,
+            None => self.reader()?,
+        };
+        let done = job(&mut reader.0).now_or_never();
+        self.readers().push(reader);
+        done.map(|_| ()).ok_or_else(awaited)
+    }
+
+    /// Changes with every commit.
+    pub(crate) fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.clone()
+    }
+
+    fn reader(&self) -> Result<Reader, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags).map_err(broken)?;
+        connection
+            .execute_batch("PRAGMA busy_timeout=5000; PRAGMA cache_size=-4096;")
+            .map_err(broken)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(Reader(Lite(connection)))
+    }
+
+    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct Reader(Lite);
+
+struct Writer {
+    connection: Lite,
+    committed: watch::Sender<u64>,
+    faults: Faults,
+}
+
+impl Writer {
+    fn run(mut self, mut jobs: mpsc::Receiver<Queued>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while let Some(first) = jobs.blocking_recv() {
+            batch.push(first);
+            while batch.len() < BATCH {
+                match jobs.try_recv() {
+                    Ok(next) => batch.push(next),
+                    Err(_) => break,
+                }
+            }
+            metrics::histogram!("berth_store_batch")
+                .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
+            self.commit(&mut batch);
+        }
+    }
+
+    /// Runs a batch of jobs and commits them together; nobody is answered before.
+    fn commit(&mut self, batch: &mut Vec<Queued>) {
+        let begun = self.connection.run("BEGIN IMMEDIATE");
+        let mut answers = Vec::with_capacity(batch.len());
+        for (job, reply) in batch.drain(..) {
+            let done = begun.clone().and_then(|()| self.savepoint(job));
+            answers.push((reply, done));
+        }
+        let committed = begun
+            .and_then(|()| {
+                self.faults
+                    .pass("store.commit")
+                    .map_err(|fault| StoreError::Unavailable(fault.to_string()))
+            })
+            .and_then(|()| self.connection.run("COMMIT"));
+        if committed.is_err() && !self.connection.0.is_autocommit() {
+            // Nothing of the batch is kept; if even this fails the next BEGIN will say so.
+            let _ = self.connection.run("ROLLBACK");
+        }
+        if committed.is_ok() {
+            self.committed.send_modify(|count| *count += 1);
+        }
+        // A test may lose the answer of a commit that happened.
+        let lost = self
+            .faults
+            .pass("store.answer")
+            .map_err(|fault| StoreError::Unavailable(fault.to_string()));
+        for (reply, done) in answers {
+            // An asker that has gone away does not want the answer.
+            let _ = reply.send(
+                done.and_then(|()| committed.clone())
+                    .and_then(|()| lost.clone()),
+            );
+        }
+    }
+
+    fn savepoint(&mut self, job: Job) -> Result<(), StoreError> {
+        self.connection.run("SAVEPOINT job")?;
+        let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            job(&mut self.connection).now_or_never()
+        }));
+        let (rollback, answer) = match done {
+            Ok(Some(Outcome::Commit)) => (false, Ok(())),
+            Ok(Some(Outcome::Rollback)) => (true, Ok(())),
+            Ok(None) => (true, Err(awaited())),
+            Err(_) => (true, Err(StoreError::Bug("a job panicked".into()))),
+        };
+        if rollback {
+            self.connection.run("ROLLBACK TO job")?;
+        }
+        self.connection.run("RELEASE job")?;
+        answer
+    }
+}
+
+#[derive(Debug)]
+struct Lite(Connection);
+
+impl Lite {
+    fn run(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute([]))
+            .map(|_| ())
+            .map_err(broken)
+    }
+
+    fn execute_now(&self, sql: &str, args: Vec<Value>) -> rusqlite::Result<u64> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        bind(&mut statement, &args)?;
+        let rows = statement.raw_execute()?;
+        Ok(u64::try_from(rows).unwrap_or(u64::MAX))
+    }
+
+    fn query_now(&self, sql: &str, args: Vec<Value>) -> rusqlite::Result<Vec<Row>> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        let columns = statement.column_count();
+        bind(&mut statement, &args)?;
+        let mut rows = statement.raw_query();
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let values = (0..columns)
+                .map(|column| {
+                    Ok(match row.get_ref(column)? {
+                        ValueRef::Null => Value::Text(None),
+                        ValueRef::Integer(value) => Value::Int(Some(value)),
+                        ValueRef::Real(value) => Value::Real(Some(value)),
+                        ValueRef::Text(value) => {
+                            Value::Text(Some(String::from_utf8_lossy(value).into_owned()))
+                        }
+                        ValueRef::Blob(value) => Value::Blob(Some(value.to_vec())),
+                    })
+                })
+                .collect::<rusqlite::Result<_>>()?;
+            found.push(Row::new(values));
+        }
+        Ok(found)
+    }
+}
+
+/// Binds `$1` to the first value and so on. To SQLite `$1` is a name, numbered by where it first appears.
+fn bind(statement: &mut CachedStatement<'_>, args: &[Value]) -> rusqlite::Result<()> {
+    for index in 1..=statement.parameter_count() {
+        let name = statement
+            .parameter_name(index)
+            .and_then(|name| name.strip_prefix('$'));
+        let place = name
+            .and_then(|name| name.parse::<usize>().ok())
+            .unwrap_or(index);
+        let value = args
+            .get(place.wrapping_sub(1))
+            .ok_or(rusqlite::Error::InvalidParameterCount(args.len(), place))?;
+        statement.raw_bind_parameter(index, value)?;
+    }
+    Ok(())
+}
+
+impl Conn for Lite {
+    fn execute<'a>(
+        &'a mut self,
+        sql: &'a str,
+        args: Vec<Value>,
+    ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        std::future::ready(self.execute_now(sql, args).map_err(broken)).boxed()
+    }
+
+    fn query<'a>(
+        &'a mut self,
+        sql: &'a str,
+        args: Vec<Value>,
+    ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
+        std::future::ready(self.query_now(sql, args).map_err(broken)).boxed()
+    }
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Int(Some(value)) => ValueRef::Integer(*value),
+            Self::Real(Some(value)) => ValueRef::Real(*value),
+            Self::Text(Some(value)) => ValueRef::Text(value.as_bytes()),
+            Self::Blob(Some(value)) => ValueRef::Blob(value),
+            Self::Int(None) | Self::Real(None) | Self::Text(None) | Self::Blob(None) => {
+                ValueRef::Null
+            }
+        }))
+    }
+}
+
+fn awaited() -> StoreError {
+    StoreError::Bug("a job awaited something other than its connection".into())
+}
+
+/// What is the disk's or the file's fault can pass; the rest is a bug of ours.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn broken(error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(
+            ErrorCode::DiskFull
+            | ErrorCode::ReadOnly
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::CannotOpen
+            | ErrorCode::OutOfMemory
+            | ErrorCode::OperationInterrupted
+            | ErrorCode::PermissionDenied,
+        ) => StoreError::Unavailable(error.to_string()),
+        _ => StoreError::Bug(error.to_string()),
+    }
+}

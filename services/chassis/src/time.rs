@@ -1,0 +1,90 @@
+//! Time: instants, dates and time zones, and how they look on the wire.
+
+use berth::google::r#type as google;
+pub use jiff::{
+    SignedDuration, Span, Timestamp, ToSpan, Zoned,
+    civil::{Date, DateTime, Time},
+    tz::TimeZone,
+};
+
+/// An instant as the wire shows it.
+pub fn to_proto(at: Timestamp) -> prost_types::Timestamp {
+    let (mut seconds, mut nanos) = (at.as_second(), at.subsec_nanosecond());
+    if nanos < 0 {
+        seconds -= 1;
+        nanos += 1_000_000_000;
+    }
+    prost_types::Timestamp { seconds, nanos }
+}
+
+/// An instant from the wire, if it is one.
+pub fn from_proto(at: &prost_types::Timestamp) -> Option<Timestamp> {
+    (0..1_000_000_000)
+        .contains(&at.nanos)
+        .then(|| Timestamp::new(at.seconds, at.nanos).ok())
+        .flatten()
+}
+
+/// A duration as the wire shows it.
+pub fn duration_to_proto(duration: SignedDuration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: duration.as_secs(),
+        nanos: duration.subsec_nanos(),
+    }
+}
+
+/// A date as the wire shows it.
+pub fn date_to_proto(date: Date) -> google::Date {
+    google::Date {
+        year: date.year().into(),
+        month: date.month().into(),
+        day: date.day().into(),
+    }
+}
+
+/// A full date of the years 1 to 9999 from the wire, if it is one.
+pub fn date_from_proto(date: &google::Date) -> Option<Date> {
+    let year = i16::try_from(date.year).ok().filter(|year| *year >= 1)?;
+    Date::new(
+        year,
+        i8::try_from(date.month).ok()?,
+        i8::try_from(date.day).ok()?,
+    )
+    .ok()
+}
+
+/// A time of day as the wire shows it.
+pub fn time_of_day_to_proto(time: Time) -> google::TimeOfDay {
+    google::TimeOfDay {
+        hours: time.hour().into(),
+        minutes: time.minute().into(),
+        seconds: time.second().into(),
+        nanos: time.subsec_nanosecond(),
+    }
+}
+
+/// A time of day from the wire, if it is one.
+pub fn time_of_day_from_proto(time: &google::TimeOfDay) -> Option<Time> {
+    let part = |value: i32| i8::try_from(value).ok();
+    Time::new(
+        part(time.hours)?,
+        part(time.minutes)?,
+        part(time.seconds)?,
+        time.nanos,
+    )
+    .ok()
+}
+
+/// Microseconds since 1970, the form in which the store keeps instants.
+pub fn to_micros(at: Timestamp) -> i64 {
+    at.as_microsecond()
+}
+
+/// An instant from the store's form; the far ends of time for what is out of range.
+pub fn from_micros(micros: i64) -> Timestamp {
+    Timestamp::from_microsecond(micros).unwrap_or(if micros < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
+}

@@ -1,0 +1,294 @@
+//! What every store must do.
+
+use std::collections::BTreeSet;
+
+use chassis::{
+    Look,
+    clock::{Clock, ManualClock},
+    event::Cause,
+    faults::Faults,
+    store::{ExecuteError, Store, StoreError, StoreOptions},
+    testing::noon,
+};
+
+use crate::counter::{Command, Refusal, Seat, SeatId};
+
+fn seat(n: u128) -> SeatId {
+    SeatId::from_u128(n)
+}
+
+fn take(capacity: u32) -> Command {
+    Command::Take {
+        hall: "a".into(),
+        capacity,
+    }
+}
+
+/// A store under test, and what keeps it alive.
+pub struct Bench {
+    pub store: Store,
+    pub faults: Faults,
+    _dir: tempfile::TempDir,
+}
+
+pub async fn sqlite() -> Bench {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Faults::default();
+    let clock = Clock::Manual(ManualClock::new(noon()));
+    let options = StoreOptions {
+        clock,
+        faults: faults.clone(),
+        ..StoreOptions::default()
+    };
+    let store = Store::sqlite("room", &dir.path().join("room.db"), options)
+        .await
+        .unwrap();
+    Bench {
+        store,
+        faults,
+        _dir: dir,
+    }
+}
+
+/// Runs every story on one engine.
+macro_rules! store_suite {
+    ($engine:ident: $($story:ident),+ $(,)?) => {
+        mod $engine {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $story() {
+                super::$story(super::$engine().await).await;
+            })+
+        }
+    };
+}
+
+store_suite!(sqlite:
+    a_command_is_kept_with_its_event_and_claim,
+    a_repeat_changes_nothing,
+    a_refused_command_changes_nothing,
+    of_a_thousand_racers_as_many_win_as_there_are_seats,
+    a_released_claim_can_be_taken_again,
+    what_is_due_is_found,
+    a_failed_commit_keeps_nothing,
+    a_lost_answer_is_healed_by_a_repeat,
+    an_error_rolls_back_what_was_written,
+    a_job_that_awaits_something_else_is_refused,
+    sequence_numbers_have_no_gaps,
+);
+
+async fn a_command_is_kept_with_its_event_and_claim(bench: Bench) {
+    let done = bench
+        .store
+        .execute::<Seat>(seat(1), take(2), &Cause::by("somebody"))
+        .await
+        .unwrap();
+    assert_eq!(done.events.len(), 1);
+    assert_eq!(
+        bench.store.load::<Seat>(seat(1)).await.unwrap(),
+        Some(done.now.clone())
+    );
+    let claims = bench.store.claims().await.unwrap();
+    assert_eq!(
+        claims,
+        [("hall/a".into(), "0001".into(), format!("seat/{}", seat(1)))]
+    );
+    let log = bench.store.log_after(0, 0, 10).await.unwrap();
+    assert_eq!(log.len(), 1);
+    assert_eq!(
+        (log[0].seq, log[0].version, log[0].cause.actor.as_str()),
+        (1, 1, "somebody")
+    );
+    assert_eq!(log[0].event_type, "berth.room.v1.RoomReserved");
+    assert_eq!(bench.store.log_of(seat(1).to_string()).await.unwrap(), log);
+}
+
+async fn a_repeat_changes_nothing(bench: Bench) {
+    bench
+        .store
+        .execute::<Seat>(seat(1), take(2), &Cause::default())
+        .await
+        .unwrap();
+    let again = bench
+        .store
+        .execute::<Seat>(seat(1), take(2), &Cause::default())
+        .await
+        .unwrap();
+    assert!(again.events.is_empty());
+    assert_eq!(again.now.version, 1);
+    assert_eq!(bench.store.head(0).await.unwrap(), 1);
+}
+
+async fn a_refused_command_changes_nothing(bench: Bench) {
+    let refused = bench
+        .store
+        .execute::<Seat>(seat(1), take(0), &Cause::default())
+        .await
+        .unwrap_err();
+    assert_eq!(refused, ExecuteError::Refused(Refusal::Full));
+    assert_eq!(bench.store.load::<Seat>(seat(1)).await.unwrap(), None);
+    assert_eq!(bench.store.head(0).await.unwrap(), 0);
+}
+
+async fn of_a_thousand_racers_as_many_win_as_there_are_seats(bench: Bench) {
+    let racers = (1..=1000).map(|n| {
+        let store = bench.store.clone();
+        tokio::spawn(async move {
+            store
+                .execute::<Seat>(seat(n), take(7), &Cause::default())
+                .await
+        })
+    });
+    let mut won = 0;
+    for racer in racers.collect::<Vec<_>>() {
+        match racer.await.unwrap() {
+            Ok(_) => won += 1,
+            Err(error) => assert_eq!(error, ExecuteError::Refused(Refusal::Full)),
+        }
+    }
+    assert_eq!(won, 7);
+    assert_eq!(
+        bench.store.taken(Look::all("hall/a")).await.unwrap().len(),
+        7
+    );
+    assert_eq!(bench.store.head(0).await.unwrap(), 7);
+}
+
+async fn a_released_claim_can_be_taken_again(bench: Bench) {
+    bench
+        .store
+        .execute::<Seat>(seat(1), take(1), &Cause::default())
+        .await
+        .unwrap();
+    bench
+        .store
+        .execute::<Seat>(seat(1), Command::Leave, &Cause::default())
+        .await
+        .unwrap();
+    bench
+        .store
+        .execute::<Seat>(seat(2), take(1), &Cause::default())
+        .await
+        .unwrap();
+    assert_eq!(bench.store.claims().await.unwrap().len(), 1);
+}
+
+async fn what_is_due_is_found(bench: Bench) {
+    bench
+        .store
+        .execute::<Seat>(seat(1), take(1), &Cause::default())
+        .await
+        .unwrap();
+    let later = noon()
+        .checked_add(chassis::time::SignedDuration::from_mins(15))
+        .unwrap();
+    assert_eq!(bench.store.due(noon(), 10).await.unwrap(), []);
+    assert_eq!(
+        bench.store.due(later, 10).await.unwrap(),
+        [("seat".to_owned(), seat(1).to_string())]
+    );
+    bench
+        .store
+        .execute::<Seat>(seat(1), Command::Leave, &Cause::default())
+        .await
+        .unwrap();
+    assert_eq!(bench.store.due(later, 10).await.unwrap(), []);
+}
+
+async fn a_failed_commit_keeps_nothing(bench: Bench) {
+    bench.faults.arm("store.commit", 1);
+    let failed = bench
+        .store
+        .execute::<Seat>(seat(1), take(1), &Cause::default())
+        .await
+        .unwrap_err();
+    assert!(matches!(
+        failed,
+        ExecuteError::Store(StoreError::Unavailable(_))
+    ));
+    assert_eq!(bench.store.load::<Seat>(seat(1)).await.unwrap(), None);
+    bench
+        .store
+        .execute::<Seat>(seat(1), take(1), &Cause::default())
+        .await
+        .unwrap();
+}
+
+async fn a_lost_answer_is_healed_by_a_repeat(bench: Bench) {
+    bench.faults.arm("store.answer", 1);
+    let lost = bench
+        .store
+        .execute::<Seat>(seat(1), take(1), &Cause::default())
+        .await
+        .unwrap_err();
+    assert!(matches!(
+        lost,
+        ExecuteError::Store(StoreError::Unavailable(_))
+    ));
+    let again = bench
+        .store
+        .execute::<Seat>(seat(1), take(1), &Cause::default())
+        .await
+        .unwrap();
+    assert_eq!((again.events.len(), again.now.version), (0, 1));
+    assert_eq!(bench.store.head(0).await.unwrap(), 1);
+}
+
+async fn an_error_rolls_back_what_was_written(bench: Bench) {
+    let failed: Result<(), StoreError> = bench
+        .store
+        .transact(|unit| {
+            Box::pin(async move {
+                let taken = unit
+                    .execute::<Seat>(seat(1), &take(1), &Cause::default())
+                    .await;
+                assert!(taken.is_ok());
+                Err(StoreError::Bug("changed my mind".into()))
+            })
+        })
+        .await;
+    assert!(failed.is_err());
+    assert_eq!(bench.store.load::<Seat>(seat(1)).await.unwrap(), None);
+    assert_eq!(bench.store.claims().await.unwrap(), []);
+    assert_eq!(bench.store.head(0).await.unwrap(), 0);
+}
+
+async fn a_job_that_awaits_something_else_is_refused(bench: Bench) {
+    let failed: Result<(), StoreError> = bench
+        .store
+        .transact(|unit| {
+            Box::pin(async move {
+                let taken = unit
+                    .execute::<Seat>(seat(1), &take(1), &Cause::default())
+                    .await;
+                assert!(taken.is_ok());
+                tokio::task::yield_now().await;
+                Ok(())
+            })
+        })
+        .await;
+    assert!(matches!(failed, Err(StoreError::Bug(_))));
+    assert_eq!(bench.store.load::<Seat>(seat(1)).await.unwrap(), None);
+}
+
+async fn sequence_numbers_have_no_gaps(bench: Bench) {
+    let work = (1..=200).map(|n| {
+        let store = bench.store.clone();
+        tokio::spawn(async move {
+            // Every third is refused and rolls back.
+            let capacity = if n % 3 == 0 { 0 } else { 1000 };
+            let _ = store
+                .execute::<Seat>(seat(n), take(capacity), &Cause::default())
+                .await;
+        })
+    });
+    for work in work.collect::<Vec<_>>() {
+        work.await.unwrap();
+    }
+    let log = bench.store.log_after(0, 0, 1000).await.unwrap();
+    assert_eq!(
+        log.iter().map(|event| event.seq).collect::<Vec<_>>(),
+        (1..=134).collect::<Vec<_>>()
+    );
+    let ids: BTreeSet<_> = log.iter().map(|event| event.id.clone()).collect();
+    assert_eq!(ids.len(), 134);
+}
