@@ -1,1 +1,49 @@
-//! x
+//! Do the contracts and the sources keep the rules of the house?
+//!
+//! A rule is a function from what it judges to what is wrong with it. The tests hold every rule against the real thing,
+//! where it must find nothing, and against a planted fault, where it must find that.
+pub mod access;
+mod code;
+pub mod contracts;
+pub mod http;
+pub mod names;
+pub mod rpcs;
+pub mod sources;
+pub mod wire;
+pub mod workspace;
+
+use prost_reflect::DescriptorPool;
+use sources::Tree;
+
+/// A rule by its name, and what it finds wrong.
+pub type Rule<T> = (&'static str, fn(&T) -> Vec<String>);
+
+/// The rules for contracts.
+pub const STYLE: &[Rule<DescriptorPool>] = &[
+    ("packages", names::packages),
+    ("services", names::services),
+    ("requests", names::requests),
+    ("enums", names::enums),
+    ("comments", names::comments),
+    ("idempotency", rpcs::idempotency),
+    ("pages", rpcs::pages),
+    ("masks", rpcs::masks),
+    ("ids", rpcs::ids),
+    ("access", access::declared),
+    ("owned", access::owned),
+    ("owner_field", access::owner_field),
+    ("resource_owners", access::resource_owners),
+    ("exposed", http::exposed),
+    ("paths", http::paths),
+    ("routes", http::routes),
+    ("get", http::get),
+];
+
+/// The rules for sources.
+pub const SOURCES: &[Rule<Tree>] = &[
+    ("pure domain", sources::pure_domain),
+    ("sql", sources::sql),
+    ("length", sources::length),
+    ("finished", sources::finished),
+    ("sleepless", sources::sleepless),
+];

@@ -1,0 +1,171 @@
+//! Do the sources keep the rules of the house?
+use contract::{
+    SOURCES,
+    sources::{Tree, read},
+    workspace::{Package, packages, strangers},
+};
+
+const ROOM: &str = "services/room/src/grpc.rs";
+const DOMAIN: &str = "services/room/src/domain.rs";
+const TEST: &str = "services/room/tests/it/rpc.rs";
+
+/// The rule, the file, the text of it, and where the rule finds something in it.
+const FAULTS: &[(&str, &str, &str, &str)] = &[
+    (
+        "pure domain",
+        DOMAIN,
+        "use std::fmt;\nuse tokio::sync;",
+        ":2: tokio",
+    ),
+    (
+        "pure domain",
+        DOMAIN,
+        "pub async fn decide() {}",
+        ":1: async",
+    ),
+    ("pure domain", DOMAIN, "use berth::room::v1;", ":1: berth"),
+    (
+        "pure domain",
+        "services/room/src/domain/review.rs",
+        "fn id() -> Uuid { Uuid::now_v7() }",
+        ":1: now_v7",
+    ),
+    (
+        "pure domain",
+        DOMAIN,
+        "fn now() -> Timestamp { jiff::Timestamp::now() }",
+        ":1: Timestamp::now",
+    ),
+    (
+        "sql",
+        ROOM,
+        "const X: &str = \"SELECT id FROM room\";",
+        ":1: SQL",
+    ),
+    (
+        "sql",
+        DOMAIN,
+        "const X: &str = \"DELETE FROM room\";",
+        ":1: SQL",
+    ),
+    (
+        "sql",
+        "services/chassis/src/relay.rs",
+        "fn f() { run(\"UPDATE log SET seq = 1\") }",
+        ":1: SQL",
+    ),
+    (
+        "finished",
+        TEST,
+        "#[test]\n#[ignore = \"slow\"]\nfn f() {}",
+        ":2: #[ignore",
+    ),
+    ("finished", ROOM, "fn f() { todo!() }", ":1: todo!"),
+    (
+        "finished",
+        ROOM,
+        "fn f() { unimplemented!() }",
+        "unimplemented!",
+    ),
+    (
+        "sleepless",
+        TEST,
+        "fn f() { std::thread::sleep(SECOND) }",
+        ":1: sleep(",
+    ),
+    (
+        "sleepless",
+        ROOM,
+        "#[cfg(test)]\nmod tests { async fn f() { sleep(SECOND).await } }",
+        ":2: sleep(",
+    ),
+];
+
+/// What looks like a fault and is none.
+const FINE: &[(&str, &str)] = &[
+    (
+        DOMAIN,
+        "//! Pure: no async, no SELECT, no tokio.\n/// Not SELECT either.\nfn operand() {}",
+    ),
+    (
+        DOMAIN,
+        "const X: &str = \"async with tokio\"; fn f(now: Timestamp) {}",
+    ),
+    (ROOM, "async fn wait() { sleep(SECOND).await }"),
+    (
+        "services/room/src/views.rs",
+        "const X: &str = \"SELECT 1\";",
+    ),
+    (
+        "services/chassis/src/store/sqlite.rs",
+        "const X: &str = \"PRAGMA x\";",
+    ),
+    (TEST, "const X: &str = \"SELECT 1\"; // todo!()"),
+];
+
+#[test]
+fn the_sources_keep_every_rule() {
+    let tree = read().unwrap();
+    assert!(tree.contains_key("tests/contract/tests/it/rules.rs"));
+    for (rule, check) in SOURCES {
+        assert_eq!(check(&tree), [""; 0], "rule {rule}");
+    }
+}
+
+#[test]
+fn every_rule_finds_its_planted_faults() {
+    let long = "\n".repeat(501);
+    let faults = [FAULTS, &[("length", ROOM, &long, "501 lines")]].concat();
+    for (rule, check) in SOURCES {
+        assert!(
+            faults.iter().any(|fault| fault.0 == *rule),
+            "no fault for rule {rule}"
+        );
+        for (_, path, text, says) in faults.iter().filter(|fault| fault.0 == *rule) {
+            let found = check(&tree(path, text));
+            assert!(
+                found.iter().any(|wrong| wrong.contains(says)),
+                "rule {rule} says {found:?} to {text}, not {says}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_fault_is_none() {
+    for (path, text) in FINE {
+        for (rule, check) in SOURCES {
+            assert_eq!(check(&tree(path, text)), [""; 0], "rule {rule}");
+        }
+    }
+}
+
+#[test]
+fn contexts_are_strangers_to_each_other() {
+    assert_eq!(strangers(&packages().unwrap()), [""; 0]);
+}
+
+#[test]
+fn a_context_that_knows_another_is_found() {
+    for (name, dependency, fault) in [
+        ("room", "berth", false),
+        ("room", "chassis", false),
+        ("room", "payment", true),
+        ("chassis", "berth", false),
+        ("chassis", "room", true),
+        ("all", "room", false),
+    ] {
+        let package: Package = serde_json::from_value(serde_json::json!({
+            "name": name,
+            "manifest_path": format!("/berth/services/{name}/Cargo.toml"),
+            "dependencies": [{"name": dependency, "path": "/berth"}, {"name": "serde", "path": null}],
+        }))
+        .unwrap();
+        let found = strangers(&[package]);
+        assert_eq!(!found.is_empty(), fault, "{name}: {found:?}");
+    }
+}
+
+fn tree(path: &str, text: &str) -> Tree {
+    Tree::from([(path.to_owned(), text.to_owned())])
+}

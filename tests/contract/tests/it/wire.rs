@@ -1,0 +1,82 @@
+//! Can a client of yesterday talk to the services of today?
+use std::{env, fs};
+
+use contract::{
+    contracts::{compile, contracts},
+    wire::{missing, print},
+};
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/wire.txt");
+const BOAT: &str = include_str!("boat.proto");
+
+#[test]
+fn the_contracts_only_grow() {
+    let now = print(&contracts().unwrap());
+    let then = fs::read_to_string(GOLDEN).unwrap();
+    assert_eq!(
+        missing(&then, &now),
+        [""; 0],
+        "gone or changed: a contract in use only grows. If nobody can use it yet, delete the lines from {GOLDEN}"
+    );
+    if env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(GOLDEN, &now).unwrap();
+        return;
+    }
+    assert_eq!(
+        missing(&now, &then),
+        [""; 0],
+        "new: record it with `UPDATE_GOLDEN=1 cargo test -p contract`"
+    );
+}
+
+#[test]
+fn whatever_a_client_relies_on_is_missed() {
+    let boat = |source: &str| print(&compile("berth/boat/v1/boat.proto", source).unwrap());
+    let then = boat(BOAT);
+    assert_eq!(missing(&then, &boat(BOAT)), [""; 0]);
+    for (words, change, missed) in [
+        ("COLOUR_RED = 1", "COLOUR_RED = 2", "COLOUR_RED = 1"),
+        ("host_id = 2", "host_id = 4", "Boat.host_id = 2: string"),
+        (
+            "string host_id",
+            "bytes host_id",
+            "Boat.host_id = 2: string",
+        ),
+        (
+            "string host_id",
+            "repeated string host_id",
+            "host_id = 2: string",
+        ),
+        (
+            "string host_id",
+            "optional string host_id",
+            "host_id = 2: string",
+        ),
+        ("string host_id = 2;", "", "Boat.host_id = 2: string"),
+        (
+            "SinkBoat(",
+            "Sink(",
+            "rpc berth.boat.v1.BoatService.SinkBoat(",
+        ),
+        (
+            "returns (Sink",
+            "returns (stream Sink",
+            "BoatService.SinkBoat(",
+        ),
+        ("get: \"/v1/boats\"", "get: \"/v2/boats\"", "GET /v1/boats"),
+        (
+            "BoatService",
+            "ShipService",
+            "service berth.boat.v1.BoatService",
+        ),
+        ("RegisterBoatResponse", "Registered", "RegisterBoatResponse"),
+        ("boat.v1;", "boat.v2;", "package berth.boat.v1"),
+    ] {
+        assert!(BOAT.contains(words), "the boat has no {words}");
+        let lost = missing(&then, &boat(&BOAT.replace(words, change)));
+        assert!(
+            lost.iter().any(|line| line.contains(missed)),
+            "{change}: {lost:?}, not {missed}"
+        );
+    }
+}
