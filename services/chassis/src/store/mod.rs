@@ -158,6 +158,12 @@ impl Store {
         self.0.engine.commits()
     }
 
+    /// Waits until the store has stopped for good: the disk failed to sync. The process must end then, and recovers what
+    /// is on disk when it starts again.
+    pub async fn stopped(&self) {
+        self.0.engine.stopped().await;
+    }
+
     /// Gives a command to an aggregate: load, decide, evolve, save state, claims and events, commit.
     ///
     /// A command that changes nothing (a repeat) is `Ok` with no events. A refused one has changed nothing.

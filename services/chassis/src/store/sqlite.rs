@@ -11,7 +11,7 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use rusqlite::{
-    CachedStatement, Connection, ErrorCode, OpenFlags,
+    CachedStatement, Connection, ErrorCode, OpenFlags, ffi,
     types::{ToSqlOutput, ValueRef},
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -100,6 +100,7 @@ impl Sqlite {
                     connection: Lite(connection),
                     committed,
                     faults,
+                    unsynced: false,
                 }
                 .run(jobs);
             })
@@ -137,6 +138,11 @@ impl Sqlite {
         self.commits.clone()
     }
 
+    /// Waits until the writer has stopped, which it does when the disk fails to sync.
+    pub(crate) async fn stopped(&self) {
+        self.queue.closed().await;
+    }
+
     fn reader(&self) -> Result<Reader, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags).map_err(broken)?;
@@ -159,6 +165,8 @@ struct Writer {
     connection: Lite,
     committed: watch::Sender<u64>,
     faults: Faults,
+    /// Whether the disk failed to sync.
+    unsynced: bool,
 }
 
 impl Writer {
@@ -175,24 +183,31 @@ impl Writer {
             metrics::histogram!("berth_store_batch")
                 .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
             self.commit(&mut batch);
+            if self.unsynced {
+                tracing::error!(
+                    "the disk did not sync: the store stops and is recovered by a restart"
+                );
+                return;
+            }
         }
     }
 
     /// Runs a batch of jobs and commits them together; nobody is answered before.
     fn commit(&mut self, batch: &mut Vec<Queued>) {
-        let begun = self.connection.run("BEGIN IMMEDIATE");
+        let mut open = self.connection.run("BEGIN IMMEDIATE");
         let mut answers = Vec::with_capacity(batch.len());
         for (job, reply) in batch.drain(..) {
-            let done = begun.clone().and_then(|()| self.savepoint(job));
+            let done = open.clone().and_then(|()| self.savepoint(job));
+            if open.is_ok() && self.connection.0.is_autocommit() {
+                // A full disk makes SQLite roll back everything by itself: what was done is gone, and what follows
+                // must not run outside a transaction.
+                open = Err(StoreError::Unavailable("the store rolled back".into()));
+            }
             answers.push((reply, done));
         }
-        let committed = begun
-            .and_then(|()| {
-                self.faults
-                    .pass("store.commit")
-                    .map_err(|fault| StoreError::Unavailable(fault.to_string()))
-            })
-            .and_then(|()| self.connection.run("COMMIT"));
+        let committed = open
+            .and_then(|()| self.pass("store.commit"))
+            .and_then(|()| self.end());
         if committed.is_err() && !self.connection.0.is_autocommit() {
             // Nothing of the batch is kept; if even this fails the next BEGIN will say so.
             let _ = self.connection.run("ROLLBACK");
@@ -201,10 +216,7 @@ impl Writer {
             self.committed.send_modify(|count| *count += 1);
         }
         // A test may lose the answer of a commit that happened.
-        let lost = self
-            .faults
-            .pass("store.answer")
-            .map_err(|fault| StoreError::Unavailable(fault.to_string()));
+        let lost = self.pass("store.answer");
         for (reply, done) in answers {
             // An asker that has gone away does not want the answer.
             let _ = reply.send(
@@ -212,6 +224,27 @@ impl Writer {
                     .and_then(|()| lost.clone()),
             );
         }
+    }
+
+    /// Commits. If the disk could not sync, what it holds is unknown, and committing again would only hide that.
+    fn end(&mut self) -> Result<(), StoreError> {
+        let sync = self.pass("store.sync");
+        self.unsynced = sync.is_err();
+        sync?;
+        self.connection.0.execute_batch("COMMIT").map_err(|error| {
+            let code = error.sqlite_error().map(|error| error.extended_code);
+            self.unsynced = matches!(
+                code,
+                Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
+            );
+            broken(error)
+        })
+    }
+
+    fn pass(&self, point: &str) -> Result<(), StoreError> {
+        self.faults
+            .pass(point)
+            .map_err(|fault| StoreError::Unavailable(fault.to_string()))
     }
 
     fn savepoint(&mut self, job: Job) -> Result<(), StoreError> {
@@ -225,6 +258,9 @@ impl Writer {
             Ok(None) => (true, Err(awaited())),
             Err(_) => (true, Err(StoreError::Bug("a job panicked".into()))),
         };
+        if self.connection.0.is_autocommit() {
+            return Err(StoreError::Unavailable("the store rolled back".into()));
+        }
         if rollback {
             self.connection.run("ROLLBACK TO job")?;
         }
@@ -245,17 +281,17 @@ impl Lite {
             .map_err(broken)
     }
 
-    fn execute_now(&self, sql: &str, args: Vec<Value>) -> rusqlite::Result<u64> {
+    fn execute_now(&self, sql: &str, args: &[Value]) -> rusqlite::Result<u64> {
         let mut statement = self.0.prepare_cached(sql)?;
-        bind(&mut statement, &args)?;
+        bind(&mut statement, args)?;
         let rows = statement.raw_execute()?;
         Ok(u64::try_from(rows).unwrap_or(u64::MAX))
     }
 
-    fn query_now(&self, sql: &str, args: Vec<Value>) -> rusqlite::Result<Vec<Row>> {
+    fn query_now(&self, sql: &str, args: &[Value]) -> rusqlite::Result<Vec<Row>> {
         let mut statement = self.0.prepare_cached(sql)?;
         let columns = statement.column_count();
-        bind(&mut statement, &args)?;
+        bind(&mut statement, args)?;
         let mut rows = statement.raw_query();
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
@@ -301,7 +337,7 @@ impl Conn for Lite {
         sql: &'a str,
         args: Vec<Value>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
-        std::future::ready(self.execute_now(sql, args).map_err(broken)).boxed()
+        std::future::ready(self.execute_now(sql, &args).map_err(broken)).boxed()
     }
 
     fn query<'a>(
@@ -309,7 +345,7 @@ impl Conn for Lite {
         sql: &'a str,
         args: Vec<Value>,
     ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
-        std::future::ready(self.query_now(sql, args).map_err(broken)).boxed()
+        std::future::ready(self.query_now(sql, &args).map_err(broken)).boxed()
     }
 }
 

@@ -13,7 +13,7 @@ chassis::id! {
 
 /// Holds a seat, or has given it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Seat {
+pub(crate) enum Seat {
     Held {
         hall: String,
         seat: u32,
@@ -23,13 +23,13 @@ pub enum Seat {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub(crate) enum Command {
     Take { hall: String, capacity: u32 },
     Leave,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub(crate) enum Event {
     Taken {
         hall: String,
         seat: u32,
@@ -39,7 +39,7 @@ pub enum Event {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     #[error("the hall is full")]
     Full,
     #[error("no such seat")]

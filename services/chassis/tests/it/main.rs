@@ -3,9 +3,10 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    missing_docs,
     reason = "a test may panic"
 )]
 
+mod consumer;
 mod counter;
 mod store;
+mod tally;

@@ -1,5 +1,7 @@
 //! The testing kit: given/when/then for rules, and contexts that are driven step by step.
 
+pub mod bus;
+
 use std::fmt::Debug;
 
 use crate::{

@@ -1,0 +1,348 @@
+//! Whatever the bus does, every event has its effect exactly once and in order.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use chassis::{
+    Context, Policies,
+    bus::{Bus, InProcess},
+    clock::{Clock, ManualClock},
+    consumer::LogReader,
+    event::Cause,
+    faults::Faults,
+    peers::Peers,
+    settings::Settings,
+    site::{Site, Surroundings, open_store, settle},
+    testing::{
+        bus::{Manners, Unreliable},
+        noon,
+    },
+    time::SignedDuration,
+};
+use proptest::prelude::*;
+
+use crate::{
+    counter::{Command, Seat, SeatId},
+    tally::{Tally, policies},
+};
+
+/// A producer of seats and a consumer that counts them.
+pub(crate) struct Pair {
+    pub(crate) producer: Site,
+    pub(crate) consumer: Site,
+    pub(crate) clock: ManualClock,
+    pub(crate) faults: Faults,
+    _dir: tempfile::TempDir,
+}
+
+impl Pair {
+    pub(crate) async fn on(bus: Arc<dyn Bus>, policies: Policies) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = ManualClock::new(noon());
+        let faults = Faults::default();
+        let time = Clock::Manual(clock.clone());
+        let room = Context::named("room").deadlines::<Seat>();
+        let message = Context::named("message").policies(policies);
+        let rooms = open_store(&room, dir.path(), time.clone(), Faults::default())
+            .await
+            .unwrap();
+        let messages = open_store(&message, dir.path(), time, faults.clone())
+            .await
+            .unwrap();
+        let log: Arc<dyn LogReader> = Arc::new(rooms.clone());
+        let around = Surroundings {
+            peers: Peers::new(),
+            logs: Arc::new(BTreeMap::from([("room".to_owned(), log)])),
+            bus,
+            settings: Settings::default(),
+        };
+        Self {
+            producer: Site::new(room, rooms, &around),
+            consumer: Site::new(message, messages, &around),
+            clock,
+            faults,
+            _dir: dir,
+        }
+    }
+
+    pub(crate) async fn take(&self, seat: u128) {
+        let command = Command::Take {
+            hall: "a".into(),
+            capacity: 10_000,
+        };
+        let store = &self.producer.deps.store;
+        store
+            .execute::<Seat>(SeatId::from_u128(seat), command, &Cause::default())
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn leave(&self, seat: u128) {
+        let store = &self.producer.deps.store;
+        store
+            .execute::<Seat>(SeatId::from_u128(seat), Command::Leave, &Cause::default())
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn settle(&self) {
+        settle(&[self.producer.clone(), self.consumer.clone()], 200)
+            .await
+            .unwrap();
+    }
+
+    /// What was heard about a seat, the seat's number left out.
+    pub(crate) async fn heard(&self, seat: u128) -> Vec<String> {
+        let tally = self
+            .consumer
+            .deps
+            .store
+            .load::<Tally>(SeatId::from_u128(seat))
+            .await
+            .unwrap();
+        let heard = tally.map_or_else(Vec::new, |tally| tally.state.0);
+        heard
+            .iter()
+            .map(|heard| heard.split(' ').next().unwrap().to_owned())
+            .collect()
+    }
+
+    async fn letters(&self) -> Vec<chassis::store::DeadLetter> {
+        let all = (String::new(), String::new(), 0);
+        self.consumer
+            .deps
+            .store
+            .dead_letters(all, 1000)
+            .await
+            .unwrap()
+    }
+}
+
+fn in_process() -> Arc<dyn Bus> {
+    InProcess::new()
+}
+
+fn polite() -> Arc<dyn Bus> {
+    Arc::new(Unreliable::new(
+        1,
+        Manners {
+            lost: 0,
+            repeated: 0,
+            shuffled: false,
+        },
+    ))
+}
+
+fn rude() -> Arc<dyn Bus> {
+    Arc::new(Unreliable::new(
+        2,
+        Manners {
+            lost: 497,
+            repeated: 400,
+            shuffled: true,
+        },
+    ))
+}
+
+/// Runs every story on one bus.
+macro_rules! bus_suite {
+    ($bus:ident: $($story:ident),+ $(,)?) => {
+        mod $bus {
+            $(#[tokio::test]
+            async fn $story() {
+                super::$story(super::$bus()).await;
+            })+
+        }
+    };
+}
+
+macro_rules! every_bus {
+    ($($bus:ident),+) => {$(
+        bus_suite!($bus:
+            every_event_has_its_effect_once_and_in_order,
+            a_consumer_that_was_away_catches_up,
+            a_step_that_fails_is_taken_again,
+            a_second_replica_has_no_effect_of_its_own,
+            a_poisoned_event_stops_only_its_own_aggregate,
+            a_relay_that_dies_after_publishing_publishes_again,
+        );
+    )+};
+}
+
+every_bus!(in_process, polite, rude);
+
+async fn every_event_has_its_effect_once_and_in_order(bus: Arc<dyn Bus>) {
+    let pair = Pair::on(bus, policies(|_| false)).await;
+    for seat in 1..=50 {
+        pair.take(seat).await;
+    }
+    pair.settle().await;
+    for seat in 1..=50 {
+        pair.leave(seat).await;
+    }
+    pair.settle().await;
+    for seat in 1..=50 {
+        assert_eq!(pair.heard(seat).await, ["taken", "left"]);
+    }
+    assert_eq!(pair.consumer.consumers[0].cursor().await.unwrap(), 100);
+}
+
+async fn a_consumer_that_was_away_catches_up(bus: Arc<dyn Bus>) {
+    let pair = Pair::on(bus, policies(|_| false)).await;
+    for seat in 1..=600 {
+        pair.take(seat).await;
+        if seat % 100 == 0 {
+            while pair.producer.step().await.unwrap() {}
+        }
+    }
+    pair.settle().await;
+    for seat in 1..=600 {
+        assert_eq!(pair.heard(seat).await, ["taken"]);
+    }
+}
+
+async fn a_step_that_fails_is_taken_again(bus: Arc<dyn Bus>) {
+    let pair = Pair::on(bus, policies(|_| false)).await;
+    for seat in 1..=10 {
+        pair.take(seat).await;
+    }
+    while pair.producer.step().await.unwrap() {}
+    for point in ["consumer.take", "store.commit"] {
+        pair.faults.arm(point, 1);
+        assert!(pair.consumer.step().await.is_err());
+        assert_eq!(pair.heard(1).await, Vec::<String>::new());
+    }
+    // The bus has lost what failed; the next heartbeat tells that it is missing.
+    pair.take(11).await;
+    pair.settle().await;
+    for seat in 1..=11 {
+        assert_eq!(pair.heard(seat).await, ["taken"]);
+    }
+}
+
+async fn a_second_replica_has_no_effect_of_its_own(bus: Arc<dyn Bus>) {
+    let pair = Pair::on(bus, policies(|_| false)).await;
+    let other = pair.consumer.clone();
+    for seat in 1..=100 {
+        pair.take(seat).await;
+    }
+    while pair.producer.step().await.unwrap() {}
+    // Both may fail where the other was faster; none may do anything twice.
+    let (one, two) = tokio::join!(pair.consumer.step(), other.step());
+    assert!(one.is_ok() || two.is_ok());
+    pair.take(101).await;
+    pair.settle().await;
+    for seat in 1..=101 {
+        assert_eq!(pair.heard(seat).await, ["taken"]);
+    }
+}
+
+async fn a_poisoned_event_stops_only_its_own_aggregate(bus: Arc<dyn Bus>) {
+    let pair = Pair::on(bus, policies(|_| true)).await;
+    for seat in 1..=8 {
+        pair.take(seat).await;
+        pair.leave(seat).await;
+    }
+    pair.settle().await;
+    for seat in [2, 4, 6, 8] {
+        assert_eq!(pair.heard(seat).await, ["taken", "left"]);
+    }
+    let letters = pair.letters().await;
+    assert_eq!(
+        letters.len(),
+        8,
+        "the poisoned ones, and what waits behind them"
+    );
+    assert!(letters.iter().all(|letter| !letter.parked));
+    assert_eq!(
+        letters.iter().filter(|letter| letter.attempts == 0).count(),
+        4
+    );
+
+    // Tried again with growing patience, then parked for an operator.
+    for _ in 0..20 {
+        pair.clock.turn(SignedDuration::from_mins(2));
+        pair.settle().await;
+    }
+    let parked: Vec<_> = pair
+        .letters()
+        .await
+        .into_iter()
+        .filter(|letter| letter.parked)
+        .collect();
+    assert_eq!(parked.len(), 4);
+    assert!(
+        parked
+            .iter()
+            .all(|letter| letter.attempts == 8 && !letter.reason.is_empty())
+    );
+
+    // Mended and driven again, everything behind it follows in order.
+    let policies = policies(|_| false);
+    let mended = Context::named("message").policies(policies);
+    let around = Surroundings {
+        peers: Peers::new(),
+        logs: pair.consumer.deps.logs.clone(),
+        bus: in_process(),
+        settings: Settings::default(),
+    };
+    let mended = Site::new(mended, pair.consumer.deps.store.clone(), &around);
+    assert_eq!(mended.deps.store.redrive(String::new()).await.unwrap(), 8);
+    settle(&[mended], 20).await.unwrap();
+    for seat in 1..=8 {
+        assert_eq!(pair.heard(seat).await, ["taken", "left"], "seat {seat}");
+    }
+    assert_eq!(pair.letters().await, []);
+}
+
+async fn a_relay_that_dies_after_publishing_publishes_again(bus: Arc<dyn Bus>) {
+    let pair = Pair::on(bus, policies(|_| false)).await;
+    let faults = &pair.producer.deps.faults;
+    pair.take(1).await;
+    faults.arm("relay.publish", 1);
+    assert!(pair.producer.step().await.is_err());
+    faults.arm("relay.published", 1);
+    assert!(pair.producer.step().await.is_err());
+    pair.settle().await;
+    assert_eq!(pair.heard(1).await, ["taken"]);
+}
+
+#[tokio::test]
+async fn what_is_due_is_woken_late_and_never_early() {
+    let pair = Pair::on(in_process(), policies(|_| false)).await;
+    pair.take(1).await;
+    pair.clock.turn(SignedDuration::new(15 * 60 - 1, 0));
+    pair.settle().await;
+    assert_eq!(pair.heard(1).await, ["taken"]);
+    pair.clock.turn(SignedDuration::from_secs(1));
+    pair.settle().await;
+    assert_eq!(pair.heard(1).await, ["taken", "left"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_manners_give_the_same_effects(seed in any::<u64>(), lost in 0_u32..=1000, repeated in 0_u32..=1000) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let bus = Unreliable::new(seed, Manners { lost, repeated, shuffled: true });
+            let pair = Pair::on(Arc::new(bus.clone()), policies(|_| false)).await;
+            for seat in 1..=12 {
+                pair.take(seat).await;
+                if seat % 4 == 0 {
+                    while pair.producer.step().await.unwrap() {}
+                }
+                if seat == 8 {
+                    bus.forget();
+                }
+            }
+            for seat in 1..=12 {
+                pair.leave(seat).await;
+            }
+            pair.settle().await;
+            for seat in 1..=12 {
+                assert_eq!(pair.heard(seat).await, ["taken", "left"]);
+            }
+        });
+    }
+}
