@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use clap::Args;
+use futures::future::BoxFuture;
 use tonic::service::Routes;
 
 use crate::{
@@ -57,6 +58,7 @@ impl Deps {
 pub type Logs = Arc<BTreeMap<String, Arc<dyn LogReader>>>;
 
 type RoutesOf = dyn Fn(&Deps) -> Routes + Send + Sync;
+type Start = dyn Fn(Deps) -> BoxFuture<'static, Result<(), NotYet>> + Send + Sync;
 
 /// A bounded context.
 #[derive(Clone)]
@@ -73,6 +75,7 @@ pub struct Context {
     /// DDL of its read models.
     pub migrations: &'static [Migration],
     pub(crate) alarms: Vec<Alarm>,
+    pub(crate) start: Option<Arc<Start>>,
     /// Its settings.
     pub settings: Vec<SettingsType>,
 }
@@ -96,6 +99,7 @@ impl Context {
             publishes: &[],
             migrations: &[],
             alarms: Vec::new(),
+            start: None,
             settings: Vec::new(),
         }
     }
@@ -145,6 +149,18 @@ impl Context {
         Fut: Future<Output = Result<(), NotYet>> + Send + 'static,
     {
         self.alarms.push(Alarm::errand::<A, F, Fut>(errand));
+        self
+    }
+
+    /// What it does once before it is ready: `async fn(Deps) -> Result<(), NotYet>`. It runs at every start, and again if
+    /// it could not be finished, so a repeat must change nothing. See [`crate::site::Site::start`].
+    #[must_use]
+    pub fn on_start<F, Fut>(mut self, start: F) -> Self
+    where
+        F: Fn(Deps) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), NotYet>> + Send + 'static,
+    {
+        self.start = Some(Arc::new(move |deps| Box::pin(start(deps))));
         self
     }
 

@@ -7,6 +7,7 @@
 pub mod aggregate;
 pub mod bus;
 pub mod caller;
+pub mod chance;
 pub mod clock;
 pub mod consumer;
 pub mod context;

@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     consumer::{ConsumeError, Consumer},
     context::{Context, Deps, Logs, producer_of},
-    deadline::Deadlines,
+    deadline::{Deadlines, NotYet},
     faults::Faults,
     peers::Peers,
     policy::Reactions,
@@ -93,6 +93,15 @@ impl Site {
             consumers,
             bus: around.bus.clone(),
             deadlines,
+        }
+    }
+
+    /// What the context does once before it is ready ([`Context::on_start`]). A process calls it before it says that it
+    /// serves, and tries again after a while if it could not be finished.
+    pub async fn start(&self) -> Result<(), NotYet> {
+        match &self.context.start {
+            Some(start) => start(self.deps.clone()).await,
+            None => Ok(()),
         }
     }
 

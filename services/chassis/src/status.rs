@@ -34,9 +34,29 @@ impl Kind {
 
 /// An error with a reason for programs.
 pub fn status(kind: Kind, reason: &str, message: impl Into<String>) -> Status {
+    let again = matches!(kind, Kind::Unavailable | Kind::Exhausted | Kind::Aborted);
+    with_delay(kind, reason, message, again.then_some(RETRY_DELAY))
+}
+
+/// An error that goes away by itself after a time.
+pub fn retry_after(
+    delay: Duration,
+    kind: Kind,
+    reason: &str,
+    message: impl Into<String>,
+) -> Status {
+    with_delay(kind, reason, message, Some(delay))
+}
+
+fn with_delay(
+    kind: Kind,
+    reason: &str,
+    message: impl Into<String>,
+    delay: Option<Duration>,
+) -> Status {
     let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
-    if matches!(kind, Kind::Unavailable | Kind::Exhausted | Kind::Aborted) {
-        details.set_retry_info(Some(RETRY_DELAY));
+    if delay.is_some() {
+        details.set_retry_info(delay);
     }
     Status::with_error_details(kind.code(), message, details)
 }

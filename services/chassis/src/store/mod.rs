@@ -307,6 +307,21 @@ impl Store {
             .await
     }
 
+    /// The aggregate of a kind that holds a claim, if one does: a claim is also a way to find its holder.
+    pub async fn holder<A: Aggregate>(
+        &self,
+        scope: &'static str,
+        key: String,
+    ) -> Result<Option<A::Id>, StoreError> {
+        let row = self
+            .read(move |conn| Box::pin(async move { sql::holder(conn, scope, &key).await }))
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let owner = row.text(0)?.split_once('/');
+        let id = owner.and_then(|(kind, id)| (kind == A::KIND).then(|| id.parse().ok())?);
+        Ok(id)
+    }
+
     /// Every claim as scope, key and owner (`<kind>/<id>`). For checks.
     pub async fn claims(&self) -> Result<Vec<(String, String, String)>, StoreError> {
         let rows = self.read(|conn| Box::pin(sql::claims(conn))).await?;

@@ -92,6 +92,12 @@ pub(crate) async fn taken(conn: &mut dyn Conn, look: &Look, owner: &str) -> Resu
         .collect()
 }
 
+/// Who holds a claim.
+pub(crate) async fn holder(conn: &mut dyn Conn, scope: &str, key: &str) -> Result<Option<Row>> {
+    let sql = "SELECT owner FROM claim WHERE scope = $1 AND key = $2";
+    Ok(conn.query(sql, args![scope, key]).await?.pop())
+}
+
 /// All claims, for checks.
 pub(crate) async fn claims(conn: &mut dyn Conn) -> Result<Vec<Row>> {
     conn.query(

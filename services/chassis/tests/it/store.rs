@@ -68,6 +68,7 @@ store_suite!(sqlite:
     a_refused_command_changes_nothing,
     of_a_thousand_racers_as_many_win_as_there_are_seats,
     a_released_claim_can_be_taken_again,
+    a_claim_leads_to_its_holder,
     what_is_due_is_found,
     a_failed_commit_keeps_nothing,
     a_lost_answer_is_healed_by_a_repeat,
@@ -176,6 +177,24 @@ async fn a_released_claim_can_be_taken_again(bench: Bench) {
         .await
         .unwrap();
     assert_eq!(bench.store.claims().await.unwrap().len(), 1);
+}
+
+async fn a_claim_leads_to_its_holder(bench: Bench) {
+    let holder = || bench.store.holder::<Seat>("hall/a", "0001".into());
+    let cause = Cause::default();
+    assert_eq!(holder().await.unwrap(), None);
+    bench
+        .store
+        .execute::<Seat>(seat(7), take(1), &cause)
+        .await
+        .unwrap();
+    assert_eq!(holder().await.unwrap(), Some(seat(7)));
+    bench
+        .store
+        .execute::<Seat>(seat(7), Command::Leave, &cause)
+        .await
+        .unwrap();
+    assert_eq!(holder().await.unwrap(), None);
 }
 
 async fn what_is_due_is_found(bench: Bench) {
