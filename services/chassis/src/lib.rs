@@ -16,6 +16,7 @@ pub mod event;
 pub mod faults;
 pub mod id;
 pub mod money;
+pub mod page;
 pub mod peers;
 pub mod policy;
 pub mod refusal;
