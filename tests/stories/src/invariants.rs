@@ -1,0 +1,465 @@
+//! The invariants. Each is checked from the history alone, after the platform has come to rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use berth::{
+    google::r#type::Money, payment::v1::PaymentStatus, reservation::v1::ReservationStatus as Status,
+};
+use chassis::time;
+
+use crate::history::{History, ReservationStep, holds, slots};
+
+/// An invariant that does not hold, and the evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// Which one.
+    pub invariant: Invariant,
+    /// What was found.
+    pub evidence: String,
+}
+
+/// What must never break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    /// No unit of an offer is held twice for the same time, at any instant of the history.
+    I1NoOversell,
+    /// The claims are exactly what the open reservations hold.
+    I2Coherence,
+    /// Nothing is confirmed without a payment of exactly its price.
+    I3NoUnpaidConfirmation,
+    /// No payment is kept without a booking, or is refunded.
+    I4NoBookinglessPayment,
+    /// What was kept is what is due in the final state.
+    I5Conservation,
+    /// A booking is charged at most once.
+    I6SingleEffect,
+    /// Only legal transitions; versions grow by one; what is final stays.
+    I7LegalTransitions,
+    /// Every change of a reservation is told to its customer, once.
+    I8NoLostEvent,
+    /// Nobody is told of what did not happen.
+    I9NoPhantomEvent,
+    /// A hold lapses at its deadline or later, never earlier.
+    I10ExpiryNeverEarly,
+    /// Nothing is stuck between two states when all is quiet.
+    I11NoStuckProcess,
+    /// Who was refused holds nothing and has paid nothing.
+    I13CleanLosers,
+}
+
+/// Everything that does not hold.
+pub fn check(history: &History) -> Vec<Broken> {
+    let mut broken = Vec::new();
+    let mut report = |invariant, found: Vec<String>| {
+        broken.extend(found.into_iter().map(|evidence| Broken {
+            invariant,
+            evidence,
+        }));
+    };
+    report(Invariant::I1NoOversell, oversold(history));
+    report(Invariant::I2Coherence, incoherent(history));
+    report(Invariant::I3NoUnpaidConfirmation, unpaid(history));
+    report(Invariant::I4NoBookinglessPayment, bookingless(history));
+    report(Invariant::I5Conservation, unconserved(history));
+    report(Invariant::I6SingleEffect, charged_twice(history));
+    report(Invariant::I7LegalTransitions, illegal(history));
+    report(Invariant::I8NoLostEvent, untold(history));
+    report(Invariant::I9NoPhantomEvent, phantoms(history));
+    report(Invariant::I10ExpiryNeverEarly, early(history));
+    report(Invariant::I11NoStuckProcess, stuck(history));
+    report(Invariant::I13CleanLosers, dirty_losers(history));
+    broken
+}
+
+fn oversold(history: &History) -> Vec<String> {
+    let mut holders: BTreeMap<(String, String, i32), &str> = BTreeMap::new();
+    let mut held: BTreeMap<&str, Vec<(String, String, i32)>> = BTreeMap::new();
+    let mut found = Vec::new();
+    for step in &history.reservations {
+        let reservation = &step.reservation;
+        let id = reservation.reservation_id.as_str();
+        for place in held.remove(id).unwrap_or_default() {
+            holders.remove(&place);
+        }
+        if !holds(reservation.status()) {
+            continue;
+        }
+        let mut places = Vec::new();
+        for slot in slots(reservation) {
+            for unit in &reservation.units {
+                let place = (reservation.offer_id.clone(), slot.clone(), *unit);
+                if let Some(other) = holders.insert(place.clone(), id) {
+                    found.push(format!(
+                        "{place:?} is held by {other} and {id} after event {}",
+                        step.seq
+                    ));
+                }
+                places.push(place);
+            }
+        }
+        if places.is_empty() {
+            found.push(format!(
+                "{id} holds nothing while {:?}",
+                reservation.status()
+            ));
+        }
+        let capacity = history
+            .capacities
+            .get(&reservation.offer_id)
+            .copied()
+            .unwrap_or(i32::MAX);
+        if reservation
+            .units
+            .iter()
+            .any(|unit| *unit < 1 || *unit > capacity)
+        {
+            found.push(format!(
+                "{id} holds units {:?} of {capacity}",
+                reservation.units
+            ));
+        }
+        held.insert(id, places);
+    }
+    found
+}
+
+fn last_steps(history: &History) -> impl Iterator<Item = &ReservationStep> {
+    history
+        .by_reservation()
+        .into_values()
+        .filter_map(|steps| steps.last().copied())
+}
+
+/// Claims are compared by count per reservation and scope: how a key is spelled is the store's own business.
+fn incoherent(history: &History) -> Vec<String> {
+    let mut claimed: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for (scope, _, owner) in &history.claims {
+        let owner = owner.rsplit('/').next().unwrap_or_default().to_owned();
+        *claimed.entry((owner, scope.clone())).or_default() += 1;
+    }
+    let mut expected: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for step in last_steps(history) {
+        let reservation = &step.reservation;
+        if holds(reservation.status()) {
+            let id = reservation.reservation_id.clone();
+            let units = slots(reservation).len() * reservation.units.len();
+            expected.insert(
+                (id.clone(), format!("offer/{}", reservation.offer_id)),
+                units,
+            );
+            expected.insert((id, format!("customer/{}", reservation.customer_id)), 1);
+        }
+    }
+    let keys: BTreeSet<_> = claimed.keys().chain(expected.keys()).collect();
+    keys.into_iter()
+        .filter(|key| claimed.get(*key) != expected.get(*key))
+        .map(|key| {
+            format!(
+                "{key:?}: claims {:?}, expected {:?}",
+                claimed.get(key),
+                expected.get(key)
+            )
+        })
+        .collect()
+}
+
+fn unpaid(history: &History) -> Vec<String> {
+    let payments = history.by_payment();
+    let mut found = Vec::new();
+    for step in history
+        .reservations
+        .iter()
+        .filter(|step| step.reservation.status() == Status::Confirmed)
+    {
+        let id = step.reservation.reservation_id.as_str();
+        let approved = payments
+            .get(id)
+            .into_iter()
+            .flatten()
+            .find(|payment| payment.event_type.ends_with(".PaymentApproved"));
+        match approved {
+            None => found.push(format!("{id} is confirmed and was never charged")),
+            Some(payment) if payment.payment.amount != step.reservation.price => {
+                found.push(format!(
+                    "{id} costs {:?} and {:?} was charged",
+                    step.reservation.price, payment.payment.amount
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    found
+}
+
+fn bookingless(history: &History) -> Vec<String> {
+    let reservations = history.by_reservation();
+    let mut found = Vec::new();
+    for (id, steps) in history.by_payment() {
+        let Some(last) = steps.last() else { continue };
+        let status = reservations
+            .get(id)
+            .and_then(|steps| steps.last())
+            .map(|step| step.reservation.status());
+        let kept = last.payment.status() == PaymentStatus::Paid;
+        if kept
+            && !matches!(
+                status,
+                Some(Status::Confirmed | Status::Completed | Status::Cancelled)
+            )
+        {
+            found.push(format!("{id} was charged and is {status:?}"));
+        }
+    }
+    found
+}
+
+fn micros(money: Option<&Money>) -> i64 {
+    money.map_or(0, |money| {
+        money.units * 1_000_000 + i64::from(money.nanos) / 1000
+    })
+}
+
+fn unconserved(history: &History) -> Vec<String> {
+    let reservations = history.by_reservation();
+    let mut found = Vec::new();
+    for (id, steps) in history.by_payment() {
+        let Some(last) = steps.last() else { continue };
+        let charged = steps
+            .iter()
+            .any(|step| step.event_type.ends_with(".PaymentApproved"));
+        let charged = if charged {
+            micros(last.payment.amount.as_ref())
+        } else {
+            0
+        };
+        let refunded = micros(last.payment.refunded.as_ref());
+        if refunded < 0 || refunded > charged {
+            found.push(format!("{id}: {refunded} of {charged} refunded"));
+        }
+        let Some(reservation) = reservations.get(id).and_then(|steps| steps.last()) else {
+            continue;
+        };
+        let reservation = &reservation.reservation;
+        let due = match reservation.status() {
+            Status::Confirmed | Status::Completed => micros(reservation.price.as_ref()),
+            Status::Cancelled if reservation.payment_id.is_empty() => 0,
+            Status::Cancelled => {
+                micros(reservation.price.as_ref()) - micros(reservation.refund.as_ref())
+            }
+            _ => 0,
+        };
+        if charged - refunded != due {
+            found.push(format!(
+                "{id} is {:?}: {charged} charged, {refunded} refunded, {due} due",
+                reservation.status()
+            ));
+        }
+    }
+    found
+}
+
+fn charged_twice(history: &History) -> Vec<String> {
+    let approvals = |steps: &[&crate::history::PaymentStep]| {
+        steps
+            .iter()
+            .filter(|step| step.event_type.ends_with(".PaymentApproved"))
+            .count()
+    };
+    let payments = history.by_payment().into_iter();
+    payments
+        .filter(|(_, steps)| approvals(steps) > 1)
+        .map(|(id, _)| format!("{id} was charged more than once"))
+        .collect()
+}
+
+/// Whether a reservation may go from one status to another.
+fn legal(from: Option<Status>, to: Status) -> bool {
+    use Status as S;
+    match from {
+        None => matches!(to, S::Requested | S::PendingApproval),
+        Some(S::Requested) => {
+            matches!(
+                to,
+                S::PaymentPending | S::Confirmed | S::Rejected | S::Lapsed | S::Cancelled
+            )
+        }
+        Some(S::PendingApproval) => {
+            matches!(to, S::Approved | S::Rejected | S::Lapsed | S::Cancelled)
+        }
+        Some(S::Approved) => {
+            matches!(
+                to,
+                S::PaymentPending | S::Confirmed | S::Rejected | S::Lapsed | S::Cancelled
+            )
+        }
+        Some(S::PaymentPending) => {
+            matches!(to, S::Confirmed | S::Rejected | S::Lapsed | S::Cancelled)
+        }
+        Some(S::Confirmed) => matches!(to, S::CancelRequested | S::Cancelled | S::Completed),
+        Some(S::CancelRequested) => to == S::Cancelled,
+        // ConfirmationMissed tells of a final state again.
+        Some(from) => from == to,
+    }
+}
+
+fn illegal(history: &History) -> Vec<String> {
+    let mut found = Vec::new();
+    for (id, steps) in history.by_reservation() {
+        let (mut from, mut version) = (None, 0);
+        for step in steps {
+            let to = step.reservation.status();
+            if !legal(from, to) {
+                found.push(format!(
+                    "{id} went from {from:?} to {to:?} by {}",
+                    step.event_type
+                ));
+            }
+            if step.version != version + 1 {
+                found.push(format!(
+                    "{id} went from version {version} to {}",
+                    step.version
+                ));
+            }
+            (from, version) = (Some(to), step.version);
+        }
+    }
+    found
+}
+
+fn untold(history: &History) -> Vec<String> {
+    let told: BTreeSet<(&str, &str)> = history
+        .messages
+        .iter()
+        .map(|(event, recipient)| (event.as_str(), recipient.as_str()))
+        .collect();
+    let mut found = Vec::new();
+    for step in &history.reservations {
+        let customer = step.reservation.customer_id.as_str();
+        let key = format!("{}/{}", step.event_type, step.reservation.reservation_id);
+        if !told.contains(&(key.as_str(), customer)) {
+            found.push(format!("{customer} was not told of {key}"));
+        }
+    }
+    if told.len() != history.messages.len() {
+        found.push(format!(
+            "{} messages, {} different ones",
+            history.messages.len(),
+            told.len()
+        ));
+    }
+    found
+}
+
+fn phantoms(history: &History) -> Vec<String> {
+    let happened: BTreeSet<String> = history
+        .reservations
+        .iter()
+        .map(|step| format!("{}/{}", step.event_type, step.reservation.reservation_id))
+        .collect();
+    let messages = history.messages.iter();
+    messages
+        .filter(|(event, _)| !happened.contains(event))
+        .map(|(event, _)| format!("told of {event}"))
+        .collect()
+}
+
+fn early(history: &History) -> Vec<String> {
+    let mut found = Vec::new();
+    for (id, steps) in history.by_reservation() {
+        let mut expires = None;
+        for step in steps {
+            if step.reservation.status() == Status::Lapsed
+                && step.event_type.ends_with(".ReservationLapsed")
+                && expires.is_some_and(|expires| step.at < expires)
+            {
+                found.push(format!(
+                    "{id} lapsed at {} and was held until {expires:?}",
+                    step.at
+                ));
+            }
+            expires = step
+                .reservation
+                .hold_expire_time
+                .as_ref()
+                .and_then(time::from_proto);
+        }
+    }
+    found
+}
+
+fn stuck(history: &History) -> Vec<String> {
+    let reservations = last_steps(history).filter(|step| {
+        use Status as S;
+        matches!(
+            step.reservation.status(),
+            S::Approved | S::PaymentPending | S::CancelRequested
+        )
+    });
+    let reservations = reservations.map(|step| {
+        format!(
+            "{} is {:?}",
+            step.reservation.reservation_id,
+            step.reservation.status()
+        )
+    });
+    let payments = history
+        .by_payment()
+        .into_values()
+        .filter_map(|steps| steps.last().copied());
+    let payments = payments
+        .filter(|step| {
+            matches!(
+                step.payment.status(),
+                PaymentStatus::Pending | PaymentStatus::RefundPending
+            )
+        })
+        .map(|step| {
+            format!(
+                "payment {} is {:?}",
+                step.payment.payment_id,
+                step.payment.status()
+            )
+        });
+    reservations.chain(payments).collect()
+}
+
+fn dirty_losers(history: &History) -> Vec<String> {
+    let payments = history.by_payment();
+    let mut found = Vec::new();
+    for (id, steps) in history.by_reservation() {
+        let Some(last) = steps.last() else { continue };
+        if !matches!(last.reservation.status(), Status::Rejected | Status::Lapsed) {
+            continue;
+        }
+        if history
+            .claims
+            .iter()
+            .any(|(_, _, owner)| owner.ends_with(id))
+        {
+            found.push(format!(
+                "{id} is {:?} and still holds something",
+                last.reservation.status()
+            ));
+        }
+        if payments
+            .get(id)
+            .and_then(|steps| steps.last())
+            .is_some_and(|step| step.payment.status() == PaymentStatus::Paid)
+        {
+            found.push(format!(
+                "{id} is {:?} and has paid",
+                last.reservation.status()
+            ));
+        }
+        if steps
+            .iter()
+            .any(|step| step.reservation.status() == Status::Confirmed)
+        {
+            found.push(format!(
+                "{id} was confirmed before it was {:?}",
+                last.reservation.status()
+            ));
+        }
+    }
+    found
+}
