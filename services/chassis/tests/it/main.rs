@@ -9,4 +9,5 @@
 mod consumer;
 mod counter;
 mod store;
+mod store_faults;
 mod tally;

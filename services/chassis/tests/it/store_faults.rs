@@ -1,0 +1,302 @@
+//! What every store must do when something goes wrong below it or inside a job.
+
+use chassis::{
+    event::Cause,
+    store::{ExecuteError, Store, StoreError, StoreOptions},
+};
+
+use crate::{
+    counter::Seat,
+    store::{Bench, seat, sqlite, store_suite, take},
+};
+
+store_suite!(sqlite:
+    a_failed_commit_keeps_nothing,
+    a_lost_answer_is_healed_by_a_repeat,
+    an_error_rolls_back_what_was_written,
+    a_job_that_awaits_something_else_is_refused,
+    a_full_disk_loses_nothing_that_was_acknowledged,
+    a_disk_that_fills_up_under_load_keeps_exactly_what_was_acknowledged,
+    a_read_only_disk_refuses_writes_and_still_reads,
+    a_disk_that_cannot_sync_stops_the_store,
+    a_panic_in_a_job_hurts_nobody_else,
+    what_was_kept_is_there_after_opening_again,
+);
+
+/// Sets something on the writer's own connection.
+async fn pragma(store: &Store, pragma: &'static str) {
+    let set: Result<(), StoreError> = store
+        .transact(move |unit| {
+            Box::pin(async move { unit.conn().query(pragma, vec![]).await.map(|_| ()) })
+        })
+        .await;
+    set.unwrap();
+}
+
+async fn a_failed_commit_keeps_nothing(bench: Bench) {
+    bench.faults.arm("store.commit", 1);
+    let failed = bench
+        .store
+        .execute::<Seat>(seat(1), take(1), &Cause::default())
+        .await
+        .unwrap_err();
+    assert!(matches!(
+        failed,
+        ExecuteError::Store(StoreError::Unavailable(_))
+    ));
+    assert_eq!(bench.store.load::<Seat>(seat(1)).await.unwrap(), None);
+    bench
+        .store
+        .execute::<Seat>(seat(1), take(1), &Cause::default())
+        .await
+        .unwrap();
+}
+
+async fn a_lost_answer_is_healed_by_a_repeat(bench: Bench) {
+    bench.faults.arm("store.answer", 1);
+    let lost = bench
+        .store
+        .execute::<Seat>(seat(1), take(1), &Cause::default())
+        .await
+        .unwrap_err();
+    assert!(matches!(
+        lost,
+        ExecuteError::Store(StoreError::Unavailable(_))
+    ));
+    let again = bench
+        .store
+        .execute::<Seat>(seat(1), take(1), &Cause::default())
+        .await
+        .unwrap();
+    assert_eq!((again.events.len(), again.now.version), (0, 1));
+    assert_eq!(bench.store.head(0).await.unwrap(), 1);
+}
+
+async fn an_error_rolls_back_what_was_written(bench: Bench) {
+    let failed: Result<(), StoreError> = bench
+        .store
+        .transact(|unit| {
+            Box::pin(async move {
+                let taken = unit
+                    .execute::<Seat>(seat(1), &take(1), &Cause::default())
+                    .await;
+                assert!(taken.is_ok());
+                Err(StoreError::Bug("changed my mind".into()))
+            })
+        })
+        .await;
+    assert!(failed.is_err());
+    assert_eq!(bench.store.load::<Seat>(seat(1)).await.unwrap(), None);
+    assert_eq!(bench.store.claims().await.unwrap(), []);
+    assert_eq!(bench.store.head(0).await.unwrap(), 0);
+}
+
+async fn a_job_that_awaits_something_else_is_refused(bench: Bench) {
+    let failed: Result<(), StoreError> = bench
+        .store
+        .transact(|unit| {
+            Box::pin(async move {
+                let taken = unit
+                    .execute::<Seat>(seat(1), &take(1), &Cause::default())
+                    .await;
+                assert!(taken.is_ok());
+                tokio::task::yield_now().await;
+                Ok(())
+            })
+        })
+        .await;
+    assert!(matches!(failed, Err(StoreError::Bug(_))));
+    assert_eq!(bench.store.load::<Seat>(seat(1)).await.unwrap(), None);
+}
+
+async fn a_full_disk_loses_nothing_that_was_acknowledged(bench: Bench) {
+    pragma(&bench.store, "PRAGMA max_page_count = 40").await;
+    let mut kept = Vec::new();
+    let full = loop {
+        let next = seat(kept.len() as u128 + 1);
+        match bench
+            .store
+            .execute::<Seat>(next, take(10_000), &Cause::default())
+            .await
+        {
+            Ok(_) => kept.push(next),
+            Err(error) => break error,
+        }
+        assert!(kept.len() < 10_000, "never full");
+    };
+    assert!(
+        matches!(full, ExecuteError::Store(StoreError::Unavailable(_))),
+        "{full:?}"
+    );
+    assert!(!kept.is_empty());
+    for seat in &kept {
+        assert!(bench.store.load::<Seat>(*seat).await.unwrap().is_some());
+    }
+    assert_eq!(bench.store.claims().await.unwrap().len(), kept.len());
+    assert_eq!(
+        bench.store.head(0).await.unwrap(),
+        i64::try_from(kept.len()).unwrap()
+    );
+
+    pragma(&bench.store, "PRAGMA max_page_count = 4000").await;
+    let next = seat(kept.len() as u128 + 1);
+    bench
+        .store
+        .execute::<Seat>(next, take(10_000), &Cause::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        bench.store.head(0).await.unwrap(),
+        i64::try_from(kept.len()).unwrap() + 1
+    );
+}
+
+async fn a_disk_that_fills_up_under_load_keeps_exactly_what_was_acknowledged(bench: Bench) {
+    pragma(&bench.store, "PRAGMA max_page_count = 60").await;
+    let writers = (1..=2000).map(|n| {
+        let store = bench.store.clone();
+        tokio::spawn(async move {
+            (
+                n,
+                store
+                    .execute::<Seat>(seat(n), take(10_000), &Cause::default())
+                    .await,
+            )
+        })
+    });
+    let mut kept = 0;
+    for writer in writers.collect::<Vec<_>>() {
+        let (n, done) = writer.await.unwrap();
+        let found = bench.store.load::<Seat>(seat(n)).await.unwrap();
+        match done {
+            Ok(_) => {
+                kept += 1;
+                assert!(found.is_some(), "acknowledged and gone");
+            }
+            Err(ExecuteError::Store(StoreError::Unavailable(_))) => {
+                assert!(found.is_none(), "refused and kept");
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert!(kept < 2000, "never full");
+    assert_eq!(bench.store.claims().await.unwrap().len(), kept);
+    assert_eq!(
+        bench.store.head(0).await.unwrap(),
+        i64::try_from(kept).unwrap()
+    );
+}
+
+async fn a_read_only_disk_refuses_writes_and_still_reads(bench: Bench) {
+    bench
+        .store
+        .execute::<Seat>(seat(1), take(9), &Cause::default())
+        .await
+        .unwrap();
+    pragma(&bench.store, "PRAGMA query_only = 1").await;
+    let refused = bench
+        .store
+        .execute::<Seat>(seat(2), take(9), &Cause::default())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, ExecuteError::Store(StoreError::Unavailable(_))),
+        "{refused:?}"
+    );
+    assert!(bench.store.load::<Seat>(seat(1)).await.unwrap().is_some());
+    let Bench { store, dir, .. } = bench;
+    drop(store);
+    let again = Store::sqlite("room", &dir.path().join("room.db"), StoreOptions::default())
+        .await
+        .unwrap();
+    assert!(again.load::<Seat>(seat(2)).await.unwrap().is_none());
+    again
+        .execute::<Seat>(seat(2), take(9), &Cause::default())
+        .await
+        .unwrap();
+    assert_eq!(again.head(0).await.unwrap(), 2);
+}
+
+async fn a_disk_that_cannot_sync_stops_the_store(bench: Bench) {
+    bench
+        .store
+        .execute::<Seat>(seat(1), take(9), &Cause::default())
+        .await
+        .unwrap();
+    bench.faults.arm("store.sync", 1);
+    let lost = bench
+        .store
+        .execute::<Seat>(seat(2), take(9), &Cause::default())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(lost, ExecuteError::Store(StoreError::Unavailable(_))),
+        "{lost:?}"
+    );
+    bench.store.stopped().await;
+    let stopped = bench
+        .store
+        .execute::<Seat>(seat(3), take(9), &Cause::default())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(stopped, ExecuteError::Store(StoreError::Unavailable(_))),
+        "{stopped:?}"
+    );
+    let Bench { store, dir, .. } = bench;
+    drop(store);
+    let again = Store::sqlite("room", &dir.path().join("room.db"), StoreOptions::default())
+        .await
+        .unwrap();
+    assert!(again.load::<Seat>(seat(1)).await.unwrap().is_some());
+}
+
+async fn a_panic_in_a_job_hurts_nobody_else(bench: Bench) {
+    let others = (1..=20).map(|n| {
+        let store = bench.store.clone();
+        tokio::spawn(async move {
+            store
+                .execute::<Seat>(seat(n), take(100), &Cause::default())
+                .await
+        })
+    });
+    let others: Vec<_> = others.collect();
+    let panicked: Result<(), StoreError> = bench
+        .store
+        .transact(|unit| {
+            Box::pin(async move {
+                let taken = unit
+                    .execute::<Seat>(seat(99), &take(100), &Cause::default())
+                    .await;
+                assert!(taken.is_err(), "a panic on purpose");
+                Ok(())
+            })
+        })
+        .await;
+    assert!(matches!(panicked, Err(StoreError::Bug(_))));
+    for other in others {
+        other.await.unwrap().unwrap();
+    }
+    assert_eq!(bench.store.load::<Seat>(seat(99)).await.unwrap(), None);
+    assert_eq!(bench.store.head(0).await.unwrap(), 20);
+}
+
+async fn what_was_kept_is_there_after_opening_again(bench: Bench) {
+    bench
+        .store
+        .execute::<Seat>(seat(1), take(9), &Cause::default())
+        .await
+        .unwrap();
+    let (log, claims) = (
+        bench.store.log_after(0, 0, 9).await.unwrap(),
+        bench.store.claims().await.unwrap(),
+    );
+    let Bench { store, dir, .. } = bench;
+    drop(store);
+    let again = Store::sqlite("room", &dir.path().join("room.db"), StoreOptions::default())
+        .await
+        .unwrap();
+    assert!(again.load::<Seat>(seat(1)).await.unwrap().is_some());
+    assert_eq!(again.log_after(0, 0, 9).await.unwrap(), log);
+    assert_eq!(again.claims().await.unwrap(), claims);
+}

@@ -1,0 +1,36 @@
+//! Benchmarks: programs that say how fast the platform is and what a booking costs, on this machine, now.
+//!
+//! The platform runs as a process of its own, so its CPU time and memory are its own. Latencies are taken in an open loop
+//! (arrivals do not wait for answers, and time counts from the intended start), capacity in a closed one.
+
+#![expect(clippy::print_stdout, reason = "a program that prints")]
+
+mod booking;
+mod load;
+mod machine;
+mod platform;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(about = "Measures the platform on this machine")]
+struct Cli {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Full bookings, durable: request, charge and confirm.
+    Booking(booking::Options),
+    /// Holds only: requests that wait for their host.
+    Hold(booking::Options),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Cli::parse().bench {
+        Bench::Booking(options) => booking::run(booking::Kind::Booking, options).await,
+        Bench::Hold(options) => booking::run(booking::Kind::Hold, options).await,
+    }
+}
