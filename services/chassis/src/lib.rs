@@ -2,7 +2,7 @@
 //!
 //! A context is a value ([`Context`]); its rules are pure functions ([`Aggregate`]); the chassis loads, decides, saves and
 //! records ([`store::Store`]), carries events from one context's log to the others ([`consumer`]), wakes aggregates when
-//! their time has come ([`deadline`]), and serves it all.
+//! their time has come ([`deadline`]), and serves it all. [`recipes`] tells how to add things.
 
 pub mod aggregate;
 pub mod bus;
@@ -19,6 +19,7 @@ pub mod money;
 pub mod page;
 pub mod peers;
 pub mod policy;
+pub mod recipes;
 pub mod refusal;
 pub mod relay;
 pub mod settings;
