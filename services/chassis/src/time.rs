@@ -1,6 +1,9 @@
 //! Time: instants, dates and time zones, and how they look on the wire.
 
+use std::sync::LazyLock;
+
 use berth::google::r#type as google;
+use jiff::tz::TimeZoneDatabase;
 pub use jiff::{
     SignedDuration, Span, Timestamp, ToSpan, Zoned,
     civil::{Date, DateTime, Time},
@@ -75,6 +78,13 @@ pub fn time_of_day_from_proto(time: &google::TimeOfDay) -> Option<Time> {
     .ok()
 }
 
+/// The time zone with an IANA name, in any case. It comes from the database that is built in and not from the machine's, so
+/// that all processes of a release agree about every zone; its `iana_name` is spelled as it should be.
+pub fn zone(name: &str) -> Option<TimeZone> {
+    static KNOWN: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+    KNOWN.get(name).ok().filter(|zone| !zone.is_unknown())
+}
+
 /// Microseconds since 1970, the form in which the store keeps instants.
 pub fn to_micros(at: Timestamp) -> i64 {
     at.as_microsecond()
@@ -87,4 +97,26 @@ pub fn from_micros(micros: i64) -> Timestamp {
     } else {
         Timestamp::MAX
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_are_built_in() {
+        let name = |name: &str| zone(name).and_then(|zone| zone.iana_name().map(str::to_owned));
+        assert_eq!(name("asia/SEOUL").as_deref(), Some("Asia/Seoul"));
+        assert_eq!(name("UTC").as_deref(), Some("UTC"));
+        for unknown in [
+            "",
+            "Etc/Unknown",
+            "Mars/Olympus",
+            "/etc/passwd",
+            "UTC\0",
+            "+02:00",
+        ] {
+            assert_eq!(name(unknown), None, "{unknown:?}");
+        }
+    }
 }
