@@ -1,0 +1,394 @@
+//! The money of one reservation: charged at most once, and refunded as far as it is not wanted.
+//!
+//! ```text
+//! (none) ─Request→ Pending ─Settle(charged)→ Charged ─Refund→ a refund is open ─Refunded→ it is done
+//!                   │ └─NoAnswer→ Pending, asked again later
+//!                   ├─Settle(declined)→ Declined ─Settle(charged)→ Charged, and all of it is refunded
+//!                   └─NoAnswer after 24 h→ Declined, a void is owed ─Voided→ Declined for good
+//! (none) ─Notify→ Announced ─Request→ Charged | Declined       the provider was faster than the request
+//!                   └─Forget after 24 h→ Forgotten             nobody ever requested it
+//! ```
+//!
+//! What is to be asked of the provider ([`Payment::task`]) is part of the state and committed before it is asked; what it
+//! answered is committed after. Whatever is lost in between is asked again under the same key.
+
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, fmt};
+
+use chassis::{Kind, MemberId, Money, Refused, ReservationId, Timestamp, time::SignedDuration};
+use serde::{Deserialize, Serialize};
+
+/// A payment has the id of the reservation it pays for, so that a reservation cannot be charged twice.
+pub(crate) type PaymentId = ReservationId;
+
+/// After so long without an answer a payment is given up: it is voided at the provider and declined.
+pub(crate) const BOUND: SignedDuration = SignedDuration::from_hours(24);
+/// So long a notification about an unknown payment is kept.
+pub(crate) const KEPT: SignedDuration = SignedDuration::from_hours(24);
+/// So many notifications about unknown payments are kept at a time.
+pub(crate) const SLOTS: u32 = 1000;
+/// The reason of a payment that was given up.
+pub(crate) const PROVIDER_TIMEOUT: &str = "PROVIDER_TIMEOUT";
+/// The wait after the first unanswered try; it doubles with every further one.
+const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(1);
+/// The longest wait between two tries.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(10);
+
+/// The money of one reservation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Payment {
+    /// The provider told its outcome before anybody requested it.
+    Announced {
+        outcome: Outcome,
+        /// Which of the places for such payments it takes.
+        slot: u32,
+        until: Timestamp,
+    },
+    /// It was announced and never requested.
+    Forgotten,
+    /// It was requested.
+    Requested(Requested),
+}
+
+/// A payment that was requested.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Requested {
+    pub(crate) order: Order,
+    pub(crate) at: Timestamp,
+    /// The refunds that were asked for, each with its amount; none means everything that is left.
+    pub(crate) wishes: BTreeMap<Why, Option<Money>>,
+    pub(crate) stage: Stage,
+}
+
+/// How far a requested payment has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Stage {
+    /// The provider has not said yes or no.
+    Pending(Retry),
+    /// Nothing was charged, or what was is being voided.
+    Declined { reason: String, void: Void },
+    /// It was charged.
+    Charged {
+        reference: String,
+        refunds: Vec<Refund>,
+    },
+}
+
+/// What is to be charged, and for whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) customer: MemberId,
+    pub(crate) host: MemberId,
+    pub(crate) amount: Money,
+    pub(crate) method: Method,
+}
+
+/// Token of a payment method. Shown nowhere, not even in a log.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Method(String);
+
+impl Method {
+    pub(crate) fn new(token: String) -> Self {
+        Self(token)
+    }
+
+    /// The token, for the provider.
+    pub(crate) fn token(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Method(…)")
+    }
+}
+
+/// What the provider decided about a charge. It never decides otherwise later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    Charged {
+        /// The provider's name for the charge.
+        reference: String,
+    },
+    Declined {
+        reason: String,
+    },
+}
+
+/// Why money is given back. There is at most one refund for each reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Why {
+    /// The reservation was cancelled.
+    Cancelled,
+    /// The charge was not wanted when it came.
+    Unwanted,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cancelled => "cancelled",
+            Self::Unwanted => "unwanted",
+        })
+    }
+}
+
+/// A refund that has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refund {
+    pub(crate) why: Why,
+    pub(crate) amount: Money,
+    /// When the provider is asked next; none once it has refunded.
+    pub(crate) open: Option<Retry>,
+}
+
+/// Whether a declined payment has to be voided at the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Void {
+    /// The provider itself declined.
+    NotNeeded,
+    /// The provider did not say, so whatever it did or will do is to be undone.
+    Owed(Retry),
+    /// The provider has undone it and will not charge any more.
+    Done,
+}
+
+/// When something is tried next, and how often it was tried in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Retry {
+    pub(crate) attempts: u32,
+    pub(crate) due: Timestamp,
+}
+
+impl Retry {
+    /// Not tried yet.
+    pub(crate) fn at(due: Timestamp) -> Self {
+        Self { attempts: 0, due }
+    }
+
+    /// Tried once more in vain.
+    fn again(self, now: Timestamp) -> Self {
+        let doubled = 1_i32.checked_shl(self.attempts.min(20)).unwrap_or(1);
+        let wait = FIRST_WAIT.saturating_mul(doubled).min(LONGEST_WAIT);
+        Self {
+            attempts: self.attempts.saturating_add(1),
+            due: after(now, wait),
+        }
+    }
+}
+
+/// What the provider is to be asked next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Charge; asked under the same key as often as needed.
+    Charge(Order),
+    /// Only find out: it is too late to charge.
+    Query,
+    /// Undo whatever was or will be charged.
+    Void,
+    /// Refund, once for each reason.
+    Refund { why: Why, amount: Money },
+    /// Nothing to ask: a notification has been kept long enough.
+    Forget,
+}
+
+/// What a payment can be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Charge this. The errand looks after it once `lead` has passed: until then the caller does.
+    Request { order: Order, lead: SignedDuration },
+    /// The provider answered.
+    Settle(Outcome),
+    /// The provider was asked to charge and did not answer.
+    NoAnswer,
+    /// Give back an amount, or everything that is left.
+    Refund { why: Why, amount: Option<Money> },
+    /// The provider refunded.
+    Refunded(Why),
+    /// The provider was asked to refund and did not answer.
+    NotRefunded(Why),
+    /// The provider voided.
+    Voided,
+    /// The provider was asked to void and did not answer.
+    NotVoided,
+    /// The provider reports by itself.
+    Notify(Notice),
+    /// Nobody requested what was announced.
+    Forget,
+}
+
+/// What the provider reports by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// The outcome of a charge.
+    Settled(Outcome),
+    /// Something was refunded; it does not say which refund.
+    Refunded,
+}
+
+/// What can happen to a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Announced {
+        outcome: Outcome,
+        slot: u32,
+        until: Timestamp,
+    },
+    Forgotten,
+    Requested {
+        order: Order,
+        at: Timestamp,
+        due: Timestamp,
+    },
+    Delayed(Retry),
+    Charged {
+        reference: String,
+    },
+    Declined {
+        reason: String,
+    },
+    /// Declined because nobody knows.
+    GivenUp {
+        due: Timestamp,
+    },
+    VoidDelayed(Retry),
+    Voided,
+    RefundWished {
+        why: Why,
+        amount: Option<Money>,
+    },
+    RefundBegun {
+        why: Why,
+        amount: Money,
+        due: Timestamp,
+    },
+    RefundDelayed {
+        why: Why,
+        retry: Retry,
+    },
+    Refunded {
+        why: Why,
+        amount: Money,
+    },
+    /// A refund was asked for, but nothing is charged or left.
+    NothingRefunded {
+        why: Why,
+    },
+}
+
+/// Why a payment says no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("no such payment")]
+    Unknown,
+    #[error("the payment was requested with other content")]
+    OtherContent,
+    #[error("the refund has another currency than the charge")]
+    OtherCurrency,
+    #[error("too many notifications about unknown payments")]
+    TooManyNotices,
+}
+
+impl Refused for Refusal {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Unknown => Kind::NotFound,
+            Self::OtherContent => Kind::AlreadyExists,
+            Self::OtherCurrency => Kind::Precondition,
+            Self::TooManyNotices => Kind::Exhausted,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Unknown => "NOT_FOUND",
+            Self::OtherContent => "IDEMPOTENCY_KEY_REUSED",
+            Self::OtherCurrency => "CURRENCY_MISMATCH",
+            Self::TooManyNotices => "TOO_MANY_NOTIFICATIONS",
+        }
+    }
+}
+
+impl Payment {
+    /// The payment, if it was ever requested.
+    pub(crate) fn requested(&self) -> Option<&Requested> {
+        match self {
+            Self::Requested(requested) => Some(requested),
+            Self::Announced { .. } | Self::Forgotten => None,
+        }
+    }
+
+    /// What the provider is to be asked next, if anything.
+    pub(crate) fn task(&self, now: Timestamp) -> Option<Task> {
+        match self {
+            Self::Announced { .. } => Some(Task::Forget),
+            Self::Forgotten => None,
+            Self::Requested(requested) => requested.task(now),
+        }
+    }
+
+    /// Whether it has come to the opposite of what the provider reports.
+    pub(crate) fn contradicts(&self, notice: &Notice) -> bool {
+        let stage = self.requested().map(|requested| &requested.stage);
+        matches!(
+            (stage, notice),
+            (
+                Some(Stage::Charged { .. }),
+                Notice::Settled(Outcome::Declined { .. })
+            ) | (
+                Some(Stage::Declined { .. }),
+                Notice::Settled(Outcome::Charged { .. })
+            )
+        )
+    }
+}
+
+impl Requested {
+    fn task(&self, now: Timestamp) -> Option<Task> {
+        match &self.stage {
+            Stage::Pending(_) if self.is_overdue(now) => Some(Task::Query),
+            Stage::Pending(_) => Some(Task::Charge(self.order.clone())),
+            Stage::Declined { void, .. } => matches!(void, Void::Owed(_)).then_some(Task::Void),
+            Stage::Charged { refunds, .. } => {
+                next_refund(refunds).map(|(_, refund)| Task::Refund {
+                    why: refund.why,
+                    amount: refund.amount,
+                })
+            }
+        }
+    }
+
+    /// Whether it has been without an answer for too long.
+    fn is_overdue(&self, now: Timestamp) -> bool {
+        now >= after(self.at, BOUND)
+    }
+
+    /// What was or is to be refunded.
+    pub(crate) fn refunded(&self) -> Money {
+        let minor = match &self.stage {
+            Stage::Charged { refunds, .. } => {
+                refunds.iter().map(|refund| refund.amount.minor).sum()
+            }
+            Stage::Pending(_) | Stage::Declined { .. } => 0,
+        };
+        Money::new(self.order.amount.currency, minor)
+    }
+}
+
+/// The refund whose turn is next, and when.
+fn next_refund(refunds: &[Refund]) -> Option<(Timestamp, &Refund)> {
+    let open = |refund: &Refund| refund.open.map(|retry| retry.due);
+    let next = refunds
+        .iter()
+        .filter_map(|refund| Some((open(refund)?, refund)));
+    next.min_by_key(|(due, _)| *due)
+}
+
+fn after(at: Timestamp, wait: SignedDuration) -> Timestamp {
+    at.saturating_add(wait).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,80 @@
+//! The simulated provider: what it does is told by the payment method, see [`super::script`].
+
+use chassis::{Money, Store, event::Cause};
+
+use super::{
+    NoAnswer, Provider,
+    books::{Ask, Books},
+};
+use crate::domain::{Method, Outcome, PaymentId};
+
+/// A provider that plays by the token.
+#[derive(Debug)]
+pub(super) struct Simulator {
+    store: Store,
+}
+
+impl Simulator {
+    /// A provider whose books are kept in a store.
+    pub(super) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Asks; answers the books if the request was heard.
+    async fn ask(&self, key: PaymentId, ask: Ask) -> Result<Books, NoAnswer> {
+        let cause = Cause::by("provider");
+        let done = self.store.execute::<Books>(key, ask, &cause).await;
+        let done = done.map_err(|error| NoAnswer(error.to_string()))?;
+        if done.events.iter().any(|asked| asked.lost) {
+            return Err(NoAnswer("the provider is down".into()));
+        }
+        Ok(done.now.state)
+    }
+}
+
+#[tonic::async_trait]
+impl Provider for Simulator {
+    async fn charge(
+        &self,
+        key: PaymentId,
+        amount: Money,
+        method: &Method,
+    ) -> Result<Outcome, NoAnswer> {
+        let ask = Ask::Charge {
+            amount,
+            method: method.clone(),
+            reference: format!("sim_{}", key.uuid().simple()),
+        };
+        let books = self.ask(key, ask).await?;
+        let script = books.script();
+        if books.requests == 1 {
+            tokio::time::sleep(script.slow).await;
+            if script.loses_answer {
+                return Err(NoAnswer("the answer was lost".into()));
+            }
+        }
+        let undecided = || NoAnswer("nothing was decided".into());
+        books.outcome.ok_or_else(undecided)
+    }
+
+    async fn query(&self, key: PaymentId) -> Result<Option<Outcome>, NoAnswer> {
+        Ok(self.ask(key, Ask::Query).await?.outcome)
+    }
+
+    async fn refund(&self, key: PaymentId, refund: &str, amount: Money) -> Result<(), NoAnswer> {
+        let ask = Ask::Refund {
+            key: refund.to_owned(),
+            amount,
+        };
+        let books = self.ask(key, ask).await?;
+        if books.has_refunded(refund) {
+            Ok(())
+        } else {
+            Err(NoAnswer("so much is not left".into()))
+        }
+    }
+
+    async fn void(&self, key: PaymentId) -> Result<(), NoAnswer> {
+        self.ask(key, Ask::Void).await.map(|_| ())
+    }
+}

@@ -1,0 +1,33 @@
+//! What an operator can set.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// Settings of the payment context.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct PaymentSettings {
+    /// How long the payment provider is waited for, in milliseconds; what it answers later is found out later.
+    #[arg(
+        long = "payment-provider-timeout-ms",
+        env = "BERTH_PAYMENT_PROVIDER_TIMEOUT_MS",
+        default_value_t = 2000,
+        value_parser = clap::value_parser!(u64).range(1..=60_000)
+    )]
+    provider_timeout_ms: u64,
+
+    /// The secret with which the payment provider signs its notifications. Without one none is believed.
+    #[arg(
+        long = "payment-webhook-secret",
+        env = "BERTH_PAYMENT_WEBHOOK_SECRET",
+        hide_env_values = true
+    )]
+    pub(crate) webhook_secret: Option<SecretString>,
+}
+
+impl PaymentSettings {
+    /// How long the provider is waited for.
+    pub(crate) fn provider_timeout(&self) -> Duration {
+        Duration::from_millis(self.provider_timeout_ms)
+    }
+}
