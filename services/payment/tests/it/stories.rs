@@ -1,0 +1,225 @@
+//! What happens when things go wrong: lost answers, a dead provider, crashes.
+
+use berth::payment::v1::PaymentStatus;
+use chassis::time::SignedDuration;
+use tonic::Code;
+
+use crate::bench::{Bench, payment};
+
+#[tokio::test]
+async fn s7_a_refund_that_fails_twice_is_made_once() {
+    let bench = Bench::new().await;
+    let id = payment(1);
+    bench.charge(id, "tok_refund_fails_twice").await.unwrap();
+    bench.tell_cancelled(id, 4_000).await;
+    bench.settle().await;
+    assert_eq!(bench.status(id).await, PaymentStatus::RefundPending);
+    assert_eq!(bench.books(id).await.refunded(), 0);
+    // Asked for a second time while it is on its way, and a third time when it is done.
+    bench.tell_cancelled(id, 4_000).await;
+    bench.rest().await;
+    bench.tell_cancelled(id, 4_000).await;
+    bench.rest().await;
+    assert_eq!(bench.status(id).await, PaymentStatus::Refunded);
+    let books = bench.books(id).await;
+    assert_eq!((books.refunds.len(), books.refunded()), (1, 4_000));
+    let events = bench.events(id).await;
+    assert_eq!(events, ["PaymentApproved", "PaymentCancelled"]);
+    bench.check(id, true).await;
+}
+
+#[tokio::test]
+async fn s11_a_charge_whose_answer_is_lost_is_found_out_and_not_made_twice() {
+    let bench = Bench::new().await;
+    let id = payment(1);
+    let pending = bench.charge(id, "tok_timeout_after").await.unwrap();
+    assert_eq!(pending.status(), PaymentStatus::Pending);
+    assert_eq!(bench.books(id).await.charges.len(), 1);
+    bench.settle().await;
+    assert_eq!(
+        bench.status(id).await,
+        PaymentStatus::Pending,
+        "not yet due"
+    );
+    bench.clock.turn(SignedDuration::from_secs(1));
+    bench.settle().await;
+    assert_eq!(bench.status(id).await, PaymentStatus::Paid);
+    assert_eq!(
+        bench.events(id).await,
+        ["PaymentDelayed", "PaymentApproved"]
+    );
+    bench.check(id, true).await;
+}
+
+#[tokio::test]
+async fn s11_whoever_asks_again_finds_it_out_at_once() {
+    let bench = Bench::new().await;
+    let id = payment(1);
+    bench.charge(id, "tok_timeout_after").await.unwrap();
+    let paid = bench.charge(id, "tok_timeout_after").await.unwrap();
+    assert_eq!(paid.status(), PaymentStatus::Paid);
+    bench.check(id, true).await;
+}
+
+#[tokio::test]
+async fn s12_a_charge_that_was_lost_is_made_by_the_next_try() {
+    let bench = Bench::new().await;
+    let id = payment(1);
+    let pending = bench.charge(id, "tok_timeout_before").await.unwrap();
+    assert_eq!(pending.status(), PaymentStatus::Pending);
+    assert!(bench.books(id).await.charges.is_empty());
+    bench.rest().await;
+    assert_eq!(
+        bench.events(id).await,
+        ["PaymentDelayed", "PaymentApproved"]
+    );
+    bench.check(id, true).await;
+}
+
+#[tokio::test]
+async fn a_slow_provider_is_waited_for_only_so_long() {
+    let bench = Bench::patient(20).await;
+    let id = payment(1);
+    let pending = bench.charge(id, "tok_slow_60000").await.unwrap();
+    assert_eq!(pending.status(), PaymentStatus::Pending);
+    bench.rest().await;
+    assert_eq!(bench.status(id).await, PaymentStatus::Paid);
+    bench.check(id, true).await;
+
+    let bench = Bench::new().await;
+    let paid = bench.charge(id, "tok_slow_5").await.unwrap();
+    assert_eq!(paid.status(), PaymentStatus::Paid);
+}
+
+#[tokio::test]
+async fn s14_a_provider_that_is_down_for_a_day_ends_in_a_decline_and_a_void() {
+    let bench = Bench::new().await;
+    let id = payment(1);
+    let pending = bench.charge(id, "tok_down").await.unwrap();
+    assert_eq!(pending.status(), PaymentStatus::Pending);
+    for _ in 0..23 {
+        bench.clock.turn(SignedDuration::from_hours(1));
+        bench.settle().await;
+        assert_eq!(bench.status(id).await, PaymentStatus::Pending);
+    }
+    assert_eq!(bench.events(id).await, ["PaymentDelayed"], "told once");
+    bench.clock.turn(SignedDuration::from_hours(1));
+    bench.settle().await;
+    let declined = bench.get(id).await.unwrap();
+    assert_eq!(declined.status(), PaymentStatus::Declined);
+    assert_eq!(declined.reason, "PROVIDER_TIMEOUT");
+    assert_eq!(
+        bench.events(id).await,
+        ["PaymentDelayed", "PaymentDeclined"]
+    );
+    // The void is tried for ever.
+    let before = bench.books(id).await.requests;
+    bench.clock.turn(SignedDuration::from_hours(1));
+    bench.settle().await;
+    assert!(bench.books(id).await.requests > before);
+}
+
+#[tokio::test]
+async fn s14_what_was_charged_unnoticed_is_voided() {
+    let bench = Bench::new().await;
+    let id = payment(1);
+    // The first charge is lost, and then the service is not there for a day.
+    bench.charge(id, "tok_down_2").await.unwrap();
+    bench.clock.turn(SignedDuration::from_hours(25));
+    bench.rest().await;
+    let declined = bench.get(id).await.unwrap();
+    assert_eq!(declined.reason, "PROVIDER_TIMEOUT");
+    assert!(bench.books(id).await.voided);
+    bench.check(id, true).await;
+    let again = bench.charge(id, "tok_down_2").await.unwrap();
+    assert_eq!(again.status(), PaymentStatus::Declined);
+    bench.check(id, true).await;
+
+    // It was charged, and that is found out after a day: then it is paid.
+    let id = payment(2);
+    bench.charge(id, "tok_timeout_after").await.unwrap();
+    bench.clock.turn(SignedDuration::from_hours(25));
+    bench.rest().await;
+    assert_eq!(bench.status(id).await, PaymentStatus::Paid);
+    bench.check(id, true).await;
+}
+
+/// S15: the process dies at a point of a charge; another one finds out, whoever asks again or not.
+#[tokio::test]
+async fn s15_a_crash_at_any_point_of_a_charge_is_healed() {
+    let points = [
+        ("payment.before_intent", 1),
+        ("payment.after_intent", 1),
+        ("payment.after_provider", 1),
+        ("payment.after_result", 1),
+        ("store.commit", 1),
+        ("store.answer", 1),
+        ("store.answer", 2),
+        ("store.answer", 3),
+    ];
+    let methods = [
+        "tok_approved",
+        "tok_declined",
+        "tok_timeout_after",
+        "tok_timeout_before",
+    ];
+    for (point, times) in points {
+        for method in methods {
+            for asked_again in [false, true] {
+                let mut bench = Bench::new().await;
+                let id = payment(1);
+                bench.faults.arm(point, times);
+                if let Err(crash) = bench.charge(id, method).await {
+                    assert_eq!(crash.code(), Code::Unavailable, "{point} {method}");
+                }
+                bench.faults.disarm(point);
+                bench.check(id, false).await;
+                bench.restart().await;
+                if asked_again {
+                    bench.charge(id, method).await.unwrap();
+                }
+                bench.rest().await;
+                bench.check(id, true).await;
+                // Nobody asked the provider before the intent was on disk.
+                let expected = usize::from(method != "tok_declined" && bench.get(id).await.is_ok());
+                let charges = bench.books(id).await.charges.len();
+                assert_eq!(charges, expected, "{point} {method}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn s15_a_crash_at_any_point_of_a_refund_is_healed() {
+    for (point, times) in [
+        ("payment.after_intent", 1),
+        ("payment.after_provider", 1),
+        ("payment.after_result", 1),
+        ("consumer.take", 1),
+        ("store.commit", 1),
+        ("store.answer", 1),
+        ("store.answer", 2),
+    ] {
+        let mut bench = Bench::new().await;
+        let id = payment(1);
+        bench.charge(id, "tok_approved").await.unwrap();
+        bench.tell_cancelled(id, 4_000).await;
+        bench.faults.arm(point, times);
+        // The step may fail, as a worker's may: the next one takes up where it left off.
+        let _ = bench.site.step().await;
+        let _ = bench.site.step().await;
+        bench.faults.disarm(point);
+        bench.check(id, false).await;
+        bench.restart().await;
+        bench.rest().await;
+        bench.check(id, true).await;
+        let books = bench.books(id).await;
+        assert_eq!(
+            (books.refunds.len(), books.refunded()),
+            (1, 4_000),
+            "{point}"
+        );
+        let events = bench.events(id).await;
+        assert_eq!(events, ["PaymentApproved", "PaymentCancelled"], "{point}");
+    }
+}
