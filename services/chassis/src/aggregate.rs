@@ -101,6 +101,12 @@ impl Now {
         self.taken.get(scope).is_some_and(|keys| keys.contains(key))
     }
 
+    /// The claims of a scope that others hold, within what was looked at.
+    pub fn taken(&self, scope: &str) -> impl Iterator<Item = &str> {
+        let keys = self.taken.get(scope).into_iter().flatten();
+        keys.map(String::as_str)
+    }
+
     /// How many claims of a scope others hold, within what was looked at.
     pub fn count_taken(&self, scope: &str) -> usize {
         self.taken.get(scope).map_or(0, BTreeSet::len)
