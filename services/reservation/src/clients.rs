@@ -1,0 +1,116 @@
+//! What a reservation must know from others before it can decide: the terms of an offer, and whether a charge worked.
+
+use std::time::Duration;
+
+use berth::{
+    offer::v1::{GetOfferRequest, Offer, offer_service_client::OfferServiceClient},
+    payment::v1::{ChargePaymentRequest, payment_service_client::PaymentServiceClient},
+};
+use chassis::{
+    Deps, OfferId, ReservationId, Store,
+    peers::Peers,
+    status::{not_found, unavailable},
+};
+use tonic::{Code, Request, Status};
+
+use crate::{
+    codec,
+    domain::{Command, booking::Booking, terms::Terms},
+    views,
+};
+
+/// The contexts that offer something.
+const OFFERING: &[&str] = &["room"];
+/// How long an offer's owner may think before the replica answers.
+const OFFER_DEADLINE: Duration = Duration::from_millis(150);
+/// How long a charge may take before the customer is told to pay later.
+const CHARGE_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Where terms come from: from their owner, or, if that does not answer, as the owner told them last.
+#[derive(Clone, Debug)]
+pub(crate) struct Offers {
+    peers: Peers,
+    store: Store,
+}
+
+impl Offers {
+    pub(crate) fn new(deps: &Deps) -> Self {
+        Self {
+            peers: deps.peers.clone(),
+            store: deps.store.clone(),
+        }
+    }
+
+    /// The terms of an offer. `NOT_FOUND` if every context that could own it says so.
+    pub(crate) async fn find(&self, id: OfferId) -> Result<Terms, Status> {
+        let mut silent = false;
+        for context in OFFERING {
+            match self.ask(context, id).await {
+                Ok(terms) => return Ok(terms),
+                Err(status) if status.code() == Code::NotFound => {}
+                Err(status) => {
+                    tracing::warn!(context, offer.id = %id, code = ?status.code(), error = status.message(),
+                        "terms come from the replica");
+                    silent = true;
+                }
+            }
+        }
+        if !silent {
+            return Err(not_found("offer"));
+        }
+        match views::offer(&self.store, id).await? {
+            Some(offer) => codec::terms(offer),
+            None => Err(unavailable(
+                "OFFER_UNAVAILABLE",
+                "the terms of the offer are not known right now",
+            )),
+        }
+    }
+
+    async fn ask(&self, context: &str, id: OfferId) -> Result<Terms, Status> {
+        let mut request = Request::new(GetOfferRequest {
+            offer_id: id.to_string(),
+        });
+        request.set_timeout(OFFER_DEADLINE);
+        let mut owner = OfferServiceClient::new(self.peers.to(context));
+        let answer = owner.get_offer(request).await?.into_inner();
+        codec::terms(answer.offer.unwrap_or_else(Offer::default))
+    }
+}
+
+/// Where charges are made.
+#[derive(Clone, Debug)]
+pub(crate) struct Payments(Peers);
+
+impl Payments {
+    pub(crate) fn new(deps: &Deps) -> Self {
+        Self(deps.peers.clone())
+    }
+
+    /// Charges a booking and answers what that tells the reservation; nothing if it is not known whether it was charged,
+    /// in which case an event tells. The payment bears the reservation's id, so a repeat charges nothing.
+    pub(crate) async fn charge(&self, id: ReservationId, booking: &Booking) -> Option<Command> {
+        let mut request = Request::new(ChargePaymentRequest {
+            payment_id: id.to_string(),
+            customer_id: booking.wish.customer.to_string(),
+            host_id: booking.host.to_string(),
+            amount: Some(booking.price.into()),
+            payment_method: booking.wish.payment_method.0.clone(),
+        });
+        request.set_timeout(CHARGE_DEADLINE);
+        let mut payments = PaymentServiceClient::new(self.0.to("payment"));
+        match payments.charge_payment(request).await {
+            Ok(answer) => {
+                let payment = answer.into_inner().payment.unwrap_or_default();
+                codec::told(&payment).unwrap_or_else(|error| {
+                    tracing::error!(reservation.id = %id, error = %error, "charge answered against its contract");
+                    None
+                })
+            }
+            Err(status) => {
+                tracing::warn!(reservation.id = %id, code = ?status.code(), error = status.message(), "not charged now");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What a reservation tells the world, and how its life is told from that.
+
+use berth::reservation::v1;
+use chassis::{EventType, Fact, Publish, Recorded, ReservationId, Versioned, time};
+use prost::Message;
+
+use super::reservation;
+use crate::domain::{Event, Reservation};
+
+/// An event that tells a reservation as it is after it.
+pub(crate) trait Tells {
+    /// The reservation.
+    fn reservation(&self) -> Option<&v1::Reservation>;
+}
+
+macro_rules! events {
+    ($($event:ident),+ $(,)?) => {
+        /// What this context publishes.
+        pub(crate) const EVENTS: &[EventType] = &[$(EventType::of::<v1::$event>()),+];
+
+        $(impl Tells for v1::$event {
+            fn reservation(&self) -> Option<&v1::Reservation> {
+                self.reservation.as_ref()
+            }
+        })+
+    };
+}
+
+events! {
+    ReservationRequested,
+    ReservationApproved,
+    ReservationPaymentPending,
+    ReservationConfirmed,
+    ReservationRejected,
+    ReservationLapsed,
+    ReservationCancelRequested,
+    ReservationCancelled,
+    ReservationCompleted,
+    ConfirmationMissed,
+}
+
+impl Publish for Reservation {
+    fn facts(id: ReservationId, event: &Event, after: &Versioned<Self>) -> Vec<Fact> {
+        let reservation = Some(reservation(id, after));
+        let payment_method = || after.state.booking.wish.payment_method.0.clone();
+        let fact = match event {
+            Event::Requested { .. } => Fact::of(&v1::ReservationRequested {
+                reservation,
+                payment_method: payment_method(),
+            }),
+            Event::Approved { .. } => Fact::of(&v1::ReservationApproved {
+                reservation,
+                payment_method: payment_method(),
+            }),
+            Event::PaymentPending { .. } => {
+                Fact::of(&v1::ReservationPaymentPending { reservation })
+            }
+            Event::Confirmed { .. } => Fact::of(&v1::ReservationConfirmed { reservation }),
+            Event::Rejected { .. } => Fact::of(&v1::ReservationRejected { reservation }),
+            Event::Lapsed => Fact::of(&v1::ReservationLapsed { reservation }),
+            Event::CancelRequested { refund, .. } => Fact::of(&v1::ReservationCancelRequested {
+                reservation,
+                refund: Some((*refund).into()),
+            }),
+            Event::Cancelled { .. } | Event::Refunded => {
+                Fact::of(&v1::ReservationCancelled { reservation })
+            }
+            Event::Completed => Fact::of(&v1::ReservationCompleted { reservation }),
+            Event::ConfirmationMissed { payment } => Fact::of(&v1::ConfirmationMissed {
+                reservation,
+                payment_id: payment.to_string(),
+            }),
+        };
+        vec![fact.about(id)]
+    }
+}
+
+/// A step in the life of a reservation. Field 1 of every event is the reservation after it, so one type reads them all.
+pub(crate) fn entry(event: Recorded) -> Result<v1::HistoryEntry, prost::DecodeError> {
+    let told = v1::ReservationConfirmed::decode(event.data)?
+        .reservation
+        .unwrap_or_default();
+    Ok(v1::HistoryEntry {
+        time: Some(time::to_proto(event.at)),
+        event_type: event.event_type,
+        status: told.status,
+        actor: event.cause.actor,
+        reason: told.reason,
+        version: event.version,
+    })
+}

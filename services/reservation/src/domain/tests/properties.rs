@@ -1,0 +1,305 @@
+//! Do the rules hold for everything that people, payments and the time may do?
+
+use std::collections::BTreeMap;
+
+use chassis::time::Time;
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::{
+    availability::Availability,
+    claims::{Free, look_at_units, offer_scope},
+};
+
+/// One thing that somebody does.
+#[derive(Clone, Debug)]
+struct Step {
+    /// How many minutes after the one before.
+    after: i64,
+    /// To which reservation.
+    id: u8,
+    command: Command,
+}
+
+fn rooms(unit: Unit, approval: Approval) -> Terms {
+    Terms {
+        unit,
+        approval,
+        capacity: 3,
+        max_persons: 4,
+        ..terms()
+    }
+}
+
+fn a_request() -> impl Strategy<Value = Command> {
+    let what = (
+        0_i64..60,
+        1_i64..5,
+        1_u32..4,
+        1_u32..5,
+        any::<bool>(),
+        any::<bool>(),
+    );
+    (what, 0_u128..3).prop_map(
+        |((from, length, quantity, persons, hour, host), customer)| {
+            let (unit, offer) = if hour {
+                (Unit::Hour, 101)
+            } else {
+                (Unit::Night, 102)
+            };
+            let period = if hour {
+                let start = later(noon(), minutes(15 * from));
+                Period::times(start, later(start, hours(length)))
+            } else {
+                let start = date(2027, 3, 1).saturating_add(hours(24 * (from / 8)));
+                Period::dates(start, start.saturating_add(hours(24 * length)))
+            };
+            let wish = Wish {
+                offer: OfferId::from_u128(offer),
+                customer: MemberId::from_u128(1_000 + customer),
+                period: period.unwrap(),
+                quantity,
+                persons,
+                ..wish()
+            };
+            let approval = if host {
+                Approval::Host
+            } else {
+                Approval::Nobody
+            };
+            let rules = Rules {
+                per_person: 3,
+                ..rules()
+            };
+            let terms = rooms(unit, approval);
+            Command::Request(Box::new(Request { wish, terms, rules }))
+        },
+    )
+}
+
+fn a_person() -> impl Strategy<Value = Actor> {
+    let members = prop::sample::select(vec![1_000, 1_001, 1_002, 2, 3]);
+    (members, prop::bool::weighted(0.1)).prop_map(|(member, operator)| Actor {
+        member: MemberId::from_u128(member),
+        operator,
+    })
+}
+
+fn a_command() -> impl Strategy<Value = Command> {
+    let amount = (1_i64..5, 1_i64..4).prop_map(|(units, quantity)| eur(units * quantity * 10_000));
+    let payment = prop::sample::select(vec![PAYMENT, PAYMENT, OTHER_PAYMENT]);
+    let expected = prop::option::weighted(0.2, (0_i64..400).prop_map(|major| eur(major * 100)));
+    prop_oneof![
+        4 => a_request(),
+        2 => a_person().prop_map(|by| Command::Approve { by }),
+        1 => a_person().prop_map(|by| Command::Reject { by, reason: "full".into() }),
+        2 => (a_person(), expected).prop_map(|(by, expected_refund)| Command::Cancel {
+            by,
+            reason: String::new(),
+            expected_refund,
+        }),
+        4 => (payment.clone(), amount).prop_map(|(payment, amount)| Command::Confirm { payment, amount }),
+        1 => Just(decline()),
+        1 => Just(Command::AwaitPayment),
+        2 => payment.prop_map(|payment| Command::Refunded { payment }),
+        3 => Just(Command::Due),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = (
+        prop_oneof![4 => 0_i64..20, 1 => 0_i64..3_000, 1 => -5_i64..0],
+        0_u8..6,
+        a_command(),
+    );
+    prop::collection::vec(
+        step.prop_map(|(after, id, command)| Step { after, id, command }),
+        1..60,
+    )
+}
+
+/// A store in a few lines: states, and what they claim.
+#[derive(Default)]
+struct World {
+    states: BTreeMap<u8, Reservation>,
+    told: BTreeMap<u8, Vec<Event>>,
+}
+
+impl World {
+    /// The moment of a decision: what others hold of what it looks at.
+    fn now(&self, id: u8, command: &Command, at: Timestamp) -> Now {
+        let mut now = Now::at(at);
+        for look in Reservation::looks_at(self.states.get(&id), command) {
+            for (_, other) in self.states.iter().filter(|(other, _)| **other != id) {
+                for (scope, key) in other.claims().iter() {
+                    if scope == look.scope && *look.from <= *key && *key < *look.to {
+                        now = now.with_taken(scope, key);
+                    }
+                }
+            }
+        }
+        now
+    }
+
+    /// Gives a command, and checks everything that must be true of what it does.
+    fn give(&mut self, step: &Step, at: Timestamp) -> Result<(), TestCaseError> {
+        let Step { id, command, .. } = step;
+        let now = self.now(*id, command, at);
+        let before = self.states.get(id).cloned();
+        let decided = Reservation::decide(before.as_ref(), command, &now);
+        let events = match decided {
+            Ok(events) => events,
+            Err(refusal) => {
+                let colleague = !matches!(
+                    command,
+                    Command::Request(_)
+                        | Command::Approve { .. }
+                        | Command::Reject { .. }
+                        | Command::Cancel { .. }
+                );
+                prop_assert!(
+                    before.is_none() || !colleague,
+                    "{:?} refused: {}",
+                    command,
+                    refusal
+                );
+                return Ok(());
+            }
+        };
+        let after = fold(before.clone(), events.clone()).unwrap();
+        let again = Reservation::decide(Some(&after), command, &now);
+        prop_assert!(again.unwrap_or_default().is_empty(), "{:?} twice", command);
+        if let Some(before) = before {
+            prop_assert_eq!(&before.booking, &after.booking);
+            let ended = !before.status.is_open()
+                && !matches!(before.status, Status::CancelRequested { .. });
+            prop_assert!(
+                !ended || before.status == after.status,
+                "{:?} left its end",
+                before.status
+            );
+        }
+        self.told.entry(*id).or_default().extend(events);
+        prop_assert_eq!(fold(None, self.told[id].clone()), Some(after.clone()));
+        let stored = serde_json::to_string(&after).unwrap();
+        prop_assert_eq!(
+            &serde_json::from_str::<Reservation>(&stored).unwrap(),
+            &after
+        );
+        check(&after)?;
+        self.states.insert(*id, after);
+        self.nothing_is_held_twice()
+    }
+
+    fn nothing_is_held_twice(&self) -> Result<(), TestCaseError> {
+        let mut held = BTreeSet::new();
+        for state in self.states.values() {
+            for (scope, key) in state.claims().iter() {
+                prop_assert!(
+                    held.insert((scope.to_owned(), key.to_owned())),
+                    "{} {}",
+                    scope,
+                    key
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is true of every state.
+fn check(state: &Reservation) -> Result<(), TestCaseError> {
+    let Reservation {
+        booking,
+        status,
+        missed,
+    } = state;
+    let quantity = usize::try_from(booking.wish.quantity).unwrap();
+    let slots = booking.wish.period.slots().len();
+    let claims = if status.is_open() {
+        slots * quantity + 1
+    } else {
+        0
+    };
+    prop_assert_eq!(state.claims().len(), claims);
+    prop_assert_eq!(state.due().is_some(), status.is_open());
+    prop_assert_eq!(booking.units.len(), quantity);
+    prop_assert!(booking.units.iter().all(|unit| (1..=3).contains(unit)));
+    prop_assert!((1..=3).contains(&booking.place));
+    prop_assert!(booking.price.is_positive() && booking.stay.start < booking.stay.end);
+    prop_assert!(
+        status
+            .payment()
+            .is_none_or(|payment| !missed.contains(&payment))
+    );
+    if let Some(refund) = status.refund() {
+        prop_assert!((0..=booking.price.minor).contains(&refund.minor));
+        prop_assert!(refund.is_zero() || status.payment().is_some());
+    }
+    Ok(())
+}
+
+/// What is taken of a room, and what is wanted of it.
+fn a_wish_in_a_full_house() -> impl Strategy<Value = (Vec<(i64, u32)>, i64, i64, u32, Terms)> {
+    let taken = prop::collection::vec((0_i64..8, 1_u32..6), 0..12);
+    let terms = (1_u32..5, any::<bool>(), prop::bool::weighted(0.1), 0_i8..24).prop_map(
+        |(capacity, hour, withdrawn, check_in)| Terms {
+            capacity,
+            withdrawn,
+            check_in: Time::constant(check_in, 0, 0, 0),
+            ..rooms(
+                if hour { Unit::Hour } else { Unit::Night },
+                Approval::Nobody,
+            )
+        },
+    );
+    (taken, -3_i64..8, 1_i64..4, 1_u32..5, terms)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_nothing_is_sold_twice(steps in steps()) {
+        let mut world = World::default();
+        let mut at = noon();
+        for step in &steps {
+            at = later(at, minutes(step.after));
+            world.give(step, at)?;
+        }
+    }
+
+    #[test]
+    fn what_is_available_can_be_had(
+        (taken, from, length, quantity, terms) in a_wish_in_a_full_house()
+    ) {
+        let period = if terms.unit == Unit::Hour {
+            let start = later(noon(), hours(from));
+            Period::times(start, later(start, hours(length)))
+        } else {
+            let start = date(2027, 3, 1).saturating_add(hours(24 * from));
+            Period::dates(start, start.saturating_add(hours(24 * length)))
+        }.unwrap();
+        let scope = offer_scope(OFFER);
+        let look = look_at_units(OFFER, &period);
+        let mut now = Now::at(noon());
+        for (at, unit) in taken {
+            let slots = if terms.unit == Unit::Hour {
+                Period::times(later(noon(), hours(at)), later(noon(), hours(at + 1))).unwrap().slots()
+            } else {
+                vec![date(2027, 3, 1).saturating_add(hours(24 * at)).to_string()]
+            };
+            for key in slots.iter().map(|slot| claims::unit_key(slot, unit)) {
+                if look.from <= key && key < look.to {
+                    now = now.with_taken(scope.as_str(), key);
+                }
+            }
+        }
+        let free = Free::of(terms.capacity, now.taken(&scope));
+        let seen = Availability::of(&terms, &period, quantity, &free, now.at).unwrap();
+        let wish = Wish { period, quantity, persons: 1, ..wish() };
+        let decided = Reservation::decide(None, &request_of(wish, terms), &now);
+        prop_assert_eq!(seen.free >= quantity, decided.is_ok());
+        prop_assert_eq!(seen.refusal, decided.err());
+    }
+}

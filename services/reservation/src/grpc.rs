@@ -1,0 +1,277 @@
+//! The service: one short method for each rpc.
+
+use berth::reservation::v1::{
+    self as v1,
+    reservation_service_server::{ReservationService, ReservationServiceServer},
+};
+use chassis::{
+    Caller, Cause, Clock, Deps, MemberId, ReservationId, Store, Versioned, accept,
+    status::{internal, not_found, unavailable},
+    time::SignedDuration,
+};
+use tonic::{Request, Response, Status, service::Routes};
+
+use crate::{
+    clients::{Offers, Payments},
+    codec,
+    domain::{
+        self, Command, Reservation,
+        availability::Availability,
+        booking::{Rules, Wish},
+        claims::{Free, look_at_units},
+        refusal::Refusal,
+        terms::Approval,
+    },
+    settings::Settings,
+    views,
+};
+
+/// When a customer is asked to pay who could not be charged at once.
+const PAY_AGAIN: SignedDuration = SignedDuration::from_secs(2);
+
+/// The routes of the service.
+pub(crate) fn routes(deps: &Deps) -> Routes {
+    Routes::new(ReservationServiceServer::new(Api {
+        store: deps.store.clone(),
+        clock: deps.clock.clone(),
+        offers: Offers::new(deps),
+        payments: Payments::new(deps),
+        rules: deps.settings::<Settings>().rules(),
+    }))
+}
+
+struct Api {
+    store: Store,
+    clock: Clock,
+    offers: Offers,
+    payments: Payments,
+    rules: Rules,
+}
+
+type Known = Versioned<Reservation>;
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Api {
+    /// Holds what a customer asks for, by the terms of this moment.
+    async fn book(&self, id: ReservationId, wish: Wish, cause: &Cause) -> Result<Known, Status> {
+        let terms = self.offers.find(wish.offer).await?;
+        let request = domain::booking::Request {
+            wish,
+            terms,
+            rules: self.rules,
+        };
+        self.tell(id, Command::Request(Box::new(request)), cause)
+            .await
+    }
+
+    /// Charges a reservation and tells it what came of that; nothing if the payment service does not say.
+    async fn charge(
+        &self,
+        id: ReservationId,
+        known: &Known,
+        cause: &Cause,
+    ) -> Result<Option<Known>, Status> {
+        match self.payments.charge(id, &known.state.booking).await {
+            Some(outcome) => self.tell(id, outcome, cause).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn tell(
+        &self,
+        id: ReservationId,
+        command: Command,
+        cause: &Cause,
+    ) -> Result<Known, Status> {
+        Ok(self
+            .store
+            .execute::<Reservation>(id, command, cause)
+            .await?
+            .now)
+    }
+
+    /// A reservation that the caller may see: of those `owners` picks, they must be one.
+    async fn seen(
+        &self,
+        caller: &Caller,
+        id: ReservationId,
+        owners: fn(&Reservation) -> Vec<MemberId>,
+    ) -> Result<Known, Status> {
+        let known = self.store.load::<Reservation>(id).await?;
+        let known = known.ok_or_else(|| not_found("reservation"))?;
+        caller.must_see(&owners(&known.state), "reservation")?;
+        Ok(known)
+    }
+}
+
+fn customer(reservation: &Reservation) -> Vec<MemberId> {
+    vec![reservation.booking.wish.customer]
+}
+
+fn both(reservation: &Reservation) -> Vec<MemberId> {
+    vec![reservation.booking.wish.customer, reservation.booking.host]
+}
+
+#[tonic::async_trait]
+impl ReservationService for Api {
+    async fn request_reservation(
+        &self,
+        request: Request<v1::RequestReservationRequest>,
+    ) -> Answer<v1::RequestReservationResponse> {
+        let (caller, request) = accept(request);
+        let (id, wish) = codec::wish(request)?;
+        let cause = caller.cause();
+        let mut known = match self.store.load::<Reservation>(id).await? {
+            Some(known) => {
+                known.state.requested_again(&wish)?;
+                known
+            }
+            None => self.book(id, wish, &cause).await?,
+        };
+        let at_once = known.state.booking.approval == Approval::Nobody;
+        if at_once && known.state.is_to_pay(self.clock.now()) == Ok(true) {
+            known = self.charge(id, &known, &cause).await?.unwrap_or(known);
+        }
+        let pay_again = match known.state.is_to_pay(self.clock.now()) {
+            Err(declined @ Refusal::PaymentDeclined(_)) => return Err(declined.into()),
+            to_pay => (at_once && to_pay == Ok(true)).then_some(PAY_AGAIN),
+        };
+        Ok(Response::new(codec::requested(
+            codec::reservation(id, &known),
+            pay_again,
+        )))
+    }
+
+    async fn pay_reservation(
+        &self,
+        request: Request<v1::PayReservationRequest>,
+    ) -> Answer<v1::PayReservationResponse> {
+        let (caller, request) = accept(request);
+        let id = codec::id(&request.reservation_id)?;
+        let mut known = self.seen(&caller, id, customer).await?;
+        if known.state.is_to_pay(self.clock.now())? {
+            let charged = self.charge(id, &known, &caller.cause()).await?;
+            known = charged.ok_or_else(|| {
+                unavailable(
+                    "PAYMENT_UNAVAILABLE",
+                    "the payment service does not answer; pay later",
+                )
+            })?;
+            known.state.is_to_pay(self.clock.now())?;
+        }
+        let reservation = Some(codec::reservation(id, &known));
+        Ok(Response::new(v1::PayReservationResponse { reservation }))
+    }
+
+    async fn approve_reservation(
+        &self,
+        request: Request<v1::ApproveReservationRequest>,
+    ) -> Answer<v1::ApproveReservationResponse> {
+        let (caller, request) = accept(request);
+        let id = codec::id(&request.reservation_id)?;
+        let by = codec::actor(&caller)?;
+        let known = self
+            .tell(id, Command::Approve { by }, &caller.cause())
+            .await?;
+        let reservation = Some(codec::reservation(id, &known));
+        Ok(Response::new(v1::ApproveReservationResponse {
+            reservation,
+        }))
+    }
+
+    async fn reject_reservation(
+        &self,
+        request: Request<v1::RejectReservationRequest>,
+    ) -> Answer<v1::RejectReservationResponse> {
+        let (caller, request) = accept(request);
+        let (id, command) = codec::reject(request, codec::actor(&caller)?)?;
+        let known = self.tell(id, command, &caller.cause()).await?;
+        let reservation = Some(codec::reservation(id, &known));
+        Ok(Response::new(v1::RejectReservationResponse { reservation }))
+    }
+
+    async fn quote_cancellation(
+        &self,
+        request: Request<v1::QuoteCancellationRequest>,
+    ) -> Answer<v1::QuoteCancellationResponse> {
+        let (caller, request) = accept(request);
+        let id = codec::id(&request.reservation_id)?;
+        let by = codec::actor(&caller)?;
+        let known = self.seen(&caller, id, both).await?;
+        let quote = known.state.quote(by, self.clock.now())?;
+        Ok(Response::new(codec::quote(&quote)))
+    }
+
+    async fn cancel_reservation(
+        &self,
+        request: Request<v1::CancelReservationRequest>,
+    ) -> Answer<v1::CancelReservationResponse> {
+        let (caller, request) = accept(request);
+        let (id, command) = codec::cancel(request, codec::actor(&caller)?)?;
+        let known = self.tell(id, command, &caller.cause()).await?;
+        let reservation = Some(codec::reservation(id, &known));
+        Ok(Response::new(v1::CancelReservationResponse { reservation }))
+    }
+
+    async fn get_reservation(
+        &self,
+        request: Request<v1::GetReservationRequest>,
+    ) -> Answer<v1::GetReservationResponse> {
+        let (caller, request) = accept(request);
+        let id = codec::id(&request.reservation_id)?;
+        let known = self.seen(&caller, id, both).await?;
+        let reservation = Some(codec::reservation(id, &known));
+        Ok(Response::new(v1::GetReservationResponse { reservation }))
+    }
+
+    async fn list_reservations(
+        &self,
+        request: Request<v1::ListReservationsRequest>,
+    ) -> Answer<v1::ListReservationsResponse> {
+        let (caller, request) = accept(request);
+        let of = if caller.is_admin() {
+            None
+        } else {
+            Some(caller.member()?)
+        };
+        let listing = codec::listing(&request, of)?;
+        let found = views::listed(&self.store, listing.clone()).await?;
+        let (places, next_page_token) = codec::page(found, &listing);
+        let ids = places.into_iter().map(|(_, id)| id).collect();
+        let found = self.store.load_all::<Reservation>(ids).await?;
+        let shown = found
+            .iter()
+            .map(|(id, known)| codec::reservation(*id, known));
+        Ok(Response::new(v1::ListReservationsResponse {
+            reservations: shown.collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn get_reservation_history(
+        &self,
+        request: Request<v1::GetReservationHistoryRequest>,
+    ) -> Answer<v1::GetReservationHistoryResponse> {
+        let (caller, request) = accept(request);
+        let id = codec::id(&request.reservation_id)?;
+        self.seen(&caller, id, both).await?;
+        let log = self.store.log_of(id.to_string()).await?;
+        let entries: Result<_, _> = log.into_iter().map(codec::entry).collect();
+        let entries = entries.map_err(|error| internal(&error))?;
+        Ok(Response::new(v1::GetReservationHistoryResponse { entries }))
+    }
+
+    async fn get_availability(
+        &self,
+        request: Request<v1::GetAvailabilityRequest>,
+    ) -> Answer<v1::GetAvailabilityResponse> {
+        let (_, request) = accept(request);
+        let (offer, period, quantity) = codec::availability_of(&request)?;
+        let terms = self.offers.find(offer).await?;
+        let taken = self.store.taken(look_at_units(offer, &period)).await?;
+        let free = Free::of(terms.capacity, taken.iter().map(String::as_str));
+        let at = self.clock.now();
+        let availability = Availability::of(&terms, &period, quantity, &free, at)?;
+        Ok(Response::new(codec::availability(&availability)))
+    }
+}

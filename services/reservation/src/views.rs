@@ -1,0 +1,176 @@
+//! Read models: the list of reservations, and a replica of the offers for when their owners do not answer.
+
+use berth::{
+    offer::v1::Offer,
+    reservation::v1 as own,
+    room::v1::{RoomDeleted, RoomModified, RoomRegistered},
+};
+use chassis::{
+    Heard, MemberId, OfferId, ReservationId, Store, StoreError, Views, args,
+    store::{Conn, Migration, Row},
+    time,
+};
+use prost::Message;
+
+use crate::codec::Tells;
+
+/// The tables.
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "0001_reservation_list",
+        sql: include_str!("../migrations/0001_reservation_list.sql"),
+    },
+    Migration {
+        name: "0002_offer_replica",
+        sql: include_str!("../migrations/0002_offer_replica.sql"),
+    },
+];
+
+/// The projections.
+pub(crate) fn list() -> Views {
+    Views::new()
+        .on(keep_status::<own::ReservationRequested>)
+        .on(keep_status::<own::ReservationApproved>)
+        .on(keep_status::<own::ReservationPaymentPending>)
+        .on(keep_status::<own::ReservationConfirmed>)
+        .on(keep_status::<own::ReservationRejected>)
+        .on(keep_status::<own::ReservationLapsed>)
+        .on(keep_status::<own::ReservationCancelRequested>)
+        .on(keep_status::<own::ReservationCancelled>)
+        .on(keep_status::<own::ReservationCompleted>)
+        .on(replicate_registered)
+        .on(replicate_modified)
+        .on(replicate_deleted)
+}
+
+async fn keep_status<E: Tells>(conn: &mut dyn Conn, heard: Heard<E>) -> Result<(), StoreError> {
+    let told = heard
+        .event
+        .reservation()
+        .ok_or_else(|| lacks("reservation"))?;
+    let created = told.create_time.as_ref().and_then(time::from_proto);
+    let sql = "INSERT INTO reservation_list (reservation_id, customer_id, host_id, offer_id, status, created_at)
+               VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (reservation_id) DO UPDATE SET status = $5";
+    let values = args![
+        &*heard.subject,
+        &*told.customer_id,
+        &*told.host_id,
+        &*told.offer_id,
+        told.status,
+        created.ok_or_else(|| lacks("create_time"))?
+    ];
+    conn.execute(sql, values).await.map(|_| ())
+}
+
+async fn replicate_registered(
+    conn: &mut dyn Conn,
+    heard: Heard<RoomRegistered>,
+) -> Result<(), StoreError> {
+    replicate(conn, heard.event.offer).await
+}
+
+async fn replicate_modified(
+    conn: &mut dyn Conn,
+    heard: Heard<RoomModified>,
+) -> Result<(), StoreError> {
+    replicate(conn, heard.event.offer).await
+}
+
+async fn replicate_deleted(
+    conn: &mut dyn Conn,
+    heard: Heard<RoomDeleted>,
+) -> Result<(), StoreError> {
+    replicate(conn, heard.event.offer).await
+}
+
+/// Keeps the newest terms of an offer.
+async fn replicate(conn: &mut dyn Conn, offer: Option<Offer>) -> Result<(), StoreError> {
+    let offer = offer.ok_or_else(|| lacks("offer"))?;
+    let sql = "INSERT INTO offer_replica (offer_id, version, offer) VALUES ($1, $2, $3)
+               ON CONFLICT (offer_id) DO UPDATE SET version = $2, offer = $3 WHERE offer_replica.version < $2";
+    let values = args![&*offer.offer_id, offer.version, offer.encode_to_vec()];
+    conn.execute(sql, values).await.map(|_| ())
+}
+
+fn lacks(field: &str) -> StoreError {
+    StoreError::Bug(format!("the event lacks its {field}"))
+}
+
+/// An offer as its owner told it last, if it ever did.
+pub(crate) async fn offer(store: &Store, id: OfferId) -> Result<Option<Offer>, StoreError> {
+    let rows = store
+        .read(move |conn| {
+            Box::pin(async move {
+                let sql = "SELECT offer FROM offer_replica WHERE offer_id = $1";
+                conn.query(sql, args![id.to_string()]).await
+            })
+        })
+        .await?;
+    let offer = rows
+        .first()
+        .map(|row| Offer::decode(row.blob(0)?).map_err(unreadable));
+    offer.transpose()
+}
+
+/// Which reservations are asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Listing {
+    /// Only those that this member made or received.
+    pub(crate) of: Option<MemberId>,
+    /// Only those of this offer.
+    pub(crate) offer: Option<OfferId>,
+    /// Only those with this status; 0 for all.
+    pub(crate) status: i32,
+    /// Only those before this place.
+    pub(crate) before: Option<Place>,
+    /// So many make a page.
+    pub(crate) size: i64,
+}
+
+/// A place in the list: when the reservation was made, in microseconds, and its id.
+pub(crate) type Place = (i64, ReservationId);
+
+/// A page of reservations and one more if there is one, newest first.
+pub(crate) async fn listed(store: &Store, listing: Listing) -> Result<Vec<Place>, StoreError> {
+    let rows = store
+        .read(move |conn| {
+            Box::pin(async move {
+                let page = |whose: &str| {
+                    format!(
+                        "SELECT created_at, reservation_id FROM reservation_list
+                         WHERE {whose} AND (created_at, reservation_id) < ($1, $2)
+                         AND ($3 = '' OR offer_id = $3) AND ($4 = 0 OR status = $4)
+                         ORDER BY created_at DESC, reservation_id DESC LIMIT $5"
+                    )
+                };
+                // Each side is read along its own index; who reserves their own room is on both.
+                let sql = match listing.of {
+                    None => page("$6 = ''"),
+                    Some(_) => format!(
+                        "SELECT * FROM (SELECT * FROM ({}) AS made UNION SELECT * FROM ({}) AS received) AS mine
+                         ORDER BY created_at DESC, reservation_id DESC LIMIT $5",
+                        page("customer_id = $6"),
+                        page("host_id = $6")
+                    ),
+                };
+                let (created, id) = listing
+                    .before
+                    .map_or((i64::MAX, String::new()), |(created, id)| (created, id.to_string()));
+                let offer = listing.offer.map_or_else(String::new, |offer| offer.to_string());
+                let of = listing.of.map_or_else(String::new, |of| of.to_string());
+                let values = args![created, id, offer, listing.status, listing.size + 1, of];
+                conn.query(&sql, values).await
+            })
+        })
+        .await?;
+    rows.iter().map(place).collect()
+}
+
+fn place(row: &Row) -> Result<Place, StoreError> {
+    let id = row.text(1)?.parse();
+    Ok((row.int(0)?, id.map_err(unreadable)?))
+}
+
+fn unreadable(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Bug(format!("a read model cannot be read: {error}"))
+}
