@@ -1,6 +1,9 @@
 //! Who calls: what the access layer found out about a request, for the contexts to read.
 
+use std::fmt;
+
 use berth::common::v1::Role;
+use tokio::time::Instant;
 use tonic::{Request, Status};
 
 use crate::{
@@ -11,7 +14,7 @@ use crate::{
 };
 
 /// Who calls. Put into every request by the access layer; a request without one is anonymous.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Caller {
     /// The person on whose behalf the call is made, if there is one.
     pub member: Option<MemberId>,
@@ -25,6 +28,20 @@ pub struct Caller {
     pub traceparent: String,
     /// The person's token, to be passed on to services that are called on their behalf.
     pub token: Option<String>,
+    /// Until when the caller waits. Calls made on its behalf do not take longer.
+    pub deadline: Option<Instant>,
+}
+
+/// Without the token.
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("member", &self.member)
+            .field("roles", &self.roles)
+            .field("service", &self.service)
+            .field("request_id", &self.request_id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Caller {
@@ -75,6 +92,19 @@ impl Caller {
     /// Whether a service calls on its own behalf.
     pub fn is_service(&self) -> bool {
         self.service.is_some() && self.member.is_none()
+    }
+
+    /// A request to another context on behalf of this caller: `client.get_offer(caller.request(message))`.
+    ///
+    /// The person goes along, with their token, and so do the trace and the deadline. The service that calls is the one
+    /// that makes the call, whoever called it.
+    pub fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.extensions_mut().insert(Self {
+            service: None,
+            ..self.clone()
+        });
+        request
     }
 
     /// The caller as the cause of what a command does.

@@ -4,7 +4,9 @@
 //! records ([`store::Store`]), carries events from one context's log to the others ([`consumer`]), wakes aggregates when
 //! their time has come ([`deadline`]), and serves it all. [`recipes`] tells how to add things.
 
+pub mod access;
 pub mod aggregate;
+mod breaker;
 pub mod bus;
 pub mod caller;
 pub mod chance;
@@ -28,8 +30,11 @@ pub mod status;
 pub mod store;
 pub mod testing;
 pub mod time;
+pub mod trust;
 pub mod violations;
+mod wire;
 
+pub use access::Access;
 pub use aggregate::{Aggregate, Claims, Look, Now, Versioned};
 pub use caller::{Caller, accept};
 pub use clock::Clock;

@@ -1,54 +1,111 @@
 //! Peers: the other contexts' services, called through the same interface in one process and across many.
+//!
+//! In one process a call goes straight to the callee's guarded routes, without a socket; across processes it goes over a
+//! lazily connected HTTP/2 channel, with a token of the calling service, the person's token and the trace in its headers.
+//! Around both: the caller's deadline (5 seconds if there is none), a circuit breaker and a limit of calls in flight for
+//! each callee, so that a callee that is down or slow costs its callers little.
+//!
+//! Fault points for tests: `peer.<context>` makes calls fail as if the context were down, `peer.<context>.slow` makes them
+//! unanswered until the deadline.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::future::BoxFuture;
-use tonic::{Status, body::Body, service::Routes};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
+use tonic::{
+    Code, Status,
+    body::Body,
+    service::Routes,
+    transport::{Channel, Endpoint},
+};
 use tower::{Service, ServiceExt};
 
-use crate::{caller::Caller, status::unavailable};
+use crate::{
+    access::CONTRACTS,
+    breaker::{Breaker, Pass},
+    caller::Caller,
+    clock::Clock,
+    faults::Faults,
+    status::{coded, internal, unavailable},
+    time::{SignedDuration, Timestamp},
+    trust::ServiceKey,
+    wire,
+};
+
+/// How long a call may take if the caller does not say.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+/// How many calls to one context may be in flight.
+pub const MAX_IN_FLIGHT: usize = 256;
+/// How long a service token is used before a new one is signed; well below its lifetime.
+const TOKEN_USE: SignedDuration = SignedDuration::from_secs(30);
 
 type Answer = Result<http::Response<Body>, Status>;
 type Call = dyn Fn(http::Request<Body>) -> BoxFuture<'static, Answer> + Send + Sync;
 
-/// The services of the other contexts, by name.
-#[derive(Clone, Default)]
+/// The services of the other contexts, by name. Clones are the same.
+#[derive(Clone, Debug)]
 pub struct Peers {
     own: Option<&'static str>,
-    calls: Arc<RwLock<BTreeMap<String, Arc<Call>>>>,
+    all: Arc<All>,
 }
 
-impl std::fmt::Debug for Peers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Peers")
-            .field("own", &self.own)
-            .finish_non_exhaustive()
+#[derive(Debug)]
+struct All {
+    clock: Clock,
+    faults: Faults,
+    service_key: Option<ServiceKey>,
+    links: RwLock<BTreeMap<String, Arc<Link>>>,
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl Peers {
-    /// Nobody yet.
+    /// Nobody yet, by the machine's clock and without faults.
     pub fn new() -> Self {
-        Self::default()
+        Self::with(Clock::System, Faults::default(), None)
     }
 
-    /// The same peers, called on behalf of a context.
+    /// Nobody yet. The service key is needed for calls to other processes only.
+    pub fn with(clock: Clock, faults: Faults, service_key: Option<ServiceKey>) -> Self {
+        Self {
+            own: None,
+            all: Arc::new(All {
+                clock,
+                faults,
+                service_key,
+                links: RwLock::default(),
+            }),
+        }
+    }
+
+    /// The same peers, called by a service of the platform. What asks on behalf of clients only, such as a gateway, must
+    /// not use it: it would lend them its identity.
     #[must_use]
     pub fn called_by(&self, own: &'static str) -> Self {
         Self {
             own: Some(own),
-            calls: self.calls.clone(),
+            all: self.all.clone(),
         }
     }
 
-    /// Adds a context that runs in this process: a call goes straight to its routes.
+    /// Adds a context that runs in this process: a call goes straight to its routes, which should be guarded.
     pub fn add_local(&self, context: &str, routes: Routes) {
         let routes = routes.prepare();
-        let call: Arc<Call> = Arc::new(move |request| {
+        self.link(context).connect(Arc::new(move |request| {
             let routes = routes.clone();
             Box::pin(async move {
                 match routes.oneshot(request).await {
@@ -56,37 +113,62 @@ impl Peers {
                     Err(never) => match never {},
                 }
             })
+        }));
+    }
+
+    /// Adds a context that runs elsewhere, by address (`http://payment:8080`). It is connected to when it is first called.
+    /// Needs a running runtime.
+    pub fn add_remote(&self, context: &str, uri: &str) -> Result<(), tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(uri.to_owned())?
+            .connect_timeout(Duration::from_secs(1))
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(5))
+            .keep_alive_while_idle(true)
+            .tcp_nodelay(true);
+        self.add_channel(context, endpoint.connect_lazy());
+        Ok(())
+    }
+
+    /// Adds a context that runs elsewhere, by a channel.
+    pub fn add_channel(&self, context: &str, channel: Channel) {
+        let remote = Arc::new(Remote {
+            context: context.to_owned(),
+            service_key: self.all.service_key.clone(),
+            clock: self.all.clock.clone(),
+            tokens: Mutex::default(),
         });
-        self.calls
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(context.to_owned(), call);
+        self.link(context).connect(Arc::new(move |request| {
+            let (remote, channel) = (remote.clone(), channel.clone());
+            Box::pin(async move { remote.call(channel, request).await })
+        }));
     }
 
     /// A channel to a context, for its generated client. It may be made before the context is there.
     pub fn to(&self, context: &str) -> Peer {
         Peer {
-            context: context.to_owned(),
             own: self.own,
-            calls: self.calls.clone(),
+            link: self.link(context),
         }
+    }
+
+    fn link(&self, context: &str) -> Arc<Link> {
+        let links = &self.all.links;
+        let known = links.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(link) = known.get(context) {
+            return link.clone();
+        }
+        drop(known);
+        let mut links = links.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Link::new(context, &self.all));
+        links.entry(context.to_owned()).or_insert_with(new).clone()
     }
 }
 
 /// A channel to a context: `PaymentServiceClient::new(deps.peers.to("payment"))`.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Peer {
-    context: String,
     own: Option<&'static str>,
-    calls: Arc<RwLock<BTreeMap<String, Arc<Call>>>>,
-}
-
-impl std::fmt::Debug for Peer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Peer")
-            .field("context", &self.context)
-            .finish_non_exhaustive()
-    }
+    link: Arc<Link>,
 }
 
 impl Service<http::Request<Body>> for Peer {
@@ -99,20 +181,239 @@ impl Service<http::Request<Body>> for Peer {
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        let call = self
-            .calls
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&self.context)
-            .cloned();
-        let Some(call) = call else {
-            let error = unavailable("PEER_UNAVAILABLE", "a service that is needed is not there");
-            return Box::pin(std::future::ready(Err(error)));
-        };
+        let asked = wire::timeout(request.headers()).unwrap_or(DEFAULT_DEADLINE);
+        let now = Instant::now();
+        let asked = now.checked_add(asked).unwrap_or(now + DEFAULT_DEADLINE);
+        let caller = request.extensions_mut().get_or_insert_default::<Caller>();
         if let Some(own) = self.own {
-            let caller = request.extensions_mut().get_or_insert_default::<Caller>();
             caller.service = Some(own.to_owned());
         }
-        call(request)
+        let deadline = caller
+            .deadline
+            .map_or(asked, |deadline| deadline.min(asked));
+        caller.deadline = Some(deadline);
+        let link = self.link.clone();
+        Box::pin(async move { link.call(request, deadline).await })
+    }
+}
+
+/// The way to one context, shared by all who call it from this process.
+struct Link {
+    context: String,
+    call: RwLock<Option<Arc<Call>>>,
+    breaker: Breaker,
+    in_flight: AtomicUsize,
+    faults: Faults,
+    down: String,
+    slow: String,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link")
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    fn new(context: &str, all: &All) -> Self {
+        Self {
+            context: context.to_owned(),
+            call: RwLock::default(),
+            breaker: Breaker::new(context, all.clock.clone()),
+            in_flight: AtomicUsize::new(0),
+            faults: all.faults.clone(),
+            down: format!("peer.{context}"),
+            slow: format!("peer.{context}.slow"),
+        }
+    }
+
+    fn connect(&self, call: Arc<Call>) {
+        *self.call.write().unwrap_or_else(PoisonError::into_inner) = Some(call);
+    }
+
+    async fn call(&self, request: http::Request<Body>, deadline: Instant) -> Answer {
+        if deadline <= Instant::now() {
+            return Err(too_late());
+        }
+        let mut permit = self.admit()?;
+        let answer = match timeout_at(deadline, self.send(request)).await {
+            Ok(Err(_)) if deadline <= Instant::now() => Err(too_late()),
+            Ok(answer) => answer,
+            Err(_) => Err(too_late()),
+        };
+        permit.failed = Some(is_failure(&answer));
+        answer
+    }
+
+    async fn send(&self, request: http::Request<Body>) -> Answer {
+        if self.faults.pass(&self.down).is_err() {
+            return Err(absent());
+        }
+        if self.faults.pass(&self.slow).is_err() {
+            std::future::pending::<()>().await;
+        }
+        let call = self
+            .call
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        match call {
+            Some(call) => call(request).await,
+            None => Err(absent()),
+        }
+    }
+
+    fn admit(&self) -> Result<Permit<'_>, Status> {
+        // The place first: a probe that the breaker has let through must be made.
+        let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let mut permit = Permit {
+            link: self,
+            pass: None,
+            failed: None,
+        };
+        if in_flight >= MAX_IN_FLIGHT {
+            return Err(unavailable("PEER_BUSY", "a service that is needed is busy"));
+        }
+        permit.pass = self.breaker.admit();
+        match permit.pass {
+            Some(_) => Ok(permit),
+            None => Err(unavailable(
+                "CIRCUIT_OPEN",
+                "a service that is needed does not answer right now",
+            )),
+        }
+    }
+}
+
+/// A call in flight. However it ends, its place is given back and the breaker is told.
+struct Permit<'a> {
+    link: &'a Link,
+    pass: Option<Pass>,
+    failed: Option<bool>,
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.link.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let Some(pass) = self.pass {
+            self.link.breaker.note(pass, self.failed);
+        }
+    }
+}
+
+/// Whether the callee failed, as its headers say. A "no" to the caller is not a failure.
+fn is_failure(answer: &Answer) -> bool {
+    let code = match answer {
+        Err(status) => status.code(),
+        Ok(response) if response.status() != http::StatusCode::OK => return true,
+        Ok(response) => match response.headers().get(wire::STATUS) {
+            Some(code) => Code::from_bytes(code.as_bytes()),
+            None => return false,
+        },
+    };
+    matches!(
+        code,
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Internal
+            | Code::Unknown
+            | Code::DataLoss
+    )
+}
+
+fn absent() -> Status {
+    unavailable("PEER_UNAVAILABLE", "a service that is needed is not there")
+}
+
+fn too_late() -> Status {
+    coded(
+        Code::DeadlineExceeded,
+        "DEADLINE_EXCEEDED",
+        "the answer did not come in time",
+    )
+}
+
+/// What a call to another process needs.
+struct Remote {
+    context: String,
+    service_key: Option<ServiceKey>,
+    clock: Clock,
+    /// The tokens signed last, by service that calls.
+    tokens: Mutex<BTreeMap<String, (Timestamp, HeaderValue)>>,
+}
+
+impl Remote {
+    async fn call(&self, channel: Channel, mut request: http::Request<Body>) -> Answer {
+        let caller = request
+            .extensions_mut()
+            .remove::<Caller>()
+            .unwrap_or_default();
+        self.show(&caller, request.headers_mut())?;
+        let streams = CONTRACTS
+            .get(request.uri().path())
+            .is_some_and(|rule| rule.streams);
+        let response = channel.oneshot(request).await.map_err(|error| {
+            tracing::debug!(peer = self.context, error = %error, "call failed");
+            absent()
+        })?;
+        if streams {
+            return Ok(response);
+        }
+        // The whole answer, while the deadline is watched.
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.map_err(|error| {
+            tracing::debug!(peer = self.context, error = %error, "answer cut off");
+            absent()
+        })?;
+        Ok(http::Response::from_parts(parts, Body::new(body)))
+    }
+
+    /// Writes who calls into the headers.
+    fn show(&self, caller: &Caller, headers: &mut HeaderMap) -> Result<(), Status> {
+        if let Some(deadline) = caller.deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            headers.insert(wire::TIMEOUT, wire::timeout_value(left));
+        }
+        if let Some(token) = &caller.token {
+            let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))
+                .map_err(|error| internal(&error))?;
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
+        }
+        let texts = [
+            (wire::REQUEST_ID, &caller.request_id),
+            (wire::TRACEPARENT, &caller.traceparent),
+        ];
+        for (name, text) in texts {
+            if let Ok(value) = HeaderValue::from_str(text)
+                && !text.is_empty()
+            {
+                headers.insert(name, value);
+            }
+        }
+        if let (Some(key), Some(service)) = (&self.service_key, &caller.service) {
+            headers.insert(wire::SERVICE, self.token(key, service)?);
+        }
+        Ok(())
+    }
+
+    fn token(&self, key: &ServiceKey, service: &str) -> Result<HeaderValue, Status> {
+        let now = self.clock.now();
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((signed, token)) = tokens.get(service) {
+            let age = now.duration_since(*signed);
+            if age >= SignedDuration::ZERO && age < TOKEN_USE {
+                return Ok(token.clone());
+            }
+        }
+        let token = key
+            .sign(service, &self.context, now)
+            .map_err(|error| internal(&error))?;
+        let mut token = HeaderValue::try_from(token).map_err(|error| internal(&error))?;
+        token.set_sensitive(true);
+        tokens.insert(service.to_owned(), (now, token.clone()));
+        Ok(token)
     }
 }

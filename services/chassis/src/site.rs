@@ -6,8 +6,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 
 use crate::{
+    access::Access,
     bus::Bus,
     clock::Clock,
     consumer::{ConsumeError, Consumer},
@@ -103,6 +105,12 @@ impl Site {
             Some(start) => start(self.deps.clone()).await,
             None => Ok(()),
         }
+    }
+
+    /// Its gRPC services, guarded: what other contexts and clients may call.
+    pub fn routes(&self, access: &Access) -> Routes {
+        let routes = self.context.make_routes(&self.deps);
+        access.guard(self.context.name, routes)
     }
 
     /// One step of every worker. Answers whether there was anything to do.

@@ -61,6 +61,12 @@ fn with_delay(
     Status::with_error_details(kind.code(), message, details)
 }
 
+/// An error of the machinery, whose code no domain uses.
+pub(crate) fn coded(code: Code, reason: &str, message: impl Into<String>) -> Status {
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    Status::with_error_details(code, message, details)
+}
+
 /// A domain's "no" as an error.
 pub fn refused(refusal: &impl Refused) -> Status {
     status(refusal.kind(), refusal.reason(), refusal.to_string())
@@ -79,11 +85,7 @@ pub fn unavailable(reason: &str, message: impl Into<String>) -> Status {
 /// A fault of ours. What happened goes to the log, never to the caller.
 pub fn internal(error: &dyn std::fmt::Display) -> Status {
     tracing::error!(error = %error, "internal error");
-    Status::with_error_details(
-        Code::Internal,
-        "internal error",
-        ErrorDetails::with_error_info("INTERNAL", DOMAIN, HashMap::new()),
-    )
+    coded(Code::Internal, "INTERNAL", "internal error")
 }
 
 impl From<StoreError> for Status {

@@ -6,8 +6,13 @@
     reason = "a test may panic"
 )]
 
+mod access;
 mod consumer;
 mod counter;
+mod forged;
+mod peers;
+mod platform;
 mod store;
 mod store_faults;
 mod tally;
+mod trust;

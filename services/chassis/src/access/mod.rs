@@ -1,0 +1,272 @@
+//! Access: who may call which rpc, as the contracts declare it, enforced before a context sees the request.
+//!
+//! | contract | who passes | who does not |
+//! |---|---|---|
+//! | `public` | anybody; a token, if one is given, must be good | |
+//! | `internal` | a service, alone or on behalf of a person | `UNAUTHENTICATED`/`SERVICE_IDENTITY_REQUIRED` |
+//! | `roles` | a person with one of the roles, or an ADMIN | nobody: `UNAUTHENTICATED`/`UNAUTHENTICATED`; another role: `PERMISSION_DENIED`/`ROLE_REQUIRED` |
+//! | `owner_field` | the person it names, or an ADMIN | `NOT_FOUND`, as if it named somebody who does not exist |
+//!
+//! A service's identity alone never passes where a person's role is asked for: the person's token must come beside it, so
+//! that a service cannot be talked into what the person may not do. `PERMISSION_DENIED` is used for a missing role only:
+//! a mesh counts it as a failure of the callee.
+//!
+//! Who calls is either an extension of the request ([`Caller`]), which only code of this process can set, or what the
+//! headers prove: `authorization: Bearer <token>` for a person, `x-berth-service` for a service. The context finds both as
+//! [`Caller`]; the headers themselves end here.
+
+mod owner;
+mod rules;
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::Request,
+    middleware::{Next, from_fn},
+};
+use bytes::{Buf, Bytes};
+use http::header::AUTHORIZATION;
+use http_body_util::{BodyExt, Limited};
+use tokio::time::Instant;
+use tonic::{Code, Status, service::Routes};
+use uuid::Uuid;
+
+pub(crate) use self::rules::CONTRACTS;
+use self::rules::{OwnerField, Rules, Who};
+use crate::{
+    caller::Caller,
+    chance,
+    id::MemberId,
+    refusal::Kind,
+    status::{coded, not_found, status},
+    trust::Trust,
+    wire,
+};
+
+/// The longest request that is read here, where the owner has to be found in it.
+pub const MAX_REQUEST: usize = 256 * 1024;
+/// What stands before a message: whether it is compressed, and its length.
+const FRAME_HEADER: usize = 5;
+
+/// Enforces who may call which rpc. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Access {
+    trust: Trust,
+}
+
+impl Access {
+    /// Access by tokens that are trusted.
+    pub fn new(trust: &Trust) -> Self {
+        Self {
+            trust: trust.clone(),
+        }
+    }
+
+    /// The routes of a context, guarded.
+    #[must_use]
+    pub fn guard(&self, context: &str, routes: Routes) -> Routes {
+        guard(&CONTRACTS, &self.trust, context, routes)
+    }
+}
+
+fn guard(rules: &'static Rules, trust: &Trust, context: &str, routes: Routes) -> Routes {
+    let gate = Arc::new(Gate {
+        rules,
+        trust: trust.clone(),
+        context: context.to_owned(),
+    });
+    let layer = from_fn(move |request: Request, next: Next| {
+        let gate = gate.clone();
+        async move {
+            match gate.admit(request).await {
+                Ok(request) => next.run(request).await,
+                Err(status) => status.into_http(),
+            }
+        }
+    });
+    Routes::from(routes.into_axum_router().layer(layer)).prepare()
+}
+
+/// The gate before the routes of one context.
+struct Gate {
+    rules: &'static Rules,
+    trust: Trust,
+    context: String,
+}
+
+impl Gate {
+    /// Lets a request through with its [`Caller`], or says why not.
+    async fn admit(&self, mut request: Request) -> Result<Request, Status> {
+        let Some(rule) = self.rules.get(request.uri().path()) else {
+            // Not an rpc of the contracts: health, reflection, or nothing at all.
+            return Ok(request);
+        };
+        let caller = self.identify(&mut request).await?;
+        match &rule.who {
+            Who::Public => {}
+            Who::Internal => is_service(&caller)?,
+            Who::Roles(roles, owner) => {
+                let member = caller.member()?;
+                if !caller.is_admin() {
+                    if !roles.iter().any(|role| caller.roles.contains(role)) {
+                        return Err(role_required());
+                    }
+                    if let Some(owner) = owner {
+                        request = names(member, owner, request).await?;
+                    }
+                }
+            }
+            Who::Nobody => {
+                tracing::error!(
+                    rpc = request.uri().path(),
+                    "refused: the contract does not say who may call it"
+                );
+                return Err(coded(
+                    Code::PermissionDenied,
+                    "CLOSED",
+                    "nobody may call this",
+                ));
+            }
+        }
+        request.extensions_mut().insert(caller);
+        Ok(request)
+    }
+
+    /// Finds out who calls. What the headers claim and cannot prove is dropped; a person's token must be good.
+    async fn identify(&self, request: &mut Request) -> Result<Caller, Status> {
+        let mut caller = request
+            .extensions_mut()
+            .remove::<Caller>()
+            .unwrap_or_default();
+        let headers = request.headers_mut();
+        if caller.member.is_none() {
+            self.find_person(headers, &mut caller).await?;
+        }
+        if caller.service.is_none() {
+            self.find_service(headers, &mut caller);
+        }
+        headers.remove(AUTHORIZATION);
+        headers.remove(wire::SERVICE);
+        if caller.request_id.is_empty() {
+            let new = || chance::id::<Uuid>().to_string();
+            caller.request_id = wire::request_id(headers).unwrap_or_else(new);
+        }
+        if caller.traceparent.is_empty() {
+            caller.traceparent = wire::traceparent(headers).unwrap_or_default();
+        }
+        let asked = wire::timeout(headers).and_then(|left| Instant::now().checked_add(left));
+        caller.deadline = caller.deadline.into_iter().chain(asked).min();
+        Ok(caller)
+    }
+
+    async fn find_person(
+        &self,
+        headers: &http::HeaderMap,
+        caller: &mut Caller,
+    ) -> Result<(), Status> {
+        let token = match wire::bearer(headers) {
+            Ok(None) => return Ok(()),
+            Ok(Some(token)) => token,
+            Err(()) => return Err(bad_token()),
+        };
+        let claims = self.trust.person(token).await.map_err(|untrusted| {
+            tracing::debug!(context = self.context, why = %untrusted, "token refused");
+            bad_token()
+        })?;
+        caller.member = Some(claims.sub);
+        caller.roles.clone_from(&claims.roles);
+        caller.token = Some(token.to_owned());
+        Ok(())
+    }
+
+    fn find_service(&self, headers: &http::HeaderMap, caller: &mut Caller) {
+        let mut given = headers.get_all(wire::SERVICE).iter();
+        let (Some(token), None) = (given.next(), given.next()) else {
+            return;
+        };
+        match self
+            .trust
+            .service(token.to_str().unwrap_or_default(), &self.context)
+        {
+            Ok(service) => caller.service = Some(service),
+            Err(untrusted) => {
+                tracing::debug!(context = self.context, why = %untrusted, "service identity not believed");
+            }
+        }
+    }
+}
+
+fn is_service(caller: &Caller) -> Result<(), Status> {
+    match caller.service {
+        Some(_) => Ok(()),
+        None => Err(status(
+            Kind::Unauthenticated,
+            "SERVICE_IDENTITY_REQUIRED",
+            "only services of the platform may call this",
+        )),
+    }
+}
+
+fn bad_token() -> Status {
+    status(
+        Kind::Unauthenticated,
+        "UNAUTHENTICATED",
+        "the token is not good; sign in again",
+    )
+}
+
+fn role_required() -> Status {
+    coded(
+        Code::PermissionDenied,
+        "ROLE_REQUIRED",
+        "this needs another role",
+    )
+}
+
+fn malformed(why: &'static str) -> Status {
+    status(Kind::Invalid, "MALFORMED_REQUEST", why)
+}
+
+/// Passes a request whose owner field names the member. The one message of the request is read and handed on unchanged.
+async fn names(member: MemberId, owner: &OwnerField, request: Request) -> Result<Request, Status> {
+    let (parts, body) = request.into_parts();
+    let bytes = Limited::new(body, MAX_REQUEST + FRAME_HEADER)
+        .collect()
+        .await
+        .map_err(|_| malformed("the request is too long or was cut off"))?
+        .to_bytes();
+    let message = the_message(&bytes)?;
+    let named = owner::text_at(message, &owner.path)
+        .map_err(|_| malformed("the request is not a message of this rpc"))?;
+    let named = std::str::from_utf8(named)
+        .ok()
+        .and_then(|named| named.parse().ok());
+    if named != Some(member) {
+        return Err(not_found(&owner.what));
+    }
+    Ok(Request::from_parts(parts, Body::from(bytes)))
+}
+
+/// The message in the one frame of a unary request.
+fn the_message(bytes: &Bytes) -> Result<&[u8], Status> {
+    let (mut header, message) = bytes
+        .split_at_checked(FRAME_HEADER)
+        .ok_or_else(|| malformed("the request has no message"))?;
+    match header.get_u8() {
+        0 => {}
+        1 => {
+            return Err(coded(
+                Code::Unimplemented,
+                "COMPRESSION_NOT_SUPPORTED",
+                "compressed requests are not accepted",
+            ));
+        }
+        _ => return Err(malformed("the frame of the request is malformed")),
+    }
+    let length = usize::try_from(header.get_u32());
+    if length != Ok(message.len()) {
+        return Err(malformed("the request is not one whole message"));
+    }
+    Ok(message)
+}

@@ -1,0 +1,421 @@
+//! Who gets in?
+
+use berth::{common::v1::Role, member::v1 as member, payment::v1 as payment, room::v1 as room};
+use chassis::{
+    Caller, MemberId,
+    status::{not_found, reason_of},
+};
+use http_body_util::BodyExt;
+use member::member_service_client::MemberServiceClient;
+use prost::Message;
+use tonic::{Code, Request, Status, body::Body, service::Routes};
+use tower::ServiceExt;
+
+use crate::platform::{ADMIN, CUSTOMER, HOST, OTHER, Platform, by, token, with};
+
+fn refusal<T>(answer: Result<T, Status>) -> (Code, String) {
+    let status = answer.err().unwrap();
+    (status.code(), reason_of(&status).unwrap_or_default())
+}
+
+fn is(code: Code, reason: &str) -> (Code, String) {
+    (code, reason.to_owned())
+}
+
+fn room_of(host: &str) -> room::RegisterRoomRequest {
+    let room = room::Room {
+        host_id: host.to_owned(),
+        title: "a room with a view".to_owned(),
+        ..Default::default()
+    };
+    room::RegisterRoomRequest { room: Some(room) }
+}
+
+/// A request as bytes, to the path of an rpc. Answers what came back.
+async fn knock(routes: Routes, path: &str, body: Vec<u8>, headers: &[(&str, String)]) -> Status {
+    let mut request = http::Request::post(path).header("content-type", "application/grpc");
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    let body = Body::new(http_body_util::Full::new(body.into()));
+    let response = routes.prepare().oneshot(request.body(body).unwrap()).await;
+    let (parts, body) = response.unwrap().into_parts();
+    let trailers = body.collect().await.unwrap().trailers().cloned();
+    Status::from_header_map(&parts.headers)
+        .or_else(|| Status::from_header_map(&trailers?))
+        .unwrap()
+}
+
+fn frame(flag: u8, message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    [&[flag][..], &length, message].concat()
+}
+
+fn bearer(of: MemberId, roles: &[Role]) -> (&'static str, String) {
+    ("authorization", format!("Bearer {}", token(of, roles)))
+}
+
+const REGISTER: &str = "/berth.room.v1.RoomService/RegisterRoom";
+
+#[tokio::test]
+async fn anybody_may_call_what_is_public_but_not_with_a_bad_token() {
+    let platform = Platform::new();
+    let request = room::GetRoomRequest::default();
+    platform.rooms().get_room(request.clone()).await.unwrap();
+    assert_eq!(platform.heard.last().member, None);
+    platform
+        .rooms()
+        .get_room(by(request.clone(), CUSTOMER, &[Role::Customer]))
+        .await
+        .unwrap();
+    assert_eq!(platform.heard.last().member, Some(CUSTOMER));
+    for bad in ["Bearer nonsense", "Bearer", "Basic YTpi", "nonsense"] {
+        let answer = platform
+            .rooms()
+            .get_room(with(request.clone(), &[("authorization", bad)]))
+            .await;
+        assert_eq!(
+            refusal(answer),
+            is(Code::Unauthenticated, "UNAUTHENTICATED"),
+            "{bad}"
+        );
+    }
+    let good = format!("Bearer {}", token(CUSTOMER, &[Role::Customer]));
+    let two = with(
+        request,
+        &[("authorization", &good), ("authorization", &good)],
+    );
+    assert_eq!(
+        refusal(platform.rooms().get_room(two).await),
+        is(Code::Unauthenticated, "UNAUTHENTICATED")
+    );
+}
+
+#[tokio::test]
+async fn a_role_is_needed_where_the_contract_asks_for_one() {
+    let platform = Platform::new();
+    let payment = payment::GetPaymentRequest::default;
+    let nobody = platform.payments().get_payment(payment()).await;
+    assert_eq!(
+        refusal(nobody),
+        is(Code::Unauthenticated, "UNAUTHENTICATED")
+    );
+    let host = platform
+        .payments()
+        .get_payment(by(payment(), HOST, &[Role::Host]))
+        .await;
+    assert_eq!(refusal(host), is(Code::PermissionDenied, "ROLE_REQUIRED"));
+    let none = platform
+        .payments()
+        .get_payment(by(payment(), HOST, &[]))
+        .await;
+    assert_eq!(refusal(none), is(Code::PermissionDenied, "ROLE_REQUIRED"));
+    let ledger = payment::GetLedgerRequest::default;
+    let customer = platform
+        .payments()
+        .get_ledger(by(ledger(), CUSTOMER, &[Role::Customer, Role::Host]))
+        .await;
+    assert_eq!(
+        refusal(customer),
+        is(Code::PermissionDenied, "ROLE_REQUIRED")
+    );
+    assert_eq!(platform.heard.callers(), []);
+    platform
+        .payments()
+        .get_payment(by(payment(), CUSTOMER, &[Role::Host, Role::Customer]))
+        .await
+        .unwrap();
+    platform
+        .payments()
+        .get_payment(by(payment(), ADMIN, &[Role::Admin]))
+        .await
+        .unwrap();
+    platform
+        .payments()
+        .get_ledger(by(ledger(), ADMIN, &[Role::Admin]))
+        .await
+        .unwrap();
+    assert_eq!(platform.heard.callers().len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_internal_takes_a_service_and_nobody_else() {
+    let platform = Platform::new();
+    let charge = payment::ChargePaymentRequest::default;
+    let closed = is(Code::Unauthenticated, "SERVICE_IDENTITY_REQUIRED");
+    let nobody = platform.payments().charge_payment(charge()).await;
+    assert_eq!(refusal(nobody), closed);
+    let admin = platform
+        .payments()
+        .charge_payment(by(charge(), ADMIN, &[Role::Admin]))
+        .await;
+    assert_eq!(refusal(admin), closed);
+    let mut person = Request::new(charge());
+    person
+        .extensions_mut()
+        .insert(Caller::person(ADMIN, &[Role::Admin]));
+    assert_eq!(
+        refusal(platform.payments().charge_payment(person).await),
+        closed
+    );
+
+    let mut colleague = Request::new(charge());
+    colleague
+        .extensions_mut()
+        .insert(Caller::service("reservation"));
+    platform.payments().charge_payment(colleague).await.unwrap();
+    assert_eq!(
+        platform.heard.last().service.as_deref(),
+        Some("reservation")
+    );
+}
+
+/// X4: a service may do what is internal, but not what needs a person's role, unless the person's token comes with it.
+#[tokio::test]
+async fn a_service_is_not_lent_the_rights_of_a_person() {
+    let platform = Platform::new();
+    let mut alone = Request::new(payment::GetLedgerRequest::default());
+    alone
+        .extensions_mut()
+        .insert(Caller::service("reservation"));
+    let answer = platform.payments().get_ledger(alone).await;
+    assert_eq!(
+        refusal(answer),
+        is(Code::Unauthenticated, "UNAUTHENTICATED")
+    );
+
+    let mut with_customer = by(
+        payment::GetLedgerRequest::default(),
+        CUSTOMER,
+        &[Role::Customer],
+    );
+    with_customer
+        .extensions_mut()
+        .insert(Caller::service("reservation"));
+    let answer = platform.payments().get_ledger(with_customer).await;
+    assert_eq!(refusal(answer), is(Code::PermissionDenied, "ROLE_REQUIRED"));
+
+    let mut foreign = by(room_of(&OTHER.to_string()), HOST, &[Role::Host]);
+    foreign
+        .extensions_mut()
+        .insert(Caller::service("reservation"));
+    assert_eq!(
+        refusal(platform.rooms().register_room(foreign).await),
+        is(Code::NotFound, "NOT_FOUND")
+    );
+
+    let mut with_admin = by(payment::GetLedgerRequest::default(), ADMIN, &[Role::Admin]);
+    with_admin
+        .extensions_mut()
+        .insert(Caller::service("reservation"));
+    platform.payments().get_ledger(with_admin).await.unwrap();
+    let caller = platform.heard.last();
+    assert_eq!(
+        (caller.member, caller.service.as_deref()),
+        (Some(ADMIN), Some("reservation"))
+    );
+}
+
+#[tokio::test]
+async fn the_owner_field_must_name_the_caller() {
+    let platform = Platform::new();
+    let host = |host: &str| by(room_of(host), HOST, &[Role::Host]);
+    platform
+        .rooms()
+        .register_room(host(&HOST.to_string()))
+        .await
+        .unwrap();
+    platform
+        .rooms()
+        .register_room(host(&HOST.to_string().to_uppercase()))
+        .await
+        .unwrap();
+    assert_eq!(platform.heard.callers().len(), 2);
+    for foreign in [
+        OTHER.to_string().as_str(),
+        "",
+        "nonsense",
+        &format!("{{{HOST}}}"),
+        &format!("{HOST}\0"),
+    ] {
+        let status = platform
+            .rooms()
+            .register_room(host(foreign))
+            .await
+            .unwrap_err();
+        let absent = not_found("host");
+        assert_eq!(
+            (status.code(), status.message(), status.details()),
+            (absent.code(), absent.message(), absent.details()),
+            "{foreign:?}"
+        );
+    }
+    let empty = by(
+        room::RegisterRoomRequest { room: None },
+        HOST,
+        &[Role::Host],
+    );
+    assert_eq!(
+        refusal(platform.rooms().register_room(empty).await),
+        is(Code::NotFound, "NOT_FOUND")
+    );
+    assert_eq!(platform.heard.callers().len(), 2);
+    let admin = by(room_of(&OTHER.to_string()), ADMIN, &[Role::Admin]);
+    platform.rooms().register_room(admin).await.unwrap();
+
+    let get = |id: MemberId| member::GetMemberRequest {
+        member_id: id.to_string(),
+    };
+    let mut members = MemberServiceClient::new(platform.routes());
+    members
+        .get_member(by(get(CUSTOMER), CUSTOMER, &[Role::Customer]))
+        .await
+        .unwrap();
+    let foreign = members
+        .get_member(by(get(OTHER), CUSTOMER, &[Role::Customer]))
+        .await
+        .unwrap_err();
+    assert_eq!(foreign.message(), not_found("member").message());
+}
+
+/// An owner hidden among others: what the context decodes last is what counts.
+#[tokio::test]
+async fn an_owner_given_twice_is_the_one_that_the_context_will_see() {
+    let platform = Platform::new();
+    let (mine, foreign) = (
+        room_of(&HOST.to_string()).encode_to_vec(),
+        room_of(&OTHER.to_string()).encode_to_vec(),
+    );
+    let headers = [bearer(HOST, &[Role::Host])];
+    let last_is_foreign = frame(0, &[mine.clone(), foreign.clone()].concat());
+    let status = knock(platform.routes(), REGISTER, last_is_foreign, &headers).await;
+    assert_eq!(status.code(), Code::NotFound);
+    let last_is_mine = frame(0, &[foreign, mine].concat());
+    let status = knock(platform.routes(), REGISTER, last_is_mine, &headers).await;
+    assert_eq!(status.code(), Code::Ok);
+    assert_eq!(platform.heard.callers().len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_whose_owner_cannot_be_read_is_refused() {
+    let platform = Platform::new();
+    let mine = room_of(&HOST.to_string()).encode_to_vec();
+    let malformed = |body| (body, is(Code::InvalidArgument, "MALFORMED_REQUEST"));
+    let mut cut_off = frame(0, &mine);
+    cut_off.pop();
+    let two = [
+        frame(0, &mine),
+        frame(0, &room_of(&OTHER.to_string()).encode_to_vec()),
+    ]
+    .concat();
+    let cases = [
+        malformed(vec![]),
+        malformed(vec![0, 0, 0]),
+        malformed(cut_off),
+        malformed(two),
+        malformed(frame(2, &mine)),
+        malformed(frame(0, &[0x08, 0x01])),
+        malformed(frame(0, &[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f])),
+        malformed(frame(0, &vec![0; 300 * 1024])),
+        (
+            frame(1, &mine),
+            is(Code::Unimplemented, "COMPRESSION_NOT_SUPPORTED"),
+        ),
+    ];
+    for (body, refused) in cases {
+        let status = knock(
+            platform.routes(),
+            REGISTER,
+            body,
+            &[bearer(HOST, &[Role::Host])],
+        )
+        .await;
+        assert_eq!(refusal(Err::<(), _>(status)), refused);
+    }
+    assert_eq!(platform.heard.callers(), []);
+}
+
+#[tokio::test]
+async fn an_identity_on_the_wire_must_be_proved() {
+    let platform = Platform::new();
+    let charge = payment::ChargePaymentRequest::default;
+    for forged in [
+        "reservation",
+        "service:reservation",
+        &token(ADMIN, &[Role::Admin]),
+    ] {
+        let request = with(charge(), &[("x-berth-service", forged)]);
+        let answer = platform.payments().charge_payment(request).await;
+        assert_eq!(
+            refusal(answer),
+            is(Code::Unauthenticated, "SERVICE_IDENTITY_REQUIRED"),
+            "{forged}"
+        );
+    }
+    // What is not believed is dropped where it is not needed: the context never sees it.
+    let request = with(
+        room::GetRoomRequest::default(),
+        &[("x-berth-service", "reservation")],
+    );
+    platform.rooms().get_room(request).await.unwrap();
+    assert_eq!(platform.heard.last().service, None);
+}
+
+#[tokio::test]
+async fn the_context_is_told_about_the_request() {
+    let platform = Platform::new();
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let mut request = by(
+        room::GetRoomRequest::default(),
+        CUSTOMER,
+        &[Role::Customer, Role::Host],
+    );
+    request
+        .metadata_mut()
+        .insert("x-request-id", "abc-1".parse().unwrap());
+    request
+        .metadata_mut()
+        .insert("traceparent", traceparent.parse().unwrap());
+    request.set_timeout(std::time::Duration::from_secs(3));
+    platform.rooms().get_room(request).await.unwrap();
+    let caller = platform.heard.last();
+    assert_eq!(
+        (caller.request_id.as_str(), caller.traceparent.as_str()),
+        ("abc-1", traceparent)
+    );
+    assert_eq!(caller.roles, [Role::Customer, Role::Host]);
+    assert_eq!(
+        caller.token,
+        Some(token(CUSTOMER, &[Role::Customer, Role::Host]))
+    );
+    let left = caller.deadline.unwrap() - tokio::time::Instant::now();
+    assert!(left.as_secs_f64() > 2.0 && left.as_secs_f64() <= 3.0);
+    assert!(!format!("{caller:?}").contains(&caller.token.unwrap()));
+
+    let nonsense = [("x-request-id", "a b"), ("traceparent", "00-zz-zz-00")];
+    platform
+        .rooms()
+        .get_room(with(room::GetRoomRequest::default(), &nonsense))
+        .await
+        .unwrap();
+    let caller = platform.heard.last();
+    assert_eq!(
+        (caller.request_id.len(), caller.traceparent.as_str()),
+        (36, "")
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_rpc_of_ours_is_left_to_others() {
+    let platform = Platform::new();
+    for path in [
+        "/grpc.health.v1.Health/Check",
+        "/berth.room.v1.RoomService/Nothing",
+        "/berth.room.v1.RoomService/RegisterRoom/",
+        "//berth.room.v1.RoomService/RegisterRoom",
+        "/",
+    ] {
+        let status = knock(platform.routes(), path, frame(0, &[]), &[]).await;
+        assert_eq!(status.code(), Code::Unimplemented, "{path}");
+    }
+}

@@ -1,0 +1,264 @@
+//! Whose tokens are believed, and for how long?
+
+use berth::{common::v1::Role, member::v1 as member, room::v1 as room};
+use chassis::{
+    Access, Clock,
+    faults::Faults,
+    peers::Peers,
+    testing::noon,
+    time::{self, SignedDuration},
+    trust::Untrusted,
+};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+
+use crate::{
+    forged::{changed, good, header, signed},
+    platform::{ADMIN, CUSTOMER, KID, Mood, OTHER, Platform, claims, jwk, key, token, told, with},
+};
+
+#[test]
+fn the_clocks_of_two_services_may_be_five_seconds_apart_and_no_more() {
+    let platform = Platform::new();
+    let token = token(CUSTOMER, &[]);
+    let at = |seconds: i64, nanos: i32| {
+        platform
+            .clock
+            .set(noon() + SignedDuration::new(seconds, nanos));
+        platform.trust.verify(&token).map(|_| ())
+    };
+    assert_eq!(at(-5, -1000), Err(Untrusted::NotYet));
+    assert_eq!(at(-5, 0), Ok(()));
+    assert_eq!(at(15 * 60 + 4, 999_999_000), Ok(()));
+    assert_eq!(at(15 * 60 + 5, 0), Err(Untrusted::Expired));
+    assert_eq!(at(i64::from(u32::MAX), 0), Err(Untrusted::Expired));
+    assert_eq!(at(0, 0), Ok(()));
+}
+
+#[test]
+fn what_is_revoked_ends_at_once_even_if_it_was_accepted_before() {
+    let platform = Platform::new();
+    let (token, other) = (token(CUSTOMER, &[]), token(OTHER, &[]));
+    platform.trust.verify(&token).unwrap();
+    platform.trust.learn(member::GetTrustResponse {
+        revoked_sessions: vec![format!("session of {CUSTOMER}")],
+        ..told()
+    });
+    assert_eq!(platform.trust.verify(&token), Err(Untrusted::Revoked));
+    platform.trust.verify(&other).unwrap();
+
+    let revoked = |after: SignedDuration| member::GetTrustResponse {
+        revoked_members: vec![member::RevokedMember {
+            member_id: OTHER.to_string(),
+            issued_before: Some(time::to_proto(noon() + after)),
+        }],
+        ..told()
+    };
+    platform.trust.learn(revoked(SignedDuration::ZERO));
+    platform.trust.verify(&other).unwrap();
+    platform
+        .trust
+        .learn(revoked(SignedDuration::from_micros(1)));
+    assert_eq!(platform.trust.verify(&other), Err(Untrusted::Revoked));
+    platform.trust.verify(&token).unwrap();
+}
+
+/// A member who is revoked and signs in again within the same second is in.
+#[test]
+fn a_token_issued_just_after_a_revocation_is_good() {
+    let platform = Platform::new();
+    let just_after = noon() + SignedDuration::from_micros(300_001);
+    let mut claims = claims(CUSTOMER, &[]);
+    (claims.iat, claims.nbf) = (just_after, just_after);
+    let token = claims.sign(KID, &key(1)).unwrap();
+    let revoked = |micros| member::GetTrustResponse {
+        revoked_members: vec![member::RevokedMember {
+            member_id: CUSTOMER.to_string(),
+            issued_before: Some(time::to_proto(noon() + SignedDuration::from_micros(micros))),
+        }],
+        ..told()
+    };
+    platform.trust.learn(revoked(300_001));
+    assert_eq!(platform.trust.verify(&token).unwrap().iat, just_after);
+    platform.trust.learn(revoked(300_002));
+    assert_eq!(platform.trust.verify(&token), Err(Untrusted::Revoked));
+}
+
+#[test]
+fn a_key_that_is_rotated_out_ends_with_its_tokens() {
+    let platform = Platform::new();
+    let token = token(CUSTOMER, &[]);
+    platform.trust.verify(&token).unwrap();
+    let both = vec![jwk("key-2", &key(2)), jwk(KID, &key(1))];
+    platform.trust.learn(member::GetTrustResponse {
+        keys: both,
+        ..told()
+    });
+    platform.trust.verify(&token).unwrap();
+    let new = vec![jwk("key-2", &key(2))];
+    platform.trust.learn(member::GetTrustResponse {
+        keys: new,
+        ..told()
+    });
+    assert_eq!(platform.trust.verify(&token), Err(Untrusted::UnknownKey));
+    let renewed = claims(CUSTOMER, &[]).sign("key-2", &key(2)).unwrap();
+    platform.trust.verify(&renewed).unwrap();
+    // A new key under an old name does not make the old tokens good.
+    platform.trust.learn(member::GetTrustResponse {
+        keys: vec![jwk(KID, &key(3))],
+        ..told()
+    });
+    assert_eq!(platform.trust.verify(&token), Err(Untrusted::Forged));
+}
+
+#[test]
+fn a_key_that_is_none_is_not_used() {
+    let platform = Platform::new();
+    let good = jwk(KID, &key(1));
+    let bad = [
+        member::JsonWebKey {
+            kty: "oct".into(),
+            ..good.clone()
+        },
+        member::JsonWebKey {
+            alg: "HS256".into(),
+            ..good.clone()
+        },
+        member::JsonWebKey {
+            crv: "Ed448".into(),
+            ..good.clone()
+        },
+        member::JsonWebKey {
+            x: "AAAA".into(),
+            ..good.clone()
+        },
+        member::JsonWebKey {
+            x: "?".into(),
+            ..good
+        },
+    ];
+    for bad in bad {
+        platform.trust.learn(member::GetTrustResponse {
+            keys: vec![bad],
+            ..told()
+        });
+        assert_eq!(
+            platform.trust.verify(&token(CUSTOMER, &[])),
+            Err(Untrusted::UnknownKey)
+        );
+    }
+}
+
+#[test]
+fn a_role_of_a_later_version_grants_nothing() {
+    let platform = Platform::new();
+    let json = changed(
+        good(),
+        "roles",
+        json!(["JANITOR", "UNSPECIFIED", "admin", "ROLE_ADMIN", "HOST"]),
+    );
+    let claims = platform
+        .trust
+        .verify(&signed(&header(), &json, &key(1)))
+        .unwrap();
+    assert_eq!(claims.roles, [Role::Host]);
+}
+
+fn peers(platform: &Platform) -> (Peers, Faults) {
+    let faults = Faults::default();
+    let peers = Peers::with(Clock::Manual(platform.clock.clone()), faults.clone(), None);
+    peers.add_local(
+        "member",
+        Access::new(&platform.trust).guard("member", platform.bare()),
+    );
+    (peers, faults)
+}
+
+#[tokio::test]
+async fn while_member_is_down_the_last_known_stays_in_force() {
+    let platform = Platform::new();
+    let (peers, faults) = peers(&platform);
+    let admin = token(ADMIN, &[Role::Admin]);
+    *platform.heard.told.lock().unwrap() = member::GetTrustResponse {
+        revoked_sessions: vec![format!("session of {CUSTOMER}")],
+        ..told()
+    };
+    platform.trust.refresh_once(&peers).await.unwrap();
+    assert_eq!(platform.heard.last().service.as_deref(), Some("trust"));
+    let still = || {
+        platform.trust.verify(&admin).unwrap();
+        assert_eq!(
+            platform.trust.verify(&token(CUSTOMER, &[])),
+            Err(Untrusted::Revoked)
+        );
+    };
+    still();
+    faults.arm("peer.member", 1);
+    assert_eq!(
+        platform
+            .trust
+            .refresh_once(&peers)
+            .await
+            .unwrap_err()
+            .code(),
+        Code::Unavailable
+    );
+    still();
+    platform.heard.become_(Mood::Fails(Code::Internal));
+    assert_eq!(
+        platform
+            .trust
+            .refresh_once(&peers)
+            .await
+            .unwrap_err()
+            .code(),
+        Code::Internal
+    );
+    still();
+}
+
+/// The first token of a new key is not refused: the request waits for the key.
+#[tokio::test(start_paused = true)]
+async fn a_token_of_a_new_key_is_waited_for() {
+    let platform = Platform::new();
+    let (peers, _) = peers(&platform);
+    let stop = CancellationToken::new();
+    let following = tokio::spawn(platform.trust.clone().follow(peers, stop.clone()));
+    while platform.heard.callers().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    *platform.heard.told.lock().unwrap() = member::GetTrustResponse {
+        keys: vec![jwk("key-2", &key(2)), jwk(KID, &key(1))],
+        ..told()
+    };
+    let new = claims(CUSTOMER, &[Role::Customer])
+        .sign("key-2", &key(2))
+        .unwrap();
+    let request = || {
+        with(
+            room::GetRoomRequest::default(),
+            &[("authorization", &format!("Bearer {new}"))],
+        )
+    };
+    platform.rooms().get_room(request()).await.unwrap();
+    // A key that nobody knows is refused after that, and does not make everybody ask all the time.
+    let asked = platform.heard.callers().len();
+    let unknown = claims(CUSTOMER, &[]).sign("key-3", &key(3)).unwrap();
+    let begin = tokio::time::Instant::now();
+    for _ in 0..10 {
+        let request = with(
+            room::GetRoomRequest::default(),
+            &[("authorization", &format!("Bearer {unknown}"))],
+        );
+        assert_eq!(
+            platform.rooms().get_room(request).await.unwrap_err().code(),
+            Code::Unauthenticated
+        );
+    }
+    let took = begin.elapsed().as_secs_f64();
+    assert!(platform.heard.callers().len() - asked <= 11, "{took}");
+    assert!(took >= 2.25, "{took}");
+    stop.cancel();
+    following.await.unwrap();
+}
