@@ -144,6 +144,25 @@ impl Consumer {
             .await
     }
 
+    /// What it has left to do now, if anything.
+    pub(crate) async fn busy(&self) -> Result<Option<String>, StoreError> {
+        let inner = &self.0;
+        let (name, producer) = (&inner.name, &inner.producer);
+        let cursor = self.cursor().await?;
+        match inner.log.head(inner.partition).await {
+            Ok(head) if head <= cursor => {}
+            Ok(head) => {
+                return Ok(Some(format!(
+                    "{name} is at {cursor} of {head} of {producer}"
+                )));
+            }
+            Err(error) => return Ok(Some(format!("{name} cannot see {producer}: {error}"))),
+        }
+        let now = inner.store.clock().now();
+        let due = inner.store.any_letters_due(name.clone(), now).await?;
+        Ok(due.then(|| format!("{name} has dead letters to try again")))
+    }
+
     /// Takes what a signal is about: its events if they come next, else what the log has. Answers whether it took any.
     pub async fn consume(&self, signal: Signal) -> Result<bool, ConsumeError> {
         let inner = &self.0;

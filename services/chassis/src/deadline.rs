@@ -142,7 +142,7 @@ impl Deadlines {
         let now = self.0.deps.clock.now();
         // What failed an hour ago and was not due since has moved on by itself.
         let hour = SignedDuration::from_hours(1);
-        self.busy().retain(|_, busy| match busy {
+        self.busy_now().retain(|_, busy| match busy {
             Busy::Running => true,
             Busy::Failed { until, .. } => now.duration_since(*until) < hour,
         });
@@ -151,7 +151,7 @@ impl Deadlines {
             let Some(alarm) = self.0.alarms.iter().find(|alarm| alarm.kind == key.0) else {
                 continue;
             };
-            let mut busy = self.busy();
+            let mut busy = self.busy_now();
             let times = match busy.get(&key) {
                 Some(Busy::Running) => continue,
                 Some(Busy::Failed { until, .. }) if *until > now => continue,
@@ -168,8 +168,22 @@ impl Deadlines {
         Ok(work)
     }
 
+    /// Whether anything is being worked on, or due and not waiting for its next try.
+    pub(crate) async fn busy(&self) -> Result<bool, StoreError> {
+        if self.0.alarms.is_empty() {
+            return Ok(false);
+        }
+        let now = self.0.deps.clock.now();
+        let due = self.0.deps.store.due(now, BATCH).await?;
+        let busy = self.busy_now();
+        let waits = |key| matches!(busy.get(key), Some(Busy::Failed { until, .. }) if *until > now);
+        let alarmed = |kind: &str| self.0.alarms.iter().any(|alarm| alarm.kind == kind);
+        Ok(busy.values().any(|busy| matches!(busy, Busy::Running))
+            || due.iter().any(|key| alarmed(&key.0) && !waits(key)))
+    }
+
     fn finish(&self, key: (String, String), times: u32, done: Result<(), NotYet>) -> bool {
-        let mut busy = self.busy();
+        let mut busy = self.busy_now();
         match done {
             Ok(()) => {
                 busy.remove(&key);
@@ -197,7 +211,7 @@ impl Deadlines {
         }
     }
 
-    fn busy(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), Busy>> {
+    fn busy_now(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), Busy>> {
         self.0.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

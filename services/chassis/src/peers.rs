@@ -143,6 +143,14 @@ impl Peers {
         }));
     }
 
+    /// Forgets everybody. The routes of a context know its peers, so else they would keep each other for ever.
+    pub(crate) fn forget(&self) {
+        let links = self.all.links.read();
+        for link in links.unwrap_or_else(PoisonError::into_inner).values() {
+            *link.call.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
     /// A channel to a context, for its generated client. It may be made before the context is there.
     pub fn to(&self, context: &str) -> Peer {
         Peer {

@@ -148,6 +148,26 @@ impl Site {
         tasks
     }
 
+    /// What is left to do now, if anything is. What waits for its time is not.
+    pub async fn busy(&self) -> Result<Option<String>, StoreError> {
+        let (store, name) = (&self.deps.store, self.context.name);
+        for partition in 0..store.partitions() {
+            let known = self.bus.known(&(name.to_owned(), partition)).await;
+            if known.ok() < Some(store.head(partition).await?) {
+                return Ok(Some(format!("{name} has news to tell")));
+            }
+        }
+        for consumer in &self.consumers {
+            if let Some(left) = consumer.busy().await? {
+                return Ok(Some(left));
+            }
+        }
+        if self.deadlines.busy().await? {
+            return Ok(Some(format!("{name} has work that is due")));
+        }
+        Ok(None)
+    }
+
     async fn subscribe(&self, consumer: &Consumer) -> Result<Box<dyn crate::bus::Feed>, StepError> {
         let topic = (consumer.producer().to_owned(), consumer.partition());
         self.bus

@@ -158,6 +158,17 @@ impl Store {
         self.0.engine.commits()
     }
 
+    /// Whether the last commit failed.
+    pub fn is_failing(&self) -> bool {
+        self.0.engine.is_failing()
+    }
+
+    /// Writes something without meaning, to see whether it can.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.transact(|unit| Box::pin(async move { unit.probe().await }))
+            .await
+    }
+
     /// Waits until the store has stopped for good: the disk failed to sync. The process must end then, and recovers what
     /// is on disk when it starts again.
     pub async fn stopped(&self) {

@@ -373,6 +373,13 @@ pub(crate) async fn migrated(conn: &mut dyn Conn, name: &str) -> Result<bool> {
         .is_empty())
 }
 
+/// Notes when the store was last tried, among the migrations: it is the one table that is hardly ever written to.
+pub(crate) async fn note_probe(conn: &mut dyn Conn, at: Timestamp) -> Result<()> {
+    let sql = "INSERT INTO migration (name, applied_at) VALUES (':probe', $1)
+        ON CONFLICT (name) DO UPDATE SET applied_at = excluded.applied_at";
+    conn.execute(sql, args![at]).await.map(|_| ())
+}
+
 pub(crate) async fn note_migration(conn: &mut dyn Conn, name: &str, at: Timestamp) -> Result<()> {
     conn.execute(
         "INSERT INTO migration (name, applied_at) VALUES ($1, $2)",

@@ -6,7 +6,10 @@
 use std::{
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use futures::{FutureExt, future::BoxFuture};
@@ -70,9 +73,11 @@ type Queued = (Job, oneshot::Sender<Result<(), StoreError>>);
 #[derive(Debug)]
 pub(crate) struct Sqlite {
     path: PathBuf,
-    queue: mpsc::Sender<Queued>,
+    // Closed before the writer, whose connection tidies up if it is the last.
     readers: Mutex<Vec<Reader>>,
+    queue: mpsc::Sender<Queued>,
     commits: watch::Receiver<u64>,
+    failing: Arc<AtomicBool>,
 }
 
 impl Sqlite {
@@ -90,6 +95,8 @@ impl Sqlite {
 
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (committed, commits) = watch::channel(0);
+        let failing = Arc::new(AtomicBool::new(false));
+        let fails = failing.clone();
         let name = path
             .file_stem()
             .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
@@ -100,6 +107,7 @@ impl Sqlite {
                     connection: Lite(connection),
                     committed,
                     faults,
+                    failing: fails,
                     unsynced: false,
                 }
                 .run(jobs);
@@ -110,6 +118,7 @@ impl Sqlite {
             queue,
             readers: Mutex::default(),
             commits,
+            failing,
         })
     }
 
@@ -136,6 +145,11 @@ impl Sqlite {
     /// Changes with every commit.
     pub(crate) fn commits(&self) -> watch::Receiver<u64> {
         self.commits.clone()
+    }
+
+    /// Whether the last commit failed.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
     }
 
     /// Waits until the writer has stopped, which it does when the disk fails to sync.
@@ -165,6 +179,8 @@ struct Writer {
     connection: Lite,
     committed: watch::Sender<u64>,
     faults: Faults,
+    /// Whether the last commit failed.
+    failing: Arc<AtomicBool>,
     /// Whether the disk failed to sync.
     unsynced: bool,
 }
@@ -212,6 +228,7 @@ impl Writer {
             // Nothing of the batch is kept; if even this fails the next BEGIN will say so.
             let _ = self.connection.run("ROLLBACK");
         }
+        self.failing.store(committed.is_err(), Ordering::Relaxed);
         if committed.is_ok() {
             self.committed.send_modify(|count| *count += 1);
         }

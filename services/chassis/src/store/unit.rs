@@ -228,6 +228,10 @@ impl<'c> Unit<'c> {
         self.conn.execute(sql, Vec::new()).await.map(|_| ())
     }
 
+    pub(super) async fn probe(&mut self) -> Result<(), StoreError> {
+        sql::note_probe(self.conn, self.at).await
+    }
+
     pub(super) async fn migrate(&mut self, migrations: &[Migration]) -> Result<(), StoreError> {
         for migration in migrations {
             if !sql::migrated(self.conn, migration.name).await? {

@@ -12,6 +12,8 @@ mod counter;
 mod forged;
 mod peers;
 mod platform;
+mod serve;
+mod stage;
 mod store;
 mod store_faults;
 mod tally;

@@ -1,0 +1,55 @@
+//! Waits until there is nothing left to do.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::{site::Site, store::StoreError};
+
+/// How long a platform may take to come to rest.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked at when nothing is committed: not all work ends with a commit.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A platform does not come to rest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotQuiet {
+    /// Something is always left to do.
+    #[error("not quiet after {PATIENCE:?}: {0}")]
+    Busy(String),
+    /// It cannot be seen.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+pub(super) async fn quiet(sites: &[Site]) -> Result<(), NotQuiet> {
+    let mut commits: Vec<_> = sites.iter().map(|site| site.deps.store.commits()).collect();
+    let end = Instant::now() + PATIENCE;
+    loop {
+        for store in &mut commits {
+            store.mark_unchanged();
+        }
+        let mut busy = None;
+        for site in sites {
+            if busy.is_none() {
+                busy = site.busy().await?;
+            }
+        }
+        // What was seen holds only if nothing was committed in the meantime.
+        let moved = commits
+            .iter()
+            .any(|store| store.has_changed().unwrap_or(true));
+        match busy {
+            None if !moved => return Ok(()),
+            Some(busy) if Instant::now() > end => return Err(NotQuiet::Busy(busy)),
+            None if Instant::now() > end => return Err(NotQuiet::Busy("always commits".into())),
+            _ => {}
+        }
+        let changes = commits.iter_mut().map(|store| Box::pin(store.changed()));
+        let changes: Vec<_> = changes.collect();
+        tokio::select! {
+            () = sleep(LOOK) => {}
+            _ = futures::future::select_all(changes), if !sites.is_empty() => {}
+        }
+    }
+}

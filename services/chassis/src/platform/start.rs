@@ -1,0 +1,281 @@
+//! From contexts and options to a platform that is ready.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, TryLockError},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use berth::eventlog::v1::event_log_service_server::EventLogServiceServer;
+use futures::future::try_join_all;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use super::{
+    Options, StartError,
+    watch::{Failed, Watch},
+};
+use crate::{
+    access::Access,
+    admin,
+    bus::{Bus, InProcess},
+    consumer::LogReader,
+    context::{Context, Logs},
+    eventlog::{EventLogs, RemoteLog},
+    health::Health,
+    peers::Peers,
+    polling::Polling,
+    serve::{self, Edge, Services, serve},
+    site::{Site, Surroundings, open_store},
+    store::Store,
+    trust::Trust,
+};
+
+/// The context that issues tokens.
+const MEMBER: &str = "member";
+/// How long a context rests that could not do what it does at its start.
+const REST: Duration = Duration::from_millis(250);
+
+/// A platform that is ready.
+pub(super) struct Started {
+    pub(super) public: SocketAddr,
+    pub(super) admin: SocketAddr,
+    pub(super) sites: Vec<Site>,
+    pub(super) peers: Peers,
+    pub(super) health: Health,
+    pub(super) stop: CancellationToken,
+    pub(super) watch: Watch,
+}
+
+/// Makes the data directory, and locks it: two processes on one database would each believe to be the only writer.
+pub(super) fn lock(dir: &Path) -> Result<File, StartError> {
+    let name = || dir.display().to_string();
+    let open = || {
+        fs::create_dir_all(dir)?;
+        File::create(dir.join("lock"))
+    };
+    let file = open().map_err(|error| StartError::DataDir(name(), error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse(name())),
+        Err(TryLockError::Error(error)) => Err(StartError::DataDir(name(), error)),
+    }
+}
+
+pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<Started, StartError> {
+    let config = &options.config;
+    let (public_port, public) = listen(config.listen).await?;
+    let (admin_port, admin) = listen(config.admin_listen).await?;
+    let (stop, work, serving, tending) = <(
+        CancellationToken,
+        CancellationToken,
+        CancellationToken,
+        CancellationToken,
+    )>::default();
+
+    // The admin port comes first: it says that the process lives and is not ready.
+    let health = Health::new(public_services(&contexts));
+    let logs = EventLogs::new();
+    let service_key = config.trust.service_key()?;
+    let trust = Trust::new(
+        config.trust.clone(),
+        service_key.clone(),
+        options.clock.clone(),
+    );
+    let access = Access::new(&trust);
+    let rpcs = access.guard(&log_of(&options.process), admin_services(&health, &logs)?);
+    let rpcs = Services::new(rpcs);
+    let rpcs = Edge::new(rpcs, &config.limits, tending.clone());
+    let rpcs = admin::routes(options.log.clone(), rpcs);
+    let mut tends = JoinSet::new();
+    let (limits, done) = (config.limits.clone(), tending.clone());
+    tends.spawn(async move {
+        let end = serve(admin_port, rpcs, &limits, true, done).await;
+        end.map_err(|error| Failed::Port("admin", error.to_string()))
+    });
+    tends.spawn(super::watch::heart(health.clone(), tending.clone()));
+
+    let peers = Peers::with(options.clock.clone(), options.faults.clone(), service_key);
+    let stores = open_stores(&contexts, &options).await?;
+    logs.open(stores.clone());
+    let around = surroundings(&options, &contexts, &stores, &peers)?;
+    let mut services = Services::new(public_rpcs(&contexts, &health)?);
+    let one = contexts.len() == 1;
+    let mut sites = Vec::with_capacity(contexts.len());
+    for (context, store) in contexts.into_iter().zip(stores) {
+        warn_of_missing_logs(&context, &around.logs);
+        let site = Site::new(context, store, &around);
+        let routes = site.context.make_routes(&site.deps);
+        let routes = access.guard(site.context.name, routes);
+        peers.add_local(site.context.name, routes.clone());
+        services = if one {
+            services.only(routes)
+        } else {
+            services.and(site.context.name, routes)
+        };
+        sites.push(site);
+    }
+
+    let mut works = JoinSet::new();
+    for site in &sites {
+        works.spawn(super::watch::workers(
+            site.context.name,
+            site.run(&work),
+            work.clone(),
+        ));
+    }
+    for site in &sites {
+        begin(site).await;
+    }
+    if sites.iter().any(|site| site.context.name == MEMBER) || options.peers.0.contains_key(MEMBER)
+    {
+        let follow = trust.follow(peers.clone(), work.clone());
+        works.spawn(async {
+            follow.await;
+            Ok(())
+        });
+    }
+
+    let edge = Edge::new(services, &config.limits, serving.clone());
+    let mut serves = JoinSet::new();
+    let (limits, done) = (config.limits.clone(), serving.clone());
+    serves.spawn(async move {
+        let end = serve(public_port, edge, &limits, false, done).await;
+        end.map_err(|error| Failed::Port("public", error.to_string()))
+    });
+    health.set_ready(true);
+
+    let watch = Watch {
+        sites: sites.clone(),
+        health: health.clone(),
+        bus: around.bus,
+        drain_delay: config.drain_delay,
+        stop: stop.clone(),
+        serving,
+        work,
+        tending,
+        serves,
+        works,
+        tends,
+    };
+    Ok(Started {
+        public,
+        admin,
+        sites,
+        peers,
+        health,
+        stop,
+        watch,
+    })
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error| StartError::Listen(address, error);
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+async fn open_stores(contexts: &[Context], options: &Options) -> Result<Vec<Store>, StartError> {
+    let opened = contexts.iter().map(|context| async {
+        let dir = &options.config.data_dir;
+        open_store(context, dir, options.clock.clone(), options.faults.clone())
+            .await
+            .map_err(|error| StartError::Store(context.name, error))
+    });
+    try_join_all(opened).await
+}
+
+/// The logs of this process and of the others, and the bus between them.
+fn surroundings(
+    options: &Options,
+    contexts: &[Context],
+    stores: &[Store],
+    peers: &Peers,
+) -> Result<Surroundings, StartError> {
+    let add = |name: &str, address: &str| {
+        let added = peers.add_remote(name, address);
+        added.map_err(|error| StartError::Address(name.to_owned(), error))
+    };
+    for (context, address) in &options.peers.0 {
+        add(context, address)?;
+    }
+    let reader = contexts.first().map_or("berth", |context| context.name);
+    let mut logs: BTreeMap<String, Arc<dyn LogReader>> = BTreeMap::new();
+    for (context, address) in &options.logs.0 {
+        add(&log_of(context), address)?;
+        let channel = peers.called_by(reader).to(&log_of(context));
+        logs.insert(
+            context.clone(),
+            Arc::new(RemoteLog::new(context.clone(), channel)),
+        );
+    }
+    let bus: Arc<dyn Bus> = if logs.is_empty() {
+        InProcess::new()
+    } else {
+        Polling::new(logs.clone())
+    };
+    for store in stores {
+        logs.insert(store.context().to_owned(), Arc::new(store.clone()));
+    }
+    Ok(Surroundings {
+        peers: peers.clone(),
+        logs: Arc::new(logs),
+        bus,
+        settings: options.settings.clone(),
+    })
+}
+
+/// What the event log of a process is called by those who read it.
+fn log_of(process: &str) -> String {
+    format!("{process}.log")
+}
+
+fn warn_of_missing_logs(context: &Context, logs: &Logs) {
+    for producer in context.listens_to() {
+        if !logs.contains_key(&producer) {
+            tracing::warn!(
+                context = context.name,
+                producer,
+                "its events cannot be heard: no such log"
+            );
+        }
+    }
+}
+
+/// Does what a context does once before it is ready, until it is done.
+async fn begin(site: &Site) {
+    while let Err(why) = site.start().await {
+        tracing::warn!(context = site.context.name, why = %why, "not started yet");
+        tokio::time::sleep(REST).await;
+    }
+}
+
+/// The services of the contexts' own packages.
+fn public_services(contexts: &[Context]) -> Vec<String> {
+    contexts
+        .iter()
+        .flat_map(|context| serve::services_of(&format!("berth.{}.v1", context.name)))
+        .collect()
+}
+
+/// What the public port carries beside the contexts.
+fn public_rpcs(contexts: &[Context], health: &Health) -> Result<Routes, StartError> {
+    let mut services = public_services(contexts);
+    services.push(HEALTH.to_owned());
+    let routes = Routes::new(health.server());
+    Ok(serve::with_reflection(routes, &services)?)
+}
+
+const HEALTH: &str = "grpc.health.v1.Health";
+
+/// What the admin port carries.
+fn admin_services(health: &Health, logs: &EventLogs) -> Result<Routes, StartError> {
+    let routes = Routes::new(health.server()).add_service(EventLogServiceServer::new(logs.clone()));
+    let services = [HEALTH, "berth.eventlog.v1.EventLogService"].map(str::to_owned);
+    Ok(serve::with_reflection(routes, &services)?)
+}

@@ -1,0 +1,494 @@
+//! What a port bears, and what it refuses.
+
+use std::{
+    io::ErrorKind,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use berth::view::v1::view_service_client::ViewServiceClient;
+use chassis::{
+    platform::Failed,
+    serve::{Edge, Limits, Services},
+    telemetry::LogFilter,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+use tonic_reflection::pb::{v1, v1alpha};
+use tonic_types::StatusExt;
+
+use crate::stage::{Stage, ask, channel, raise, screen, why};
+
+const MOMENT: Duration = Duration::from_secs(10);
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// Waits until the other side closes.
+async fn closed(stream: &mut TcpStream) {
+    let mut bytes = Vec::new();
+    let end = timeout(MOMENT, stream.read_to_end(&mut bytes))
+        .await
+        .unwrap();
+    if let Err(error) = end {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+    }
+}
+
+async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let length = body.len();
+    let text = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(MOMENT, stream.read_to_string(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    answer
+}
+
+async fn health(address: SocketAddr, service: &str) -> ServingStatus {
+    let request = HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let mut client = HealthClient::new(channel(address));
+    client.check(request).await.unwrap().get_ref().status()
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_is_refused_before_it_is_read() {
+    let stage = Stage::with(|_| {}).await;
+    let mut client = stage.client();
+    let fits = ask(&"x".repeat(255 * 1024));
+    client.list_room_views(fits).await.unwrap();
+    let large = ask(&"x".repeat(256 * 1024));
+    let refused = why(client.list_room_views(large).await);
+    assert_eq!(refused, (Code::InvalidArgument, "MESSAGE_TOO_LARGE".into()));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_our_fault() {
+    let stage = Stage::with(|_| {}).await;
+    let mut client = stage.client().max_decoding_message_size(usize::MAX);
+    let failed = why(client.list_room_views(ask("large")).await);
+    assert_eq!(failed, (Code::Internal, "INTERNAL".into()));
+}
+
+#[tokio::test]
+async fn what_is_no_message_is_the_callers_fault() {
+    let stage = Stage::with(|_| {}).await;
+    let mut grpc = tonic::client::Grpc::new(channel(stage.platform.public()));
+    let path = http::uri::PathAndQuery::from_static("/berth.view.v1.ViewService/ListRoomViews");
+    // Where the page token is expected this has bytes that are no text.
+    let price = berth::google::r#type::Money {
+        units: -1,
+        ..Default::default()
+    };
+    let wrong = berth::view::v1::RoomView {
+        price: Some(price),
+        ..Default::default()
+    };
+    grpc.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<_, berth::view::v1::ListRoomViewsResponse>::default();
+    let answer = grpc.unary(Request::new(wrong), path, codec).await;
+    assert_eq!(
+        why(answer),
+        (Code::InvalidArgument, "MALFORMED_REQUEST".into())
+    );
+}
+
+#[tokio::test]
+async fn who_does_not_speak_is_sent_away() {
+    let stage = Stage::with(|limits| limits.preface_timeout = Duration::from_millis(100)).await;
+    let mut silent = TcpStream::connect(stage.platform.public()).await.unwrap();
+    closed(&mut silent).await;
+    let mut slow = TcpStream::connect(stage.platform.public()).await.unwrap();
+    slow.write_all(&PREFACE[..10]).await.unwrap();
+    closed(&mut slow).await;
+    stage.client().list_room_views(ask("")).await.unwrap();
+}
+
+#[tokio::test]
+async fn too_many_connections_are_closed_and_a_place_is_free_again_when_one_goes() {
+    let stage = Stage::with(|limits| limits.max_connections_per_ip = 2).await;
+    let mut seats = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(stage.platform.public()).await.unwrap();
+        stream.write_all(PREFACE).await.unwrap();
+        stream.write_all(SETTINGS).await.unwrap();
+        stream.read_u8().await.unwrap();
+        seats.push(stream);
+    }
+    let mut third = TcpStream::connect(stage.platform.public()).await.unwrap();
+    closed(&mut third).await;
+    seats.clear();
+    let free = async { while stage.client().list_room_views(ask("")).await.is_err() {} };
+    timeout(MOMENT, free).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_old_connection_has_to_go() {
+    let stage = Stage::with(|limits| {
+        limits.connection_age = Duration::from_millis(50);
+        limits.connection_age_grace = Duration::from_millis(50);
+    })
+    .await;
+    let mut client = stage.client();
+    client.list_room_views(ask("")).await.unwrap();
+    let mut old = TcpStream::connect(stage.platform.public()).await.unwrap();
+    old.write_all(PREFACE).await.unwrap();
+    old.write_all(SETTINGS).await.unwrap();
+    closed(&mut old).await;
+    client.list_room_views(ask("")).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_request_takes_longer_than_it_may() {
+    let stage = Stage::with(|limits| limits.request_timeout = Duration::from_millis(50)).await;
+    let late = why(stage.client().list_room_views(ask("slow")).await);
+    assert_eq!(late, (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".into()));
+}
+
+#[tokio::test]
+async fn a_caller_may_wait_for_less() {
+    let stage = Stage::with(|_| {}).await;
+    // Without a connection: a client with one would give up by itself.
+    let site = &stage.platform.sites()[0];
+    let services = Services::new(site.context.make_routes(&site.deps));
+    let edge = Edge::new(services, &Limits::default(), CancellationToken::new());
+    let mut request = Request::new(ask("slow"));
+    request.set_timeout(Duration::from_millis(20));
+    let began = Instant::now();
+    let late = why(ViewServiceClient::new(edge).list_room_views(request).await);
+    assert_eq!(late, (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".into()));
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+async fn is_shed(stage: &Stage, mut client: ViewServiceClient<tonic::transport::Channel>) {
+    let mut first = client.clone();
+    let first = tokio::spawn(async move { first.list_room_views(ask("slow")).await });
+    stage.gate.comes().await;
+    let refused = client.list_room_views(ask("")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert_eq!(
+        refused.get_details_error_info().unwrap().reason,
+        "OVERLOADED"
+    );
+    assert!(refused.get_details_retry_info().is_some());
+    // Whoever asks how we are is answered all the same.
+    assert_eq!(
+        health(stage.platform.public(), "").await,
+        ServingStatus::Serving
+    );
+    stage.gate.lets_go();
+    first.await.unwrap().unwrap();
+    client.list_room_views(ask("")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_too_much_is_refused_at_once() {
+    let stage = Stage::with(|limits| limits.max_in_flight = 1).await;
+    is_shed(&stage, stage.client()).await;
+}
+
+#[tokio::test]
+async fn one_connection_cannot_take_all_the_room() {
+    let stage = Stage::with(|limits| limits.max_in_flight_per_connection = 1).await;
+    is_shed(&stage, stage.client()).await;
+    let mut first = stage.client();
+    let first = tokio::spawn(async move { first.list_room_views(ask("slow")).await });
+    stage.gate.comes().await;
+    stage.client().list_room_views(ask("")).await.unwrap();
+    stage.gate.lets_go();
+    first.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_is_one_requests_and_is_counted() {
+    let stage = Stage::with(|_| {}).await;
+    let mut client = stage.client();
+    let status = client.list_room_views(ask("panic")).await.unwrap_err();
+    assert_eq!(status.code(), Code::Internal);
+    assert!(!format!("{status:?}").contains("secret"), "{status:?}");
+    client.list_room_views(ask("")).await.unwrap();
+    let metrics = http(stage.platform.admin(), "GET", "/metrics", "").await;
+    assert!(
+        metrics.contains("berth_panics_total{service=\"berth.view.v1.ViewService\"}"),
+        "{metrics}"
+    );
+    let rpc = "service=\"berth.view.v1.ViewService\",method=\"ListRoomViews\"";
+    assert!(
+        metrics.contains(&format!("berth_rpc_in_flight{{{rpc}}}")),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains(&format!(
+            "berth_rpc_duration_seconds_bucket{{{rpc},code=\"INTERNAL\",le=\"0.1\"}}"
+        )),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn every_service_is_described_in_both_versions() {
+    let stage = Stage::with(|_| {}).await;
+    let channel = channel(stage.platform.public());
+    let expected = [
+        "berth.view.v1.ViewService",
+        "berth.room.v1.RoomService",
+        "grpc.health.v1.Health",
+    ];
+
+    let request = v1::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(v1::server_reflection_request::MessageRequest::ListServices(
+            String::new(),
+        )),
+    };
+    let mut client = v1::server_reflection_client::ServerReflectionClient::new(channel.clone());
+    let mut answers = client
+        .server_reflection_info(tokio_stream::once(request))
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers.message().await.unwrap().unwrap().message_response;
+    let Some(v1::server_reflection_response::MessageResponse::ListServicesResponse(list)) = answer
+    else {
+        panic!("{answer:?}")
+    };
+    let names: Vec<String> = list
+        .service
+        .into_iter()
+        .map(|service| service.name)
+        .collect();
+    assert_eq!(names, expected);
+
+    let request = v1alpha::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(
+            v1alpha::server_reflection_request::MessageRequest::FileContainingSymbol(
+                "berth.view.v1.ViewService".into(),
+            ),
+        ),
+    };
+    let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(channel);
+    let mut answers = client
+        .server_reflection_info(tokio_stream::once(request))
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers.message().await.unwrap().unwrap().message_response;
+    assert!(
+        matches!(
+            answer,
+            Some(v1alpha::server_reflection_response::MessageResponse::FileDescriptorResponse(_))
+        ),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_public_is_not_there() {
+    let stage = Stage::with(|_| {}).await;
+    let mut logs = berth::eventlog::v1::event_log_service_client::EventLogServiceClient::new(
+        channel(stage.platform.public()),
+    );
+    let request = berth::eventlog::v1::ReadRequest::default();
+    assert_eq!(
+        logs.read(request).await.unwrap_err().code(),
+        Code::Unimplemented
+    );
+}
+
+#[tokio::test]
+async fn the_log_filter_is_changed_while_it_runs() {
+    let (layer, filter) = LogFilter::layer("info").unwrap();
+    let stage = Stage::on(|options| options.log = Some(filter)).await;
+    let admin = stage.platform.admin();
+    assert!(
+        http(admin, "GET", "/log", "")
+            .await
+            .ends_with("\r\n\r\ninfo\n")
+    );
+    let changed = http(admin, "PUT", "/log", "warn,view=debug").await;
+    assert!(changed.starts_with("HTTP/1.1 200"), "{changed}");
+    assert!(http(admin, "GET", "/log", "").await.contains("view=debug"));
+    let refused = http(admin, "PUT", "/log", "loud").await;
+    assert!(refused.starts_with("HTTP/1.1 400"), "{refused}");
+    let long = http(admin, "PUT", "/log", &"x".repeat(5000)).await;
+    assert!(long.starts_with("HTTP/1.1 413"), "{long}");
+    drop(layer);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_not_ready_until_it_works_again() {
+    let stage = Stage::with(|_| {}).await;
+    let admin = stage.platform.admin();
+    for service in ["", "liveness", "readiness", "berth.view.v1.ViewService"] {
+        assert_eq!(
+            health(stage.platform.public(), service).await,
+            ServingStatus::Serving,
+            "{service}"
+        );
+    }
+    let request = HealthCheckRequest {
+        service: "readiness".into(),
+    };
+    let mut news = HealthClient::new(channel(admin))
+        .watch(request)
+        .await
+        .unwrap()
+        .into_inner();
+    let first = news.message().await.unwrap().unwrap();
+    assert_eq!(first.status(), ServingStatus::Serving);
+
+    let faults = stage.platform.sites()[0].deps.faults.clone();
+    faults.arm("store.commit", u32::MAX);
+    let refused = why(stage.client().list_room_views(ask("write")).await);
+    assert_eq!(refused, (Code::Unavailable, "STORE_UNAVAILABLE".into()));
+    let second = timeout(MOMENT, news.message())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_eq!(second.status(), ServingStatus::NotServing);
+    assert_eq!(health(admin, "liveness").await, ServingStatus::Serving);
+
+    faults.disarm("store.commit");
+    let third = timeout(MOMENT, news.message())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_eq!(third.status(), ServingStatus::Serving);
+    stage.client().list_room_views(ask("write")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_sync_ends_the_process() {
+    let mut stage = Stage::with(|_| {}).await;
+    let faults = stage.platform.sites()[0].deps.faults.clone();
+    faults.arm("store.sync", 1);
+    stage
+        .client()
+        .list_room_views(ask("write"))
+        .await
+        .unwrap_err();
+    let ended = timeout(MOMENT, stage.platform.ended()).await.unwrap();
+    assert_eq!(ended, Err(Failed::Store("view")));
+}
+
+#[tokio::test]
+async fn a_stop_finishes_what_is_in_hand() {
+    let stage = Stage::with(|_| {}).await;
+    let request = HealthCheckRequest {
+        service: String::new(),
+    };
+    let public = stage.platform.public();
+    let mut news = HealthClient::new(channel(public))
+        .watch(request)
+        .await
+        .unwrap()
+        .into_inner();
+    news.message().await.unwrap().unwrap();
+    let mut client = stage.client();
+    let slow = tokio::spawn(async move { client.list_room_views(ask("slow")).await });
+    stage.gate.comes().await;
+
+    let stopped = tokio::spawn(stage.platform.stop());
+    let told = timeout(MOMENT, news.message())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_eq!(told.status(), ServingStatus::NotServing);
+    let end = timeout(MOMENT, news.message()).await.unwrap();
+    assert_eq!(why(end), (Code::Unavailable, "DRAINING".into()));
+    let gone = async { while TcpStream::connect(public).await.is_ok() {} };
+    timeout(MOMENT, gone).await.unwrap();
+    assert!(!stopped.is_finished());
+
+    stage.gate.lets_go();
+    slow.await.unwrap().unwrap();
+    assert_eq!(timeout(MOMENT, stopped).await.unwrap().unwrap(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_stop_waits_no_longer_than_it_may() {
+    let grace = Duration::from_millis(100);
+    let stage = Stage::on(|options| options.config.grace = grace).await;
+    let mut client = stage.client();
+    let slow = tokio::spawn(async move { client.list_room_views(ask("slow")).await });
+    stage.gate.comes().await;
+    let stopped = timeout(MOMENT, stage.platform.stop()).await.unwrap();
+    assert_eq!(stopped, Err(Failed::Grace(grace)));
+    slow.await.unwrap().unwrap_err();
+}
+
+#[tokio::test]
+async fn what_was_answered_survives_a_crash() {
+    let stage = Stage::with(|_| {}).await;
+    stage.client().list_room_views(ask("write")).await.unwrap();
+    let mut client = stage.client();
+    let slow = tokio::spawn(async move { client.list_room_views(ask("slow")).await });
+    stage.gate.comes().await;
+    stage.platform.crash().await;
+    slow.await.unwrap().unwrap_err();
+
+    let again = raise(stage.dir.path(), &stage.gate, |_| {}).await;
+    let log = again.sites()[0]
+        .deps
+        .store
+        .log_after(0, 0, 10)
+        .await
+        .unwrap();
+    assert_eq!(log.len(), 1);
+    again.quiet().await.unwrap();
+    again.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_has_one_process() {
+    let stage = Stage::with(|_| {}).await;
+    let options = chassis::platform::Options::in_dir(stage.dir.path());
+    let second = chassis::Platform::start(vec![screen(&stage.gate)], options).await;
+    let error = second.unwrap_err().to_string();
+    assert!(error.contains("in use by another process"), "{error}");
+}
+
+#[tokio::test]
+async fn nothing_is_ready_before_the_contexts_are() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = free.local_addr().unwrap();
+    drop(free);
+    let dir = tempfile::tempdir().unwrap();
+    let gate = std::sync::Arc::new(crate::stage::Gate::default());
+    let waits = gate.clone();
+    let context = screen(&gate).on_start(move |_| {
+        let waits = waits.clone();
+        async move {
+            waits.pass().await;
+            Ok(())
+        }
+    });
+    let mut options = chassis::platform::Options::in_dir(dir.path());
+    options.config.admin_listen = admin;
+    let starting = tokio::spawn(chassis::Platform::start(vec![context], options));
+    gate.comes().await;
+    assert_eq!(health(admin, "readiness").await, ServingStatus::NotServing);
+    assert_eq!(health(admin, "liveness").await, ServingStatus::Serving);
+    gate.lets_go();
+    let platform = starting.await.unwrap().unwrap();
+    assert_eq!(health(admin, "readiness").await, ServingStatus::Serving);
+    platform.stop().await.unwrap();
+}
