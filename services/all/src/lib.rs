@@ -1,1 +1,16 @@
-//! x
+//! All contexts of Berth: the one list of them, and how they are started in one process.
+
+use chassis::{
+    Context, Platform,
+    platform::{Options, StartError},
+};
+
+/// Every bounded context of the platform.
+pub fn contexts() -> Vec<Context> {
+    vec![payment::context(), reservation::context()]
+}
+
+/// Starts all contexts in this process. Answers when they are ready.
+pub async fn start(options: Options) -> Result<Platform, StartError> {
+    Platform::start(contexts(), options).await
+}

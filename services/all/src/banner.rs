@@ -1,0 +1,43 @@
+//! What is said to whoever started the platform: what runs, where, and what to try next.
+
+use std::{path::Path, time::Duration};
+
+use chassis::Platform;
+
+/// Says it.
+#[expect(clippy::print_stdout, reason = "it is meant for the terminal")]
+pub(crate) fn show(platform: &Platform, data_dir: &Path, ephemeral: bool, took: Duration) {
+    let names: Vec<&str> = platform
+        .sites()
+        .iter()
+        .map(|site| site.context.name)
+        .collect();
+    let (public, admin) = (platform.public(), platform.admin());
+    let kept = if ephemeral {
+        ", removed at the end"
+    } else {
+        ""
+    };
+    println!(
+        "Berth {version} is ready after {took} ms.
+
+  contexts  {names}
+  gRPC      {public}   (reflection and health included)
+  admin     {admin}   (health, metrics, log filter, event logs)
+  data      {data}{kept}
+
+Try next:
+
+  grpcurl -plaintext {public} list
+  grpcurl -plaintext {public} grpc.health.v1.Health/Check
+  buf curl --http2-prior-knowledge http://{public} --list-methods
+  curl http://{admin}/metrics
+  curl -X PUT -d debug http://{admin}/log
+
+Ctrl-C stops it; what is in hand is finished first.",
+        version = env!("CARGO_PKG_VERSION"),
+        took = took.as_millis(),
+        names = names.join(", "),
+        data = data_dir.display(),
+    );
+}
