@@ -12,6 +12,9 @@ use crate::{
     time::{self, Date, Time, Timestamp},
 };
 
+/// No more are told: an error travels in the trailers of an answer, and those have a limit.
+const MOST: usize = 20;
+
 /// Collects what is wrong with the fields of a request while it is being parsed.
 ///
 /// A parser takes what it can, notes what it cannot, and ends with [`Violations::check`].
@@ -26,7 +29,9 @@ impl Violations {
 
     /// Notes that a field is wrong.
     pub fn add(&mut self, field: &str, description: impl Into<String>) {
-        self.0.push((field.into(), description.into()));
+        if self.0.len() < MOST {
+            self.0.push((field.into(), description.into()));
+        }
     }
 
     /// Notes that a field is wrong unless `ok`.
@@ -166,5 +171,23 @@ impl From<Violations> for Status {
             details.add_bad_request_violation(field, description);
         }
         Status::with_error_details(Code::InvalidArgument, message, details)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_fits_into_trailers() {
+        let mut violations = Violations::new();
+        for place in 0..10_000 {
+            violations.add(
+                &format!("room.blackouts[{place}].start_date"),
+                "must be a full date",
+            );
+        }
+        let status = violations.check(Some(())).unwrap_err();
+        assert!(status.message().len() + status.details().len() < 8_000);
     }
 }
