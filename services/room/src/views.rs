@@ -1,0 +1,122 @@
+//! Read models: which rooms are on offer, and which reviews a room has, newest first.
+
+use berth::room::v1::{ReviewCreated, ReviewDeleted, RoomDeleted, RoomRegistered};
+use chassis::{
+    Heard, MemberId, ReservationId, StoreError, Timestamp, Views, args,
+    store::{Conn, Migration, Row},
+    time,
+};
+
+use crate::domain::RoomId;
+
+/// The tables.
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
+    name: "0001_listings",
+    sql: include_str!("../migrations/0001_listings.sql"),
+}];
+
+pub(crate) fn list() -> Views {
+    Views::new()
+        .on(list_room)
+        .on(unlist_room)
+        .on(list_review)
+        .on(unlist_review)
+}
+
+/// A line of a list: when it came to be, and what.
+pub(crate) type Place<Id> = (Timestamp, Id);
+
+/// Which lines of a list are wanted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Page<Id> {
+    /// The line before the first one; none for the first page.
+    pub(crate) after: Option<Place<Id>>,
+    /// How many.
+    pub(crate) size: i64,
+}
+
+impl<Id: ToString> Page<Id> {
+    /// Where the page begins, as the tables have it.
+    fn key(&self) -> (i64, String) {
+        let after = self.after.as_ref();
+        after.map_or((i64::MAX, String::new()), |(at, id)| {
+            (time::to_micros(*at), id.to_string())
+        })
+    }
+}
+
+/// A page of rooms and, if there is one, the line after it; of one host or of all.
+pub(crate) async fn rooms(
+    conn: &mut dyn Conn,
+    host: Option<MemberId>,
+    page: Page<RoomId>,
+) -> Result<Vec<Place<RoomId>>, StoreError> {
+    let (at, id) = page.key();
+    let rows = if let Some(host) = host {
+        let sql = "SELECT created_at, room_id FROM room_listing
+            WHERE host_id = $1 AND (created_at, room_id) < ($2, $3)
+            ORDER BY created_at DESC, room_id DESC LIMIT $4";
+        let args = args![host.to_string(), at, id, page.size + 1];
+        conn.query(sql, args).await?
+    } else {
+        let sql = "SELECT created_at, room_id FROM room_listing
+            WHERE (created_at, room_id) < ($1, $2)
+            ORDER BY created_at DESC, room_id DESC LIMIT $3";
+        conn.query(sql, args![at, id, page.size + 1]).await?
+    };
+    rows.iter().map(place).collect()
+}
+
+/// A page of the reviews of a room and, if there is one, the line after it.
+pub(crate) async fn reviews(
+    conn: &mut dyn Conn,
+    room: RoomId,
+    page: Page<ReservationId>,
+) -> Result<Vec<Place<ReservationId>>, StoreError> {
+    let (at, id) = page.key();
+    let sql = "SELECT created_at, reservation_id FROM review_listing
+        WHERE room_id = $1 AND (created_at, reservation_id) < ($2, $3)
+        ORDER BY created_at DESC, reservation_id DESC LIMIT $4";
+    let rows = conn
+        .query(sql, args![room.to_string(), at, id, page.size + 1])
+        .await?;
+    rows.iter().map(place).collect()
+}
+
+fn place<Id: std::str::FromStr>(row: &Row) -> Result<Place<Id>, StoreError> {
+    let id = row.text(1)?.parse();
+    Ok((
+        row.time(0)?,
+        id.map_err(|_| bug("an id in a list is none"))?,
+    ))
+}
+
+async fn list_room(conn: &mut dyn Conn, heard: Heard<RoomRegistered>) -> Result<(), StoreError> {
+    let room = heard.event.room.ok_or_else(|| bug("no room"))?;
+    let sql = "INSERT INTO room_listing (room_id, host_id, created_at) VALUES ($1, $2, $3)
+        ON CONFLICT (room_id) DO NOTHING";
+    let args = args![room.room_id, room.host_id, heard.at];
+    conn.execute(sql, args).await.map(|_| ())
+}
+
+async fn unlist_room(conn: &mut dyn Conn, heard: Heard<RoomDeleted>) -> Result<(), StoreError> {
+    let sql = "DELETE FROM room_listing WHERE room_id = $1";
+    conn.execute(sql, args![heard.subject]).await.map(|_| ())
+}
+
+async fn list_review(conn: &mut dyn Conn, heard: Heard<ReviewCreated>) -> Result<(), StoreError> {
+    let review = heard.event.review.ok_or_else(|| bug("no review"))?;
+    let sql = "INSERT INTO review_listing (reservation_id, room_id, created_at) VALUES ($1, $2, $3)
+        ON CONFLICT (reservation_id) DO NOTHING";
+    let args = args![review.reservation_id, review.room_id, heard.at];
+    conn.execute(sql, args).await.map(|_| ())
+}
+
+async fn unlist_review(conn: &mut dyn Conn, heard: Heard<ReviewDeleted>) -> Result<(), StoreError> {
+    let sql = "DELETE FROM review_listing WHERE reservation_id = $1";
+    conn.execute(sql, args![heard.subject]).await.map(|_| ())
+}
+
+fn bug(what: &str) -> StoreError {
+    StoreError::Bug(what.into())
+}
