@@ -1,0 +1,170 @@
+//! Every decision about a session.
+
+use chassis::{
+    testing::{Given, given, noon},
+    time::SignedDuration,
+};
+
+use super::*;
+use crate::domain::properties::token;
+
+const HERE: SessionId = SessionId::from_u128(7);
+
+fn days(n: i64) -> Timestamp {
+    noon()
+        .checked_add(SignedDuration::from_hours(24 * n))
+        .unwrap()
+}
+
+fn ticket(family: u8, current: u8) -> Ticket {
+    Ticket {
+        family: token(family),
+        current: token(current),
+    }
+}
+
+fn begin() -> Begin {
+    Begin {
+        session: HERE,
+        member: MemberId::from_u128(1),
+        epoch: 0,
+        token: ticket(0, 1),
+        expires: days(30),
+    }
+}
+
+fn refresh(family: u8, shown: u8, next: u8) -> Refresh {
+    Refresh {
+        shown: ticket(family, shown),
+        next: token(next),
+        expires: days(40),
+        admitted: Ok(()),
+    }
+}
+
+fn refreshed(next: u8) -> Event {
+    Event::Refreshed {
+        next: token(next),
+        expires: days(40),
+    }
+}
+
+fn ended() -> Event {
+    Event::Ended { at: noon() }
+}
+
+fn session(events: impl IntoIterator<Item = Event>) -> Given<Session> {
+    given(std::iter::once(Event::Begun(begin())).chain(events))
+}
+
+#[test]
+fn a_session_begins_once() {
+    given::<Session>([])
+        .when(Command::Begin(begin()))
+        .then([Event::Begun(begin())]);
+    session([]).when(Command::Begin(begin())).then([]);
+    let other = Begin {
+        token: ticket(0, 2),
+        ..begin()
+    };
+    session([])
+        .when(Command::Begin(other))
+        .refuses(&Refusal::IdReused);
+}
+
+#[test]
+fn a_token_is_exchanged_for_the_next() {
+    session([])
+        .when(Command::Refresh(refresh(0, 1, 2)))
+        .then([refreshed(2)]);
+    session([refreshed(2)])
+        .when(Command::Refresh(refresh(0, 2, 3)))
+        .then([refreshed(3)]);
+}
+
+#[test]
+fn a_token_that_was_exchanged_before_ends_the_session() {
+    let session = session([refreshed(2)])
+        .when(Command::Refresh(refresh(0, 1, 3)))
+        .then([ended()])
+        .unwrap();
+    let revoked = revocation::key(noon(), HERE);
+    assert_eq!(
+        session.claims(),
+        Claims::none().and("revoked-session", revoked)
+    );
+}
+
+#[test]
+fn after_a_reuse_no_token_is_good() {
+    let over = || session([refreshed(2), ended()]);
+    over()
+        .when(Command::Refresh(refresh(0, 1, 3)))
+        .refuses(&Refusal::TokenReused);
+    over()
+        .when(Command::Refresh(refresh(0, 2, 3)))
+        .refuses(&Refusal::SessionEnded);
+}
+
+#[test]
+fn nobody_ends_a_session_by_its_id() {
+    session([])
+        .when(Command::Refresh(refresh(9, 9, 3)))
+        .refuses(&Refusal::SessionEnded);
+    session([])
+        .when(Command::End(ticket(9, 1)))
+        .refuses(&Refusal::SessionEnded);
+}
+
+#[test]
+fn a_token_ends() {
+    let exchange = || Command::Refresh(refresh(0, 1, 2));
+    let before = days(30).checked_sub(SignedDuration::from_micros(1));
+    session([])
+        .at(before.unwrap())
+        .when(exchange())
+        .then([refreshed(2)]);
+    session([])
+        .at(days(30))
+        .when(exchange())
+        .refuses(&Refusal::SessionEnded);
+}
+
+#[test]
+fn the_account_decides_too_but_tells_only_the_holder() {
+    for refusal in [Refusal::Suspended, Refusal::SessionEnded] {
+        let with = |family| {
+            Command::Refresh(Refresh {
+                admitted: Err(refusal),
+                ..refresh(family, 1, 2)
+            })
+        };
+        session([]).when(with(0)).refuses(&refusal);
+        session([]).when(with(9)).refuses(&Refusal::SessionEnded);
+    }
+}
+
+#[test]
+fn any_of_its_tokens_ends_a_session_once() {
+    for shown in [1, 2] {
+        session([refreshed(2)])
+            .when(Command::End(ticket(0, shown)))
+            .then([ended()]);
+        session([refreshed(2), ended()])
+            .when(Command::End(ticket(0, shown)))
+            .then([]);
+    }
+}
+
+#[test]
+fn what_never_began_cannot_go_on() {
+    for command in [
+        Command::Refresh(refresh(0, 1, 2)),
+        Command::End(ticket(0, 1)),
+    ] {
+        given::<Session>([])
+            .when(command)
+            .refuses(&Refusal::SessionEnded);
+    }
+    assert_eq!(Session::evolve(None, &ended()), None);
+}

@@ -1,0 +1,212 @@
+//! The rpcs.
+
+use std::sync::Arc;
+
+use berth::member::v1::{
+    ChangePasswordRequest, ChangePasswordResponse, GetJsonWebKeysRequest, GetJsonWebKeysResponse,
+    GetMemberRequest, GetMemberResponse, GetTrustRequest, GetTrustResponse, JoinRequest,
+    JoinResponse, JsonWebKey, RefreshTokensRequest, RefreshTokensResponse, RevokedMember,
+    RotateKeysRequest, RotateKeysResponse, SetRolesRequest, SetRolesResponse, SignInRequest,
+    SignInResponse, SignOutRequest, SignOutResponse, SuspendMemberRequest, SuspendMemberResponse,
+    member_service_server::{MemberService, MemberServiceServer},
+};
+use chassis::{
+    Caller, Deps, MemberId, StoreError, Timestamp, Versioned, accept, status::not_found, time,
+};
+use tonic::{Request, Response, Status, service::Routes};
+
+use crate::{
+    codec,
+    domain::{
+        account::{Account, Command},
+        keys::KeyRing,
+        revocation,
+        values::SessionId,
+    },
+    door::Door,
+    key_ring,
+    settings::Settings,
+    tokens,
+};
+
+pub(crate) fn routes(deps: &Deps) -> Routes {
+    Routes::new(MemberServiceServer::new(Api {
+        deps: deps.clone(),
+        settings: deps.settings(),
+        door: Door::new(deps.clone()),
+    }))
+}
+
+struct Api {
+    deps: Deps,
+    settings: Arc<Settings>,
+    door: Door,
+}
+
+impl Api {
+    fn keys(&self, ring: &KeyRing) -> Vec<JsonWebKey> {
+        codec::json_web_keys(ring.trusted(self.deps.clock.now(), self.settings.memory()))
+    }
+
+    async fn tell(
+        &self,
+        id: MemberId,
+        command: Command,
+        caller: &Caller,
+    ) -> Result<Versioned<Account>, Status> {
+        let store = &self.deps.store;
+        Ok(store.execute(id, command, &caller.cause()).await?.now)
+    }
+
+    /// What was revoked and still matters.
+    async fn revoked<I: std::str::FromStr>(
+        &self,
+        scope: &str,
+    ) -> Result<Vec<(Timestamp, I)>, StoreError> {
+        let now = self.deps.clock.now();
+        let since = now.saturating_sub(self.settings.memory()).unwrap_or(now);
+        let keys = self
+            .deps
+            .store
+            .taken(revocation::since(scope, since))
+            .await?;
+        Ok(keys
+            .iter()
+            .filter_map(|key| revocation::read(key))
+            .collect())
+    }
+}
+
+#[tonic::async_trait]
+impl MemberService for Api {
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        let (caller, request) = accept(request);
+        let joining = codec::joining(request)?;
+        let account = self.door.join(&joining, &caller.cause()).await?;
+        let member = Some(codec::member(&account));
+        Ok(Response::new(JoinResponse { member }))
+    }
+
+    async fn get_member(
+        &self,
+        request: Request<GetMemberRequest>,
+    ) -> Result<Response<GetMemberResponse>, Status> {
+        let (caller, request) = accept(request);
+        let id = codec::member_id(&request.member_id)?;
+        caller.must_see(&[id], "member")?;
+        let account = self.deps.store.load::<Account>(id).await?;
+        let member = Some(codec::member(&account.ok_or_else(|| not_found("member"))?));
+        Ok(Response::new(GetMemberResponse { member }))
+    }
+
+    async fn set_roles(
+        &self,
+        request: Request<SetRolesRequest>,
+    ) -> Result<Response<SetRolesResponse>, Status> {
+        let (caller, request) = accept(request);
+        let (id, roles) = codec::new_roles(&request)?;
+        let command = Command::SetRoles(roles);
+        let account = self.tell(id, command, &caller).await?;
+        let member = Some(codec::member(&account));
+        Ok(Response::new(SetRolesResponse { member }))
+    }
+
+    async fn suspend_member(
+        &self,
+        request: Request<SuspendMemberRequest>,
+    ) -> Result<Response<SuspendMemberResponse>, Status> {
+        let (caller, request) = accept(request);
+        let id = codec::member_id(&request.member_id)?;
+        let command = Command::Suspend(request.suspended);
+        let account = self.tell(id, command, &caller).await?;
+        let member = Some(codec::member(&account));
+        Ok(Response::new(SuspendMemberResponse { member }))
+    }
+
+    async fn change_password(
+        &self,
+        request: Request<ChangePasswordRequest>,
+    ) -> Result<Response<ChangePasswordResponse>, Status> {
+        let (caller, request) = accept(request);
+        let (id, old, new) = codec::new_password(request)?;
+        caller.must_see(&[id], "member")?;
+        // The session goes on in which it was done; an ADMIN who does it has a session of another member.
+        let own = caller.member.is_some_and(|member| member == id);
+        let keep = caller.token.as_deref().and_then(tokens::session_of);
+        self.door
+            .change_password(id, (old, new), keep.filter(|_| own), &caller.cause())
+            .await?;
+        Ok(Response::new(ChangePasswordResponse {}))
+    }
+
+    async fn sign_in(
+        &self,
+        request: Request<SignInRequest>,
+    ) -> Result<Response<SignInResponse>, Status> {
+        let (caller, request) = accept(request);
+        let (email, password) = codec::signing_in(request)?;
+        let (tokens, account) = self.door.sign_in(email, password, &caller.cause()).await?;
+        Ok(Response::new(SignInResponse {
+            tokens: Some(tokens),
+            member: Some(codec::member(&account)),
+        }))
+    }
+
+    async fn refresh_tokens(
+        &self,
+        request: Request<RefreshTokensRequest>,
+    ) -> Result<Response<RefreshTokensResponse>, Status> {
+        let (caller, request) = accept(request);
+        let shown = codec::refresh_token(&request)?;
+        let tokens = Some(self.door.refresh(&shown, &caller.cause()).await?);
+        Ok(Response::new(RefreshTokensResponse { tokens }))
+    }
+
+    async fn sign_out(
+        &self,
+        request: Request<SignOutRequest>,
+    ) -> Result<Response<SignOutResponse>, Status> {
+        let (caller, request) = accept(request);
+        // Text that is no token has no session to end.
+        if let Ok(shown) = request.refresh_token.parse() {
+            self.door.sign_out(&shown, &caller.cause()).await?;
+        }
+        Ok(Response::new(SignOutResponse {}))
+    }
+
+    async fn get_json_web_keys(
+        &self,
+        _: Request<GetJsonWebKeysRequest>,
+    ) -> Result<Response<GetJsonWebKeysResponse>, Status> {
+        let keys = self.keys(&key_ring::open(&self.deps).await?);
+        Ok(Response::new(GetJsonWebKeysResponse { keys }))
+    }
+
+    async fn rotate_keys(
+        &self,
+        request: Request<RotateKeysRequest>,
+    ) -> Result<Response<RotateKeysResponse>, Status> {
+        let (caller, request) = accept(request);
+        let id = codec::key_id(&request)?;
+        let keys = self.keys(&key_ring::rotate(&self.deps, id, &caller.cause()).await?);
+        Ok(Response::new(RotateKeysResponse { keys }))
+    }
+
+    async fn get_trust(
+        &self,
+        _: Request<GetTrustRequest>,
+    ) -> Result<Response<GetTrustResponse>, Status> {
+        let keys = self.keys(&key_ring::open(&self.deps).await?);
+        let sessions = self.revoked::<SessionId>(revocation::SESSIONS).await?;
+        let members = self.revoked::<MemberId>(revocation::MEMBERS).await?;
+        let members = members.into_iter().map(|(from, id)| RevokedMember {
+            member_id: id.to_string(),
+            issued_before: Some(time::to_proto(from)),
+        });
+        Ok(Response::new(GetTrustResponse {
+            keys,
+            revoked_sessions: sessions.iter().map(|(_, id)| id.to_string()).collect(),
+            revoked_members: members.collect(),
+        }))
+    }
+}

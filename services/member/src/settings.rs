@@ -1,0 +1,88 @@
+//! What can be set.
+
+use chassis::{Timestamp, time::SignedDuration};
+use clap::Args;
+use secrecy::SecretString;
+
+use crate::domain::values::Email;
+
+/// Clocks of different machines may differ: what was revoked and what signed before is told so much longer than tokens live.
+const SKEW: SignedDuration = SignedDuration::from_mins(10);
+
+/// Settings of the member context.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Settings {
+    /// Who issues access tokens (`iss`).
+    #[arg(long, env = "BERTH_TOKEN_ISSUER", default_value = "berth")]
+    pub(crate) token_issuer: String,
+    /// Whom access tokens are for (`aud`).
+    #[arg(long, env = "BERTH_TOKEN_AUDIENCE", default_value = "berth")]
+    pub(crate) token_audience: String,
+    /// How long an access token is good, in seconds.
+    #[arg(long, env = "BERTH_ACCESS_TOKEN_SECONDS", default_value_t = 900,
+          value_parser = clap::value_parser!(u32).range(60..=3600))]
+    pub(crate) access_token_seconds: u32,
+    /// How long a refresh token is good, in days.
+    #[arg(long, env = "BERTH_REFRESH_TOKEN_DAYS", default_value_t = 30,
+          value_parser = clap::value_parser!(u16).range(1..=365))]
+    pub(crate) refresh_token_days: u16,
+    /// E-mail address of the first ADMIN, who joins at the first start.
+    #[arg(long, env = "BERTH_ADMIN_EMAIL", requires = "admin_password")]
+    pub(crate) admin_email: Option<Email>,
+    /// Password of the first ADMIN, 10 to 200 characters. A later change of it here changes nothing.
+    #[arg(
+        long,
+        env = "BERTH_ADMIN_PASSWORD",
+        hide_env_values = true,
+        requires = "admin_email"
+    )]
+    pub(crate) admin_password: Option<SecretString>,
+}
+
+impl Settings {
+    /// When an access token issued now ends.
+    pub(crate) fn access_ends(&self, now: Timestamp) -> Timestamp {
+        now.saturating_add(self.access_life()).unwrap_or(now)
+    }
+
+    /// When a refresh token issued now ends.
+    pub(crate) fn refresh_ends(&self, now: Timestamp) -> Timestamp {
+        let hours = i64::from(self.refresh_token_days) * 24;
+        now.saturating_add(SignedDuration::from_hours(hours))
+            .unwrap_or(now)
+    }
+
+    /// How long a key that signs no more, or a revocation, matters.
+    pub(crate) fn memory(&self) -> SignedDuration {
+        self.access_life().saturating_add(SKEW)
+    }
+
+    fn access_life(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.access_token_seconds.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::settings::{Settings as Read, SettingsType};
+    use clap::Command;
+
+    use super::*;
+
+    #[test]
+    fn the_password_of_the_first_admin_is_not_shown() {
+        let types = [SettingsType::of::<Settings>()];
+        let line = [
+            "x",
+            "--admin-email",
+            "root@localhost",
+            "--admin-password",
+            "canary canary",
+        ];
+        let matches = Settings::augment_args(Command::new("x")).get_matches_from(line);
+        let settings = Read::read(&types, &matches).unwrap().get::<Settings>();
+        let shown = format!("{:?}", settings.unwrap());
+        assert!(shown.contains("root@localhost"), "{shown}");
+        assert!(!shown.contains("canary"), "{shown}");
+    }
+}
