@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use crate::{
     bus::Signal,
     event::Recorded,
-    policy::{ReactError, Reactions},
+    policy::{ReactError, Reactions, Views},
     store::{DeadLetter, Store, StoreError, Unit},
     time::{SignedDuration, Timestamp},
 };
@@ -120,6 +120,17 @@ impl Consumer {
         }))
     }
 
+    /// A consumer that writes views, beside those a site has: to build them anew under another name.
+    pub fn of_views(
+        name: String,
+        topic: (String, i32),
+        store: Store,
+        log: Arc<dyn LogReader>,
+        views: Views,
+    ) -> Self {
+        Self::new(name, topic, store, log, Reactions::Views(views))
+    }
+
     /// Its name: the context, or `<context>.views`.
     pub fn name(&self) -> &str {
         &self.0.name
@@ -163,7 +174,8 @@ impl Consumer {
         Ok(due.then(|| format!("{name} has dead letters to try again")))
     }
 
-    /// Takes what a signal is about: its events if they come next, else what the log has. Answers whether it took any.
+    /// Takes what a signal is about: its events if they come next, else what the log has up to the head that is told of.
+    /// Answers whether it took any.
     pub async fn consume(&self, signal: Signal) -> Result<bool, ConsumeError> {
         let inner = &self.0;
         let mut cursor = self.cursor().await?;
@@ -187,7 +199,7 @@ impl Consumer {
             }
         };
         while cursor < head {
-            let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
+            let limit = i64::try_from(BATCH).unwrap_or(i64::MAX).min(head - cursor);
             let batch = inner.log.read(inner.partition, cursor, limit).await?;
             if batch.is_empty() {
                 tracing::warn!(consumer = %inner.name, producer = %inner.producer, cursor, head, "log ends before its head");
@@ -225,7 +237,8 @@ impl Consumer {
         Ok(last)
     }
 
-    async fn take_in(
+    /// Takes a contiguous batch as part of a transaction: the events after `from` up to `to`.
+    pub async fn take_in(
         &self,
         unit: &mut Unit<'_>,
         from: i64,

@@ -1,1 +1,29 @@
-//! x
+//! Message: what people are told about their reservations, in their inbox and by e-mail.
+//!
+//! ```text
+//! commands  MarkMessageRead (rpc) · Tell (policies) · how an e-mail fared (errand)
+//! emits     MessageWritten, MessageRead (the inbox lives on them) · MessageSent
+//! listens   reservation.* : the customer is told of every change of status, the host of those that concern them
+//!           member.MemberJoined/MemberModified : where an e-mail goes
+//! views     inbox, address
+//! ```
+
+mod codec;
+mod domain;
+mod grpc;
+mod policies;
+mod post;
+mod views;
+
+use chassis::Context;
+
+/// The context.
+pub fn context() -> Context {
+    Context::named("message")
+        .routes(grpc::routes)
+        .policies(policies::list())
+        .views(views::list(), views::MIGRATIONS)
+        .publishes(codec::EVENTS)
+        .errands::<domain::Message, _, _>(post::send)
+        .settings::<post::Settings>()
+}

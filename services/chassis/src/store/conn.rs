@@ -60,6 +60,11 @@ impl Row {
         Self(values)
     }
 
+    /// All columns.
+    pub fn values(&self) -> &[Value] {
+        &self.0
+    }
+
     /// An integer column.
     pub fn int(&self, column: usize) -> Result<i64, StoreError> {
         self.opt_int(column)?

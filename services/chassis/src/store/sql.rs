@@ -236,6 +236,28 @@ pub(crate) async fn move_cursor(
     Ok(moved == 1)
 }
 
+/// Removes a consumer's cursors and dead letters.
+pub(crate) async fn forget(conn: &mut dyn Conn, consumer: &str) -> Result<()> {
+    for sql in [
+        "DELETE FROM cursor WHERE consumer = $1",
+        "DELETE FROM dead_letter WHERE consumer = $1",
+    ] {
+        conn.execute(sql, args![consumer]).await?;
+    }
+    Ok(())
+}
+
+/// Gives a consumer's cursors and dead letters another name, which must be free.
+pub(crate) async fn rename(conn: &mut dyn Conn, consumer: &str, name: &str) -> Result<()> {
+    for sql in [
+        "UPDATE cursor SET consumer = $2 WHERE consumer = $1",
+        "UPDATE dead_letter SET consumer = $2 WHERE consumer = $1",
+    ] {
+        conn.execute(sql, args![consumer, name]).await?;
+    }
+    Ok(())
+}
+
 /// A dead letter: an event that a consumer could not take yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeadLetter {

@@ -197,6 +197,33 @@ impl<'c> Unit<'c> {
         sql::move_cursor(self.conn, key, from, to).await
     }
 
+    /// How far a consumer has come with a producer's partition; it goes no further before this transaction is done.
+    pub async fn hold_cursor(
+        &mut self,
+        consumer: &str,
+        producer: &str,
+        partition: i32,
+    ) -> Result<i64, StoreError> {
+        let at = sql::cursor(self.conn, consumer, producer, partition).await?;
+        let key = (consumer, producer, partition);
+        if sql::move_cursor(self.conn, key, at, at).await? {
+            Ok(at)
+        } else {
+            Err(StoreError::Contended)
+        }
+    }
+
+    /// Forgets a consumer: its cursors and its dead letters.
+    pub async fn forget(&mut self, consumer: &str) -> Result<(), StoreError> {
+        sql::forget(self.conn, consumer).await
+    }
+
+    /// Puts one consumer in the place of another: its cursors and dead letters become those of `other`, whose own go.
+    pub async fn replace(&mut self, other: &str, consumer: &str) -> Result<(), StoreError> {
+        sql::forget(self.conn, other).await?;
+        sql::rename(self.conn, consumer, other).await
+    }
+
     pub(crate) async fn blocked(
         &mut self,
         consumer: &str,

@@ -1,6 +1,7 @@
 //! The testing kit: given/when/then for rules, and contexts that are driven step by step.
 
 pub mod bus;
+pub mod tape;
 
 use std::fmt::Debug;
 

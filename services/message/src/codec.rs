@@ -1,0 +1,168 @@
+//! The wall between the contract and the domain.
+
+use berth::{
+    message::v1::{
+        self as proto, Channel, Delivery, DeliveryStatus, ListMessagesRequest,
+        MarkMessageReadRequest, MessageRead, MessageSent, MessageWritten,
+    },
+    offer::v1::{Period as ProtoPeriod, period::Kind as ProtoPeriodKind},
+    reservation::v1::Reservation,
+};
+use chassis::{
+    Aggregate, EventType, Fact, Malformed, MemberId, Money, Publish, Versioned, Violations, page,
+    time,
+};
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::{
+    domain::{Change, Command, Email, Event, Happened, Message, MessageId, Period},
+    views::Inbox,
+};
+
+pub(crate) const EVENTS: &[EventType] = &[
+    EventType::of::<MessageWritten>(),
+    EventType::of::<MessageRead>(),
+    EventType::of::<MessageSent>(),
+];
+
+impl Publish for Message {
+    fn facts(id: MessageId, event: &Event, after: &Versioned<Self>) -> Vec<Fact> {
+        let message = Some(to_proto(id, after));
+        let fact = match event {
+            Event::Written { .. } => Fact::of(&MessageWritten { message }),
+            Event::Read => Fact::of(&MessageRead { message }),
+            Event::EmailPutOff { .. } => return Vec::new(),
+            Event::EmailDelivered | Event::EmailGivenUp { .. } | Event::EmailLeftOut => {
+                Fact::of(&MessageSent { message })
+            }
+        };
+        vec![fact.about(after.state.letter.reservation)]
+    }
+}
+
+/// The message that tells a person of an event: the same event and person, the same message.
+pub(crate) fn message_id(event_id: &str, recipient: MemberId) -> MessageId {
+    Uuid::new_v5(
+        &Uuid::NAMESPACE_OID,
+        format!("{}/{event_id}/{recipient}", Message::KIND).as_bytes(),
+    )
+    .into()
+}
+
+pub(crate) fn to_proto(id: MessageId, message: &Versioned<Message>) -> proto::Message {
+    let Message {
+        letter,
+        email,
+        read,
+    } = &message.state;
+    let delivery = |channel: Channel, status: DeliveryStatus, reason: &str| Delivery {
+        channel: channel.into(),
+        status: status.into(),
+        reason: reason.to_owned(),
+    };
+    let inbox = delivery(Channel::Inbox, DeliveryStatus::Delivered, "");
+    let email = match email {
+        Email::Waiting { reason, .. } => Some((DeliveryStatus::Pending, reason.as_str())),
+        Email::Delivered => Some((DeliveryStatus::Delivered, "")),
+        Email::Failed { reason } => Some((DeliveryStatus::Failed, reason.as_str())),
+        Email::LeftOut => None,
+    };
+    let email = email.map(|(status, reason)| delivery(Channel::Email, status, reason));
+    proto::Message {
+        message_id: id.to_string(),
+        recipient_id: letter.recipient.to_string(),
+        reservation_id: letter.reservation.to_string(),
+        event_type: letter.event_type.clone(),
+        subject: letter.subject.clone(),
+        text: letter.text.clone(),
+        deliveries: std::iter::once(inbox).chain(email).collect(),
+        read: *read,
+        create_time: Some(time::to_proto(message.created)),
+    }
+}
+
+/// What happened to a reservation, with the customer and the host.
+pub(crate) fn change(
+    happened: Happened,
+    event_type: String,
+    reservation: &Reservation,
+) -> Result<(Change, MemberId, MemberId), Malformed> {
+    let price = reservation.price.as_ref();
+    let change = Change {
+        happened,
+        event_type,
+        reservation: reservation.reservation_id.parse()?,
+        title: reservation.title.clone(),
+        period: period(reservation.period.as_ref()).ok_or_else(|| Malformed::because("period"))?,
+        quantity: reservation.quantity,
+        price: Money::try_from(price.ok_or_else(|| Malformed::because("price"))?)?,
+        refund: reservation
+            .refund
+            .as_ref()
+            .map(Money::try_from)
+            .transpose()?,
+        reason: reservation.reason.clone(),
+        hold_until: reservation
+            .hold_expire_time
+            .as_ref()
+            .and_then(time::from_proto),
+    };
+    Ok((
+        change,
+        reservation.customer_id.parse()?,
+        reservation.host_id.parse()?,
+    ))
+}
+
+fn period(period: Option<&ProtoPeriod>) -> Option<Period> {
+    match period?.kind.as_ref()? {
+        ProtoPeriodKind::Dates(dates) => Some(Period::Dates {
+            start: time::date_from_proto(dates.start_date.as_ref()?)?,
+            end: time::date_from_proto(dates.end_date.as_ref()?)?,
+        }),
+        ProtoPeriodKind::Times(times) => Some(Period::Times {
+            start: time::from_proto(times.start_time.as_ref()?)?,
+            end: time::from_proto(times.end_time.as_ref()?)?,
+        }),
+    }
+}
+
+/// Which messages a member asks for; one more than fit on the page, to know whether there is a next one.
+pub(crate) fn list(recipient: MemberId, request: &ListMessagesRequest) -> Result<Inbox, Status> {
+    let mut violations = Violations::new();
+    let reservation = (!request.reservation_id.is_empty())
+        .then(|| violations.parse("reservation_id", &request.reservation_id))
+        .flatten();
+    let size = violations.page_size(request.page_size);
+    let before = match violations.page_token(&request.page_token) {
+        None => None,
+        Some([at, id]) => violations
+            .parse("page_token", &at)
+            .zip(violations.parse("page_token", &id)),
+    };
+    let inbox = size.map(|size| Inbox {
+        recipient,
+        reservation,
+        unread_only: request.unread_only,
+        before,
+        limit: size + 1,
+    });
+    violations.check(inbox)
+}
+
+/// The token of the page after a message.
+pub(crate) fn page_token((id, message): &(MessageId, Versioned<Message>)) -> String {
+    let at = time::to_micros(message.created).to_string();
+    page::token([&at, &id.to_string()])
+}
+
+pub(crate) fn mark_read(
+    by: MemberId,
+    request: &MarkMessageReadRequest,
+) -> Result<(MessageId, Command), Status> {
+    let mut violations = Violations::new();
+    let id = violations.parse("message_id", &request.message_id);
+    let id = violations.check(id)?;
+    Ok((id, Command::MarkRead { by }))
+}

@@ -1,0 +1,120 @@
+//! Read models: whose inbox a message is in, and the e-mail addresses of the members.
+
+use berth::{
+    member::v1::{Member, MemberJoined, MemberModified},
+    message::v1::{MessageRead, MessageWritten},
+};
+use chassis::{
+    Heard, MemberId, ReservationId, Store, StoreError, Views, args,
+    store::{Conn, Migration, Value},
+};
+
+use crate::domain::MessageId;
+
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
+    name: "0001_inbox",
+    sql: include_str!("../migrations/0001_inbox.sql"),
+}];
+
+pub(crate) fn list() -> Views {
+    Views::new()
+        .on(message_written)
+        .on(message_read)
+        .on(member_joined)
+        .on(member_modified)
+}
+
+async fn message_written(
+    conn: &mut dyn Conn,
+    heard: Heard<MessageWritten>,
+) -> Result<(), StoreError> {
+    let message = heard.event.message.unwrap_or_default();
+    let sql = "INSERT INTO inbox (message_id, recipient_id, reservation_id, unread, created_at)
+               VALUES ($1, $2, $3, 1, $4)";
+    let values = args![
+        message.message_id,
+        message.recipient_id,
+        message.reservation_id,
+        heard.at
+    ];
+    conn.execute(sql, values).await.map(|_| ())
+}
+
+async fn message_read(conn: &mut dyn Conn, heard: Heard<MessageRead>) -> Result<(), StoreError> {
+    let sql = "UPDATE inbox SET unread = 0 WHERE message_id = $1";
+    conn.execute(sql, args![heard.subject]).await.map(|_| ())
+}
+
+async fn member_joined(conn: &mut dyn Conn, heard: Heard<MemberJoined>) -> Result<(), StoreError> {
+    note_address(conn, heard.event.member.unwrap_or_default()).await
+}
+
+async fn member_modified(
+    conn: &mut dyn Conn,
+    heard: Heard<MemberModified>,
+) -> Result<(), StoreError> {
+    note_address(conn, heard.event.member.unwrap_or_default()).await
+}
+
+async fn note_address(conn: &mut dyn Conn, member: Member) -> Result<(), StoreError> {
+    let sql = "INSERT INTO address (member_id, email, version) VALUES ($1, $2, $3)
+               ON CONFLICT (member_id) DO UPDATE SET email = $2, version = $3 WHERE address.version < $3";
+    let values = args![member.member_id, member.email, member.version];
+    conn.execute(sql, values).await.map(|_| ())
+}
+
+/// Where a member's e-mail goes, if that is known.
+pub(crate) async fn address(store: &Store, member: MemberId) -> Result<Option<String>, StoreError> {
+    let rows = store
+        .read(move |conn| {
+            let sql = "SELECT email FROM address WHERE member_id = $1 AND email <> ''";
+            Box::pin(async move { conn.query(sql, args![member.to_string()]).await })
+        })
+        .await?;
+    rows.first()
+        .map(|row| row.text(0).map(str::to_owned))
+        .transpose()
+}
+
+/// Which messages are asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Inbox {
+    pub(crate) recipient: MemberId,
+    pub(crate) reservation: Option<ReservationId>,
+    pub(crate) unread_only: bool,
+    /// Only those before this one: when it was written, and its id.
+    pub(crate) before: Option<(i64, MessageId)>,
+    pub(crate) limit: i64,
+}
+
+/// Messages in an inbox, newest first.
+pub(crate) async fn inbox(store: &Store, inbox: Inbox) -> Result<Vec<MessageId>, StoreError> {
+    let mut values: Vec<Value> = args![inbox.recipient.to_string(), inbox.limit];
+    let mut only = vec!["recipient_id = $1".to_owned()];
+    if let Some(reservation) = inbox.reservation {
+        values.push(reservation.to_string().into());
+        only.push(format!("reservation_id = ${}", values.len()));
+    }
+    if inbox.unread_only {
+        only.push("unread = 1".to_owned());
+    }
+    if let Some((at, id)) = inbox.before {
+        values.extend(args![at, id.to_string()]);
+        let (at, id) = (values.len() - 1, values.len());
+        only.push(format!("(created_at, message_id) < (${at}, ${id})"));
+    }
+    let sql = format!(
+        "SELECT message_id FROM inbox WHERE {} ORDER BY created_at DESC, message_id DESC LIMIT $2",
+        only.join(" AND ")
+    );
+    let rows = store
+        .read(move |conn| Box::pin(async move { conn.query(&sql, values).await }))
+        .await?;
+    rows.iter()
+        .map(|row| {
+            row.text(0)?
+                .parse()
+                .map_err(|_| StoreError::Bug("an id in the inbox is no id".into()))
+        })
+        .collect()
+}
