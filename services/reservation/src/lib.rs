@@ -14,6 +14,8 @@ mod codec;
 mod domain;
 mod grpc;
 mod policies;
+#[cfg(test)]
+mod racers;
 mod settings;
 mod views;
 
