@@ -7,11 +7,11 @@ use berth::{
     payment::v1::{ChargePaymentRequest, payment_service_client::PaymentServiceClient},
 };
 use chassis::{
-    Deps, OfferId, ReservationId, Store,
+    Caller, Deps, OfferId, ReservationId, Store,
     peers::Peers,
     status::{not_found, unavailable},
 };
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 
 use crate::{
     codec,
@@ -42,10 +42,10 @@ impl Offers {
     }
 
     /// The terms of an offer. `NOT_FOUND` if every context that could own it says so.
-    pub(crate) async fn find(&self, id: OfferId) -> Result<Terms, Status> {
+    pub(crate) async fn find(&self, caller: &Caller, id: OfferId) -> Result<Terms, Status> {
         let mut silent = false;
         for context in OFFERING {
-            match self.ask(context, id).await {
+            match self.ask(caller, context, id).await {
                 Ok(terms) => return Ok(terms),
                 Err(status) if status.code() == Code::NotFound => {}
                 Err(status) => {
@@ -67,8 +67,8 @@ impl Offers {
         }
     }
 
-    async fn ask(&self, context: &str, id: OfferId) -> Result<Terms, Status> {
-        let mut request = Request::new(GetOfferRequest {
+    async fn ask(&self, caller: &Caller, context: &str, id: OfferId) -> Result<Terms, Status> {
+        let mut request = caller.request(GetOfferRequest {
             offer_id: id.to_string(),
         });
         request.set_timeout(OFFER_DEADLINE);
@@ -89,8 +89,13 @@ impl Payments {
 
     /// Charges a booking and answers what that tells the reservation; nothing if it is not known whether it was charged,
     /// in which case an event tells. The payment bears the reservation's id, so a repeat charges nothing.
-    pub(crate) async fn charge(&self, id: ReservationId, booking: &Booking) -> Option<Command> {
-        let mut request = Request::new(ChargePaymentRequest {
+    pub(crate) async fn charge(
+        &self,
+        caller: &Caller,
+        id: ReservationId,
+        booking: &Booking,
+    ) -> Option<Command> {
+        let mut request = caller.request(ChargePaymentRequest {
             payment_id: id.to_string(),
             customer_id: booking.wish.customer.to_string(),
             host_id: booking.host.to_string(),

@@ -5,7 +5,7 @@ use berth::reservation::v1::{
     reservation_service_server::{ReservationService, ReservationServiceServer},
 };
 use chassis::{
-    Caller, Cause, Clock, Deps, MemberId, ReservationId, Store, Versioned, accept,
+    Caller, Clock, Deps, MemberId, ReservationId, Store, Versioned, accept,
     status::{internal, not_found, unavailable},
     time::SignedDuration,
 };
@@ -15,9 +15,9 @@ use crate::{
     clients::{Offers, Payments},
     codec,
     domain::{
-        self, Command, Reservation,
+        Command, Reservation,
         availability::Availability,
-        booking::{Rules, Wish},
+        booking::{self, Rules, Wish},
         claims::{Free, look_at_units},
         refusal::Refusal,
         terms::Approval,
@@ -53,41 +53,39 @@ type Answer<T> = Result<Response<T>, Status>;
 
 impl Api {
     /// Holds what a customer asks for, by the terms of this moment.
-    async fn book(&self, id: ReservationId, wish: Wish, cause: &Cause) -> Result<Known, Status> {
-        let terms = self.offers.find(wish.offer).await?;
-        let request = domain::booking::Request {
+    async fn book(&self, caller: &Caller, id: ReservationId, wish: Wish) -> Result<Known, Status> {
+        let terms = self.offers.find(caller, wish.offer).await?;
+        let request = booking::Request {
             wish,
             terms,
             rules: self.rules,
         };
-        self.tell(id, Command::Request(Box::new(request)), cause)
+        self.tell(caller, id, Command::Request(Box::new(request)))
             .await
     }
 
     /// Charges a reservation and tells it what came of that; nothing if the payment service does not say.
     async fn charge(
         &self,
+        caller: &Caller,
         id: ReservationId,
         known: &Known,
-        cause: &Cause,
     ) -> Result<Option<Known>, Status> {
-        match self.payments.charge(id, &known.state.booking).await {
-            Some(outcome) => self.tell(id, outcome, cause).await.map(Some),
+        match self.payments.charge(caller, id, &known.state.booking).await {
+            Some(outcome) => self.tell(caller, id, outcome).await.map(Some),
             None => Ok(None),
         }
     }
 
     async fn tell(
         &self,
+        caller: &Caller,
         id: ReservationId,
         command: Command,
-        cause: &Cause,
     ) -> Result<Known, Status> {
-        Ok(self
-            .store
-            .execute::<Reservation>(id, command, cause)
-            .await?
-            .now)
+        let cause = caller.cause();
+        let told = self.store.execute::<Reservation>(id, command, &cause);
+        Ok(told.await?.now)
     }
 
     /// A reservation that the caller may see: of those `owners` picks, they must be one.
@@ -120,17 +118,16 @@ impl ReservationService for Api {
     ) -> Answer<v1::RequestReservationResponse> {
         let (caller, request) = accept(request);
         let (id, wish) = codec::wish(request)?;
-        let cause = caller.cause();
         let mut known = match self.store.load::<Reservation>(id).await? {
             Some(known) => {
                 known.state.requested_again(&wish)?;
                 known
             }
-            None => self.book(id, wish, &cause).await?,
+            None => self.book(&caller, id, wish).await?,
         };
         let at_once = known.state.booking.approval == Approval::Nobody;
         if at_once && known.state.is_to_pay(self.clock.now()) == Ok(true) {
-            known = self.charge(id, &known, &cause).await?.unwrap_or(known);
+            known = self.charge(&caller, id, &known).await?.unwrap_or(known);
         }
         let pay_again = match known.state.is_to_pay(self.clock.now()) {
             Err(declined @ Refusal::PaymentDeclined(_)) => return Err(declined.into()),
@@ -150,7 +147,7 @@ impl ReservationService for Api {
         let id = codec::id(&request.reservation_id)?;
         let mut known = self.seen(&caller, id, customer).await?;
         if known.state.is_to_pay(self.clock.now())? {
-            let charged = self.charge(id, &known, &caller.cause()).await?;
+            let charged = self.charge(&caller, id, &known).await?;
             known = charged.ok_or_else(|| {
                 unavailable(
                     "PAYMENT_UNAVAILABLE",
@@ -170,9 +167,7 @@ impl ReservationService for Api {
         let (caller, request) = accept(request);
         let id = codec::id(&request.reservation_id)?;
         let by = codec::actor(&caller)?;
-        let known = self
-            .tell(id, Command::Approve { by }, &caller.cause())
-            .await?;
+        let known = self.tell(&caller, id, Command::Approve { by }).await?;
         let reservation = Some(codec::reservation(id, &known));
         Ok(Response::new(v1::ApproveReservationResponse {
             reservation,
@@ -185,7 +180,7 @@ impl ReservationService for Api {
     ) -> Answer<v1::RejectReservationResponse> {
         let (caller, request) = accept(request);
         let (id, command) = codec::reject(request, codec::actor(&caller)?)?;
-        let known = self.tell(id, command, &caller.cause()).await?;
+        let known = self.tell(&caller, id, command).await?;
         let reservation = Some(codec::reservation(id, &known));
         Ok(Response::new(v1::RejectReservationResponse { reservation }))
     }
@@ -208,7 +203,7 @@ impl ReservationService for Api {
     ) -> Answer<v1::CancelReservationResponse> {
         let (caller, request) = accept(request);
         let (id, command) = codec::cancel(request, codec::actor(&caller)?)?;
-        let known = self.tell(id, command, &caller.cause()).await?;
+        let known = self.tell(&caller, id, command).await?;
         let reservation = Some(codec::reservation(id, &known));
         Ok(Response::new(v1::CancelReservationResponse { reservation }))
     }
@@ -265,9 +260,9 @@ impl ReservationService for Api {
         &self,
         request: Request<v1::GetAvailabilityRequest>,
     ) -> Answer<v1::GetAvailabilityResponse> {
-        let (_, request) = accept(request);
+        let (caller, request) = accept(request);
         let (offer, period, quantity) = codec::availability_of(&request)?;
-        let terms = self.offers.find(offer).await?;
+        let terms = self.offers.find(&caller, offer).await?;
         let taken = self.store.taken(look_at_units(offer, &period)).await?;
         let free = Free::of(terms.capacity, taken.iter().map(String::as_str));
         let at = self.clock.now();
