@@ -7,7 +7,11 @@ use chassis::{
 
 /// Every bounded context of the platform.
 pub fn contexts() -> Vec<Context> {
-    vec![payment::context(), reservation::context()]
+    vec![
+        member::context(),
+        payment::context(),
+        reservation::context(),
+    ]
 }
 
 /// Starts all contexts in this process. Answers when they are ready.

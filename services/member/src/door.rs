@@ -8,6 +8,7 @@ use chassis::{
     status::internal,
     store::{Done, ExecuteError},
     time,
+    trust::TrustSettings,
 };
 use secrecy::SecretString;
 use tonic::Status;
@@ -25,7 +26,7 @@ use crate::{
     passwords::Passwords,
     settings::Settings,
     strangers::Strangers,
-    tokens::{Access, RefreshToken},
+    tokens::{RefreshToken, access_token},
 };
 
 type Error = ExecuteError<Refusal>;
@@ -35,6 +36,7 @@ type Error = ExecuteError<Refusal>;
 pub(crate) struct Door {
     deps: Deps,
     settings: Arc<Settings>,
+    trust: Arc<TrustSettings>,
     passwords: Passwords,
     strangers: Strangers,
 }
@@ -43,6 +45,7 @@ impl Door {
     pub(crate) fn new(deps: Deps) -> Self {
         Self {
             settings: deps.settings(),
+            trust: deps.settings(),
             deps,
             passwords: Passwords::new(),
             strangers: Strangers::default(),
@@ -202,26 +205,20 @@ impl Door {
             .await
     }
 
-    /// Tokens for somebody who was let in. Their times are those of the decision: a revocation that came after it is later.
+    /// Tokens for somebody who was let in.
     async fn tokens(
         &self,
         (account, at): &Admitted,
         refresh: &RefreshToken,
     ) -> Result<proto::Tokens, Status> {
-        let ring = key_ring::open(&self.deps).await?;
-        let access = Access {
-            member: account.state.member,
-            roles: account.state.roles.iter().copied().collect(),
-            session: refresh.session,
-            issued: account.state.issue_time(*at),
-            begins: *at,
-            ends: self.settings.access_ends(*at),
-        };
-        let signed = access.sign(&ring.current, &self.settings);
+        let key = key_ring::open(&self.deps).await?.current;
+        let ends = self.settings.access_ends(*at);
+        let (account, trust) = (&account.state, &self.trust);
+        let access = access_token(account, refresh.session, *at, ends, &key, trust);
         Ok(proto::Tokens {
-            access_token: signed.ok_or_else(|| internal(&"a signing key is broken"))?,
+            access_token: access.ok_or_else(|| internal(&"a signing key is broken"))?,
             refresh_token: refresh.reveal(),
-            access_expire_time: Some(time::to_proto(access.ends)),
+            access_expire_time: Some(time::to_proto(ends)),
             refresh_expire_time: Some(time::to_proto(self.settings.refresh_ends(*at))),
         })
     }

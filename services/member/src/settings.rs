@@ -12,12 +12,6 @@ const SKEW: SignedDuration = SignedDuration::from_mins(10);
 /// Settings of the member context.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Settings {
-    /// Who issues access tokens (`iss`).
-    #[arg(long, env = "BERTH_TOKEN_ISSUER", default_value = "berth")]
-    pub(crate) token_issuer: String,
-    /// Whom access tokens are for (`aud`).
-    #[arg(long, env = "BERTH_TOKEN_AUDIENCE", default_value = "berth")]
-    pub(crate) token_audience: String,
     /// How long an access token is good, in seconds.
     #[arg(long, env = "BERTH_ACCESS_TOKEN_SECONDS", default_value_t = 900,
           value_parser = clap::value_parser!(u32).range(60..=3600))]

@@ -3,94 +3,52 @@
 use std::{fmt, str::FromStr};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
-use chassis::{MemberId, Timestamp, chance};
-use ed25519_dalek::Signer;
-use serde::{Deserialize, Serialize};
+use chassis::{
+    Timestamp, chance,
+    trust::{Claims, TrustSettings},
+};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    codec,
     domain::{
+        account::Account,
         keys::SigningKey,
         session::Ticket,
-        values::{KeyId, Role, Seed, SessionId, TokenHash},
+        values::{KeyId, Seed, SessionId, TokenHash},
     },
-    settings::Settings,
 };
 
-/// What an access token says.
-#[derive(Debug, Serialize)]
-struct Claims<'a> {
-    iss: &'a str,
-    aud: &'a str,
-    sub: String,
-    sid: String,
-    jti: String,
-    iat: f64,
-    nbf: f64,
-    exp: f64,
-    roles: Vec<Role>,
-}
-
-/// Whom an access token is for, and what it allows.
-#[derive(Debug)]
-pub(crate) struct Access {
-    /// The member.
-    pub(crate) member: MemberId,
-    /// What the member may do.
-    pub(crate) roles: Vec<Role>,
-    /// The session it belongs to.
-    pub(crate) session: SessionId,
-    /// When it says it was issued.
-    pub(crate) issued: Timestamp,
-    /// From when it is good.
-    pub(crate) begins: Timestamp,
-    /// When it ends.
-    pub(crate) ends: Timestamp,
-}
-
-impl Access {
-    /// The token, signed. `None` if the key is broken.
-    pub(crate) fn sign(&self, key: &SigningKey, settings: &Settings) -> Option<String> {
-        let header = serde_json::json!({"alg": "EdDSA", "typ": "JWT", "kid": key.id.to_string()});
-        let claims = Claims {
-            iss: &settings.token_issuer,
-            aud: &settings.token_audience,
-            sub: self.member.to_string(),
-            sid: self.session.to_string(),
-            jti: chance::id::<KeyId>().to_string(),
-            iat: numeric_date(self.issued),
-            nbf: numeric_date(self.begins),
-            exp: numeric_date(self.ends),
-            roles: self.roles.clone(),
-        };
-        let claims = serde_json::to_vec(&claims).ok()?;
-        let signed = format!(
-            "{}.{}",
-            BASE64.encode(header.to_string()),
-            BASE64.encode(claims)
-        );
-        let signature = pair(&key.seed)?.sign(signed.as_bytes());
-        Some(format!("{signed}.{}", BASE64.encode(signature.to_bytes())))
-    }
-}
-
-/// RFC 7519: seconds since 1970, with a fraction, so that a token issued after a revocation is told from one before.
-fn numeric_date(at: Timestamp) -> f64 {
-    at.as_duration().as_secs_f64()
+/// An access token for somebody who was let in at a time, signed. None if the key is broken.
+///
+/// Its times are those of the decision: whatever was revoked later is of a later time.
+pub(crate) fn access_token(
+    account: &Account,
+    session: SessionId,
+    at: Timestamp,
+    ends: Timestamp,
+    key: &SigningKey,
+    trust: &TrustSettings,
+) -> Option<String> {
+    let claims = Claims {
+        iss: trust.token_issuer.clone(),
+        aud: trust.token_audience.clone(),
+        sub: account.member,
+        sid: session.to_string(),
+        jti: chance::id::<SessionId>().to_string(),
+        iat: account.issue_time(at),
+        nbf: at,
+        exp: ends,
+        roles: codec::wire_roles(account).collect(),
+    };
+    claims.sign(&key.id.to_string(), &pair(&key.seed)?).ok()
 }
 
 /// The session of an access token whose signature has been checked already.
 pub(crate) fn session_of(token: &str) -> Option<SessionId> {
-    #[derive(Deserialize)]
-    struct Sid {
-        sid: String,
-    }
     let claims = BASE64.decode(token.split('.').nth(1)?).ok()?;
-    serde_json::from_slice::<Sid>(&claims)
-        .ok()?
-        .sid
-        .parse()
-        .ok()
+    let claims: Claims = serde_json::from_slice(&claims).ok()?;
+    claims.sid.parse().ok()
 }
 
 /// A new signing key.

@@ -226,7 +226,8 @@ fn surroundings(
         peers: peers.clone(),
         logs: Arc::new(logs),
         bus,
-        settings: options.settings.clone(),
+        // Who signs tokens says in them what those who verify them expect.
+        settings: options.settings.clone().with(options.config.trust.clone()),
     })
 }
 

@@ -4,7 +4,11 @@ use berth::{
     common::v1::Role,
     member::v1::{SetRolesRequest, SuspendMemberRequest},
 };
-use chassis::time::{SignedDuration, to_proto};
+use chassis::{
+    Clock,
+    time::{SignedDuration, to_proto},
+    trust::{Trust, TrustSettings, Untrusted},
+};
 use tonic::Code;
 
 use crate::{
@@ -284,20 +288,14 @@ async fn suspend(bench: &Bench, suspended: bool) {
     client.suspend_member(by(admin(), request)).await.unwrap();
 }
 
-/// Whether GetTrust tells that an access token is not good any more.
+/// Whether an access token is not good any more for a service that asks GetTrust.
 async fn is_revoked(bench: &Bench, token: &str) -> bool {
-    let Claims { sub, sid, iat, .. } = claims(bench, token).await;
-    let trust = bench.trust().await;
-    let before = trust
-        .revoked_members
-        .iter()
-        .find(|member| member.member_id == sub);
-    let before = before.and_then(|member| member.issued_before);
-    // A double has room for microseconds.
-    let issued = SignedDuration::try_from_secs_f64(iat + 0.000_000_5).unwrap();
-    let issued = issued.as_micros();
-    trust.revoked_sessions.contains(&sid)
-        || before.is_some_and(|before| {
-            issued < i128::from(before.seconds) * 1_000_000 + i128::from(before.nanos) / 1000
-        })
+    let clock = Clock::Manual(bench.clock.clone());
+    let trust = Trust::new(TrustSettings::default(), None, clock);
+    trust.learn(bench.trust().await);
+    match trust.verify(token) {
+        Ok(_) => false,
+        Err(Untrusted::Revoked) => true,
+        Err(other) => panic!("{other}"),
+    }
 }
