@@ -1,9 +1,8 @@
 //! The wall between the contract and the domain.
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use berth::payment::v1;
 use chassis::{
-    EventType, Fact, MemberId, Money, Publish, Timestamp, Versioned, Violations,
+    EventType, Fact, MemberId, Money, Publish, Timestamp, Versioned, Violations, page,
     time::{self, SignedDuration},
 };
 use tonic::Status;
@@ -120,21 +119,21 @@ pub(crate) fn notice(
 pub(crate) fn page(request: &v1::ListPaymentsRequest) -> Result<(Option<Place>, i64), Status> {
     let mut violations = Violations::new();
     let size = violations.page_size(request.page_size);
-    let after = place(&request.page_token);
-    let is_token = request.page_token.is_empty() || after.is_some();
-    violations.require(is_token, "page_token", "must be the token of a page before");
+    let after = violations
+        .page_token(&request.page_token)
+        .and_then(|[at, id]| {
+            let micros = violations.parse("page_token", &at)?;
+            Some((
+                time::from_micros(micros),
+                violations.parse("page_token", &id)?,
+            ))
+        });
     violations.check(size.map(|size| (after, size)))
 }
 
 /// The token of the page after a place.
 pub(crate) fn token((at, id): &Place) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(format!("{}/{id}", time::to_micros(*at)))
-}
-
-fn place(token: &str) -> Option<Place> {
-    let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
-    let (at, id) = text.split_once('/')?;
-    Some((time::from_micros(at.parse().ok()?), id.parse().ok()?))
+    page::token([&time::to_micros(*at).to_string(), &id.to_string()])
 }
 
 /// A payment as the contract shows it.

@@ -9,7 +9,7 @@ use berth::payment::v1::{
     payment_service_server::{PaymentService, PaymentServiceServer},
 };
 use chassis::{
-    Deps, Kind, accept,
+    Deps, Kind, accept, page,
     status::{internal, not_found, status},
     store::ExecuteError,
     time::{self, SignedDuration},
@@ -97,15 +97,10 @@ impl PaymentService for Api {
         };
         let (after, size) = codec::page(&request)?;
         let store = &self.deps.store;
-        // One more than asked for tells whether there is another page.
-        let mut places = store
+        let places = store
             .read(move |conn| Box::pin(views::payments(conn, whose, after, size + 1)))
             .await?;
-        let wanted = usize::try_from(size).unwrap_or(usize::MAX);
-        let more = places.len() > wanted;
-        places.truncate(wanted);
-        let last = places.last().filter(|_| more);
-        let next_page_token = last.map(codec::token).unwrap_or_default();
+        let (places, next_page_token) = page::cut(places, size, codec::token);
         let ids = places.iter().map(|(_, id)| *id).collect();
         let stored = store.load_all::<Payment>(ids).await?;
         let shown = stored

@@ -2,6 +2,7 @@
 
 mod charge;
 mod notice;
+mod properties;
 mod refund;
 
 use chassis::{
