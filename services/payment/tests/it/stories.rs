@@ -135,6 +135,15 @@ async fn s14_what_was_charged_unnoticed_is_voided() {
     assert_eq!(again.status(), PaymentStatus::Declined);
     bench.check(id, true).await;
 
+    // Nothing was charged, and a day later it is too late to charge.
+    let id = payment(3);
+    bench.charge(id, "tok_timeout_before").await.unwrap();
+    bench.clock.turn(SignedDuration::from_hours(25));
+    bench.rest().await;
+    assert_eq!(bench.get(id).await.unwrap().reason, "PROVIDER_TIMEOUT");
+    assert!(bench.books(id).await.charges.is_empty());
+    bench.check(id, true).await;
+
     // It was charged, and that is found out after a day: then it is paid.
     let id = payment(2);
     bench.charge(id, "tok_timeout_after").await.unwrap();
