@@ -1,6 +1,6 @@
 //! Who calls: what the access layer found out about a request, for the contexts to read.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use berth::common::v1::Role;
 use tokio::time::Instant;
@@ -92,6 +92,15 @@ impl Caller {
     /// Whether a service calls on its own behalf.
     pub fn is_service(&self) -> bool {
         self.service.is_some() && self.member.is_none()
+    }
+
+    /// How long something may take that is done for this caller: `most`, or less if the caller does not wait so long. A
+    /// quarter of its time is kept for writing down what came of it and for the way back.
+    pub fn patience(&self, most: Duration) -> Duration {
+        let left = self
+            .deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        left.map_or(most, |left| most.min(left / 4 * 3))
     }
 
     /// A request to another context on behalf of this caller: `client.get_offer(caller.request(message))`.

@@ -46,7 +46,8 @@ impl PaymentService for Api {
         request: Request<ChargePaymentRequest>,
     ) -> Result<Response<ChargePaymentResponse>, Status> {
         let (caller, request) = accept(request);
-        let patience = self.deps.settings::<PaymentSettings>().provider_timeout();
+        let timeout = self.deps.settings::<PaymentSettings>().provider_timeout();
+        let patience = caller.patience(timeout);
         let lead = SignedDuration::try_from(patience + GRACE).unwrap_or(SignedDuration::ZERO);
         let (id, command) = codec::charge(request, lead)?;
         self.deps

@@ -1,10 +1,13 @@
 //! What happens when things go wrong: lost answers, a dead provider, crashes.
 
+use std::time::Duration;
+
 use berth::payment::v1::PaymentStatus;
-use chassis::time::SignedDuration;
+use chassis::{Caller, time::SignedDuration};
+use tokio::time::Instant;
 use tonic::Code;
 
-use crate::bench::{Bench, payment};
+use crate::bench::{Bench, of, order, payment};
 
 #[tokio::test]
 async fn s7_a_refund_that_fails_twice_is_made_once() {
@@ -86,8 +89,18 @@ async fn a_slow_provider_is_waited_for_only_so_long() {
     assert_eq!(bench.status(id).await, PaymentStatus::Paid);
     bench.check(id, true).await;
 
+    // Nor longer than the caller waits.
     let bench = Bench::new().await;
-    let paid = bench.charge(id, "tok_slow_5").await.unwrap();
+    let caller = Caller {
+        deadline: Some(Instant::now() + Duration::from_millis(50)),
+        ..Caller::service("reservation")
+    };
+    let request = of(caller, order(id, "tok_slow_60000"));
+    let answer = bench.client().charge_payment(request).await.unwrap();
+    let pending = answer.into_inner().payment.unwrap();
+    assert_eq!(pending.status(), PaymentStatus::Pending);
+
+    let paid = bench.charge(payment(2), "tok_slow_5").await.unwrap();
     assert_eq!(paid.status(), PaymentStatus::Paid);
 }
 
