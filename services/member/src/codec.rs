@@ -209,11 +209,15 @@ pub(crate) fn member(account: &Versioned<Account>) -> proto::Member {
 
 /// What a member may do, in the words of the contract.
 pub(crate) fn wire_roles(account: &Account) -> impl Iterator<Item = common::Role> {
-    account.roles.iter().map(|role| match role {
+    account.roles.iter().copied().map(wire_role)
+}
+
+fn wire_role(role: Role) -> common::Role {
+    match role {
         Role::Customer => common::Role::Customer,
         Role::Host => common::Role::Host,
         Role::Admin => common::Role::Admin,
-    })
+    }
 }
 
 pub(crate) fn json_web_keys<'a>(
@@ -260,4 +264,43 @@ fn password(
     let fits = (min..=200).contains(&length);
     wrong.require(fits, field, format!("must have {min} to 200 characters"));
     fits.then(|| password.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_taken_or_refused(
+            texts in vec(".{0,300}", 4),
+            roles in vec(any::<i32>().prop_map(|n| n % 5), 0..4),
+        ) {
+            let [member_id, email, display_name, password] =
+                texts.try_into().map_err(|_| TestCaseError::reject("four"))?;
+            let request = proto::JoinRequest { member_id, email, display_name, password, roles };
+            if let Err(refused) = joining(request) {
+                prop_assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+            }
+        }
+
+        #[test]
+        fn an_address_that_is_taken_is_the_same_when_taken_again(text in "\\PC{1,20}@\\PC{1,20}") {
+            if let Ok(email) = text.parse::<Email>() {
+                prop_assert_eq!(email.as_str().parse::<Email>(), Ok(email.clone()));
+            }
+        }
+
+        #[test]
+        fn known_roles_survive_the_wall(numbers in vec(1..=3_i32, 1..3)) {
+            let member_id = "018f3c1a-7e2b-7c4d-9a5e-3b2f1d0c9e8a".to_owned();
+            let request = proto::SetRolesRequest { member_id, roles: numbers.clone() };
+            let (_, roles) = new_roles(&request).unwrap();
+            let expected: BTreeSet<i32> = numbers.into_iter().collect();
+            let survived = roles.iter().map(|role| wire_role(*role).into());
+            prop_assert_eq!(survived.collect::<BTreeSet<i32>>(), expected);
+        }
+    }
 }
