@@ -46,6 +46,9 @@ use crate::{
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
 /// How many calls to one context may be in flight.
 pub const MAX_IN_FLIGHT: usize = 256;
+/// A call that is given less time than this and not answered says nothing about the callee: otherwise impatient clients
+/// could open the breaker for everybody.
+const FAIR: Duration = Duration::from_millis(100);
 /// How long a service token is used before a new one is signed; well below its lifetime.
 const TOKEN_USE: SignedDuration = SignedDuration::from_secs(30);
 
@@ -242,7 +245,8 @@ impl Link {
     }
 
     async fn call(&self, request: http::Request<Body>, deadline: Instant) -> Answer {
-        if deadline <= Instant::now() {
+        let patience = deadline.saturating_duration_since(Instant::now());
+        if patience.is_zero() {
             return Err(too_late());
         }
         let mut permit = self.admit()?;
@@ -251,7 +255,10 @@ impl Link {
             Ok(answer) => answer,
             Err(_) => Err(too_late()),
         };
-        permit.failed = Some(is_failure(&answer));
+        permit.failed = match code(&answer) {
+            Code::DeadlineExceeded if patience < FAIR => None,
+            code => Some(is_failure(code)),
+        };
         answer
     }
 
@@ -311,16 +318,20 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// Whether the callee failed, as its headers say. A "no" to the caller is not a failure.
-fn is_failure(answer: &Answer) -> bool {
-    let code = match answer {
+/// How a call ended, as its headers say.
+fn code(answer: &Answer) -> Code {
+    match answer {
         Err(status) => status.code(),
-        Ok(response) if response.status() != http::StatusCode::OK => return true,
-        Ok(response) => match response.headers().get(wire::STATUS) {
-            Some(code) => Code::from_bytes(code.as_bytes()),
-            None => return false,
-        },
-    };
+        Ok(response) if response.status() != http::StatusCode::OK => Code::Unavailable,
+        Ok(response) => response
+            .headers()
+            .get(wire::STATUS)
+            .map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes())),
+    }
+}
+
+/// Whether the callee failed. A "no" to the caller is not a failure.
+fn is_failure(code: Code) -> bool {
     matches!(
         code,
         Code::Unavailable

@@ -25,9 +25,9 @@ use axum::{
     extract::Request,
     middleware::{Next, from_fn},
 };
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use http::header::AUTHORIZATION;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tonic::{Code, Status, service::Routes};
 use uuid::Uuid;
@@ -44,10 +44,8 @@ use crate::{
     wire,
 };
 
-/// The longest request that is read here, where the owner has to be found in it.
-pub const MAX_REQUEST: usize = 256 * 1024;
 /// What stands before a message: whether it is compressed, and its length.
-const FRAME_HEADER: usize = 5;
+const HEAD: usize = 5;
 
 /// Enforces who may call which rpc. Clones are the same.
 #[derive(Clone, Debug)]
@@ -98,8 +96,12 @@ struct Gate {
 impl Gate {
     /// Lets a request through with its [`Caller`], or says why not.
     async fn admit(&self, mut request: Request) -> Result<Request, Status> {
-        let Some(rule) = self.rules.get(request.uri().path()) else {
-            // Not an rpc of the contracts: health, reflection, or nothing at all.
+        let path = request.uri().path();
+        let Some(rule) = self.rules.get(path) else {
+            // Health, reflection, or nothing at all. Ours it cannot be: an rpc that is not in the contracts is none.
+            if path.starts_with("/berth.") {
+                return Err(Status::unimplemented(""));
+            }
             return Ok(request);
         };
         let caller = self.identify(&mut request).await?;
@@ -228,45 +230,112 @@ fn malformed(why: &'static str) -> Status {
     status(Kind::Invalid, "MALFORMED_REQUEST", why)
 }
 
-/// Passes a request whose owner field names the member. The one message of the request is read and handed on unchanged.
+/// Passes a request whose owner field names the member. The request is read and handed on unchanged.
 async fn names(member: MemberId, owner: &OwnerField, request: Request) -> Result<Request, Status> {
     let (parts, body) = request.into_parts();
-    let bytes = Limited::new(body, MAX_REQUEST + FRAME_HEADER)
-        .collect()
-        .await
-        .map_err(|_| malformed("the request is too long or was cut off"))?
-        .to_bytes();
-    let message = the_message(&bytes)?;
+    let bytes = one_message(body).await?;
+    let message = bytes.get(HEAD..).unwrap_or_default();
     let named = owner::text_at(message, &owner.path)
-        .map_err(|_| malformed("the request is not a message of this rpc"))?;
-    let named = std::str::from_utf8(named)
-        .ok()
-        .and_then(|named| named.parse().ok());
-    if named != Some(member) {
+        .map_err(|owner::Malformed| malformed("the request is no message of this rpc"))?;
+    if std::str::from_utf8(named).map(str::parse) != Ok(Ok(member)) {
         return Err(not_found(&owner.what));
     }
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 
-/// The message in the one frame of a unary request.
-fn the_message(bytes: &Bytes) -> Result<&[u8], Status> {
-    let (mut header, message) = bytes
-        .split_at_checked(FRAME_HEADER)
-        .ok_or_else(|| malformed("the request has no message"))?;
-    match header.get_u8() {
-        0 => {}
-        1 => {
-            return Err(coded(
-                Code::Unimplemented,
-                "COMPRESSION_NOT_SUPPORTED",
-                "compressed requests are not accepted",
-            ));
+/// Reads a request of one message, with its head. How long a message may be is a limit of the port; what comes after it
+/// is refused and not read.
+async fn one_message(mut body: Body) -> Result<Bytes, Status> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(cut_off)?.into_data() else {
+            continue;
+        };
+        bytes.extend_from_slice(&data);
+        if end_of_message(&bytes)?.is_some_and(|end| bytes.len() > end) {
+            return Err(malformed("the request is more than one message"));
         }
-        _ => return Err(malformed("the frame of the request is malformed")),
     }
-    let length = usize::try_from(header.get_u32());
-    if length != Ok(message.len()) {
-        return Err(malformed("the request is not one whole message"));
+    match end_of_message(&bytes)? {
+        Some(end) if end == bytes.len() => Ok(bytes.freeze()),
+        _ => Err(malformed("the request is not one whole message")),
     }
-    Ok(message)
+}
+
+/// Where the first message ends, once its head is there.
+fn end_of_message(bytes: &[u8]) -> Result<Option<usize>, Status> {
+    let Some((mut head, _)) = bytes.split_at_checked(HEAD) else {
+        return Ok(None);
+    };
+    match head.get_u8() {
+        0 => Ok(usize::try_from(head.get_u32())
+            .ok()
+            .and_then(|length| length.checked_add(HEAD))),
+        1 => Err(coded(
+            Code::Unimplemented,
+            "COMPRESSION_NOT_SUPPORTED",
+            "compressed requests are not accepted",
+        )),
+        _ => Err(malformed("the head of the request is malformed")),
+    }
+}
+
+/// The request could not be read to its end: it broke a limit of the port, or off.
+fn cut_off(error: axum::Error) -> Status {
+    Status::try_from_error(error.into_inner())
+        .unwrap_or_else(|_| malformed("the request was cut off"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        trust::{Trust, TrustSettings},
+    };
+
+    static UNSAID: LazyLock<Rules> = LazyLock::new(rules::tests::unsaid);
+
+    /// Lets an ADMIN knock who comes through a service.
+    async fn knock(rules: &'static Rules) -> Status {
+        let trust = Trust::new(TrustSettings::default(), None, Clock::System);
+        let routes = guard(rules, &trust, "room", open());
+        let mut request = http::Request::post("/berth.room.v1.RoomService/GetRoom")
+            .body(Body::from(vec![0; HEAD]))
+            .unwrap();
+        let member = MemberId::from_u128(1);
+        request.extensions_mut().insert(Caller {
+            service: Some("reservation".to_owned()),
+            ..Caller::person(member, &[berth::common::v1::Role::Admin])
+        });
+        let response = routes.oneshot(request).await.unwrap();
+        Status::from_header_map(response.headers()).unwrap_or_else(|| Status::ok(""))
+    }
+
+    /// Routes that answer everything.
+    fn open() -> Routes {
+        let answer = || async { http::Response::new(Body::empty()) };
+        Routes::from(axum::Router::new().fallback(answer))
+    }
+
+    #[tokio::test]
+    async fn what_the_contract_does_not_say_is_closed_to_everybody() {
+        assert_eq!(knock(&CONTRACTS).await.code(), Code::Ok);
+        let status = knock(&UNSAID).await;
+        assert_eq!(
+            (status.code(), crate::status::reason_of(&status).as_deref()),
+            (Code::PermissionDenied, Some("CLOSED"))
+        );
+    }
+
+    static UNREADABLE: LazyLock<Rules> = LazyLock::new(|| Rules::read(b"no descriptors"));
+
+    #[tokio::test]
+    async fn contracts_that_cannot_be_read_are_closed() {
+        assert_eq!(knock(&UNREADABLE).await.code(), Code::Unimplemented);
+    }
 }

@@ -141,3 +141,146 @@ fn owner_field(request: MessageDescriptor, dotted: &str) -> Option<OwnerField> {
     let what = last.strip_suffix("_id").unwrap_or(last).replace('_', " ");
     (kind == Kind::String).then_some(OwnerField { path, what })
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use prost::Message;
+    use prost_reflect::{DynamicMessage, Value};
+
+    use super::*;
+
+    const REGISTER: &str = "RegisterRoom";
+    const PATH: &str = "/berth.room.v1.RoomService/RegisterRoom";
+
+    /// The rules if every rpc had no access option at all.
+    pub(in crate::access) fn unsaid() -> Rules {
+        // This type does not know the option, so it drops it.
+        let known = prost_types::FileDescriptorSet::decode(berth::DESCRIPTORS).unwrap();
+        Rules::read(&known.encode_to_vec())
+    }
+
+    /// The rule of RegisterRoom if the contract said this.
+    fn rule(access: &Access) -> Who {
+        let pool = DescriptorPool::decode(berth::DESCRIPTORS).unwrap();
+        let message = |name| pool.get_message_by_name(name).unwrap();
+        let option = pool.get_extension_by_name(OPTION).unwrap();
+        let mut value = DynamicMessage::new(message("berth.common.v1.Access"));
+        value.transcode_from(access).unwrap();
+        let set = message("google.protobuf.FileDescriptorSet");
+        let mut set = DynamicMessage::decode(set, berth::DESCRIPTORS).unwrap();
+        for file in list(&mut set, "file") {
+            for service in list(file, "service") {
+                for method in list(service, "method") {
+                    if method.get_field_by_name("name").unwrap().as_str() == Some(REGISTER) {
+                        let options = method.get_field_by_name_mut("options").unwrap();
+                        let options = options.as_message_mut().unwrap();
+                        options.set_extension(&option, Value::Message(value.clone()));
+                    }
+                }
+            }
+        }
+        let mut rules = Rules::read(&set.encode_to_vec());
+        rules.0.remove(PATH).unwrap().who
+    }
+
+    fn list<'a>(
+        message: &'a mut DynamicMessage,
+        field: &str,
+    ) -> impl Iterator<Item = &'a mut DynamicMessage> {
+        let values = message.get_field_by_name_mut(field).unwrap();
+        let values = values.as_list_mut().unwrap().iter_mut();
+        values.map(|value| value.as_message_mut().unwrap())
+    }
+
+    fn roles(roles: &[Role], owner_field: &str) -> Access {
+        Access {
+            roles: roles.iter().map(|role| (*role).into()).collect(),
+            owner_field: owner_field.to_owned(),
+            ..Access::default()
+        }
+    }
+
+    #[test]
+    fn every_rpc_of_the_contracts_is_open_to_somebody() {
+        assert!(CONTRACTS.0.len() > 30);
+        for (path, rule) in &CONTRACTS.0 {
+            assert_ne!(rule.who, Who::Nobody, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_rule_is_what_the_contract_says() {
+        let host = vec![Role::Host];
+        let owner = OwnerField {
+            path: vec![1, 2],
+            what: "host".to_owned(),
+        };
+        assert_eq!(
+            rule(&roles(&[Role::Host], "room.host_id")),
+            Who::Roles(host.clone(), Some(owner))
+        );
+        assert_eq!(rule(&roles(&[Role::Host], "")), Who::Roles(host, None));
+        let public = Access {
+            public: true,
+            ..Access::default()
+        };
+        assert_eq!(rule(&public), Who::Public);
+        let internal = Access {
+            internal: true,
+            ..Access::default()
+        };
+        assert_eq!(rule(&internal), Who::Internal);
+    }
+
+    #[test]
+    fn what_the_contract_does_not_say_is_closed() {
+        let unsaid = unsaid();
+        assert_eq!(unsaid.0.len(), CONTRACTS.0.len());
+        assert!(unsaid.0.values().all(|rule| rule.who == Who::Nobody));
+        assert_eq!(Rules::read(b"no descriptors").0.len(), 0);
+    }
+
+    #[test]
+    fn what_the_contract_says_in_contradiction_is_closed() {
+        let host = roles(&[Role::Host], "");
+        let contradictions = [
+            Access::default(),
+            Access {
+                public: true,
+                ..host.clone()
+            },
+            Access {
+                internal: true,
+                ..host.clone()
+            },
+            Access {
+                public: true,
+                internal: true,
+                ..Access::default()
+            },
+            Access {
+                roles: vec![99],
+                ..Access::default()
+            },
+            Access {
+                roles: vec![Role::Host.into(), 99],
+                ..Access::default()
+            },
+            roles(&[Role::Unspecified], ""),
+            Access {
+                public: true,
+                owner_field: "room.host_id".to_owned(),
+                ..Access::default()
+            },
+            roles(&[Role::Host], "host_id"),
+            roles(&[Role::Host], "room"),
+            roles(&[Role::Host], "room.units"),
+            roles(&[Role::Host], "room.host_id.more"),
+            roles(&[Role::Host], "room.blackouts.start"),
+            roles(&[Role::Host], "."),
+        ];
+        for access in contradictions {
+            assert_eq!(rule(&access), Who::Nobody, "{access:?}");
+        }
+    }
+}

@@ -13,6 +13,7 @@ mod service;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -108,7 +109,7 @@ pub enum Untrusted {
 }
 
 /// Keys and revocations, as `member` told them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Known {
     keys: BTreeMap<String, DecodingKey>,
     sessions: BTreeSet<String>,
@@ -116,17 +117,21 @@ struct Known {
 }
 
 /// A person's token whose signature was verified.
-#[derive(Debug)]
 struct Verified {
     claims: Arc<Claims>,
     key_id: String,
 }
 
 /// Whose tokens are believed. Clones are the same.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Trust(Arc<Inner>);
 
-#[derive(Debug)]
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trust").finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     settings: TrustSettings,
     service_key: Option<ServiceKey>,

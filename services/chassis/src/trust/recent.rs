@@ -11,13 +11,11 @@ use std::{
 ///
 /// Two generations: when the young one is full, it becomes the old one and the old one is dropped; what is asked for
 /// moves back to the young one.
-#[derive(Debug)]
 pub(super) struct Recent<K, V> {
     half: usize,
     kept: Mutex<Generations<K, V>>,
 }
 
-#[derive(Debug)]
 struct Generations<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,

@@ -5,7 +5,8 @@ use chassis::{
     Caller, MemberId,
     status::{not_found, reason_of},
 };
-use http_body_util::BodyExt;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use member::member_service_client::MemberServiceClient;
 use prost::Message;
 use tonic::{Code, Request, Status, body::Body, service::Routes};
@@ -32,12 +33,11 @@ fn room_of(host: &str) -> room::RegisterRoomRequest {
 }
 
 /// A request as bytes, to the path of an rpc. Answers what came back.
-async fn knock(routes: Routes, path: &str, body: Vec<u8>, headers: &[(&str, String)]) -> Status {
+async fn knock(routes: Routes, path: &str, body: Body, headers: &[(&str, String)]) -> Status {
     let mut request = http::Request::post(path).header("content-type", "application/grpc");
     for (name, value) in headers {
         request = request.header(*name, value);
     }
-    let body = Body::new(http_body_util::Full::new(body.into()));
     let response = routes.prepare().oneshot(request.body(body).unwrap()).await;
     let (parts, body) = response.unwrap().into_parts();
     let trailers = body.collect().await.unwrap().trailers().cloned();
@@ -46,9 +46,21 @@ async fn knock(routes: Routes, path: &str, body: Vec<u8>, headers: &[(&str, Stri
         .unwrap()
 }
 
+/// One message with its head.
 fn frame(flag: u8, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     [&[flag][..], &length, message].concat()
+}
+
+fn whole(body: Vec<u8>) -> Body {
+    Body::new(http_body_util::Full::new(body.into()))
+}
+
+fn in_pieces(pieces: Vec<Result<Vec<u8>, Status>>) -> Body {
+    let frames = pieces
+        .into_iter()
+        .map(|piece| piece.map(|data| Frame::data(data.into())));
+    Body::new(StreamBody::new(futures::stream::iter(frames)))
 }
 
 fn bearer(of: MemberId, roles: &[Role]) -> (&'static str, String) {
@@ -288,10 +300,16 @@ async fn an_owner_given_twice_is_the_one_that_the_context_will_see() {
     );
     let headers = [bearer(HOST, &[Role::Host])];
     let last_is_foreign = frame(0, &[mine.clone(), foreign.clone()].concat());
-    let status = knock(platform.routes(), REGISTER, last_is_foreign, &headers).await;
+    let status = knock(
+        platform.routes(),
+        REGISTER,
+        whole(last_is_foreign),
+        &headers,
+    )
+    .await;
     assert_eq!(status.code(), Code::NotFound);
     let last_is_mine = frame(0, &[foreign, mine].concat());
-    let status = knock(platform.routes(), REGISTER, last_is_mine, &headers).await;
+    let status = knock(platform.routes(), REGISTER, whole(last_is_mine), &headers).await;
     assert_eq!(status.code(), Code::Ok);
     assert_eq!(platform.heard.callers().len(), 1);
 }
@@ -299,40 +317,53 @@ async fn an_owner_given_twice_is_the_one_that_the_context_will_see() {
 #[tokio::test]
 async fn a_request_whose_owner_cannot_be_read_is_refused() {
     let platform = Platform::new();
-    let mine = room_of(&HOST.to_string()).encode_to_vec();
+    let room = room_of(&HOST.to_string()).encode_to_vec();
+    let foreign = room_of(&OTHER.to_string()).encode_to_vec();
     let malformed = |body| (body, is(Code::InvalidArgument, "MALFORMED_REQUEST"));
-    let mut cut_off = frame(0, &mine);
-    cut_off.pop();
-    let two = [
-        frame(0, &mine),
-        frame(0, &room_of(&OTHER.to_string()).encode_to_vec()),
-    ]
-    .concat();
     let cases = [
         malformed(vec![]),
         malformed(vec![0, 0, 0]),
-        malformed(cut_off),
-        malformed(two),
-        malformed(frame(2, &mine)),
+        malformed(frame(0, &room)[..room.len()].to_vec()),
+        malformed([frame(0, &room), frame(0, &foreign)].concat()),
+        malformed([frame(0, &room), vec![0]].concat()),
+        malformed(frame(2, &room)),
         malformed(frame(0, &[0x08, 0x01])),
         malformed(frame(0, &[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f])),
-        malformed(frame(0, &vec![0; 300 * 1024])),
         (
-            frame(1, &mine),
+            frame(1, &room),
             is(Code::Unimplemented, "COMPRESSION_NOT_SUPPORTED"),
         ),
     ];
     for (body, refused) in cases {
-        let status = knock(
-            platform.routes(),
-            REGISTER,
-            body,
-            &[bearer(HOST, &[Role::Host])],
-        )
-        .await;
-        assert_eq!(refusal(Err::<(), _>(status)), refused);
+        let headers = [bearer(HOST, &[Role::Host])];
+        let status = knock(platform.routes(), REGISTER, whole(body.clone()), &headers).await;
+        assert_eq!(refusal(Err::<(), _>(status)), refused, "{body:?}");
     }
     assert_eq!(platform.heard.callers(), []);
+}
+
+/// However a request is cut into pieces on its way, it is read and handed on whole.
+#[tokio::test]
+async fn a_request_may_come_in_pieces() {
+    let platform = Platform::new();
+    let whole = frame(0, &room_of(&HOST.to_string()).encode_to_vec());
+    for size in [1, 4, 5, 6, whole.len()] {
+        let pieces = whole.chunks(size).map(|piece| Ok(piece.to_vec()));
+        let body = in_pieces(pieces.collect());
+        let headers = [bearer(HOST, &[Role::Host])];
+        let status = knock(platform.routes(), REGISTER, body, &headers).await;
+        assert_eq!(status.code(), Code::Ok, "{size}");
+    }
+    assert_eq!(platform.heard.callers().len(), 5);
+    // What the port says about the rest of a request is what the caller is told.
+    let too_long = Status::invalid_argument("too long");
+    let body = in_pieces(vec![Ok(whole[..7].to_vec()), Err(too_long)]);
+    let headers = [bearer(HOST, &[Role::Host])];
+    let status = knock(platform.routes(), REGISTER, body, &headers).await;
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::InvalidArgument, "too long")
+    );
 }
 
 #[tokio::test]
@@ -415,7 +446,7 @@ async fn what_is_no_rpc_of_ours_is_left_to_others() {
         "//berth.room.v1.RoomService/RegisterRoom",
         "/",
     ] {
-        let status = knock(platform.routes(), path, frame(0, &[]), &[]).await;
+        let status = knock(platform.routes(), path, whole(frame(0, &[])), &[]).await;
         assert_eq!(status.code(), Code::Unimplemented, "{path}");
     }
 }

@@ -13,6 +13,7 @@ mod forged;
 mod peers;
 mod platform;
 mod serve;
+mod service_identity;
 mod stage;
 mod store;
 mod store_faults;

@@ -24,6 +24,7 @@ struct Bench {
     platform: Platform,
     faults: Faults,
     peers: Peers,
+    patience: Duration,
 }
 
 impl Bench {
@@ -36,6 +37,7 @@ impl Bench {
             platform,
             faults,
             peers: peers.called_by("reservation"),
+            patience: Duration::from_secs(30),
         }
     }
 
@@ -51,7 +53,7 @@ impl Bench {
 
     async fn charge(&self) -> Result<(), Status> {
         let mut request = Request::new(payment::ChargePaymentRequest::default());
-        request.set_timeout(Duration::from_millis(200));
+        request.set_timeout(self.patience);
         self.payment().charge_payment(request).await.map(|_| ())
     }
 
@@ -137,7 +139,8 @@ async fn a_context_that_is_not_there_is_unavailable_until_it_is() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_longer_than_the_caller() {
-    let bench = Bench::local();
+    let mut bench = Bench::local();
+    bench.patience = Duration::from_millis(200);
     bench.platform.heard.become_(Mood::Hangs);
     let begin = tokio::time::Instant::now();
     let late = bench.charge().await.unwrap_err();
@@ -249,6 +252,20 @@ async fn a_context_that_fails_now_and_then_is_not_left_alone() {
         bench.platform.heard.become_(Mood::Answers);
         assert_eq!(bench.outcomes(2).await, ["OK"]);
     }
+}
+
+/// Otherwise anybody could take a context away from everybody by asking with a short deadline.
+#[tokio::test(start_paused = true)]
+async fn impatient_callers_do_not_make_a_context_look_down() {
+    let mut bench = Bench::local();
+    bench.platform.heard.become_(Mood::Hangs);
+    bench.patience = Duration::from_millis(50);
+    assert_eq!(bench.outcomes(30).await, ["DEADLINE_EXCEEDED"]);
+    bench.patience = Duration::from_millis(150);
+    assert_eq!(
+        bench.outcomes(30).await,
+        ["DEADLINE_EXCEEDED", "CIRCUIT_OPEN"]
+    );
 }
 
 #[tokio::test]
@@ -408,21 +425,21 @@ async fn a_service_token_of_another_key_or_for_another_context_is_not_believed()
 
 #[tokio::test]
 async fn another_process_that_does_not_answer_is_waited_for_no_longer_than_the_deadline() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     let elsewhere = Elsewhere::serve(&bench.platform, "payment").await;
     bench.peers.add_remote("payment", &elsewhere.uri).unwrap();
     bench.platform.heard.become_(Mood::Hangs);
+    bench.patience = Duration::from_millis(100);
     assert_eq!(bench.outcomes(1).await, ["DEADLINE_EXCEEDED"]);
-    let left = bench.platform.heard.last().deadline.unwrap();
-    assert!(left <= tokio::time::Instant::now() + Duration::from_millis(5));
     bench.platform.heard.become_(Mood::Answers);
+    bench.patience = Duration::from_secs(30);
     assert_eq!(bench.outcomes(1).await, ["OK"]);
-    let uri = elsewhere.uri.clone();
+    let told = bench.platform.heard.last().deadline.unwrap();
+    assert!(told <= tokio::time::Instant::now() + bench.patience);
     elsewhere.stop().await;
     // Nobody listens there any more.
     assert_eq!(
         bench.outcomes(20).await,
         ["PEER_UNAVAILABLE", "CIRCUIT_OPEN"]
     );
-    assert!(uri.starts_with("http://127.0.0.1:"));
 }
