@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What of a room may change.
-const CHANGEABLE: &[&str] = &[
+pub(super) const CHANGEABLE: &[&str] = &[
     "title",
     "description",
     "max_persons",
