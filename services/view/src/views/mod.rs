@@ -1,0 +1,108 @@
+//! The read models: projections, queries, and generations of rows.
+//!
+//! Every row belongs to a generation. One is live and shown; a rebuild writes another one beside it and then makes it live.
+
+pub(crate) mod generation;
+mod project;
+pub(crate) mod query;
+
+use chassis::{
+    Heard, StoreError, Views, args,
+    policy::Projection,
+    store::{Conn, Migration, Row, Value},
+};
+use futures::{FutureExt, future::BoxFuture};
+
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
+    name: "0001_views",
+    sql: include_str!("../../migrations/0001_views.sql"),
+}];
+
+/// Which generation a projection writes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target {
+    /// The one that is live at the time.
+    Live,
+    /// One that is being built.
+    Generation(i64),
+}
+
+/// The projections, into a generation.
+pub(crate) fn list(target: Target) -> Views {
+    Views::new()
+        .on(Into(target, project::room_registered))
+        .on(Into(target, project::room_modified))
+        .on(Into(target, project::room_deleted))
+        .on(Into(target, project::room_reserved))
+        .on(Into(target, project::room_released))
+        .on(Into(target, project::review_created))
+        .on(Into(target, project::review_modified))
+        .on(Into(target, project::review_deleted))
+        .on(Into(target, project::reservation_requested))
+        .on(Into(target, project::reservation_approved))
+        .on(Into(target, project::reservation_payment_pending))
+        .on(Into(target, project::reservation_confirmed))
+        .on(Into(target, project::reservation_rejected))
+        .on(Into(target, project::reservation_lapsed))
+        .on(Into(target, project::reservation_cancel_requested))
+        .on(Into(target, project::reservation_cancelled))
+        .on(Into(target, project::reservation_completed))
+        .on(Into(target, project::confirmation_missed))
+        .on(Into(target, project::payment_delayed))
+        .on(Into(target, project::payment_approved))
+        .on(Into(target, project::payment_declined))
+        .on(Into(target, project::payment_cancelled))
+        .on(Into(target, project::message_sent))
+}
+
+/// The rows of one generation, to be written.
+pub(crate) struct Rows<'c> {
+    conn: &'c mut dyn Conn,
+    generation: i64,
+}
+
+impl Rows<'_> {
+    /// Runs a statement whose `$1` is the generation; answers how many rows it changed.
+    async fn run(&mut self, sql: &str, values: Vec<Value>) -> Result<u64, StoreError> {
+        let values = self.with_generation(values);
+        self.conn.execute(sql, values).await
+    }
+
+    /// The first row of a query whose `$1` is the generation.
+    async fn find(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<Row>, StoreError> {
+        let values = self.with_generation(values);
+        let rows = self.conn.query(sql, values).await?;
+        Ok(rows.into_iter().next())
+    }
+
+    fn with_generation(&self, values: Vec<Value>) -> Vec<Value> {
+        let mut all = args![self.generation];
+        all.extend(values);
+        all
+    }
+}
+
+/// A projection into the rows of a target.
+#[derive(Clone, Copy)]
+struct Into<P>(Target, P);
+
+impl<'c, E, P, Shown> Projection<'c, E> for Into<P>
+where
+    E: Send + 'static,
+    P: Fn(Rows<'c>, Heard<E>) -> Shown + Copy + Send + Sync + 'static,
+    Shown: Future<Output = Result<(), StoreError>> + Send + 'c,
+{
+    type Shown = BoxFuture<'c, Result<(), StoreError>>;
+
+    fn show(&self, conn: &'c mut dyn Conn, heard: Heard<E>) -> Self::Shown {
+        let Self(target, project) = *self;
+        async move {
+            let generation = match target {
+                Target::Live => generation::current(conn).await?.live,
+                Target::Generation(generation) => generation,
+            };
+            project(Rows { conn, generation }, heard).await
+        }
+        .boxed()
+    }
+}

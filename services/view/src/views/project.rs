@@ -1,0 +1,381 @@
+//! What each event means for the rows. `$1` is always the generation.
+//!
+//! A row may be written before the event that begins it has come from another context: it is then a stub, and not shown
+//! until it has. Facts of different aggregates only meet in operations that do not mind their order: sums, and the
+//! greatest of two.
+
+use berth::{
+    google::r#type::Money as ProtoMoney,
+    message::v1::MessageSent,
+    offer::v1::OfferKind,
+    payment::v1::{Payment, PaymentApproved, PaymentCancelled, PaymentDeclined, PaymentDelayed},
+    reservation::v1::{
+        ConfirmationMissed, Reservation, ReservationApproved, ReservationCancelRequested,
+        ReservationCancelled, ReservationCompleted, ReservationConfirmed, ReservationLapsed,
+        ReservationPaymentPending, ReservationRejected, ReservationRequested,
+    },
+    room::v1::{
+        ReviewCreated, ReviewDeleted, ReviewModified, Room, RoomDeleted, RoomModified,
+        RoomRegistered, RoomReleased, RoomReserved, RoomStatus,
+    },
+};
+use chassis::{Heard, Money, StoreError, Timestamp, args, time};
+use prost::Message;
+
+use super::Rows;
+
+type Shown = Result<(), StoreError>;
+
+pub(super) async fn room_registered(mut rows: Rows<'_>, heard: Heard<RoomRegistered>) -> Shown {
+    let room = given(heard.event.room)?;
+    // What has been registered is there, whatever its status.
+    let status = room.status().max(RoomStatus::Available);
+    rows.put_room(&room, status, heard.at).await
+}
+
+pub(super) async fn room_modified(mut rows: Rows<'_>, heard: Heard<RoomModified>) -> Shown {
+    let room = given(heard.event.room)?;
+    let status = room.status().max(RoomStatus::Available);
+    rows.put_room(&room, status, heard.at).await
+}
+
+pub(super) async fn room_deleted(mut rows: Rows<'_>, heard: Heard<RoomDeleted>) -> Shown {
+    let room = given(heard.event.room)?;
+    rows.put_room(&room, RoomStatus::Deleted, heard.at).await
+}
+
+pub(super) async fn room_reserved(mut rows: Rows<'_>, heard: Heard<RoomReserved>) -> Shown {
+    let RoomReserved {
+        room_id, status, ..
+    } = heard.event;
+    rows.put_room_status(&room_id, status, heard.at).await
+}
+
+pub(super) async fn room_released(mut rows: Rows<'_>, heard: Heard<RoomReleased>) -> Shown {
+    let RoomReleased {
+        room_id, status, ..
+    } = heard.event;
+    rows.put_room_status(&room_id, status, heard.at).await
+}
+
+pub(super) async fn review_created(mut rows: Rows<'_>, heard: Heard<ReviewCreated>) -> Shown {
+    let review = given(heard.event.review)?;
+    rows.put_review(
+        (&review.reservation_id, &review.room_id),
+        review.rating,
+        heard.at,
+    )
+    .await
+}
+
+pub(super) async fn review_modified(mut rows: Rows<'_>, heard: Heard<ReviewModified>) -> Shown {
+    let review = given(heard.event.review)?;
+    rows.put_review(
+        (&review.reservation_id, &review.room_id),
+        review.rating,
+        heard.at,
+    )
+    .await
+}
+
+pub(super) async fn review_deleted(mut rows: Rows<'_>, heard: Heard<ReviewDeleted>) -> Shown {
+    let ReviewDeleted {
+        reservation_id,
+        room_id,
+        ..
+    } = heard.event;
+    rows.put_review((&reservation_id, &room_id), 0, heard.at)
+        .await
+}
+
+pub(super) async fn reservation_requested(
+    mut rows: Rows<'_>,
+    heard: Heard<ReservationRequested>,
+) -> Shown {
+    let reservation = given(heard.event.reservation)?;
+    rows.put_reservation(&reservation, heard.at).await
+}
+
+pub(super) async fn reservation_approved(
+    mut rows: Rows<'_>,
+    heard: Heard<ReservationApproved>,
+) -> Shown {
+    let reservation = given(heard.event.reservation)?;
+    rows.put_reservation(&reservation, heard.at).await
+}
+
+pub(super) async fn reservation_payment_pending(
+    mut rows: Rows<'_>,
+    heard: Heard<ReservationPaymentPending>,
+) -> Shown {
+    let reservation = given(heard.event.reservation)?;
+    rows.put_reservation(&reservation, heard.at).await
+}
+
+pub(super) async fn reservation_confirmed(
+    mut rows: Rows<'_>,
+    heard: Heard<ReservationConfirmed>,
+) -> Shown {
+    let reservation = given(heard.event.reservation)?;
+    rows.put_reservation(&reservation, heard.at).await
+}
+
+pub(super) async fn reservation_rejected(
+    mut rows: Rows<'_>,
+    heard: Heard<ReservationRejected>,
+) -> Shown {
+    let reservation = given(heard.event.reservation)?;
+    rows.put_reservation(&reservation, heard.at).await
+}
+
+pub(super) async fn reservation_lapsed(
+    mut rows: Rows<'_>,
+    heard: Heard<ReservationLapsed>,
+) -> Shown {
+    let reservation = given(heard.event.reservation)?;
+    rows.put_reservation(&reservation, heard.at).await
+}
+
+pub(super) async fn reservation_cancel_requested(
+    mut rows: Rows<'_>,
+    heard: Heard<ReservationCancelRequested>,
+) -> Shown {
+    let reservation = given(heard.event.reservation)?;
+    rows.put_reservation(&reservation, heard.at).await
+}
+
+pub(super) async fn reservation_cancelled(
+    mut rows: Rows<'_>,
+    heard: Heard<ReservationCancelled>,
+) -> Shown {
+    let reservation = given(heard.event.reservation)?;
+    rows.put_reservation(&reservation, heard.at).await
+}
+
+pub(super) async fn reservation_completed(
+    mut rows: Rows<'_>,
+    heard: Heard<ReservationCompleted>,
+) -> Shown {
+    let reservation = given(heard.event.reservation)?;
+    rows.put_reservation(&reservation, heard.at).await
+}
+
+pub(super) async fn confirmation_missed(
+    mut rows: Rows<'_>,
+    heard: Heard<ConfirmationMissed>,
+) -> Shown {
+    let reservation = given(heard.event.reservation)?;
+    rows.put_reservation(&reservation, heard.at).await
+}
+
+pub(super) async fn payment_delayed(mut rows: Rows<'_>, heard: Heard<PaymentDelayed>) -> Shown {
+    let payment = given(heard.event.payment)?;
+    rows.put_payment(&payment, None, heard.at).await
+}
+
+pub(super) async fn payment_approved(mut rows: Rows<'_>, heard: Heard<PaymentApproved>) -> Shown {
+    let payment = given(heard.event.payment)?;
+    rows.put_payment(&payment, None, heard.at).await
+}
+
+pub(super) async fn payment_declined(mut rows: Rows<'_>, heard: Heard<PaymentDeclined>) -> Shown {
+    let payment = given(heard.event.payment)?;
+    rows.put_payment(&payment, None, heard.at).await
+}
+
+pub(super) async fn payment_cancelled(mut rows: Rows<'_>, heard: Heard<PaymentCancelled>) -> Shown {
+    let payment = given(heard.event.payment)?;
+    rows.put_payment(&payment, payment.refunded.as_ref(), heard.at)
+        .await
+}
+
+pub(super) async fn message_sent(mut rows: Rows<'_>, heard: Heard<MessageSent>) -> Shown {
+    let message = given(heard.event.message)?;
+    let sql = "INSERT INTO told (generation, reservation_id, recipient_id, times, changed_at) VALUES ($1, $2, $3, 1, $4)
+               ON CONFLICT (generation, reservation_id, recipient_id) DO UPDATE SET times = told.times + 1,
+                   changed_at = CASE WHEN told.changed_at > $4 THEN told.changed_at ELSE $4 END";
+    let values = args![message.reservation_id, message.recipient_id, heard.at];
+    rows.run(sql, values).await.map(|_| ())
+}
+
+impl Rows<'_> {
+    /// Makes sure that a room has a line, be it a stub.
+    async fn begin_room(&mut self, room_id: &str) -> Shown {
+        let sql =
+            "INSERT INTO room_view (generation, room_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        self.run(sql, args![room_id]).await.map(|_| ())
+    }
+
+    /// Stamps a room's line with the last change of what it shows.
+    async fn stamp_room(&mut self, room_id: &str) -> Shown {
+        let sql = "UPDATE room_view SET updated_at = CASE
+                       WHEN room_at >= reservation_at AND room_at >= payment_at THEN room_at
+                       WHEN reservation_at >= payment_at THEN reservation_at ELSE payment_at END
+                   WHERE generation = $1 AND room_id = $2";
+        self.run(sql, args![room_id]).await.map(|_| ())
+    }
+
+    async fn put_room(&mut self, room: &Room, status: RoomStatus, at: Timestamp) -> Shown {
+        self.begin_room(&room.room_id).await?;
+        let price = given(room.price.as_ref())?;
+        let sql = "UPDATE room_view SET host_id = $3, title = $4, description = $5, unit = $6, currency = $7, price = $8,
+                       room_status = $9, room_at = CASE WHEN room_at > $10 THEN room_at ELSE $10 END
+                   WHERE generation = $1 AND room_id = $2";
+        let values = args![
+            &*room.room_id,
+            &*room.host_id,
+            &*room.title,
+            &*room.description,
+            room.unit,
+            &*price.currency_code,
+            nanos(price)?,
+            i32::from(status),
+            at
+        ];
+        self.run(sql, values).await?;
+        self.stamp_room(&room.room_id).await
+    }
+
+    async fn put_room_status(&mut self, room_id: &str, status: i32, at: Timestamp) -> Shown {
+        self.begin_room(room_id).await?;
+        let sql = "UPDATE room_view SET room_status = $3, room_at = CASE WHEN room_at > $4 THEN room_at ELSE $4 END
+                   WHERE generation = $1 AND room_id = $2";
+        self.run(sql, args![room_id, status, at]).await?;
+        self.stamp_room(room_id).await
+    }
+
+    /// Notes a review's rating; 0 if it is no more.
+    async fn put_review(
+        &mut self,
+        (id, room_id): (&str, &str),
+        rating: i32,
+        at: Timestamp,
+    ) -> Shown {
+        let sql = "SELECT rating FROM review WHERE generation = $1 AND reservation_id = $2";
+        let before = self.find(sql, args![id]).await?;
+        let before = before.map_or(Ok(0), |row| row.int(0))?;
+        let rating = i64::from(rating);
+        let sql = "INSERT INTO review (generation, reservation_id, room_id, rating, changed_at) VALUES ($1, $2, $3, $4, $5)
+                   ON CONFLICT (generation, reservation_id) DO UPDATE SET rating = $4, changed_at = $5";
+        self.run(sql, args![id, room_id, rating, at]).await?;
+        self.begin_room(room_id).await?;
+        let sql =
+            "UPDATE room_view SET review_count = review_count + $3, rating_sum = rating_sum + $4,
+                       room_at = CASE WHEN room_at > $5 THEN room_at ELSE $5 END
+                   WHERE generation = $1 AND room_id = $2";
+        let more = i64::from(rating > 0) - i64::from(before > 0);
+        self.run(sql, args![room_id, more, rating - before, at])
+            .await?;
+        self.stamp_room(room_id).await
+    }
+
+    async fn put_reservation(&mut self, reservation: &Reservation, at: Timestamp) -> Shown {
+        let price = money(given(reservation.price.as_ref())?)?;
+        let created = reservation.create_time.as_ref();
+        let created = given(created.and_then(time::from_proto))?;
+        let period = reservation.period.as_ref();
+        let id = &*reservation.reservation_id;
+        let sql = "SELECT 1 FROM reservation WHERE generation = $1 AND reservation_id = $2";
+        let is_new = self.find(sql, args![id]).await?.is_none();
+        let sql = "INSERT INTO reservation (generation, reservation_id, customer_id, offer_id, title, period, currency,
+                       price, status, reason, created_at, changed_at)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                   ON CONFLICT (generation, reservation_id) DO UPDATE SET title = $5, period = $6, currency = $7,
+                       price = $8, status = $9, reason = $10, changed_at = $12";
+        let values = args![
+            id,
+            &*reservation.customer_id,
+            &*reservation.offer_id,
+            &*reservation.title,
+            period.map(Message::encode_to_vec).unwrap_or_default(),
+            price.currency.code(),
+            price.minor,
+            reservation.status,
+            &*reservation.reason,
+            created,
+            at
+        ];
+        self.run(sql, values).await?;
+        if reservation.kind() != OfferKind::Room {
+            return Ok(());
+        }
+        let room_id = &*reservation.offer_id;
+        self.begin_room(room_id).await?;
+        let sql = "UPDATE room_view SET reservation_count = reservation_count + $3 WHERE generation = $1 AND room_id = $2";
+        self.run(sql, args![room_id, is_new]).await?;
+        // The latest reservation is the one with the greatest creation time and id, whenever we hear of it.
+        let sql = "UPDATE room_view SET reservation_id = $3, customer_id = $4, reservation_created_at = $5,
+                       reservation_status = $6, reservation_at = $7,
+                       payment_status = COALESCE((SELECT p.status FROM payment p
+                           WHERE p.generation = $1 AND p.reservation_id = $3), 0),
+                       payment_at = COALESCE((SELECT p.changed_at FROM payment p
+                           WHERE p.generation = $1 AND p.reservation_id = $3), 0)
+                   WHERE generation = $1 AND room_id = $2 AND (reservation_created_at, reservation_id) <= ($5, $3)";
+        let values = args![
+            room_id,
+            id,
+            &*reservation.customer_id,
+            created,
+            reservation.status,
+            at
+        ];
+        self.run(sql, values).await?;
+        self.stamp_room(room_id).await
+    }
+
+    /// Notes how far a payment has come, and all that was refunded if anything was.
+    async fn put_payment(
+        &mut self,
+        payment: &Payment,
+        refunded: Option<&ProtoMoney>,
+        at: Timestamp,
+    ) -> Shown {
+        let id = &*payment.reservation_id;
+        let refund = refunded.map(money).transpose()?;
+        let sql =
+            "INSERT INTO payment (generation, reservation_id, status, currency, refund, changed_at)
+                   VALUES ($1, $2, $3, $4, $5, $6)
+                   ON CONFLICT (generation, reservation_id) DO UPDATE
+                   SET status = $3, currency = $4, refund = $5, changed_at = $6";
+        let values = args![
+            id,
+            payment.status,
+            refund.map_or("", |refund| refund.currency.code()),
+            refund.map_or(0, |refund| refund.minor),
+            at
+        ];
+        self.run(sql, values).await?;
+        let sql = "SELECT offer_id FROM reservation WHERE generation = $1 AND reservation_id = $2";
+        let Some(reservation) = self.find(sql, args![id]).await? else {
+            return Ok(());
+        };
+        let room_id = reservation.text(0)?;
+        let sql = "UPDATE room_view SET payment_status = $4, payment_at = $5
+                   WHERE generation = $1 AND room_id = $2 AND reservation_id = $3";
+        self.run(sql, args![room_id, id, payment.status, at])
+            .await?;
+        self.stamp_room(room_id).await
+    }
+}
+
+/// What every event of its kind has.
+fn given<T>(value: Option<T>) -> Result<T, StoreError> {
+    value.ok_or_else(|| malformed("something is missing"))
+}
+
+fn money(money: &ProtoMoney) -> Result<Money, StoreError> {
+    Money::try_from(money).map_err(malformed)
+}
+
+/// An amount in billionths, to be sorted whatever the currency.
+fn nanos(money: &ProtoMoney) -> Result<i64, StoreError> {
+    let units = money.units.checked_mul(1_000_000_000);
+    units
+        .and_then(|units| units.checked_add(money.nanos.into()))
+        .ok_or_else(|| malformed("too much money"))
+}
+
+/// Not the store's fault; the event ends among the dead letters.
+fn malformed(what: impl std::fmt::Display) -> StoreError {
+    StoreError::Bug(format!("malformed event: {what}"))
+}

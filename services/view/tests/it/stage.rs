@@ -1,0 +1,392 @@
+//! The view context at work, among contexts whose logs a test writes.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use berth::{
+    common::v1::Role,
+    google::r#type::Money,
+    message::v1::{Message, MessageSent},
+    offer::v1::{OfferKind, Unit},
+    payment::v1::{Payment, PaymentApproved, PaymentCancelled, PaymentStatus},
+    reservation::v1::{
+        Reservation, ReservationCancelled, ReservationConfirmed, ReservationRequested,
+        ReservationStatus,
+    },
+    room::v1::{Review, ReviewCreated, Room, RoomRegistered, RoomReserved, RoomStatus},
+    view::v1::{
+        ListMyPageRequest, ListRoomViewsRequest, MyPageEntry, RebuildRequest, RebuildResponse,
+        RoomView, view_service_client::ViewServiceClient,
+    },
+};
+use chassis::{
+    Caller, Clock, MemberId, StoreError, Timestamp,
+    bus::InProcess,
+    clock::ManualClock,
+    consumer::{LogError, LogReader},
+    event::Recorded,
+    faults::Faults,
+    peers::Peers,
+    settings::Settings,
+    site::{Site, Surroundings, open_store, settle},
+    testing::{noon, tape::Tape},
+    time::{self, SignedDuration},
+};
+use futures::future::BoxFuture;
+use tonic::{Request, Status, service::Routes};
+
+pub(crate) const PRODUCERS: [&str; 4] = ["message", "payment", "reservation", "room"];
+
+/// The id with a number.
+pub(crate) fn id(n: u128) -> String {
+    member(n).to_string()
+}
+
+pub(crate) fn member(n: u128) -> MemberId {
+    MemberId::from_u128(n)
+}
+
+pub(crate) const HOST: u128 = 0xb2;
+pub(crate) const GUEST: u128 = 0xa1;
+
+/// A log that fails when it has been read so often, or has something happen whenever it is read.
+#[derive(Debug)]
+struct Log {
+    tape: Tape,
+    reads_left: Arc<AtomicI64>,
+    meanwhile: Arc<Meanwhile>,
+}
+
+/// What happens while a rebuild reads: the site goes on with events from these tapes.
+#[derive(Debug, Default)]
+pub(crate) struct Meanwhile {
+    site: OnceLock<Site>,
+    bus: OnceLock<Arc<InProcess>>,
+    rounds: AtomicI64,
+    tape: OnceLock<Tape>,
+}
+
+impl Meanwhile {
+    /// Has a reservation requested and seen by the live views at each of the next reads.
+    pub(crate) fn go_on(&self, rounds: i64) {
+        self.rounds.store(rounds, Ordering::SeqCst);
+    }
+
+    async fn pass(&self) {
+        let round = self.rounds.fetch_sub(1, Ordering::SeqCst);
+        if round <= 0 {
+            self.rounds.store(0, Ordering::SeqCst);
+            return;
+        }
+        // Not again while the live views read.
+        self.rounds.store(0, Ordering::SeqCst);
+        let (site, tape) = (self.site.get().unwrap(), self.tape.get().unwrap());
+        let number = 1000 + u128::try_from(round).unwrap();
+        tape.record(id(number), noon(), "", &requested(number, 1, round));
+        tape.announce(self.bus.get().unwrap().as_ref())
+            .await
+            .unwrap();
+        settle(std::slice::from_ref(site), 100).await.unwrap();
+        self.rounds.store(round - 1, Ordering::SeqCst);
+    }
+}
+
+impl LogReader for Log {
+    fn read(
+        &self,
+        partition: i32,
+        after: i64,
+        limit: i64,
+    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
+        Box::pin(async move {
+            if self.reads_left.fetch_sub(1, Ordering::SeqCst) <= 0 {
+                return Err(LogError("gone".into()));
+            }
+            self.meanwhile.pass().await;
+            self.tape.read(partition, after, limit).await
+        })
+    }
+
+    fn head(&self, partition: i32) -> BoxFuture<'_, Result<i64, LogError>> {
+        self.tape.head(partition)
+    }
+}
+
+pub(crate) struct Stage {
+    pub(crate) site: Site,
+    pub(crate) tapes: BTreeMap<&'static str, Tape>,
+    pub(crate) reads_left: Arc<AtomicI64>,
+    pub(crate) meanwhile: Arc<Meanwhile>,
+    bus: Arc<InProcess>,
+    _dir: tempfile::TempDir,
+}
+
+impl Stage {
+    pub(crate) async fn set() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let context = view::context();
+        let clock = Clock::Manual(ManualClock::new(noon()));
+        let store = open_store(&context, dir.path(), clock, Faults::default())
+            .await
+            .unwrap();
+        let tapes: BTreeMap<_, _> = PRODUCERS.map(|name| (name, Tape::of(name))).into();
+        let reads_left = Arc::new(AtomicI64::new(i64::MAX));
+        let meanwhile = Arc::new(Meanwhile::default());
+        let logs = tapes.iter().map(|(name, tape)| {
+            let log: Arc<dyn LogReader> = Arc::new(Log {
+                tape: tape.clone(),
+                reads_left: reads_left.clone(),
+                meanwhile: meanwhile.clone(),
+            });
+            ((*name).to_owned(), log)
+        });
+        let bus = InProcess::new();
+        let around = Surroundings {
+            peers: Peers::new(),
+            logs: Arc::new(logs.collect()),
+            bus: bus.clone(),
+            settings: Settings::default(),
+        };
+        let site = Site::new(context, store, &around);
+        meanwhile.site.set(site.clone()).unwrap();
+        meanwhile.bus.set(bus.clone()).unwrap();
+        meanwhile.tape.set(tapes["reservation"].clone()).unwrap();
+        Self {
+            site,
+            tapes,
+            reads_left,
+            meanwhile,
+            bus,
+            _dir: dir,
+        }
+    }
+
+    pub(crate) async fn settle(&self) {
+        for tape in self.tapes.values() {
+            tape.announce(self.bus.as_ref()).await.unwrap();
+        }
+        settle(std::slice::from_ref(&self.site), 100).await.unwrap();
+    }
+
+    /// A room, with reservations 1 to `count` of it, each `minutes` after the one before, paid and told of.
+    pub(crate) async fn busy_room(&self, room: u128, count: u128) {
+        self.happens(room, &registered(room, "Sea view", 120)).await;
+        for n in 1..=count {
+            let minutes = i64::try_from(n).unwrap();
+            self.happens(n, &requested(n, room, minutes)).await;
+            self.happens(n, &paid(n)).await;
+            self.happens(n, &confirmed(n, room, minutes)).await;
+            self.happens(n + 5000, &sent(n, GUEST)).await;
+        }
+        self.happens(room, &reserved(room, count)).await;
+        self.happens(1, &reviewed(1, room, 4)).await;
+    }
+
+    /// An event is put on the log of its context; the views follow.
+    pub(crate) async fn happens<E: prost::Message + prost::Name>(&self, subject: u128, event: &E) {
+        self.record(subject, event);
+        self.settle().await;
+    }
+
+    pub(crate) fn record<E: prost::Message + prost::Name>(&self, subject: u128, event: &E) {
+        let name = E::full_name();
+        let producer = chassis::context::producer_of(&name).unwrap();
+        let tape = &self.tapes[producer];
+        tape.record(id(subject), later(1), "", event);
+    }
+
+    pub(crate) fn client(&self) -> ViewServiceClient<Routes> {
+        ViewServiceClient::new(self.site.context.make_routes(&self.site.deps).prepare())
+    }
+
+    pub(crate) async fn rooms(
+        &self,
+        caller: &Caller,
+        request: ListRoomViewsRequest,
+    ) -> Result<(Vec<RoomView>, String), Status> {
+        let answer = self.client().list_room_views(by(caller, request)).await?;
+        let page = answer.into_inner();
+        Ok((page.room_views, page.next_page_token))
+    }
+
+    pub(crate) async fn my_page(
+        &self,
+        customer: u128,
+        request: ListMyPageRequest,
+    ) -> Result<(Vec<MyPageEntry>, String), Status> {
+        let caller = Caller::person(member(customer), &[Role::Customer]);
+        let answer = self.client().list_my_page(by(&caller, request)).await?;
+        let page = answer.into_inner();
+        Ok((page.entries, page.next_page_token))
+    }
+
+    /// Everything that is on the screen.
+    pub(crate) async fn screen(&self) -> (Vec<RoomView>, Vec<MyPageEntry>) {
+        let host = Caller::person(member(HOST), &[Role::Host]);
+        let rooms = ListRoomViewsRequest {
+            page_size: 100,
+            ..ListRoomViewsRequest::default()
+        };
+        let entries = ListMyPageRequest {
+            page_size: 100,
+            ..ListMyPageRequest::default()
+        };
+        (
+            self.rooms(&host, rooms).await.unwrap().0,
+            self.my_page(GUEST, entries).await.unwrap().0,
+        )
+    }
+
+    pub(crate) async fn rebuild(&self) -> Result<RebuildResponse, Status> {
+        let admin = Caller::person(member(1), &[Role::Admin]);
+        let answer = self.client().rebuild(by(&admin, RebuildRequest {})).await?;
+        Ok(answer.into_inner())
+    }
+
+    pub(crate) async fn digest(&self) -> String {
+        view::digest(&self.site.deps.store).await.unwrap()
+    }
+
+    /// Runs a statement behind the back of the views.
+    pub(crate) async fn meddle(&self, sql: &'static str) -> u64 {
+        let done: Result<u64, StoreError> = self
+            .site
+            .deps
+            .store
+            .transact(move |unit| {
+                Box::pin(async move { unit.conn().execute(sql, Vec::new()).await })
+            })
+            .await;
+        done.unwrap()
+    }
+}
+
+pub(crate) fn by<T>(caller: &Caller, request: T) -> Request<T> {
+    let mut request = Request::new(request);
+    request.extensions_mut().insert(caller.clone());
+    request
+}
+
+pub(crate) fn later(minutes: i64) -> Timestamp {
+    noon()
+        .checked_add(SignedDuration::from_mins(minutes))
+        .unwrap()
+}
+
+pub(crate) fn eur(units: i64) -> Money {
+    Money {
+        currency_code: "EUR".into(),
+        units,
+        nanos: 0,
+    }
+}
+
+pub(crate) fn registered(room: u128, title: &str, price: i64) -> RoomRegistered {
+    RoomRegistered {
+        room: Some(Room {
+            room_id: id(room),
+            host_id: id(HOST),
+            title: title.into(),
+            unit: Unit::Night.into(),
+            price: Some(eur(price)),
+            status: RoomStatus::Available.into(),
+            ..Room::default()
+        }),
+        offer: None,
+    }
+}
+
+pub(crate) fn reserved(room: u128, reservation: u128) -> RoomReserved {
+    RoomReserved {
+        room_id: id(room),
+        reservation_id: id(reservation),
+        status: RoomStatus::Reserved.into(),
+    }
+}
+
+pub(crate) fn reviewed(reservation: u128, room: u128, rating: i32) -> ReviewCreated {
+    ReviewCreated {
+        review: Some(Review {
+            reservation_id: id(reservation),
+            room_id: id(room),
+            rating,
+            ..Review::default()
+        }),
+    }
+}
+
+fn reservation(n: u128, room: u128, minutes: i64, status: ReservationStatus) -> Reservation {
+    Reservation {
+        reservation_id: id(n),
+        offer_id: id(room),
+        kind: OfferKind::Room.into(),
+        title: "Sea view".into(),
+        customer_id: id(GUEST),
+        host_id: id(HOST),
+        price: Some(eur(240)),
+        status: status.into(),
+        create_time: Some(time::to_proto(later(minutes))),
+        ..Reservation::default()
+    }
+}
+
+pub(crate) fn requested(n: u128, room: u128, minutes: i64) -> ReservationRequested {
+    ReservationRequested {
+        reservation: Some(reservation(n, room, minutes, ReservationStatus::Requested)),
+        payment_method: String::new(),
+    }
+}
+
+pub(crate) fn confirmed(n: u128, room: u128, minutes: i64) -> ReservationConfirmed {
+    ReservationConfirmed {
+        reservation: Some(reservation(n, room, minutes, ReservationStatus::Confirmed)),
+    }
+}
+
+pub(crate) fn cancelled(n: u128, room: u128, minutes: i64) -> ReservationCancelled {
+    ReservationCancelled {
+        reservation: Some(reservation(n, room, minutes, ReservationStatus::Cancelled)),
+    }
+}
+
+fn payment(n: u128, status: PaymentStatus) -> Payment {
+    Payment {
+        payment_id: id(n),
+        reservation_id: id(n),
+        customer_id: id(GUEST),
+        amount: Some(eur(240)),
+        status: status.into(),
+        ..Payment::default()
+    }
+}
+
+pub(crate) fn paid(n: u128) -> PaymentApproved {
+    PaymentApproved {
+        payment: Some(payment(n, PaymentStatus::Paid)),
+    }
+}
+
+pub(crate) fn refunded(n: u128, units: i64) -> PaymentCancelled {
+    PaymentCancelled {
+        payment: Some(Payment {
+            refunded: Some(eur(units)),
+            ..payment(n, PaymentStatus::Refunded)
+        }),
+        ..PaymentCancelled::default()
+    }
+}
+
+pub(crate) fn sent(reservation: u128, recipient: u128) -> MessageSent {
+    MessageSent {
+        message: Some(Message {
+            reservation_id: id(reservation),
+            recipient_id: id(recipient),
+            ..Message::default()
+        }),
+    }
+}
