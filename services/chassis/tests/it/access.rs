@@ -1,5 +1,10 @@
 //! Who gets in?
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use berth::{common::v1::Role, member::v1 as member, payment::v1 as payment, room::v1 as room};
 use chassis::{
     Caller, MemberId,
@@ -364,6 +369,28 @@ async fn a_request_may_come_in_pieces() {
         (status.code(), status.message()),
         (Code::InvalidArgument, "too long")
     );
+}
+
+#[tokio::test]
+async fn what_follows_the_message_is_not_read() {
+    let platform = Platform::new();
+    let message = frame(0, &room_of(&HOST.to_string()).encode_to_vec());
+    let read = Arc::new(AtomicUsize::new(0));
+    let count = read.clone();
+    let more = (0..1000).map(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        vec![0; 1000]
+    });
+    let frames = std::iter::once(message).chain(more);
+    let frames = frames.map(|data| Ok::<_, Status>(Frame::data(data.into())));
+    let body = Body::new(StreamBody::new(futures::stream::iter(frames)));
+    let headers = [bearer(HOST, &[Role::Host])];
+    let status = knock(platform.routes(), REGISTER, body, &headers).await;
+    assert_eq!(
+        refusal(Err::<(), _>(status)),
+        is(Code::InvalidArgument, "MALFORMED_REQUEST")
+    );
+    assert_eq!(read.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]
