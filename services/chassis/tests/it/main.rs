@@ -10,6 +10,7 @@ mod access;
 mod consumer;
 mod counter;
 mod forged;
+mod handover;
 mod peers;
 mod platform;
 mod serve;

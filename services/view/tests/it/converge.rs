@@ -107,6 +107,8 @@ async fn the_stories_are_on_the_screen() {
     );
     assert_eq!(room.reservation_status(), ReservationStatus::Requested);
     assert_eq!(room.payment_status(), PaymentStatus::Paid);
+    // Its payment is the last change of what the line shows.
+    assert_eq!(room.update_time, Some(chassis::time::to_proto(later(71))));
     let by_id: BTreeMap<_, _> = entries
         .iter()
         .map(|entry| (entry.reservation_id.clone(), entry))

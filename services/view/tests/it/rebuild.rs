@@ -137,6 +137,20 @@ async fn of_two_rebuilds_at_once_one_is_refused() {
 }
 
 #[tokio::test]
+async fn of_two_rebuilds_in_two_processes_the_later_one_wins() {
+    let stage = Stage::set().await;
+    stage.busy_room(1, 200).await;
+    // Each call has routes of its own, as if it were another replica.
+    let (one, other) = futures::join!(stage.rebuild(), stage.rebuild());
+    let refused: Vec<_> = [one, other].into_iter().filter_map(Result::err).collect();
+    assert_eq!(refused.len(), 1);
+    for error in refused {
+        assert_eq!(reason_of(&error).as_deref(), Some("REBUILD_RUNNING"));
+    }
+    assert!(stage.rebuild().await.unwrap().equal);
+}
+
+#[tokio::test]
 async fn an_event_that_failed_is_tried_again_after_a_rebuild_but_not_twice() {
     let stage = Stage::set().await;
     stage.busy_room(1, 2).await;
