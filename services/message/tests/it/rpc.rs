@@ -44,7 +44,7 @@ async fn pages(stage: &Stage, request: ListMessagesRequest) -> Vec<Message> {
     loop {
         let (page, next) = stage.list(GUEST, request.clone()).await.unwrap();
         found.extend(page);
-        if next.is_empty() {
+        if next.is_empty() || found.len() > 100 {
             return found;
         }
         request.page_token = next;
