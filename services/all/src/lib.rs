@@ -9,8 +9,11 @@ use chassis::{
 pub fn contexts() -> Vec<Context> {
     vec![
         member::context(),
+        message::context(),
         payment::context(),
         reservation::context(),
+        room::context(),
+        view::context(),
     ]
 }
 

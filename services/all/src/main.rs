@@ -29,14 +29,12 @@ fn main() -> ExitCode {
 }
 
 fn command() -> Command {
-    let command = Command::new("berth")
+    let command = Serve::augment_args(Command::new("berth"))
         .version(env!("CARGO_PKG_VERSION"))
         .about("Berth: a booking platform of small gRPC services, all in one process");
     settings()
         .iter()
-        .fold(Serve::augment_args(command), |command, settings| {
-            settings.augment(command)
-        })
+        .fold(command, |command, settings| settings.augment(command))
 }
 
 /// The settings of all contexts.

@@ -41,14 +41,14 @@ struct Alone {
 
 /// Runs one context as a process of its own, until it is told to stop. The whole `main` of a context.
 pub fn main(context: Context) -> ExitCode {
-    let command =
-        clap::Command::new(context.name).about(format!("Berth: the context `{}`", context.name));
+    let command = Alone::augment_args(clap::Command::new(context.name)).about(format!(
+        "Berth: the context `{}` as a process of its own",
+        context.name
+    ));
     let command = context
         .settings
         .iter()
-        .fold(Alone::augment_args(command), |command, settings| {
-            settings.augment(command)
-        });
+        .fold(command, |command, settings| settings.augment(command));
     let read = command
         .try_get_matches()
         .and_then(|matches| config::read::<Alone>(&matches, &context.settings));

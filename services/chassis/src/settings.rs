@@ -29,9 +29,21 @@ impl SettingsType {
         }
     }
 
-    /// Adds the flags to a command line.
+    /// Adds the flags to a command line. A flag that is there already is shared: who issues tokens, for example, is one
+    /// fact, and both who issues and who believes them must know it.
     pub fn augment(self, command: Command) -> Command {
-        (self.augment)(command)
+        let own = (self.augment)(Command::new("own"));
+        let known: Vec<_> = command
+            .get_arguments()
+            .map(|flag| flag.get_id().clone())
+            .collect();
+        let new = own
+            .get_arguments()
+            .filter(|flag| !known.contains(flag.get_id()))
+            .zip(known.len()..)
+            .map(|(flag, place)| flag.clone().display_order(place));
+        let new: Vec<_> = new.collect();
+        command.args(new)
     }
 }
 
@@ -70,5 +82,44 @@ impl Settings {
             .get(&TypeId::of::<S>())
             .cloned()
             .and_then(|settings| settings.downcast().ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    mod one {
+        #[derive(clap::Args)]
+        pub(super) struct Settings {
+            #[arg(long, default_value = "berth")]
+            pub(super) issuer: String,
+        }
+    }
+
+    mod other {
+        #[derive(clap::Args)]
+        pub(super) struct Settings {
+            #[arg(long, default_value = "berth")]
+            pub(super) issuer: String,
+            #[arg(long, default_value_t = 3)]
+            pub(super) tries: u8,
+        }
+    }
+
+    #[test]
+    fn contexts_share_a_flag_that_both_need() {
+        let types = [
+            SettingsType::of::<one::Settings>(),
+            SettingsType::of::<other::Settings>(),
+        ];
+        let command = types.iter().fold(Command::new("x"), |command, settings| {
+            settings.augment(command)
+        });
+        let matches = command.get_matches_from(["x", "--issuer", "me", "--tries", "7"]);
+        let read = Settings::read(&types, &matches).unwrap();
+        assert_eq!(read.get::<one::Settings>().unwrap().issuer, "me");
+        let other = read.get::<other::Settings>().unwrap();
+        assert_eq!((other.issuer.as_str(), other.tries), ("me", 7));
     }
 }
