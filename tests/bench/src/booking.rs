@@ -64,7 +64,7 @@ pub(crate) enum Kind {
 
 /// Measures and reports.
 pub(crate) async fn run(kind: Kind, options: Options) -> Result<()> {
-    let platform = Platform::start(&["--max-reservation-per-person", "1000000"]).await?;
+    let platform = Platform::start(&["--max-reservation-per-person", "1000"]).await?;
     let idle = machine::resident_mib(platform.pid())?;
     println!("{}", machine::facts());
     println!(
@@ -229,22 +229,20 @@ impl World {
     }
 }
 
-/// One night, the n-th from the first of a month that is near enough to be booked.
+/// One night, the n-th from the first of a year that is near enough to be booked.
 fn nights(n: usize) -> Period {
     let date = |n: usize| {
         let n = i32::try_from(n).unwrap_or(0);
-        Date {
-            year: 2027,
+        Some(Date {
+            year: 2027 + n / 336 % 2,
             month: 1 + n / 28 % 12,
             day: 1 + n % 28,
-        }
+        })
     };
+    // Months are cut to 28 days, so the night after the 28th is the first of the next: those are stays of several nights.
     let dates = DateRange {
-        start_date: Some(date(n)),
-        end_date: Some(date(n)).map(|date| Date {
-            day: date.day + 1,
-            ..date
-        }),
+        start_date: date(n),
+        end_date: date(n + 1),
     };
     Period {
         kind: Some(period::Kind::Dates(dates)),

@@ -113,10 +113,11 @@ where
     let begin = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
     let mut next = Duration::ZERO;
+    let mut tick = tokio::time::interval(Duration::from_millis(1));
     while next < time {
-        // Sleeping is too coarse for single arrivals: all that are due by now start now.
+        // A timer is too coarse for single arrivals: all that are due by now start now.
         while next > begin.elapsed() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tick.tick().await;
         }
         let (intended, tally) = (begin + next, tally.clone());
         let future = work();

@@ -63,7 +63,9 @@ impl Platform {
 
     async fn wait(&mut self, admin: &str, begin: Instant) -> Result<()> {
         let mut health = HealthClient::new(Endpoint::from_shared(admin.to_owned())?.connect_lazy());
+        let mut look = tokio::time::interval(Duration::from_millis(5));
         while begin.elapsed() < Duration::from_secs(30) {
+            look.tick().await;
             if let Some(status) = self.child.try_wait()? {
                 bail!("the platform ended with {status}");
             }
@@ -76,7 +78,6 @@ impl Platform {
                 self.ready_after = begin.elapsed();
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         bail!("the platform was not ready after 30 s")
     }

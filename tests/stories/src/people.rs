@@ -1,0 +1,248 @@
+//! People: who acts in a story, through the public port and nothing else.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use berth::{
+    common::v1::Role,
+    member::v1::{JoinRequest, Member, SignInRequest, member_service_client::MemberServiceClient},
+    message::v1::{ListMessagesRequest, Message, message_service_client::MessageServiceClient},
+    offer::v1::Period,
+    payment::v1::{GetPaymentRequest, Payment, payment_service_client::PaymentServiceClient},
+    reservation::v1::{
+        GetReservationRequest, RequestReservationRequest, RequestReservationResponse, Reservation,
+        reservation_service_client::ReservationServiceClient,
+    },
+    room::v1::{Room, room_service_client::RoomServiceClient},
+    view::v1::{ListMyPageRequest, MyPageEntry, view_service_client::ViewServiceClient},
+};
+use tonic::{
+    Request, Status,
+    metadata::MetadataValue,
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::Channel,
+};
+
+/// Shows a person's token with every call.
+#[derive(Clone, Debug)]
+pub struct Bearer(Arc<Mutex<String>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let token = format!(
+            "Bearer {}",
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        );
+        let value: MetadataValue<_> = token.parse().map_err(|_| Status::internal("token"))?;
+        request.metadata_mut().insert("authorization", value);
+        Ok(request)
+    }
+}
+
+type Signed = InterceptedService<Channel, Bearer>;
+
+/// A member of the platform who is signed in.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// Their id.
+    pub id: String,
+    /// Their address.
+    pub email: String,
+    token: Bearer,
+    channel: Channel,
+}
+
+/// The password of everybody in the stories.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+impl Person {
+    /// Joins the platform and signs in.
+    pub async fn join(channel: Channel, id: String, roles: &[Role]) -> Result<Self, Status> {
+        let email = format!("{id}@stories.example");
+        let request = JoinRequest {
+            member_id: id.clone(),
+            email: email.clone(),
+            display_name: "Somebody".into(),
+            password: PASSWORD.into(),
+            roles: roles.iter().map(|role| i32::from(*role)).collect(),
+        };
+        MemberServiceClient::new(channel.clone())
+            .join(request)
+            .await?;
+        Self::sign_in(channel, email, PASSWORD)
+            .await
+            .map(|(person, _)| person)
+    }
+
+    /// Signs a member in.
+    pub async fn sign_in(
+        channel: Channel,
+        email: String,
+        password: &str,
+    ) -> Result<(Self, Member), Status> {
+        let (token, member) = tokens(channel.clone(), &email, password).await?;
+        let token = Bearer(Arc::new(Mutex::new(token)));
+        Ok((
+            Self {
+                id: member.member_id.clone(),
+                email,
+                token,
+                channel,
+            },
+            member,
+        ))
+    }
+
+    /// Signs in again, after the token has ended.
+    pub async fn sign_in_again(&self) -> Result<(), Status> {
+        let (token, _) = tokens(self.channel.clone(), &self.email, PASSWORD).await?;
+        *self.token.0.lock().unwrap_or_else(PoisonError::into_inner) = token;
+        Ok(())
+    }
+
+    /// The same person at another address of the platform.
+    #[must_use]
+    pub fn at(&self, channel: Channel) -> Self {
+        Self {
+            channel,
+            ..self.clone()
+        }
+    }
+
+    /// Their access token.
+    pub fn token(&self) -> String {
+        self.token
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Rooms and reviews.
+    pub fn rooms(&self) -> RoomServiceClient<Signed> {
+        RoomServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+    }
+
+    /// Reservations.
+    pub fn reservations(&self) -> ReservationServiceClient<Signed> {
+        ReservationServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+    }
+
+    /// Payments.
+    pub fn payments(&self) -> PaymentServiceClient<Signed> {
+        PaymentServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+    }
+
+    /// Messages.
+    pub fn messages(&self) -> MessageServiceClient<Signed> {
+        MessageServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+    }
+
+    /// Views.
+    pub fn views(&self) -> ViewServiceClient<Signed> {
+        ViewServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+    }
+
+    /// Members.
+    pub fn members(&self) -> MemberServiceClient<Signed> {
+        MemberServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+    }
+
+    /// What asks for a room in a period; `id` is the reservation's.
+    pub fn wants(&self, id: String, room: &Room, period: Period) -> RequestReservationRequest {
+        RequestReservationRequest {
+            reservation_id: id,
+            offer_id: room.room_id.clone(),
+            customer_id: self.id.clone(),
+            period: Some(period),
+            quantity: 1,
+            persons: 1,
+            payment_method: "tok_approved".into(),
+        }
+    }
+
+    /// Asks for a reservation.
+    pub async fn request(
+        &self,
+        request: RequestReservationRequest,
+    ) -> Result<RequestReservationResponse, Status> {
+        Ok(self
+            .reservations()
+            .request_reservation(request)
+            .await?
+            .into_inner())
+    }
+
+    /// Asks for a reservation and answers it.
+    pub async fn book(&self, request: RequestReservationRequest) -> Result<Reservation, Status> {
+        Ok(self.request(request).await?.reservation.unwrap_or_default())
+    }
+
+    /// A reservation as it is now.
+    pub async fn reservation(&self, id: &str) -> Result<Reservation, Status> {
+        let request = GetReservationRequest {
+            reservation_id: id.to_owned(),
+        };
+        Ok(self
+            .reservations()
+            .get_reservation(request)
+            .await?
+            .into_inner()
+            .reservation
+            .unwrap_or_default())
+    }
+
+    /// The payment of a reservation as it is now.
+    pub async fn payment(&self, id: &str) -> Result<Payment, Status> {
+        let request = GetPaymentRequest {
+            payment_id: id.to_owned(),
+        };
+        Ok(self
+            .payments()
+            .get_payment(request)
+            .await?
+            .into_inner()
+            .payment
+            .unwrap_or_default())
+    }
+
+    /// The newest hundred messages, newest first.
+    pub async fn inbox(&self) -> Result<Vec<Message>, Status> {
+        let request = ListMessagesRequest {
+            page_size: 100,
+            ..ListMessagesRequest::default()
+        };
+        Ok(self
+            .messages()
+            .list_messages(request)
+            .await?
+            .into_inner()
+            .messages)
+    }
+
+    /// The newest hundred entries of their page, newest first.
+    pub async fn my_page(&self) -> Result<Vec<MyPageEntry>, Status> {
+        let request = ListMyPageRequest {
+            page_size: 100,
+            ..ListMyPageRequest::default()
+        };
+        Ok(self
+            .views()
+            .list_my_page(request)
+            .await?
+            .into_inner()
+            .entries)
+    }
+}
+
+async fn tokens(channel: Channel, email: &str, password: &str) -> Result<(String, Member), Status> {
+    let request = SignInRequest {
+        email: email.to_owned(),
+        password: password.to_owned(),
+    };
+    let answer = MemberServiceClient::new(channel)
+        .sign_in(request)
+        .await?
+        .into_inner();
+    let tokens = answer.tokens.ok_or_else(|| Status::internal("no tokens"))?;
+    Ok((tokens.access_token, answer.member.unwrap_or_default()))
+}

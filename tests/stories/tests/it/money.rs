@@ -1,0 +1,250 @@
+//! Money: what happens when the payment provider answers late, never, twice, or the wrong way round.
+
+use berth::{
+    offer::v1::Approval,
+    payment::v1::{GetLedgerRequest, PaymentStatus, ReceiveNotificationRequest},
+    reservation::v1::{
+        ApproveReservationRequest, CancelReservationRequest, PayReservationRequest,
+        ReservationStatus,
+    },
+};
+use stories::world::{World, eur, nights};
+use tonic::Code;
+
+/// Books with a payment method and answers the reservation's id.
+async fn book(world: &World, method: &str) -> (stories::people::Person, String) {
+    let (host, guest) = (world.host().await, world.customer().await);
+    let room = world.room(&host, |_| ()).await;
+    let mut wanted = guest.wants(world.id(), &room, nights("2027-04-01", "2027-04-02"));
+    wanted.payment_method = method.into();
+    let id = wanted.reservation_id.clone();
+    guest.book(wanted).await.unwrap();
+    (guest, id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s7_a_refund_that_fails_twice_is_made_once() {
+    let world = World::start().await;
+    let (guest, id) = book(&world, "tok_refund_fails_twice").await;
+    let cancel = CancelReservationRequest {
+        reservation_id: id.clone(),
+        ..Default::default()
+    };
+    guest
+        .reservations()
+        .cancel_reservation(cancel.clone())
+        .await
+        .unwrap();
+    guest
+        .reservations()
+        .cancel_reservation(cancel)
+        .await
+        .unwrap();
+    for _ in 0..10 {
+        world.advance_minutes(2).await;
+    }
+    assert_eq!(
+        guest.reservation(&id).await.unwrap().status(),
+        ReservationStatus::Cancelled
+    );
+    let payment = guest.payment(&id).await.unwrap();
+    assert_eq!(
+        (payment.status(), payment.refunded),
+        (PaymentStatus::Refunded, eur(80))
+    );
+    world.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s11_a_charge_whose_answer_is_lost_freezes_the_hold_until_it_is_known() {
+    let world = World::start().await;
+    let (guest, id) = book(&world, "tok_timeout_after").await;
+    for _ in 0..10 {
+        world.advance_minutes(2).await;
+    }
+    assert_eq!(
+        guest.reservation(&id).await.unwrap().status(),
+        ReservationStatus::Confirmed
+    );
+    assert_eq!(
+        guest.payment(&id).await.unwrap().status(),
+        PaymentStatus::Paid
+    );
+    world.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s12_a_charge_that_never_reached_the_provider_is_asked_for_again() {
+    let world = World::start().await;
+    let (guest, id) = book(&world, "tok_timeout_before").await;
+    for _ in 0..10 {
+        world.advance_minutes(2).await;
+    }
+    assert_eq!(
+        guest.reservation(&id).await.unwrap().status(),
+        ReservationStatus::Confirmed
+    );
+    world.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s14_a_provider_that_is_down_for_days_ends_in_a_clean_no() {
+    let world = World::start().await;
+    let (guest, id) = book(&world, "tok_down").await;
+    for _ in 0..40 {
+        world.advance_hours(2).await;
+    }
+    let found = guest.reservation(&id).await.unwrap();
+    let ended = matches!(
+        found.status(),
+        ReservationStatus::Rejected | ReservationStatus::Lapsed
+    );
+    assert!(ended, "{:?}", found.status());
+    world.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s4_a_payment_that_comes_after_the_hold_lapsed_is_refunded() {
+    let world = World::start().await;
+    let (host, guest) = (world.host().await, world.customer().await);
+    let room = world
+        .room(&host, |room| room.set_approval(Approval::Host))
+        .await;
+    let id = world.id();
+    guest
+        .book(guest.wants(id.clone(), &room, nights("2027-04-01", "2027-04-02")))
+        .await
+        .unwrap();
+    // Payment hears of the approval only after the hold has lapsed.
+    world.down("payment");
+    host.reservations()
+        .approve_reservation(ApproveReservationRequest {
+            reservation_id: id.clone(),
+        })
+        .await
+        .unwrap();
+    world
+        .clock
+        .turn(chassis::time::SignedDuration::from_hours(2));
+    stories::world::eventually(async || {
+        host.sign_in_again().await.unwrap();
+        host.reservation(&id).await.unwrap().status() == ReservationStatus::Lapsed
+    })
+    .await;
+    let other = world.customer().await;
+    let next = other
+        .book(other.wants(world.id(), &room, nights("2027-04-01", "2027-04-02")))
+        .await
+        .unwrap();
+    assert_eq!(
+        next.status(),
+        ReservationStatus::PendingApproval,
+        "free again"
+    );
+    world.up("payment").await;
+    world.advance_minutes(5).await;
+    assert_eq!(
+        guest.reservation(&id).await.unwrap().status(),
+        ReservationStatus::Lapsed
+    );
+    let payment = guest.payment(&id).await;
+    if let Ok(payment) = payment {
+        assert_ne!(
+            payment.status(),
+            PaymentStatus::Paid,
+            "whatever was charged was refunded"
+        );
+    }
+    world.advance_hours(25).await;
+    world.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s13_a_notification_without_the_right_signature_is_not_believed() {
+    let world = World::with_flags(&["--payment-webhook-secret", "a secret of the stories"]).await;
+    let (guest, id) = book(&world, "tok_approved").await;
+    let forged = ReceiveNotificationRequest {
+        notification_id: "n1".into(),
+        payment_id: id.clone(),
+        outcome: "declined".into(),
+        signature: "00".repeat(32),
+        ..Default::default()
+    };
+    let refused = guest
+        .payments()
+        .receive_notification(forged)
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    assert_eq!(
+        guest.payment(&id).await.unwrap().status(),
+        PaymentStatus::Paid
+    );
+    world.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_sums_to_zero_whatever_happened() {
+    let world = World::start().await;
+    let (guest, id) = book(&world, "tok_approved").await;
+    let cancel = CancelReservationRequest {
+        reservation_id: id,
+        ..Default::default()
+    };
+    guest
+        .reservations()
+        .cancel_reservation(cancel)
+        .await
+        .unwrap();
+    book(&world, "tok_approved").await;
+    book(&world, "tok_timeout_before").await;
+    world.quiet().await;
+    let ledger = world
+        .admin()
+        .await
+        .payments()
+        .get_ledger(GetLedgerRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    let sum: i64 = ledger
+        .balances
+        .iter()
+        .filter_map(|balance| balance.amount.as_ref())
+        .map(|amount| amount.units)
+        .sum();
+    assert_eq!(sum, 0, "{ledger:?}");
+    assert!(!ledger.balances.is_empty());
+    for _ in 0..5 {
+        world.advance_minutes(2).await;
+    }
+    world.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c_n3_a_slow_provider_holds_nobody_up_for_long_and_is_paid_later() {
+    let world = World::with_flags(&["--payment-provider-timeout-ms", "100"]).await;
+    let (guest, id) = book(&world, "tok_slow_5000").await;
+    let held = guest.reservation(&id).await.unwrap();
+    assert_eq!(
+        held.status(),
+        ReservationStatus::PaymentPending,
+        "the hold is frozen"
+    );
+    for _ in 0..10 {
+        world.advance_minutes(2).await;
+    }
+    let pay = PayReservationRequest {
+        reservation_id: id.clone(),
+    };
+    let paid = guest
+        .reservations()
+        .pay_reservation(pay)
+        .await
+        .unwrap()
+        .into_inner()
+        .reservation
+        .unwrap();
+    assert_eq!(paid.status(), ReservationStatus::Confirmed);
+    world.check().await;
+}

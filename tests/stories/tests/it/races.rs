@@ -1,0 +1,331 @@
+//! Races: many want the same, or one reservation is told several things at once. Whoever wins, nothing breaks.
+
+use berth::{
+    offer::v1::Approval,
+    reservation::v1::{
+        ApproveReservationRequest, CancelReservationRequest, PayReservationRequest,
+        RejectReservationRequest, RequestReservationRequest, ReservationStatus,
+    },
+    room::v1::{DeleteRoomRequest, ModifyRoomRequest, Room},
+};
+use chassis::{status::reason_of, time::SignedDuration};
+use stories::{
+    people::Person,
+    world::{World, eur, nights},
+};
+use tonic::{Code, Status};
+
+async fn crowd(world: &World, size: usize) -> Vec<Person> {
+    let mut crowd = Vec::with_capacity(size);
+    for _ in 0..size {
+        crowd.push(world.customer().await);
+    }
+    crowd
+}
+
+/// A thousand requests at once by a crowd; answers how many were confirmed.
+async fn rush(world: &World, crowd: &[Person], room: &Room) -> usize {
+    let requests: Vec<(Person, RequestReservationRequest)> = (0..1000)
+        .map(|n| {
+            let person = crowd[n % crowd.len()].clone();
+            let wanted = person.wants(world.id(), room, nights("2027-04-01", "2027-04-02"));
+            (person, wanted)
+        })
+        .collect();
+    let racing: Vec<_> = requests
+        .into_iter()
+        .map(|(person, wanted)| tokio::spawn(async move { person.request(wanted).await }))
+        .collect();
+    let mut won = 0;
+    for racer in racing {
+        match racer.await.unwrap() {
+            Ok(answer) => {
+                assert_eq!(
+                    answer.reservation.unwrap().status(),
+                    ReservationStatus::Confirmed
+                );
+                won += 1;
+            }
+            Err(refused) => {
+                let reason = reason_of(&refused);
+                assert_eq!(reason.as_deref(), Some("SOLD_OUT"), "{refused:?}");
+                assert_eq!(refused.code(), Code::FailedPrecondition);
+            }
+        }
+    }
+    won
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s1_of_a_thousand_requests_for_one_night_one_wins() {
+    let world = World::start().await;
+    let (host, crowd) = (world.host().await, crowd(&world, 20).await);
+    let room = world.room(&host, |_| ()).await;
+    assert_eq!(rush(&world, &crowd, &room).await, 1);
+    world.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s1_of_a_thousand_requests_for_seven_rooms_seven_win() {
+    let world = World::start().await;
+    let (host, crowd) = (world.host().await, crowd(&world, 20).await);
+    let room = world.room(&host, |room| room.units = 7).await;
+    assert_eq!(rush(&world, &crowd, &room).await, 7);
+    world.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s2_a_stay_of_which_one_night_is_taken_holds_nothing() {
+    let world = World::start().await;
+    let (host, guest) = (world.host().await, world.customer().await);
+    let room = world.room(&host, |room| room.units = 2).await;
+    for _ in 0..2 {
+        guest
+            .book(guest.wants(world.id(), &room, nights("2027-04-03", "2027-04-04")))
+            .await
+            .unwrap();
+    }
+    let long = guest.wants(world.id(), &room, nights("2027-04-01", "2027-04-05"));
+    assert_eq!(
+        reason_of(&guest.request(long).await.unwrap_err()).unwrap(),
+        "SOLD_OUT"
+    );
+    let mut both = guest.wants(world.id(), &room, nights("2027-04-01", "2027-04-03"));
+    both.quantity = 2;
+    assert_eq!(
+        guest.book(both).await.unwrap().units,
+        [1, 2],
+        "nothing was left behind"
+    );
+    world.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s5_the_same_request_ten_times_is_one_booking() {
+    let world = World::start().await;
+    let (host, guest) = (world.host().await, world.customer().await);
+    let room = world.room(&host, |room| room.units = 20).await;
+    let wanted = guest.wants(world.id(), &room, nights("2027-04-01", "2027-04-02"));
+    let racing: Vec<_> = (0..10)
+        .map(|_| {
+            let (guest, wanted) = (guest.clone(), wanted.clone());
+            tokio::spawn(async move { guest.book(wanted).await })
+        })
+        .collect();
+    for racer in racing {
+        let booked = racer.await.unwrap().unwrap();
+        assert_eq!(
+            (booked.reservation_id.as_str(), &booked.units[..]),
+            (wanted.reservation_id.as_str(), &[1][..])
+        );
+    }
+    world.quiet().await;
+    let confirmed = guest.reservation(&wanted.reservation_id).await.unwrap();
+    assert_eq!(confirmed.status(), ReservationStatus::Confirmed);
+    let again = guest.book(wanted.clone()).await.unwrap();
+    assert_eq!(again, confirmed, "a repeat answers the same");
+    let mut other = wanted;
+    other.persons = 2;
+    let reused = guest.request(other).await.unwrap_err();
+    assert_eq!(
+        (reused.code(), reason_of(&reused).unwrap().as_str()),
+        (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED")
+    );
+    world.check().await;
+}
+
+/// What a reservation can be told at the same time as something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Approve,
+    Reject,
+    Pay,
+    CancelByGuest,
+    CancelByHost,
+    Lapse,
+}
+
+struct Scene {
+    world: World,
+    /// How long a hold is held.
+    hold: SignedDuration,
+    host: Person,
+    guest: Person,
+}
+
+impl Scene {
+    async fn act(&self, act: Act, id: &str) -> Result<(), Status> {
+        let reservation_id = id.to_owned();
+        match act {
+            Act::Approve => {
+                let request = ApproveReservationRequest { reservation_id };
+                self.host
+                    .reservations()
+                    .approve_reservation(request)
+                    .await
+                    .map(|_| ())
+            }
+            Act::Reject => {
+                let request = RejectReservationRequest {
+                    reservation_id,
+                    reason: String::new(),
+                };
+                self.host
+                    .reservations()
+                    .reject_reservation(request)
+                    .await
+                    .map(|_| ())
+            }
+            Act::Pay => {
+                let request = PayReservationRequest { reservation_id };
+                self.guest
+                    .reservations()
+                    .pay_reservation(request)
+                    .await
+                    .map(|_| ())
+            }
+            Act::CancelByGuest | Act::CancelByHost => {
+                let person = if act == Act::CancelByGuest {
+                    &self.guest
+                } else {
+                    &self.host
+                };
+                let request = CancelReservationRequest {
+                    reservation_id,
+                    ..Default::default()
+                };
+                person
+                    .reservations()
+                    .cancel_reservation(request)
+                    .await
+                    .map(|_| ())
+            }
+            Act::Lapse => {
+                self.world.clock.turn(self.hold);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Has every two of the acts race on a reservation of its own, several times, and checks what became of it.
+async fn all_pairs(approval: Approval, acts: &[Act]) {
+    // A hold lapses after an hour, and a token is just good for that.
+    let world =
+        World::with_flags(&["--approval-hours", "1", "--access-token-seconds", "3600"]).await;
+    let (host, guest) = (world.host().await, world.customer().await);
+    let room = world.room(&host, |room| room.set_approval(approval)).await;
+    let minutes = if approval == Approval::Host { 60 } else { 15 };
+    let scene = Scene {
+        world,
+        hold: SignedDuration::from_mins(minutes),
+        host,
+        guest,
+    };
+    let begin = scene.world.clock.now();
+    for one in acts {
+        for two in acts {
+            for round in 0..3 {
+                // A night for each race would run out of the year: all race for the same one, which each gives back.
+                let id = scene.world.id();
+                let wanted =
+                    scene
+                        .guest
+                        .wants(id.clone(), &room, nights("2027-06-01", "2027-06-02"));
+                if acts.contains(&Act::Pay) {
+                    scene.world.down("payment");
+                }
+                scene.guest.book(wanted).await.unwrap();
+                if acts.contains(&Act::Pay) {
+                    scene.world.up("payment").await;
+                }
+                let (first, second) = tokio::join!(scene.act(*one, &id), scene.act(*two, &id));
+                for refused in [first, second].into_iter().filter_map(Result::err) {
+                    let expected = matches!(
+                        refused.code(),
+                        Code::FailedPrecondition | Code::Aborted | Code::Unavailable
+                    );
+                    assert!(
+                        expected,
+                        "{one:?} against {two:?}, round {round}: {refused:?}"
+                    );
+                }
+                scene.world.quiet().await;
+                // Whoever won, the night is free again for the next race.
+                let _ = scene.act(Act::CancelByHost, &id).await;
+                scene.world.quiet().await;
+                scene.world.clock.set(begin);
+            }
+        }
+    }
+    scene.world.advance_hours(25).await;
+    scene.world.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_every_two_of_approve_reject_cancel_and_lapse() {
+    use Act::{Approve, CancelByGuest, CancelByHost, Lapse, Reject};
+    all_pairs(
+        Approval::Host,
+        &[Approve, Reject, CancelByGuest, CancelByHost, Lapse],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_every_two_of_pay_cancel_and_lapse() {
+    use Act::{CancelByGuest, CancelByHost, Lapse, Pay};
+    all_pairs(Approval::None, &[Pay, CancelByGuest, CancelByHost, Lapse]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s9_a_host_who_edits_or_deletes_a_held_room_keeps_what_was_agreed() {
+    let world = World::start().await;
+    let (host, guest) = (world.host().await, world.customer().await);
+    let room = world.room(&host, |_| ()).await;
+    world.down("payment");
+    let id = world.id();
+    guest
+        .book(guest.wants(id.clone(), &room, nights("2027-04-01", "2027-04-02")))
+        .await
+        .unwrap();
+    world.up("payment").await;
+    let dearer = Room {
+        price: eur(500),
+        ..room.clone()
+    };
+    let modify = ModifyRoomRequest {
+        room: Some(dearer),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["price".into()],
+        }),
+    };
+    host.rooms().modify_room(modify).await.unwrap();
+    host.rooms()
+        .delete_room(DeleteRoomRequest {
+            room_id: room.room_id.clone(),
+        })
+        .await
+        .unwrap();
+    let pay = PayReservationRequest {
+        reservation_id: id.clone(),
+    };
+    let paid = guest
+        .reservations()
+        .pay_reservation(pay)
+        .await
+        .unwrap()
+        .into_inner()
+        .reservation
+        .unwrap();
+    assert_eq!(
+        (paid.status(), paid.price),
+        (ReservationStatus::Confirmed, eur(80))
+    );
+    let refused = guest
+        .request(guest.wants(world.id(), &room, nights("2027-05-01", "2027-05-02")))
+        .await
+        .unwrap_err();
+    assert_eq!(reason_of(&refused).unwrap(), "OFFER_WITHDRAWN");
+    world.check().await;
+}
