@@ -1,0 +1,7 @@
+//! Does the platform start, serve and stop as one process?
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod berth;
+mod platform;
+mod process;

@@ -1,0 +1,288 @@
+//! The event logs of a process, read and tended from outside.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use berth::eventlog::v1::{
+    ListDeadLettersRequest, ReadRequest, RedriveDeadLettersRequest,
+    event_log_service_client::EventLogServiceClient,
+    event_log_service_server::EventLogServiceServer,
+};
+use chassis::{
+    Clock, Context, Platform, Store,
+    bus::InProcess,
+    config::Addresses,
+    event::Cause,
+    eventlog::EventLogs,
+    faults::Faults,
+    peers::{Peer, Peers},
+    platform::Options,
+};
+use tokio::time::timeout;
+use tonic::Code;
+
+use crate::{
+    consumer::Pair,
+    counter::{Command, Seat, SeatId},
+    platform::service_key,
+    stage::{channel, why},
+    tally::{Tally, policies},
+};
+
+const MOMENT: Duration = Duration::from_secs(20);
+
+fn seats() -> Context {
+    Context::named("room").deadlines::<Seat>()
+}
+
+fn counts() -> Context {
+    Context::named("message").policies(policies(|_| false))
+}
+
+async fn take(store: &Store, seat: u128) {
+    let command = Command::Take {
+        hall: "a".into(),
+        capacity: 100,
+    };
+    store
+        .execute::<Seat>(SeatId::from_u128(seat), command, &Cause::by("somebody"))
+        .await
+        .unwrap();
+}
+
+/// A context as a process of its own, with the key by which services know each other.
+async fn process(context: Context, dir: &Path, change: impl FnOnce(&mut Options)) -> Platform {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let key = dir.join("service.key");
+    std::fs::write(&key, STANDARD.encode([7; 32])).unwrap();
+    let mut options = Options::in_dir(dir);
+    context.name.clone_into(&mut options.process);
+    options.config.trust.service_key_file = Some(key);
+    change(&mut options);
+    Platform::start(vec![context], options).await.unwrap()
+}
+
+/// The event log of a process, asked by a service with this key.
+fn asked_with(key: u8, process: &str, admin: SocketAddr) -> EventLogServiceClient<Peer> {
+    let log = format!("{process}.log");
+    let peers = Peers::with(Clock::System, Faults::default(), Some(service_key(key)));
+    peers.add_remote(&log, &format!("http://{admin}")).unwrap();
+    EventLogServiceClient::new(peers.called_by("message").to(&log))
+}
+
+fn read(context: &str, after: i64, limit: i32) -> ReadRequest {
+    ReadRequest {
+        context: context.into(),
+        partition: 0,
+        after,
+        limit,
+    }
+}
+
+#[tokio::test]
+async fn a_log_is_read_by_services_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let platform = process(seats(), dir.path(), |_| {}).await;
+    for seat in 1..=3 {
+        take(&platform.sites()[0].deps.store, seat).await;
+    }
+    let admin = platform.admin();
+    let anybody = EventLogServiceClient::new(channel(admin))
+        .read(read("room", 0, 0))
+        .await;
+    let closed = (
+        Code::Unauthenticated,
+        "SERVICE_IDENTITY_REQUIRED".to_owned(),
+    );
+    assert_eq!(why(anybody), closed);
+    assert_eq!(
+        why(asked_with(8, "room", admin).read(read("room", 0, 0)).await),
+        closed
+    );
+
+    let mut log = asked_with(7, "room", admin);
+    let all = log.read(read("room", 0, 0)).await.unwrap().into_inner();
+    let numbers: Vec<i64> = all.events.iter().map(|event| event.seq).collect();
+    assert_eq!((numbers, all.head), (vec![1, 2, 3], 3));
+    let first = &all.events[0];
+    assert_eq!(first.r#type, "berth.room.v1.RoomReserved");
+    assert_eq!(
+        (first.source.as_str(), first.actor.as_str()),
+        ("room", "somebody")
+    );
+    let one = log.read(read("room", 1, 1)).await.unwrap().into_inner();
+    assert_eq!((one.events.len(), one.events[0].seq, one.head), (1, 2, 3));
+    let none = log
+        .read(read("room", i64::MAX, 1))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!((none.events.len(), none.head), (0, 3));
+
+    assert_eq!(
+        why(log.read(read("car", 0, 0)).await),
+        (Code::NotFound, "NOT_FOUND".into())
+    );
+    for (after, limit) in [(-1, 0), (0, -1), (0, 1001)] {
+        assert_eq!(
+            log.read(read("room", after, limit))
+                .await
+                .unwrap_err()
+                .code(),
+            Code::InvalidArgument
+        );
+    }
+    let elsewhere = ReadRequest {
+        partition: 1,
+        ..read("room", 0, 0)
+    };
+    assert_eq!(
+        log.read(elsewhere).await.unwrap_err().code(),
+        Code::InvalidArgument
+    );
+    platform.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn dead_letters_are_for_admins() {
+    let dir = tempfile::tempdir().unwrap();
+    let platform = process(seats(), dir.path(), |_| {}).await;
+    let mut log = asked_with(7, "room", platform.admin());
+    let list = ListDeadLettersRequest {
+        context: "room".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        log.list_dead_letters(list).await.unwrap_err().code(),
+        Code::Unauthenticated
+    );
+    let redrive = RedriveDeadLettersRequest {
+        context: "room".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        log.redrive_dead_letters(redrive).await.unwrap_err().code(),
+        Code::Unauthenticated
+    );
+    platform.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn dead_letters_are_listed_page_by_page_and_tried_again() {
+    let pair = Pair::on(InProcess::new(), policies(|_| true)).await;
+    for seat in [1, 2, 3, 5, 6] {
+        pair.take(seat).await;
+    }
+    pair.settle().await;
+    let logs = EventLogs::new();
+    let mut log = EventLogServiceClient::new(EventLogServiceServer::new(logs.clone()));
+    let list = |size, token: &str| ListDeadLettersRequest {
+        context: "message".into(),
+        page_size: size,
+        page_token: token.into(),
+    };
+    assert_eq!(
+        why(log.list_dead_letters(list(0, "")).await),
+        (Code::Unavailable, "STARTING".into())
+    );
+    logs.open([pair.consumer.deps.store.clone()]);
+
+    let mut found = Vec::new();
+    let mut token = String::new();
+    let mut pages = 0;
+    loop {
+        let page = log
+            .list_dead_letters(list(2, &token))
+            .await
+            .unwrap()
+            .into_inner();
+        pages += 1;
+        found.extend(page.dead_letters);
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    let seats: Vec<i64> = found
+        .iter()
+        .map(|letter| letter.event.as_ref().unwrap().seq)
+        .collect();
+    assert_eq!((seats, pages), (vec![1, 3, 4], 2));
+    let first = &found[0];
+    assert_eq!(
+        (
+            first.consumer.as_str(),
+            first.reason.as_str(),
+            first.attempts
+        ),
+        ("message", "malformed event: odd", 1)
+    );
+    assert!(!first.parked && first.next_attempt_time.is_some());
+    for (size, token) in [(-1, ""), (1001, ""), (0, "x"), (0, "WyJhIiwiYiIsImMiXQ")] {
+        assert_eq!(
+            log.list_dead_letters(list(size, token))
+                .await
+                .unwrap_err()
+                .code(),
+            Code::InvalidArgument,
+            "{size} {token}"
+        );
+    }
+
+    let redrive = |subject: &str| RedriveDeadLettersRequest {
+        context: "message".into(),
+        subject: subject.into(),
+    };
+    let one = log
+        .redrive_dead_letters(redrive(&SeatId::from_u128(1).to_string()))
+        .await
+        .unwrap();
+    assert_eq!(one.get_ref().redriven, 1);
+    let all = log.redrive_dead_letters(redrive("")).await.unwrap();
+    assert_eq!(all.get_ref().redriven, 3);
+    let nobody = log
+        .redrive_dead_letters(redrive(&SeatId::from_u128(2).to_string()))
+        .await;
+    assert_eq!(why(nobody), (Code::NotFound, "NO_DEAD_LETTERS".into()));
+}
+
+#[tokio::test]
+async fn a_context_hears_another_that_runs_elsewhere_and_catches_up_when_that_was_away() {
+    let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let producer = process(seats(), there.path(), |_| {}).await;
+    let admin = producer.admin();
+    take(&producer.sites()[0].deps.store, 1).await;
+    let consumer = process(counts(), here.path(), |options| {
+        options.logs = Addresses([("room".to_owned(), format!("http://{admin}"))].into());
+    })
+    .await;
+    let heard = async |seat: u128| {
+        let store = &consumer.sites()[0].deps.store;
+        let mut commits = store.commits();
+        let comes = async {
+            loop {
+                if store
+                    .load::<Tally>(SeatId::from_u128(seat))
+                    .await
+                    .unwrap()
+                    .is_some()
+                {
+                    return;
+                }
+                commits.changed().await.unwrap();
+            }
+        };
+        timeout(MOMENT, comes).await.unwrap();
+    };
+    heard(1).await;
+    timeout(MOMENT, consumer.quiet()).await.unwrap().unwrap();
+
+    producer.stop().await.unwrap();
+    let producer = process(seats(), there.path(), |options| {
+        options.config.admin_listen = admin;
+    })
+    .await;
+    take(&producer.sites()[0].deps.store, 2).await;
+    heard(2).await;
+    consumer.stop().await.unwrap();
+    producer.stop().await.unwrap();
+}
