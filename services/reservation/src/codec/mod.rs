@@ -42,7 +42,7 @@ pub(crate) fn wish(
     let offer = wrong.parse("offer_id", &request.offer_id);
     let customer = wrong.parse("customer_id", &request.customer_id);
     let period = period(&mut wrong, request.period.as_ref());
-    let quantity = count(&mut wrong, "quantity", request.quantity, 100);
+    let quantity = quantity(&mut wrong, request.quantity, period);
     let persons = count(&mut wrong, "persons", request.persons, 1000);
     let payment_method = wrong.text("payment_method", request.payment_method, 1, 200);
     let all = (|| {
@@ -66,7 +66,7 @@ pub(crate) fn availability_of(
     let mut wrong = Violations::new();
     let offer = wrong.parse("offer_id", &request.offer_id);
     let period = period(&mut wrong, request.period.as_ref());
-    let quantity = count(&mut wrong, "quantity", request.quantity, 100);
+    let quantity = quantity(&mut wrong, request.quantity, period);
     wrong.check(
         offer
             .zip(period)
@@ -149,6 +149,13 @@ fn period(wrong: &mut Violations, period: Option<&offers::Period>) -> Option<Per
                 .ok()
         }
     }
+}
+
+fn quantity(wrong: &mut Violations, quantity: i32, period: Option<Period>) -> Option<u32> {
+    let quantity = count(wrong, "quantity", quantity, 100)?;
+    let fits = period.is_none_or(|period| period.fits(quantity));
+    wrong.require(fits, "quantity", "must be lower for so long a period");
+    Some(quantity)
 }
 
 /// How many of something; 0 means 1.

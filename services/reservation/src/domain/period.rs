@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 const MAX_DAYS: i64 = 366;
 /// At most so many hours.
 const MAX_HOURS: i64 = 336;
+/// At most so many units times slots at once: they are claimed in one transaction, and everybody else waits for it.
+const MAX_CLAIMS: i64 = 10_000;
 /// What is sold by the hour begins on one of these, in every time zone of the world: offsets are multiples of it.
 const QUARTER: SignedDuration = SignedDuration::from_mins(15);
 
@@ -70,6 +72,15 @@ impl Period {
             Self::Dates { start, end } => end.duration_since(*start).as_hours() / 24,
             Self::Times { start, end } => end.duration_since(*start).as_hours(),
         }
+    }
+
+    /// Whether so many units can be claimed for it at once.
+    pub(crate) fn fits(&self, quantity: u32) -> bool {
+        let slots = match self {
+            Self::Dates { .. } => self.units(),
+            Self::Times { .. } => self.units() * 4,
+        };
+        slots * i64::from(quantity) <= MAX_CLAIMS
     }
 
     /// The names of its slots, in order. Dates are slots by themselves; hours are sold on quarters of an hour of UTC, so

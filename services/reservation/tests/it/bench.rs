@@ -196,10 +196,7 @@ impl Bench {
         let request = v1::GetReservationRequest {
             reservation_id: text(id),
         };
-        let answer = self
-            .client()
-            .get_reservation(of(guest(GUEST), request))
-            .await;
+        let answer = self.client().get_reservation(of(admin(), request)).await;
         shown(answer.unwrap().into_inner().reservation)
     }
 
@@ -213,7 +210,7 @@ impl Bench {
         };
         let answer = self
             .client()
-            .get_reservation_history(of(guest(GUEST), request))
+            .get_reservation_history(of(admin(), request))
             .await;
         answer.unwrap().into_inner().entries
     }
@@ -240,9 +237,19 @@ impl Bench {
         Ok(self.client().get_availability(request).await?.into_inner())
     }
 
-    /// How many claims there are, and that those of nobody else are left over.
+    /// How many claims there are.
     pub(crate) async fn claims(&self) -> usize {
         self.site.deps.store.claims().await.unwrap().len()
+    }
+
+    /// How many claims a reservation holds.
+    pub(crate) async fn claims_of(&self, id: u128) -> usize {
+        let claims = self.site.deps.store.claims().await.unwrap();
+        let holder = format!("reservation/{}", text(id));
+        claims
+            .iter()
+            .filter(|(_, _, owner)| *owner == holder)
+            .count()
     }
 
     /// Does all there is to do now.

@@ -1,14 +1,17 @@
 //! What payments and the time bring, in any order; and what is told of it.
 
-use berth::reservation::v1::{
-    self as v1, ReservationApproved, ReservationCancelRequested, ReservationRequested,
-    ReservationStatus,
+use berth::{
+    offer::v1::Offer,
+    reservation::v1::{
+        self as v1, RequestReservationRequest, ReservationApproved, ReservationCancelRequested,
+        ReservationRequested, ReservationStatus,
+    },
 };
-use chassis::time::SignedDuration;
+use chassis::{MemberId, time::SignedDuration};
 use prost::Message;
 
 use crate::{
-    bench::{Bench, GUEST, HOST, TOKEN, eur, guest, host, text, wish},
+    bench::{Bench, GUEST, HOST, TOKEN, eur, guest, host, house, text, wish},
     others::Charging,
 };
 
@@ -21,21 +24,27 @@ enum News {
     GivenUp,
 }
 
-async fn hear(bench: &Bench, news: News) {
+async fn hear(bench: &Bench, id: u128, news: News) {
     match news {
-        News::Delayed => bench.payment_is_delayed(1).await,
-        News::Approved => bench.payment_is_approved(1).await,
-        News::Declined => bench.payment_is_declined(1).await,
+        News::Delayed => bench.payment_is_delayed(id).await,
+        News::Approved => bench.payment_is_approved(id).await,
+        News::Declined => bench.payment_is_declined(id).await,
         News::Lapses => bench.wait(SignedDuration::from_mins(15)).await,
         News::GivenUp => {
             // Who comes too late is refused.
-            let _ = bench.cancel(guest(GUEST), 1, None).await;
+            let _ = bench.cancel(host(), id, None).await;
         }
     }
 }
 
 #[tokio::test]
 async fn whatever_comes_first_claims_and_money_agree() {
+    let bench = Bench::new().await;
+    bench.owner.offers(Offer {
+        capacity: 1000,
+        ..house()
+    });
+    bench.payments.now(Charging::IsDown);
     let all = [
         News::Delayed,
         News::Approved,
@@ -43,35 +52,37 @@ async fn whatever_comes_first_claims_and_money_agree() {
         News::Lapses,
         News::GivenUp,
     ];
-    for first in all {
-        for second in all {
-            for third in all {
-                let bench = Bench::new().await;
-                bench.payments.now(Charging::IsDown);
-                bench.book(1).await.unwrap();
-                let order = [first, second, third];
-                for news in order {
-                    hear(&bench, news).await;
-                }
-                let now = bench.get(1).await;
-                let open = matches!(
-                    now.status(),
-                    ReservationStatus::Requested
-                        | ReservationStatus::PaymentPending
-                        | ReservationStatus::Confirmed
-                );
-                assert_eq!(bench.claims().await, if open { 3 } else { 0 }, "{order:?}");
-                let told = bench.told(1).await;
-                let count = |name: &str| told.iter().filter(|told| *told == name).count();
-                let (confirmed, missed) =
-                    (count("ReservationConfirmed"), count("ConfirmationMissed"));
-                let paid = usize::from(order.contains(&News::Approved));
-                assert_eq!(confirmed + missed, paid, "{order:?}: {told:?}");
-                assert_eq!(i64::try_from(told.len()).unwrap(), now.version);
-                bench.nothing_is_parked().await;
-            }
+    for n in 0..125 {
+        let (id, order) = (1000 + n as u128, [all[n / 25], all[n / 5 % 5], all[n % 5]]);
+        let customer_id = MemberId::from_u128(id).to_string();
+        let request = RequestReservationRequest {
+            customer_id,
+            ..wish(id)
+        };
+        bench.request(request).await.unwrap();
+        for news in order {
+            hear(&bench, id, news).await;
         }
+        let now = bench.get(id).await;
+        let open = matches!(
+            now.status(),
+            ReservationStatus::Requested
+                | ReservationStatus::PaymentPending
+                | ReservationStatus::Confirmed
+        );
+        assert_eq!(
+            bench.claims_of(id).await,
+            if open { 3 } else { 0 },
+            "{order:?}"
+        );
+        let told = bench.told(id).await;
+        let count = |name: &str| told.iter().filter(|told| *told == name).count();
+        let (confirmed, missed) = (count("ReservationConfirmed"), count("ConfirmationMissed"));
+        let paid = usize::from(order.contains(&News::Approved));
+        assert_eq!(confirmed + missed, paid, "{order:?}: {told:?}");
+        assert_eq!(i64::try_from(told.len()).unwrap(), now.version);
     }
+    bench.nothing_is_parked().await;
 }
 
 #[tokio::test]

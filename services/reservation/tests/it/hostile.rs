@@ -150,6 +150,11 @@ async fn texts_and_numbers_that_make_no_sense_are_refused() {
             ..wish(1)
         },
         RequestReservationRequest {
+            quantity: 100,
+            period: Some(dates(date(2027, 4, 1), date(2027, 8, 1))),
+            ..wish(1)
+        },
+        RequestReservationRequest {
             quantity: max,
             ..wish(1)
         },

@@ -191,3 +191,24 @@ fn what_cannot_have_happened_is_not_believed() {
     }
     assert_eq!(Reservation::evolve(None, &Event::Lapsed), None);
 }
+
+#[test]
+fn states_that_were_stored_can_be_read_for_ever() {
+    let stored = include_str!("../../../tests/golden/states-v1.jsonl");
+    let read: Vec<Reservation> = stored
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let mut states: Vec<Reservation> = has::every_state().into_iter().map(state).collect();
+    states.push(state(has::and(has::lapsed(), [missed()])));
+    let wish = Wish {
+        period: times("2027-04-01T10:15:00Z", 2),
+        ..wish()
+    };
+    let terms = Terms {
+        unit: Unit::Hour,
+        ..terms()
+    };
+    states.push(state(vec![happens(&request_of(wish, terms))]));
+    assert_eq!(read, states);
+}

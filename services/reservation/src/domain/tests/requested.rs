@@ -289,6 +289,17 @@ fn what_is_no_period_is_told_apart() {
 }
 
 #[test]
+fn what_is_claimed_at_once_is_limited() {
+    let day = date(2027, 4, 1);
+    let hundred = nights(day, day.saturating_add(hours(24 * 100)));
+    assert!(hundred.fits(100));
+    assert!(!nights(day, day.saturating_add(hours(24 * 101))).fits(100));
+    let day_and_hour = times("2027-04-01T04:00:00Z", 25);
+    assert!(day_and_hour.fits(100));
+    assert!(!times("2027-04-01T04:00:00Z", 26).fits(100));
+}
+
+#[test]
 fn hours_are_held_in_quarters_of_utc() {
     let period = times("2027-04-01T23:15:00Z", 1);
     let slots = [
