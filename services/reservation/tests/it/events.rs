@@ -86,6 +86,21 @@ async fn whatever_comes_first_claims_and_money_agree() {
 }
 
 #[tokio::test]
+async fn what_happens_to_a_payment_happens_to_its_reservation() {
+    let bench = Bench::new().await;
+    bench.payments.now(Charging::IsDown);
+    bench.book(1).await.unwrap();
+    bench.payment_is_delayed(1).await;
+    bench.wait(SignedDuration::from_mins(15)).await;
+    assert_eq!(bench.status(1).await, ReservationStatus::PaymentPending);
+    bench.payment_is_declined(1).await;
+    let rejected = bench.get(1).await;
+    assert_eq!(rejected.status(), ReservationStatus::Rejected);
+    assert_eq!(rejected.reason, "PAYMENT_DECLINED");
+    bench.nothing_is_parked().await;
+}
+
+#[tokio::test]
 async fn a_payment_for_nobody_is_put_aside() {
     let bench = Bench::new().await;
     bench.payment_is_approved(77).await;
