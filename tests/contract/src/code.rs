@@ -20,6 +20,26 @@ impl Code {
         code
     }
 
+    /// The code before its tests.
+    pub(crate) fn untested(mut self) -> Self {
+        let tests = self.tests();
+        self.lines.retain(|number, _| *number < tests);
+        self.texts.retain(|(number, _)| *number < tests);
+        self
+    }
+
+    /// Whether some words stand in one of its lines.
+    pub(crate) fn says(&self, words: &str) -> bool {
+        self.lines.values().any(|line| line.contains(words))
+    }
+
+    /// The line where its tests begin.
+    pub(crate) fn tests(&self) -> usize {
+        let mut lines = self.lines.iter();
+        let tests = lines.find(|(_, line)| line.contains("#[cfg(test)]"));
+        tests.map_or(usize::MAX, |(number, _)| *number)
+    }
+
     fn add(&mut self, tokens: TokenStream) {
         for token in tokens {
             let line = token.span().start().line;

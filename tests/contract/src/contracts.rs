@@ -56,6 +56,13 @@ pub fn messages(pool: &DescriptorPool) -> impl Iterator<Item = MessageDescriptor
         .filter(|message| is_ours(message.package_name()) && !message.is_map_entry())
 }
 
+/// The events of Berth: the messages of every `events.proto`.
+pub fn events(pool: &DescriptorPool) -> impl Iterator<Item = MessageDescriptor> + '_ {
+    messages(pool)
+        .filter(|message| message.parent_file().name().ends_with("/events.proto"))
+        .filter(|message| message.parent_message().is_none())
+}
+
 /// The enums of Berth.
 pub fn enums(pool: &DescriptorPool) -> impl Iterator<Item = EnumDescriptor> + '_ {
     pool.all_enums().filter(|kind| is_ours(kind.package_name()))

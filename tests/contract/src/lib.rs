@@ -3,15 +3,28 @@
 //! A rule is a function from what it judges to what is wrong with it. The tests hold every rule against the real thing,
 //! where it must find nothing, and against a planted fault, where it must find that.
 pub mod access;
+pub mod answers;
 mod code;
 pub mod contracts;
+pub mod events;
+pub mod flags;
+pub mod hostile;
+pub mod house;
 pub mod http;
+pub mod knock;
+pub mod listeners;
+pub mod map;
 pub mod names;
+pub mod rows;
 pub mod rpcs;
+pub mod samples;
 pub mod sources;
 pub mod wire;
 pub mod workspace;
+pub mod world;
 
+use clap::Command;
+use house::House;
 use prost_reflect::DescriptorPool;
 use sources::Tree;
 
@@ -46,4 +59,22 @@ pub const SOURCES: &[Rule<Tree>] = &[
     ("length", sources::length),
     ("finished", sources::finished),
     ("sleepless", sources::sleepless),
+];
+
+/// The rules for what contexts tell each other.
+pub const EVENTS: &[Rule<House>] = &[
+    ("own", events::own),
+    ("published", events::published),
+    ("heard", events::heard),
+    ("slugs", events::slugs),
+    ("peers", events::peers),
+];
+
+/// The rules for flags.
+pub const FLAGS: &[Rule<Command>] = &[
+    ("optional", flags::optional),
+    ("told", flags::told),
+    ("variables", flags::variables),
+    ("unique", flags::unique),
+    ("secret", flags::secret),
 ];

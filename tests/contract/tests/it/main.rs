@@ -1,6 +1,24 @@
-//! Do the contracts and the sources keep the rules of the house?
+//! Do the contracts, the contexts and the sources keep the rules of the house?
+#[cfg(test)]
+mod broken;
+#[cfg(test)]
+mod events;
+#[cfg(test)]
+mod flags;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod map;
+#[cfg(test)]
+mod port;
+#[cfg(test)]
+mod rpcs;
 #[cfg(test)]
 mod rules;
+#[cfg(test)]
+mod samples;
 #[cfg(test)]
 mod style;
 #[cfg(test)]

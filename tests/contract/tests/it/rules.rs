@@ -101,6 +101,14 @@ const FINE: &[(&str, &str)] = &[
         "const X: &str = \"PRAGMA x\";",
     ),
     (TEST, "const X: &str = \"SELECT 1\"; // todo!()"),
+    (
+        "tests/bench/src/load.rs",
+        "async fn pace() { sleep(SECOND).await }",
+    ),
+    (
+        "tests/stories/src/world.rs",
+        "async fn eventually() { sleep(SECOND).await }",
+    ),
 ];
 
 #[test]

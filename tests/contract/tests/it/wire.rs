@@ -1,32 +1,16 @@
 //! Can a client of yesterday talk to the services of today?
-use std::{env, fs};
-
 use contract::{
     contracts::{compile, contracts},
     wire::{missing, print},
 };
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/wire.txt");
+use crate::golden;
+
 const BOAT: &str = include_str!("boat.proto");
 
 #[test]
 fn the_contracts_only_grow() {
-    let now = print(&contracts().unwrap());
-    let then = fs::read_to_string(GOLDEN).unwrap();
-    assert_eq!(
-        missing(&then, &now),
-        [""; 0],
-        "gone or changed: a contract in use only grows. If nobody can use it yet, delete the lines from {GOLDEN}"
-    );
-    if env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(GOLDEN, &now).unwrap();
-        return;
-    }
-    assert_eq!(
-        missing(&now, &then),
-        [""; 0],
-        "new: record it with `UPDATE_GOLDEN=1 cargo test -p contract`"
-    );
+    golden::only_grows("wire.txt", &print(&contracts().unwrap()));
 }
 
 #[test]

@@ -1,0 +1,103 @@
+//! Whether whoever listens to an event can take it.
+use std::{collections::BTreeMap, sync::Arc};
+
+use anyhow::{Result, ensure};
+use chassis::{
+    Cause, Clock, Context, Recorded, Timestamp,
+    bus::{InProcess, Signal},
+    clock::ManualClock,
+    consumer::{LogError, LogReader},
+    context::producer_of,
+    faults::Faults,
+    peers::Peers,
+    policy::ReactError,
+    site::{Site, Surroundings, open_store},
+};
+use futures::future::{BoxFuture, ready};
+use prost_reflect::{DynamicMessage, ReflectMessage, prost::Message};
+use uuid::Uuid;
+
+use crate::samples::subject;
+
+/// An event as it stands on the log of its context.
+pub fn recorded(event: &DynamicMessage) -> Result<Recorded> {
+    let event_type = event.descriptor().full_name().to_owned();
+    let at: Timestamp = "2030-06-15T12:00:00Z".parse()?;
+    let name = |what: &str| Uuid::new_v5(&Uuid::NAMESPACE_OID, what.as_bytes()).to_string();
+    Ok(Recorded {
+        producer: producer_of(&event_type).unwrap_or_default().to_owned(),
+        partition: 0,
+        seq: 1,
+        id: name("event"),
+        subject: subject(event)
+            .ok()
+            .filter(|id| !id.is_empty())
+            .unwrap_or_else(|| name("subject")),
+        version: 1,
+        at,
+        data: event.encode_to_vec().into(),
+        cause: Cause::by(name("customer_id")),
+        event_type,
+    })
+}
+
+/// Lets a context that knows nothing yet hear an event. Answers why its listeners could not take it; that the time has
+/// not come is no reason.
+pub async fn hear(context: Context, event: Recorded) -> Result<Vec<String>> {
+    let dir = tempfile::tempdir()?;
+    let clock = Clock::Manual(ManualClock::new(event.at));
+    let store = open_store(&context, dir.path(), clock, Faults::default()).await?;
+    let log: Arc<dyn LogReader> = Arc::new(Log(event.clone()));
+    let around = Surroundings {
+        peers: Peers::new(),
+        logs: Arc::new(BTreeMap::from([(event.producer.clone(), log)])),
+        bus: InProcess::new(),
+        settings: chassis::settings::Settings::default(),
+    };
+    let mut wrong = Vec::new();
+    if event.producer == context.name {
+        // What a context shows of its own events it shows in the transaction that causes them.
+        let views = context.views.clone();
+        let shown = event.clone();
+        let done: Result<(), ReactError> = store
+            .transact(move |unit| {
+                let (views, event) = (views.clone(), shown.clone());
+                Box::pin(async move { views.show(unit.conn(), &event).await })
+            })
+            .await;
+        wrong.extend(done.err().map(|error| error.to_string()));
+    }
+    let site = Site::new(context, store.clone(), &around);
+    for consumer in &site.consumers {
+        consumer.consume(Signal::Head(event.seq)).await?;
+        let cursor = consumer.cursor().await?;
+        ensure!(cursor == event.seq, "{} stays behind", consumer.name());
+    }
+    let letters = store.dead_letters(Default::default(), 100).await?;
+    let reasons = letters.into_iter().map(|letter| letter.reason);
+    wrong.extend(reasons.filter(|reason| !reason.starts_with("refused: ")));
+    Ok(wrong
+        .into_iter()
+        .map(|why| format!("{}: {why}", event.event_type))
+        .collect())
+}
+
+/// A log with one event.
+#[derive(Debug)]
+struct Log(Recorded);
+
+impl LogReader for Log {
+    fn read(
+        &self,
+        _partition: i32,
+        after: i64,
+        _limit: i64,
+    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
+        let events = [&self.0].into_iter().filter(|event| event.seq > after);
+        Box::pin(ready(Ok(events.cloned().collect())))
+    }
+
+    fn head(&self, _partition: i32) -> BoxFuture<'_, Result<i64, LogError>> {
+        Box::pin(ready(Ok(self.0.seq)))
+    }
+}

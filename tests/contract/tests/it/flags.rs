@@ -1,0 +1,69 @@
+//! Can everything be set, and must nothing be?
+use clap::{Arg, Command};
+use contract::{FLAGS, flags};
+
+/// The rule, a flag, and what the rule says to it.
+type Fault = (&'static str, fn(Arg) -> Arg, &'static str);
+
+const FAULTS: &[Fault] = &[
+    (
+        "optional",
+        |arg| arg.required(true),
+        "--boat: has no default",
+    ),
+    ("told", |arg| arg.help(None::<&str>), "--boat: has no doc"),
+    (
+        "variables",
+        |arg| arg.env("BOAT"),
+        "--boat: has no variable",
+    ),
+    (
+        "variables",
+        |arg| arg.env(None::<&str>),
+        "--boat: has no variable",
+    ),
+    ("unique", |arg| arg.env("BERTH_SHIP"), "--boat: shares"),
+    (
+        "secret",
+        |arg| arg.id("boat_secret"),
+        "--boat_secret: shows",
+    ),
+];
+
+fn boat() -> Arg {
+    Arg::new("boat")
+        .long("boat")
+        .env("BERTH_BOAT")
+        .help("Which boat")
+}
+
+fn boats(arg: Arg) -> Command {
+    let ship = Arg::new("ship").long("ship").env("BERTH_SHIP");
+    Command::new("x").arg(ship.help("Which ship")).arg(arg)
+}
+
+#[test]
+fn the_flags_keep_every_rule() {
+    let flags = flags::command(&all::contexts());
+    assert!(flags.get_arguments().count() > 10);
+    for (rule, check) in FLAGS {
+        assert_eq!(check(&flags), [""; 0], "rule {rule}");
+        assert_eq!(check(&boats(boat())), [""; 0], "rule {rule}");
+    }
+    flags.debug_assert();
+}
+
+#[test]
+fn every_rule_finds_its_planted_faults() {
+    for (rule, check) in FLAGS {
+        let faults: Vec<_> = FAULTS.iter().filter(|fault| fault.0 == *rule).collect();
+        assert!(!faults.is_empty(), "no fault for rule {rule}");
+        for (_, plant, says) in faults {
+            let found = check(&boats(plant(boat())));
+            assert!(
+                found.iter().any(|wrong| wrong.contains(says)),
+                "rule {rule} says {found:?}, not {says}"
+            );
+        }
+    }
+}

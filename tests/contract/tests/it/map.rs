@@ -1,0 +1,45 @@
+//! Does the README show the contexts as they are?
+use std::{fs, path::Path};
+
+use contract::{
+    house::{House, Listener},
+    map::{draw, found, replaced},
+};
+
+use crate::golden;
+
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+
+#[test]
+fn the_readme_shows_the_map() {
+    let map = draw(&House::read().unwrap()).unwrap();
+    golden::is("context-map.md", &map);
+    let readme = fs::read_to_string(Path::new(README)).unwrap();
+    if golden::records() {
+        fs::write(README, replaced(&readme, &map).unwrap()).unwrap();
+        return;
+    }
+    assert_eq!(
+        found(&readme),
+        Some(&*map),
+        "the README shows another map: record it with `UPDATE_GOLDEN=1 cargo test -p contract`"
+    );
+}
+
+#[test]
+fn the_map_shows_what_is_new() {
+    let house = House::read().unwrap();
+    let map = draw(&house).unwrap();
+    let mut changed = house.clone();
+    changed.context("payment").unwrap().policies.push(Listener {
+        name: "sink".into(),
+        event: "berth.room.v1.RoomDeleted".into(),
+    });
+    assert_ne!(draw(&changed).unwrap(), map);
+    let text = "before\n<!-- context-map:begin -->\nold\n<!-- context-map:end -->\nafter\n";
+    let new = replaced(text, "new\n").unwrap();
+    assert_eq!(new, text.replace("old", "new"));
+    assert_eq!(found(&new), Some("new\n"));
+    assert_eq!(found("no map"), None);
+    assert!(replaced("no map", "new\n").is_err());
+}
