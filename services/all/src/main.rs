@@ -1,6 +1,7 @@
 //! `berth`: the whole platform in one process, on embedded storage.
 
 mod banner;
+mod demo;
 
 use std::process::ExitCode;
 
@@ -23,7 +24,10 @@ struct Serve {
 
 fn main() -> ExitCode {
     match command().try_get_matches() {
-        Ok(matches) => serve(&matches),
+        Ok(matches) => match matches.subcommand_matches("demo") {
+            Some(matches) => demo::play(matches),
+            None => serve(&matches),
+        },
         Err(error) => config::refuse(&error),
     }
 }
@@ -31,7 +35,9 @@ fn main() -> ExitCode {
 fn command() -> Command {
     let command = Serve::augment_args(Command::new("berth"))
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Berth: a booking platform of small gRPC services, all in one process");
+        .about("Berth: a booking platform of small gRPC services, all in one process")
+        .args_conflicts_with_subcommands(true)
+        .subcommand(demo::command());
     settings()
         .iter()
         .fold(command, |command, settings| settings.augment(command))

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod berth;
+mod demo;
 mod platform;
 mod process;

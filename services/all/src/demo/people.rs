@@ -1,0 +1,111 @@
+//! The people of the story, and what they ask the platform for.
+
+use berth::{
+    common::v1::Role,
+    member::v1::{JoinRequest, SignInRequest, member_service_client::MemberServiceClient},
+    message::v1::message_service_client::MessageServiceClient,
+    payment::v1::payment_service_client::PaymentServiceClient,
+    reservation::v1::reservation_service_client::ReservationServiceClient,
+    room::v1::room_service_client::RoomServiceClient,
+    view::v1::view_service_client::ViewServiceClient,
+};
+use chassis::{MemberId, chance};
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::Channel,
+};
+
+use super::teller::{Teller, Wrong};
+
+/// Shows a person's access token with every call.
+#[derive(Clone, Debug)]
+pub(crate) struct Bearer(MetadataValue<Ascii>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let token = self.0.clone();
+        request.metadata_mut().insert("authorization", token);
+        Ok(request)
+    }
+}
+
+type Signed = InterceptedService<Channel, Bearer>;
+
+/// Somebody who has joined and signed in.
+#[derive(Clone, Debug)]
+pub(crate) struct Person {
+    pub(crate) id: String,
+    channel: Channel,
+    bearer: Bearer,
+}
+
+impl Person {
+    /// Joins with a role and signs in.
+    pub(crate) async fn joins(
+        teller: &mut Teller,
+        channel: &Channel,
+        name: &str,
+        role: Role,
+    ) -> Result<Self, Wrong> {
+        let id = chance::id::<MemberId>().to_string();
+        // New in each run, so that the demo can be played again and again.
+        let new = id.split('-').next().unwrap_or(&id);
+        let email = format!("{}-{new}@demo.example", name.to_lowercase());
+        // Nobody signs in as them again.
+        let password = chance::id::<MemberId>().to_string();
+        let role_name = super::shown::word(role.as_str_name());
+        let mut members = MemberServiceClient::new(channel.clone());
+
+        let request = JoinRequest {
+            member_id: id.clone(),
+            email: email.clone(),
+            display_name: name.to_owned(),
+            password: password.clone(),
+            roles: vec![role.into()],
+        };
+        let what = format!("{name} joins as {role_name}: {email}");
+        let joined = format!("{name}, {role_name}");
+        teller.asks(&what, members.join(request), &joined).await?;
+
+        let request = SignInRequest { email, password };
+        let what = format!("{name} signs in");
+        let signed_in = format!("tokens for {name}, {role_name}");
+        let answer = teller
+            .asks(&what, members.sign_in(request), &signed_in)
+            .await?;
+        let token = answer.tokens.unwrap_or_default().access_token;
+        let bearer = format!("Bearer {token}").parse();
+        Ok(Self {
+            id,
+            channel: channel.clone(),
+            bearer: Bearer(bearer.map_err(|_| teller.wrong("a token that is none", "a token"))?),
+        })
+    }
+
+    /// Rooms and reviews.
+    pub(crate) fn rooms(&self) -> RoomServiceClient<Signed> {
+        RoomServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// Reservations.
+    pub(crate) fn reservations(&self) -> ReservationServiceClient<Signed> {
+        ReservationServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// Payments.
+    pub(crate) fn payments(&self) -> PaymentServiceClient<Signed> {
+        PaymentServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// Messages.
+    pub(crate) fn messages(&self) -> MessageServiceClient<Signed> {
+        MessageServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// The one screen.
+    pub(crate) fn views(&self) -> ViewServiceClient<Signed> {
+        ViewServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+}

@@ -1,0 +1,183 @@
+//! The story: Hanna offers a house and a meeting room; Gus, Rita and Nils want them.
+
+mod approval;
+mod booking;
+mod cancellation;
+mod limit;
+mod rooms;
+mod screen;
+
+use berth::{
+    common::v1::Role,
+    google::r#type::Money,
+    offer::v1::{Approval, CancellationTier, DateRange, Period, TimeRange, Unit, period},
+    reservation::v1::{
+        ListReservationsRequest, RequestReservationRequest,
+        reservation_service_client::ReservationServiceClient,
+    },
+    room::v1::Room,
+};
+use chassis::{
+    Clock, ReservationId, chance,
+    time::{self, Date, DateTime, TimeZone, ToSpan},
+};
+use tonic::transport::Channel;
+
+use super::{
+    people::Person,
+    teller::{Teller, Wrong},
+};
+
+const HOUSE: &str = "House by the harbour";
+const MEETING: &str = "Meeting room with a view";
+const ATTIC: &str = "Attic";
+
+/// Who and what it is about.
+struct Story<'a> {
+    teller: &'a mut Teller,
+    channel: Channel,
+    hanna: Person,
+    gus: Person,
+    rita: Person,
+    house: Room,
+    meeting: Room,
+    day: Day,
+}
+
+/// Plays it from the beginning to the end.
+pub(crate) async fn play(teller: &mut Teller, channel: Channel) -> Result<(), Wrong> {
+    let mut story = begin(teller, channel).await?;
+    story.rooms().await?;
+    let booked = story.booking().await?;
+    story.rivals().await?;
+    story.approval().await?;
+    story.cancellation(&booked).await?;
+    story.screen(&booked).await?;
+    story.limit().await?;
+    Ok(())
+}
+
+async fn begin(teller: &mut Teller, channel: Channel) -> Result<Story<'_>, Wrong> {
+    teller.chapter("Members");
+    let hanna = Person::joins(teller, &channel, "Hanna", Role::Host).await?;
+    let gus = Person::joins(teller, &channel, "Gus", Role::Customer).await?;
+    let rita = Person::joins(teller, &channel, "Rita", Role::Customer).await?;
+    let mut stranger = ReservationServiceClient::new(channel.clone());
+    let call = stranger.list_reservations(ListReservationsRequest::default());
+    teller
+        .is_refused("A stranger asks for reservations", call, "UNAUTHENTICATED")
+        .await?;
+
+    let today = Clock::System.now().to_zoned(TimeZone::UTC).date();
+    Ok(Story {
+        teller,
+        channel,
+        house: house(&hanna),
+        meeting: meeting(&hanna),
+        hanna,
+        gus,
+        rita,
+        day: Day(today.saturating_add(30.days())),
+    })
+}
+
+/// The day around which the story turns, a month from now.
+#[derive(Clone, Copy)]
+struct Day(Date);
+
+impl Day {
+    /// From a number of days after it to another one.
+    fn nights(self, from: i32, to: i32) -> Period {
+        let date = |days: i32| Some(time::date_to_proto(self.0.saturating_add(days.days())));
+        let dates = DateRange {
+            start_date: date(from),
+            end_date: date(to),
+        };
+        Period {
+            kind: Some(period::Kind::Dates(dates)),
+        }
+    }
+
+    /// From a full hour of it to another one.
+    fn hours(self, from: i32, to: i32) -> Period {
+        let instant = |hours: i32| {
+            let at = DateTime::from(self.0).saturating_add(hours.hours());
+            let at = TimeZone::UTC.to_timestamp(at).ok();
+            at.map(time::to_proto)
+        };
+        let times = TimeRange {
+            start_time: instant(from),
+            end_time: instant(to),
+        };
+        Period {
+            kind: Some(period::Kind::Times(times)),
+        }
+    }
+}
+
+fn house(host: &Person) -> Room {
+    Room {
+        room_id: new_id(),
+        host_id: host.id.clone(),
+        title: HOUSE.to_owned(),
+        description: "Three rooms, a boat, and a view of the sea".to_owned(),
+        unit: Unit::Night.into(),
+        max_persons: 4,
+        units: 1,
+        price: Some(eur(120)),
+        approval: Approval::None.into(),
+        cancellation_tiers: vec![tier(60 * 24, 100), tier(7 * 24, 50)],
+        time_zone: "Europe/Lisbon".to_owned(),
+        ..Room::default()
+    }
+}
+
+fn meeting(host: &Person) -> Room {
+    Room {
+        room_id: new_id(),
+        title: MEETING.to_owned(),
+        description: "A table for eight, and coffee".to_owned(),
+        unit: Unit::Hour.into(),
+        max_persons: 8,
+        price: Some(eur(45)),
+        approval: Approval::Host.into(),
+        ..house(host)
+    }
+}
+
+fn tier(hours_before: i32, refund_percent: i32) -> CancellationTier {
+    CancellationTier {
+        hours_before,
+        refund_percent,
+    }
+}
+
+/// What somebody asks for.
+fn wish(
+    customer: &Person,
+    room: &Room,
+    period: Period,
+    payment_method: &str,
+) -> RequestReservationRequest {
+    RequestReservationRequest {
+        reservation_id: new_id(),
+        offer_id: room.room_id.clone(),
+        customer_id: customer.id.clone(),
+        period: Some(period),
+        quantity: 1,
+        persons: 2,
+        payment_method: payment_method.to_owned(),
+    }
+}
+
+fn new_id() -> String {
+    chance::id::<ReservationId>().to_string()
+}
+
+fn eur(units: i64) -> Money {
+    Money {
+        currency_code: "EUR".to_owned(),
+        units,
+        nanos: 0,
+    }
+}
