@@ -1,11 +1,14 @@
 //! How to ask for something that exists, for every rpc of the public port.
 use anyhow::{Context, Result};
+use hmac::{Hmac, Mac};
 use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
 use serde_json::{Value as Json, json};
+use sha2::Sha256;
+use uuid::Uuid;
 
 use crate::{
     contracts::{access, services},
-    world::{Person, World, id, period, reservation, review, room_terms},
+    world::{Person, WEBHOOK_SECRET, World, id, period, reservation, review, room_terms},
 };
 
 /// Whose it is that an rpc is asked about.
@@ -21,6 +24,9 @@ pub enum Whose {
     Listed(&'static str, Person),
 }
 
+/// The path of a text, and how it is made for a request.
+pub type Made = (&'static str, fn(&DynamicMessage) -> String);
+
 /// How to ask.
 #[derive(Clone, Copy)]
 pub struct Row {
@@ -30,8 +36,8 @@ pub struct Row {
     pub whose: Whose,
     /// The request.
     pub request: fn(&World) -> Json,
-    /// Path of the id that the client chooses anew for each of what it creates.
-    pub chosen: Option<&'static str>,
+    /// What has to be made anew for each request.
+    pub made: Option<Made>,
 }
 
 impl Row {
@@ -101,20 +107,48 @@ fn fits(row: &Row, method: &MethodDescriptor) -> bool {
 }
 
 const fn row(rpc: &'static str, whose: Whose, request: fn(&World) -> Json) -> Row {
-    let chosen = None;
+    let made = None;
     Row {
         rpc,
         whose,
         request,
-        chosen,
+        made,
     }
 }
 
-const fn new(row: Row, chosen: &'static str) -> Row {
-    Row {
-        chosen: Some(chosen),
-        ..row
-    }
+/// Creates something under an id that the client chooses.
+const fn new(row: Row, path: &'static str) -> Row {
+    let id = |_: &DynamicMessage| Uuid::new_v4().to_string();
+    let made: Option<Made> = Some((path, id));
+    Row { made, ..row }
+}
+
+/// Is signed by the payment provider.
+const fn signed(row: Row) -> Row {
+    let made: Option<Made> = Some(("signature", signature));
+    Row { made, ..row }
+}
+
+/// The signature of a notification, as its contract tells.
+fn signature(notification: &DynamicMessage) -> String {
+    let texts = [
+        "notification_id",
+        "payment_id",
+        "outcome",
+        "provider_reference",
+        "reason",
+    ];
+    let texts = texts.map(|name| {
+        let text = notification.get_field_by_name(name);
+        text.and_then(|text| text.as_str().map(str::to_owned))
+            .unwrap_or_default()
+    });
+    let mac = Hmac::<Sha256>::new_from_slice(WEBHOOK_SECRET.as_bytes());
+    let Ok(mut mac) = mac else {
+        return String::new();
+    };
+    mac.update(texts.join("|").as_bytes());
+    format!("{:x}", mac.finalize().into_bytes())
 }
 
 use Person::{Guest, Host, Stranger};
@@ -204,7 +238,7 @@ pub const ROWS: &[Row] = &[
         Nobodys,
         |_| json!({"payment_id": id("paid")}),
     ),
-    row(
+    signed(row(
         "payment.v1.PaymentService.ReceiveNotification",
         Nobodys,
         |_| {
@@ -213,7 +247,7 @@ pub const ROWS: &[Row] = &[
                 "provider_reference": "r", "reason": "", "signature": "00",
             })
         },
-    ),
+    )),
     row(
         "room.v1.RoomService.GetRoom",
         Nobodys,
@@ -242,7 +276,7 @@ pub const ROWS: &[Row] = &[
         Owned("room.room_id", Host),
         |_| {
             let room = room_terms(&id("shy room"), "APPROVAL_HOST");
-            json!({"room": room, "update_mask": "title,description,price"})
+            json!({"room": room})
         },
     ),
     row(
@@ -253,7 +287,7 @@ pub const ROWS: &[Row] = &[
     row(
         "room.v1.RoomService.ModifyReview",
         Owned("review.reservation_id", Guest),
-        |_| json!({"review": review(&id("stayed")), "update_mask": "rating,text"}),
+        |_| json!({"review": review(&id("stayed"))}),
     ),
     row(
         "view.v1.ViewService.ListRoomViews",

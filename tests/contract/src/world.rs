@@ -24,6 +24,8 @@ use crate::{
 
 /// What everybody signs in with.
 pub const PASSWORD: &str = "correct horse battery staple";
+/// What the payment provider signs with.
+pub const WEBHOOK_SECRET: &str = "a secret of two";
 /// When it begins.
 const BEGIN: &str = "2030-06-01T12:00:00Z";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -277,7 +279,7 @@ fn options(dir: &TempDir, contexts: &[Context]) -> Result<Options> {
         "--admin-password",
         PASSWORD,
         "--payment-webhook-secret",
-        "a secret of two",
+        WEBHOOK_SECRET,
     ])?;
     let settings = contexts.iter().flat_map(|one| one.settings.clone());
     let settings: Vec<_> = settings.collect();

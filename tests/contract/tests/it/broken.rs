@@ -172,7 +172,7 @@ async fn an_rpc_without_a_row_is_found() {
         rpc: "offer.v1.OfferService.GetOffer",
         whose: Whose::Nobodys,
         request: |_| serde_json::json!({}),
-        chosen: None,
+        made: None,
     };
     let more: Vec<Row> = all().chain([more]).collect();
     finds(&gaps(&world, &more), "GetOffer: is not on the public port");

@@ -8,7 +8,6 @@ use contract::{
 };
 use futures::{StreamExt, stream};
 use prost_reflect::MethodDescriptor;
-use uuid::Uuid;
 
 /// So many at the same time.
 const ABREAST: usize = 8;
@@ -53,12 +52,14 @@ async fn try_one(
     method: &MethodDescriptor,
     hostile: Hostile,
 ) -> Vec<String> {
-    // What creates creates something new each time, unless it is the id that is wrong.
+    // What has to be made anew is, unless it is just that which is wrong.
     let Hostile { what, mut request } = hostile;
-    let name = row.chosen.and_then(|path| path.rsplit('.').next());
-    if let Some(path) = row.chosen
-        && !name.is_some_and(|name| what.starts_with(name))
-        && let Ok(anew) = with(&request, path, &Uuid::new_v4().to_string())
+    if let Some((path, make)) = row.made
+        && !path
+            .rsplit('.')
+            .next()
+            .is_some_and(|name| what.contains(&format!("{name} ")))
+        && let Ok(anew) = with(&request, path, &make(&request))
     {
         request = anew;
     }
