@@ -6,3 +6,4 @@ mod berth;
 mod demo;
 mod platform;
 mod process;
+mod python;
