@@ -47,7 +47,8 @@ fn python() -> Option<OsString> {
             "{said}"
         );
         // Not captured as what a test prints is.
-        writeln!(std::io::stderr(), "\n!!! {said} !!!").unwrap();
+        let loud = format!("\n!!! {said} !!!\n");
+        std::io::stderr().write_all(loud.as_bytes()).unwrap();
     }
     python
 }
