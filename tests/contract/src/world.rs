@@ -185,6 +185,8 @@ impl World {
             self.must(Person::Host, "room.v1.RoomService.RegisterRoom", request)
                 .await?;
         }
+        // If the owner of an offer is slow to answer there is the replica.
+        self.rest().await?;
         self.reserve("stayed", "room", 2).await?;
         self.reserve("paid", "room", 20).await?;
         self.rest().await?;
