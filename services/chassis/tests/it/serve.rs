@@ -29,10 +29,12 @@ use crate::stage::{Stage, ask, channel, raise, screen, why};
 
 const MOMENT: Duration = Duration::from_secs(10);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The kind of the frame by which a connection is asked to go.
+const GOAWAY: u8 = 7;
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-/// Waits until the other side closes.
-async fn closed(stream: &mut TcpStream) {
+/// Waits until the other side closes. What it said before.
+async fn closed(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     let end = timeout(MOMENT, stream.read_to_end(&mut bytes))
         .await
@@ -40,6 +42,7 @@ async fn closed(stream: &mut TcpStream) {
     if let Err(error) = end {
         assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
     }
+    bytes
 }
 
 async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> String {
@@ -137,26 +140,50 @@ async fn too_many_connections_are_closed_and_a_place_is_free_again_when_one_goes
 }
 
 #[tokio::test]
-async fn an_old_connection_has_to_go() {
+async fn an_old_connection_is_asked_to_go_and_then_cut_off() {
     let stage = Stage::with(|limits| {
         limits.connection_age = Duration::from_millis(50);
         limits.connection_age_grace = Duration::from_millis(50);
     })
     .await;
-    let mut client = stage.client();
-    client.list_room_views(ask("")).await.unwrap();
     let mut old = TcpStream::connect(stage.platform.public()).await.unwrap();
     old.write_all(PREFACE).await.unwrap();
     old.write_all(SETTINGS).await.unwrap();
-    closed(&mut old).await;
-    client.list_room_views(ask("")).await.unwrap();
+    // A request that is never finished keeps it open as long as it may.
+    let path = b"/berth.view.v1.ViewService/ListRoomViews";
+    let mut headers = vec![0x83, 0x86, 0x41, 1, b'x', 0x44];
+    headers.push(u8::try_from(path.len()).unwrap());
+    headers.extend(path);
+    let length = u8::try_from(headers.len()).unwrap();
+    old.write_all(&[0, 0, length, 1, 4, 0, 0, 0, 1])
+        .await
+        .unwrap();
+    old.write_all(&headers).await.unwrap();
+    let mut said = closed(&mut old).await;
+    let mut farewells = Vec::new();
+    while let [a, b, c, kind, ..] = said[..] {
+        let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap();
+        let frame: Vec<u8> = said.drain(..(9 + length).min(said.len())).collect();
+        if kind == GOAWAY {
+            farewells.push(frame[13..17].to_vec());
+        }
+    }
+    let no_error = vec![0, 0, 0, 0];
+    assert!(farewells.contains(&no_error), "{farewells:?}");
 }
 
 #[tokio::test]
 async fn no_request_takes_longer_than_it_may() {
     let stage = Stage::with(|limits| limits.request_timeout = Duration::from_millis(50)).await;
-    let late = why(stage.client().list_room_views(ask("slow")).await);
-    assert_eq!(late, (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".into()));
+    for asked in [None, Some(Duration::from_hours(1))] {
+        let mut request = Request::new(ask("slow"));
+        if let Some(asked) = asked {
+            request.set_timeout(asked);
+        }
+        let late = timeout(MOMENT, stage.client().list_room_views(request)).await;
+        let expected = (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".into());
+        assert_eq!(why(late.unwrap()), expected, "{asked:?}");
+    }
 }
 
 #[tokio::test]
