@@ -14,6 +14,9 @@ use crate::{
     telemetry,
 };
 
+/// A signal that comes so soon after the first is no second one.
+const ECHO: Duration = Duration::from_millis(200);
+
 /// What a context in a process of its own is told beside what every process is.
 #[derive(Args, Clone, Debug)]
 struct Alone {
@@ -150,7 +153,7 @@ async fn live_until_told(
         ended = platform.ended() => ended,
         () = signals.next() => tokio::select! {
             ended = platform.stop() => ended,
-            () = signals.next() => {
+            () = signals.again() => {
                 tracing::warn!("told to stop twice: nothing more is finished");
                 return ExitCode::FAILURE;
             }
@@ -192,6 +195,17 @@ impl Signals {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}
+        }
+    }
+
+    /// Waits for a signal that is not the first one told twice, as those do who pass it on to a whole group of processes.
+    async fn again(&mut self) {
+        let first = Instant::now();
+        loop {
+            self.next().await;
+            if first.elapsed() > ECHO {
+                return;
+            }
         }
     }
 
