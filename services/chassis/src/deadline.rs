@@ -7,10 +7,11 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 
 use crate::{
     context::Deps,
@@ -163,7 +164,11 @@ impl Deadlines {
                 self.clone(),
                 (alarm.wake)(self.0.deps.clone(), key.1.clone()),
             );
-            work.push(Box::pin(async move { this.finish(key, times, wake.await) }));
+            work.push(Box::pin(async move {
+                let done = AssertUnwindSafe(wake).catch_unwind().await;
+                let done = done.unwrap_or_else(|_| Err(NotYet("panicked".into())));
+                this.finish(key, times, done)
+            }));
         }
         Ok(work)
     }

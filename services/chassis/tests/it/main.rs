@@ -9,6 +9,7 @@
 mod access;
 mod consumer;
 mod counter;
+mod errand;
 mod eventlog;
 mod forged;
 mod handover;
