@@ -13,6 +13,8 @@ pub(crate) fn show(platform: &Platform, data_dir: &Path, ephemeral: bool, took: 
         .map(|site| site.context.name)
         .collect();
     let (public, admin) = (platform.public(), platform.admin());
+    // As it was called, so that it can be called again: it may not be on the path.
+    let berth = std::env::args().next().unwrap_or_else(|| "berth".into());
     let kept = if ephemeral {
         ", removed at the end"
     } else {
@@ -28,6 +30,7 @@ pub(crate) fn show(platform: &Platform, data_dir: &Path, ephemeral: bool, took: 
 
 Try next:
 
+  {berth} demo --server http://{public}
   grpcurl -plaintext {public} list
   grpcurl -plaintext {public} grpc.health.v1.Health/Check
   buf curl --http2-prior-knowledge http://{public} --list-methods

@@ -8,7 +8,6 @@ use std::{
 
 use berth::view::v1::view_service_client::ViewServiceClient;
 use chassis::{
-    platform::Failed,
     serve::{Edge, Limits, Services},
     telemetry::LogFilter,
 };
@@ -19,15 +18,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request};
-use tonic_health::pb::{
-    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
-};
+use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_reflection::pb::{v1, v1alpha};
 use tonic_types::StatusExt;
 
-use crate::stage::{Stage, ask, channel, raise, screen, why};
+use crate::stage::{MOMENT, Stage, ask, channel, health, why};
 
-const MOMENT: Duration = Duration::from_secs(10);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The kind of the frame by which a connection is asked to go.
 const GOAWAY: u8 = 7;
@@ -58,14 +54,6 @@ async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> Stri
         .unwrap()
         .unwrap();
     answer
-}
-
-async fn health(address: SocketAddr, service: &str) -> ServingStatus {
-    let request = HealthCheckRequest {
-        service: service.to_owned(),
-    };
-    let mut client = HealthClient::new(channel(address));
-    client.check(request).await.unwrap().get_ref().status()
 }
 
 #[tokio::test]
@@ -355,167 +343,4 @@ async fn the_log_filter_is_changed_while_it_runs() {
     let long = http(admin, "PUT", "/log", &"x".repeat(5000)).await;
     assert!(long.starts_with("HTTP/1.1 413"), "{long}");
     drop(layer);
-}
-
-#[tokio::test]
-async fn a_store_that_fails_is_not_ready_until_it_works_again() {
-    let stage = Stage::with(|_| {}).await;
-    let admin = stage.platform.admin();
-    for service in ["", "liveness", "readiness", "berth.view.v1.ViewService"] {
-        assert_eq!(
-            health(stage.platform.public(), service).await,
-            ServingStatus::Serving,
-            "{service}"
-        );
-    }
-    let request = HealthCheckRequest {
-        service: "readiness".into(),
-    };
-    let mut news = HealthClient::new(channel(admin))
-        .watch(request)
-        .await
-        .unwrap()
-        .into_inner();
-    let first = news.message().await.unwrap().unwrap();
-    assert_eq!(first.status(), ServingStatus::Serving);
-
-    let faults = stage.platform.sites()[0].deps.faults.clone();
-    faults.arm("store.commit", u32::MAX);
-    let refused = why(stage.client().list_room_views(ask("write")).await);
-    assert_eq!(refused, (Code::Unavailable, "STORE_UNAVAILABLE".into()));
-    let second = timeout(MOMENT, news.message())
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
-    assert_eq!(second.status(), ServingStatus::NotServing);
-    assert_eq!(health(admin, "liveness").await, ServingStatus::Serving);
-
-    faults.disarm("store.commit");
-    let third = timeout(MOMENT, news.message())
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
-    assert_eq!(third.status(), ServingStatus::Serving);
-    stage.client().list_room_views(ask("write")).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_disk_that_does_not_sync_ends_the_process() {
-    let mut stage = Stage::with(|_| {}).await;
-    let faults = stage.platform.sites()[0].deps.faults.clone();
-    faults.arm("store.sync", 1);
-    stage
-        .client()
-        .list_room_views(ask("write"))
-        .await
-        .unwrap_err();
-    let ended = timeout(MOMENT, stage.platform.ended()).await.unwrap();
-    assert_eq!(ended, Err(Failed::Store("view")));
-}
-
-#[tokio::test]
-async fn a_stop_finishes_what_is_in_hand() {
-    let stage = Stage::with(|_| {}).await;
-    let request = HealthCheckRequest {
-        service: String::new(),
-    };
-    let public = stage.platform.public();
-    let mut news = HealthClient::new(channel(public))
-        .watch(request)
-        .await
-        .unwrap()
-        .into_inner();
-    news.message().await.unwrap().unwrap();
-    let mut client = stage.client();
-    let slow = tokio::spawn(async move { client.list_room_views(ask("slow")).await });
-    stage.gate.comes().await;
-
-    let stopped = tokio::spawn(stage.platform.stop());
-    let told = timeout(MOMENT, news.message())
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
-    assert_eq!(told.status(), ServingStatus::NotServing);
-    let end = timeout(MOMENT, news.message()).await.unwrap();
-    assert_eq!(why(end), (Code::Unavailable, "DRAINING".into()));
-    let gone = async { while TcpStream::connect(public).await.is_ok() {} };
-    timeout(MOMENT, gone).await.unwrap();
-    assert!(!stopped.is_finished());
-
-    stage.gate.lets_go();
-    slow.await.unwrap().unwrap();
-    assert_eq!(timeout(MOMENT, stopped).await.unwrap().unwrap(), Ok(()));
-}
-
-#[tokio::test]
-async fn a_stop_waits_no_longer_than_it_may() {
-    let grace = Duration::from_millis(100);
-    let stage = Stage::on(|options| options.config.grace = grace).await;
-    let mut client = stage.client();
-    let slow = tokio::spawn(async move { client.list_room_views(ask("slow")).await });
-    stage.gate.comes().await;
-    let stopped = timeout(MOMENT, stage.platform.stop()).await.unwrap();
-    assert_eq!(stopped, Err(Failed::Grace(grace)));
-    slow.await.unwrap().unwrap_err();
-}
-
-#[tokio::test]
-async fn what_was_answered_survives_a_crash() {
-    let stage = Stage::with(|_| {}).await;
-    stage.client().list_room_views(ask("write")).await.unwrap();
-    let mut client = stage.client();
-    let slow = tokio::spawn(async move { client.list_room_views(ask("slow")).await });
-    stage.gate.comes().await;
-    stage.platform.crash().await;
-    slow.await.unwrap().unwrap_err();
-
-    let again = raise(stage.dir.path(), &stage.gate, |_| {}).await;
-    let log = again.sites()[0]
-        .deps
-        .store
-        .log_after(0, 0, 10)
-        .await
-        .unwrap();
-    assert_eq!(log.len(), 1);
-    again.quiet().await.unwrap();
-    again.stop().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_directory_has_one_process() {
-    let stage = Stage::with(|_| {}).await;
-    let options = chassis::platform::Options::in_dir(stage.dir.path());
-    let second = chassis::Platform::start(vec![screen(&stage.gate)], options).await;
-    let error = second.unwrap_err().to_string();
-    assert!(error.contains("in use by another process"), "{error}");
-}
-
-#[tokio::test]
-async fn nothing_is_ready_before_the_contexts_are() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let admin = free.local_addr().unwrap();
-    drop(free);
-    let dir = tempfile::tempdir().unwrap();
-    let gate = std::sync::Arc::new(crate::stage::Gate::default());
-    let waits = gate.clone();
-    let context = screen(&gate).on_start(move |_| {
-        let waits = waits.clone();
-        async move {
-            waits.pass().await;
-            Ok(())
-        }
-    });
-    let mut options = chassis::platform::Options::in_dir(dir.path());
-    options.config.admin_listen = admin;
-    let starting = tokio::spawn(chassis::Platform::start(vec![context], options));
-    gate.comes().await;
-    assert_eq!(health(admin, "readiness").await, ServingStatus::NotServing);
-    assert_eq!(health(admin, "liveness").await, ServingStatus::Serving);
-    gate.lets_go();
-    let platform = starting.await.unwrap().unwrap();
-    assert_eq!(health(admin, "readiness").await, ServingStatus::Serving);
-    platform.stop().await.unwrap();
 }

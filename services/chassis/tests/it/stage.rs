@@ -1,6 +1,6 @@
 //! A platform with a context that behaves as badly as it is asked to.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use berth::view::v1::{
     GetRoomViewRequest, GetRoomViewResponse, ListMyPageRequest, ListMyPageResponse,
@@ -14,6 +14,9 @@ use tonic::{
     Code, Request, Response, Status,
     service::Routes,
     transport::{Channel, Endpoint},
+};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 use tonic_types::StatusExt;
 
@@ -178,4 +181,16 @@ pub(crate) fn why<T: std::fmt::Debug>(answer: Result<T, Status>) -> (Code, Strin
         status.code(),
         info.map_or_else(String::new, |info| info.reason),
     )
+}
+
+/// Longer than anything here should take.
+pub(crate) const MOMENT: Duration = Duration::from_secs(10);
+
+/// How a service says it is.
+pub(crate) async fn health(address: std::net::SocketAddr, service: &str) -> ServingStatus {
+    let request = HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let mut client = HealthClient::new(channel(address));
+    client.check(request).await.unwrap().get_ref().status()
 }
