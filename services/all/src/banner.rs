@@ -33,7 +33,7 @@ Try next:
   {berth} demo --server http://{public}
   grpcurl -plaintext {public} list
   grpcurl -plaintext {public} grpc.health.v1.Health/Check
-  buf curl --http2-prior-knowledge http://{public} --list-methods
+  buf curl --protocol grpc --http2-prior-knowledge --list-methods http://{public}
   curl http://{admin}/metrics
   curl -X PUT -d debug http://{admin}/log
 
