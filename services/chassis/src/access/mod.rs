@@ -5,7 +5,7 @@
 //! | `public` | anybody; a token, if one is given, must be good | |
 //! | `internal` | a service, alone or on behalf of a person | `UNAUTHENTICATED`/`SERVICE_IDENTITY_REQUIRED` |
 //! | `roles` | a person with one of the roles, or an ADMIN | nobody: `UNAUTHENTICATED`/`UNAUTHENTICATED`; another role: `PERMISSION_DENIED`/`ROLE_REQUIRED` |
-//! | `owner_field` | the person it names, or an ADMIN | `NOT_FOUND`, as if it named somebody who does not exist |
+//! | `owner_field` | the person it names, or an ADMIN | `NOT_FOUND`, as if it named somebody who does not exist; `INVALID_ARGUMENT` if it is empty |
 //!
 //! A service's identity alone never passes where a person's role is asked for: the person's token must come beside it, so
 //! that a service cannot be talked into what the person may not do. `PERMISSION_DENIED` is used for a missing role only:
@@ -41,6 +41,7 @@ use crate::{
     refusal::Kind,
     status::{coded, not_found, status},
     trust::Trust,
+    violations::Violations,
     wire,
 };
 
@@ -170,7 +171,7 @@ impl Gate {
         let token = match wire::bearer(headers) {
             Ok(None) => return Ok(()),
             Ok(Some(token)) => token,
-            Err(()) => return Err(bad_token()),
+            Err(()) => return Err(no_bearer()),
         };
         let claims = self.trust.person(token).await.map_err(|untrusted| {
             tracing::debug!(context = self.context, why = %untrusted, "token refused");
@@ -218,6 +219,14 @@ fn bad_token() -> Status {
     )
 }
 
+fn no_bearer() -> Status {
+    status(
+        Kind::Unauthenticated,
+        "UNAUTHENTICATED",
+        "authorization must be given once, as `Bearer` and an access token",
+    )
+}
+
 fn role_required() -> Status {
     coded(
         Code::PermissionDenied,
@@ -237,6 +246,11 @@ async fn names(member: MemberId, owner: &OwnerField, request: Request) -> Result
     let message = bytes.get(HEAD..).unwrap_or_default();
     let named = owner::text_at(message, &owner.path)
         .map_err(|owner::Malformed| malformed("the request is no message of this rpc"))?;
+    if named.is_empty() {
+        let mut violations = Violations::new();
+        violations.add(&owner.field, "must be given: it says for whom");
+        return Err(violations.into());
+    }
     if std::str::from_utf8(named).map(str::parse) != Ok(Ok(member)) {
         return Err(not_found(&owner.what));
     }

@@ -45,6 +45,8 @@ pub(super) enum Who {
 pub(super) struct OwnerField {
     /// Field numbers from the request down to the field.
     pub(super) path: Vec<u32>,
+    /// The same for people: `room.host_id`.
+    pub(super) field: String,
     /// What it names, as `NOT_FOUND` tells it: `host` for `room.host_id`.
     pub(super) what: String,
 }
@@ -139,7 +141,11 @@ fn owner_field(request: MessageDescriptor, dotted: &str) -> Option<OwnerField> {
     }
     let last = dotted.rsplit('.').next()?;
     let what = last.strip_suffix("_id").unwrap_or(last).replace('_', " ");
-    (kind == Kind::String).then_some(OwnerField { path, what })
+    (kind == Kind::String).then_some(OwnerField {
+        path,
+        field: dotted.to_owned(),
+        what,
+    })
 }
 
 #[cfg(test)]
@@ -213,6 +219,7 @@ pub(super) mod tests {
         let host = vec![Role::Host];
         let owner = OwnerField {
             path: vec![1, 2],
+            field: "room.host_id".to_owned(),
             what: "host".to_owned(),
         };
         assert_eq!(

@@ -15,6 +15,7 @@ use http_body_util::{BodyExt, StreamBody};
 use member::member_service_client::MemberServiceClient;
 use prost::Message;
 use tonic::{Code, Request, Status, body::Body, service::Routes};
+use tonic_types::StatusExt;
 use tower::ServiceExt;
 
 use crate::platform::{ADMIN, CUSTOMER, HOST, OTHER, Platform, by, token, with};
@@ -250,7 +251,6 @@ async fn the_owner_field_must_name_the_caller() {
     assert_eq!(platform.heard.callers().len(), 2);
     for foreign in [
         OTHER.to_string().as_str(),
-        "",
         "nonsense",
         &format!("{{{HOST}}}"),
         &format!("{HOST}\0"),
@@ -267,15 +267,17 @@ async fn the_owner_field_must_name_the_caller() {
             "{foreign:?}"
         );
     }
-    let empty = by(
+    let no_room = by(
         room::RegisterRoomRequest { room: None },
         HOST,
         &[Role::Host],
     );
-    assert_eq!(
-        refusal(platform.rooms().register_room(empty).await),
-        is(Code::NotFound, "NOT_FOUND")
-    );
+    for empty in [host(""), no_room] {
+        let status = platform.rooms().register_room(empty).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let wrong = status.get_details_bad_request().unwrap();
+        assert_eq!(wrong.field_violations[0].field, "room.host_id");
+    }
     assert_eq!(platform.heard.callers().len(), 2);
     let admin = by(room_of(&OTHER.to_string()), ADMIN, &[Role::Admin]);
     platform.rooms().register_room(admin).await.unwrap();
