@@ -160,14 +160,13 @@ pub fn one_line(error: &clap::Error) -> String {
     let line = words.join(" ");
     // clap does not say which variable a value came from.
     match error.get(ContextKind::InvalidArg) {
-        Some(flag) if !line.contains("--") => format!("{line} ({flag})"),
+        Some(flag) if !line.contains(&flag.to_string()) => format!("{line} ({flag})"),
         _ => line,
     }
 }
 
 /// Says what is wrong with the command line and answers the exit code: 0 if it was a call for help.
 #[expect(
-    clippy::print_stdout,
     clippy::print_stderr,
     reason = "this is where a process speaks to whoever started it"
 )]
@@ -176,7 +175,8 @@ pub fn refuse(error: &clap::Error) -> std::process::ExitCode {
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
-        print!("{}", error.render());
+        // Who closes the pipe has read enough.
+        let _ = error.print();
         return std::process::ExitCode::SUCCESS;
     }
     eprintln!("{}", one_line(error));
