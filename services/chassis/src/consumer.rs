@@ -1,7 +1,14 @@
 //! A consumer: a cursor over a producer's log. The cursor moves in the same transaction as the effect, so every event has
 //! its effect exactly once and in order; what the bus loses is read from the log.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use futures::future::BoxFuture;
 
@@ -98,7 +105,11 @@ struct Inner {
     log: Arc<dyn LogReader>,
     types: BTreeSet<String>,
     reactions: Reactions,
+    /// Where the cursor was left, so that it need not be read; [`UNKNOWN`] before the first time and after a failure.
+    left_at: AtomicI64,
 }
+
+const UNKNOWN: i64 = -1;
 
 impl Consumer {
     pub(crate) fn new(
@@ -117,6 +128,7 @@ impl Consumer {
             log,
             types,
             reactions,
+            left_at: AtomicI64::new(UNKNOWN),
         }))
     }
 
@@ -177,8 +189,22 @@ impl Consumer {
     /// Takes what a signal is about: its events if they come next, else what the log has up to the head that is told of.
     /// Answers whether it took any.
     pub async fn consume(&self, signal: Signal) -> Result<bool, ConsumeError> {
+        let consumed = self.consume_from(self.left_at().await?, signal).await;
+        if consumed.is_err() {
+            self.0.left_at.store(UNKNOWN, Ordering::SeqCst);
+        }
+        consumed
+    }
+
+    async fn left_at(&self) -> Result<i64, StoreError> {
+        match self.0.left_at.load(Ordering::SeqCst) {
+            UNKNOWN => self.cursor().await,
+            known => Ok(known),
+        }
+    }
+
+    async fn consume_from(&self, mut cursor: i64, signal: Signal) -> Result<bool, ConsumeError> {
         let inner = &self.0;
-        let mut cursor = self.cursor().await?;
         let mut taken = false;
         let head = match signal {
             Signal::Head(head) => head,
@@ -219,7 +245,8 @@ impl Consumer {
         if batch.first().is_some_and(|first| first.seq != cursor + 1) {
             return Err(LogError("the log has a gap".into()).into());
         }
-        self.0.store.faults().pass("consumer.take")?;
+        let point = format!("consumer.{}", self.0.name);
+        self.0.store.faults().pass(&point)?;
         let (this, count) = (self.clone(), batch.len());
         self.0
             .store
@@ -228,6 +255,7 @@ impl Consumer {
                 Box::pin(async move { this.take_in(unit, cursor, last, &batch).await })
             })
             .await?;
+        self.0.left_at.store(last, Ordering::SeqCst);
         let labels = [
             ("consumer", self.0.name.clone()),
             ("producer", self.0.producer.clone()),

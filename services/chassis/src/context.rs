@@ -78,6 +78,7 @@ pub struct Context {
     pub(crate) start: Option<Arc<Start>>,
     /// Its settings.
     pub settings: Vec<SettingsType>,
+    tune: Option<fn(Context, &Settings) -> Context>,
 }
 
 impl fmt::Debug for Context {
@@ -101,6 +102,7 @@ impl Context {
             alarms: Vec::new(),
             start: None,
             settings: Vec::new(),
+            tune: None,
         }
     }
 
@@ -169,6 +171,22 @@ impl Context {
     pub fn settings<S: Args + Send + Sync + 'static>(mut self) -> Self {
         self.settings.push(SettingsType::of::<S>());
         self
+    }
+
+    /// Changes the context once its settings are known, for example to policies that do less because less is set up. What
+    /// it listens to and publishes must stay.
+    #[must_use]
+    pub fn tuned(mut self, tune: fn(Self, &Settings) -> Self) -> Self {
+        self.tune = Some(tune);
+        self
+    }
+
+    /// The context as its settings make it.
+    pub(crate) fn tune(self, settings: &Settings) -> Self {
+        match self.tune {
+            Some(tune) => tune(self, settings),
+            None => self,
+        }
     }
 
     /// Its gRPC services, made from what it works with.

@@ -60,6 +60,10 @@ pub use store::{Done, ExecuteError, Store, StoreError};
 pub use time::Timestamp;
 pub use violations::Violations;
 
+/// Gives memory back and does not grow an arena for every thread that once hashed a password.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 // What the macros of the chassis need where they expand.
 #[doc(hidden)]
 pub mod private {

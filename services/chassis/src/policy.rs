@@ -118,16 +118,15 @@ impl Policies {
 
     /// One more: whenever `E` has happened, give the commands that `policy` answers.
     #[must_use]
-    pub fn whenever<E, A>(
-        mut self,
-        slug: &'static str,
-        policy: fn(Heard<E>) -> Result<Then<A>, Malformed>,
-    ) -> Self
+    pub fn whenever<E, A, P>(mut self, slug: &'static str, policy: P) -> Self
     where
         E: Message + Name + Default + 'static,
         A: Publish,
+        P: Fn(Heard<E>) -> Result<Then<A>, Malformed> + Send + Sync + 'static,
     {
+        let policy = Arc::new(policy);
         let react: Arc<React> = Arc::new(move |unit, recorded| {
+            let policy = policy.clone();
             Box::pin(async move {
                 let heard = recorded.hear::<E>().map_err(Malformed::because)?;
                 let Then(commands) = policy(heard)?;

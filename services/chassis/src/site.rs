@@ -79,6 +79,7 @@ pub struct Site {
 impl Site {
     /// Puts a context to work on its store.
     pub fn new(context: Context, store: Store, around: &Surroundings) -> Self {
+        let context = context.tune(&around.settings);
         let deps = Deps {
             clock: store.clock().clone(),
             faults: store.faults().clone(),

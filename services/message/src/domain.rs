@@ -72,6 +72,8 @@ pub(crate) enum Command {
         recipient: MemberId,
         audience: Audience,
         change: Change,
+        /// Whether there is a mail server.
+        by_email: bool,
     },
     EmailDelivered,
     /// A permanent failure is not tried again.
@@ -126,10 +128,19 @@ impl Aggregate for Message {
                     recipient,
                     audience,
                     change,
-                } => Ok(vec![Event::Written {
-                    letter: change.tell(*recipient, *audience),
-                    email: now.at,
-                }]),
+                    by_email,
+                } => {
+                    let letter = change.tell(*recipient, *audience);
+                    let written = Event::Written {
+                        letter,
+                        email: now.at,
+                    };
+                    Ok(if *by_email {
+                        vec![written]
+                    } else {
+                        vec![written, Event::EmailLeftOut]
+                    })
+                }
                 _ => Err(Refusal::Unknown),
             };
         };

@@ -21,9 +21,15 @@ use chassis::Context;
 pub fn context() -> Context {
     Context::named("message")
         .routes(grpc::routes)
-        .policies(policies::list())
+        .policies(policies::list(true))
         .views(views::list(), views::MIGRATIONS)
         .publishes(codec::EVENTS)
         .errands::<domain::Message, _, _>(post::send)
         .settings::<post::Settings>()
+        .tuned(|context, settings| {
+            let by_email = settings
+                .get::<post::Settings>()
+                .is_some_and(|post| post.has_server());
+            context.policies(policies::list(by_email))
+        })
 }

@@ -5,38 +5,51 @@ use berth::reservation::v1::{
     ReservationCancelled, ReservationCompleted, ReservationConfirmed, ReservationLapsed,
     ReservationPaymentPending, ReservationRejected, ReservationRequested, ReservationStatus,
 };
-use chassis::{Heard, Malformed, Policies, Then};
+use chassis::{Heard, Malformed, MemberId, Policies, Then};
 use prost::Name;
 
 use crate::{
     codec,
-    domain::{Audience, Command, Happened, Message},
+    domain::{Audience, Change, Command, Happened, Message},
 };
 
-pub(crate) fn list() -> Policies {
+/// The policies; without a mail server nobody waits for an e-mail.
+pub(crate) fn list(by_email: bool) -> Policies {
+    let told = move |news: Told| news.map(|told| told.then(by_email));
     Policies::new()
-        .whenever("tell-of-request", whenever_reservation_requested_tell)
-        .whenever("tell-of-approval", whenever_reservation_approved_tell)
-        .whenever(
-            "tell-of-pending-payment",
-            whenever_reservation_payment_pending_tell,
-        )
-        .whenever("tell-of-confirmation", whenever_reservation_confirmed_tell)
-        .whenever("tell-of-rejection", whenever_reservation_rejected_tell)
-        .whenever("tell-of-lapse", whenever_reservation_lapsed_tell)
-        .whenever(
-            "tell-of-cancel-request",
-            whenever_reservation_cancel_requested_tell,
-        )
-        .whenever("tell-of-cancellation", whenever_reservation_cancelled_tell)
-        .whenever("tell-of-completion", whenever_reservation_completed_tell)
-        .whenever(
-            "tell-of-missed-confirmation",
-            whenever_confirmation_missed_tell,
-        )
+        .whenever("tell-of-request", move |heard| {
+            told(whenever_reservation_requested_tell(heard))
+        })
+        .whenever("tell-of-approval", move |heard| {
+            told(whenever_reservation_approved_tell(heard))
+        })
+        .whenever("tell-of-pending-payment", move |heard| {
+            told(whenever_reservation_payment_pending_tell(heard))
+        })
+        .whenever("tell-of-confirmation", move |heard| {
+            told(whenever_reservation_confirmed_tell(heard))
+        })
+        .whenever("tell-of-rejection", move |heard| {
+            told(whenever_reservation_rejected_tell(heard))
+        })
+        .whenever("tell-of-lapse", move |heard| {
+            told(whenever_reservation_lapsed_tell(heard))
+        })
+        .whenever("tell-of-cancel-request", move |heard| {
+            told(whenever_reservation_cancel_requested_tell(heard))
+        })
+        .whenever("tell-of-cancellation", move |heard| {
+            told(whenever_reservation_cancelled_tell(heard))
+        })
+        .whenever("tell-of-completion", move |heard| {
+            told(whenever_reservation_completed_tell(heard))
+        })
+        .whenever("tell-of-missed-confirmation", move |heard| {
+            told(whenever_confirmation_missed_tell(heard))
+        })
 }
 
-type Told = Result<Then<Message>, Malformed>;
+type Told = Result<Tell, Malformed>;
 
 fn whenever_reservation_requested_tell(heard: Heard<ReservationRequested>) -> Told {
     let reservation = heard.event.reservation.as_ref();
@@ -108,20 +121,38 @@ impl News {
     fn tell(self, reservation: Option<Reservation>) -> Told {
         let reservation = reservation.ok_or_else(|| Malformed::because("no reservation"))?;
         let (change, customer, host) = codec::change(self.happened, self.event_type, &reservation)?;
-        let to_customer = Command::Tell {
-            recipient: customer,
-            audience: Audience::Customer,
-            change: change.clone(),
-        };
-        let then = Then::on(codec::message_id(&self.event_id, customer), to_customer);
-        if !self.happened.concerns_host() || self.actor == host.to_string() {
-            return Ok(then);
+        let mut whom = vec![(customer, Audience::Customer)];
+        if self.happened.concerns_host() && self.actor != host.to_string() {
+            whom.push((host, Audience::Host));
         }
-        let to_host = Command::Tell {
-            recipient: host,
-            audience: Audience::Host,
+        Ok(Tell {
+            event_id: self.event_id,
             change,
-        };
-        Ok(then.and(codec::message_id(&self.event_id, host), to_host))
+            whom,
+        })
+    }
+}
+
+/// What is to be told to whom.
+struct Tell {
+    event_id: String,
+    change: Change,
+    whom: Vec<(MemberId, Audience)>,
+}
+
+impl Tell {
+    fn then(self, by_email: bool) -> Then<Message> {
+        self.whom
+            .into_iter()
+            .fold(Then::nothing(), |then, (recipient, audience)| {
+                let change = self.change.clone();
+                let tell = Command::Tell {
+                    recipient,
+                    audience,
+                    change,
+                    by_email,
+                };
+                then.and(codec::message_id(&self.event_id, recipient), tell)
+            })
     }
 }

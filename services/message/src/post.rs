@@ -44,6 +44,13 @@ pub(crate) struct Settings {
     mail_from: Mailbox,
 }
 
+impl Settings {
+    /// Whether there is a mail server.
+    pub(crate) fn has_server(&self) -> bool {
+        self.smtp_url.0.is_some()
+    }
+}
+
 /// A mail server, if there is one. Its URL may hold a password and is not shown.
 #[derive(Clone)]
 struct MailServer(Option<AsyncSmtpTransport<Tokio1Executor>>);

@@ -161,7 +161,9 @@ impl Sqlite {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags).map_err(broken)?;
         connection
-            .execute_batch("PRAGMA busy_timeout=5000; PRAGMA cache_size=-4096;")
+            .execute_batch(
+                "PRAGMA busy_timeout=5000; PRAGMA cache_size=-4096; PRAGMA mmap_size=1073741824;",
+            )
             .map_err(broken)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(Reader(Lite(connection)))

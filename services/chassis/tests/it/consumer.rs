@@ -206,7 +206,7 @@ async fn a_step_that_fails_is_taken_again(bus: Arc<dyn Bus>) {
         pair.take(seat).await;
     }
     while pair.producer.step().await.unwrap() {}
-    for point in ["consumer.take", "store.commit"] {
+    for point in ["consumer.message", "store.commit"] {
         pair.faults.arm(point, 1);
         assert!(pair.consumer.step().await.is_err());
         assert_eq!(pair.heard(1).await, Vec::<String>::new());

@@ -30,6 +30,7 @@ pub(super) fn tell() -> Command {
         recipient: GUEST,
         audience: Audience::Customer,
         change: change(),
+        by_email: true,
     }
 }
 
@@ -60,6 +61,20 @@ fn put_off_by(seconds: i64, reason: &str) -> Event {
 fn tried(times: u32) -> Vec<Event> {
     let failures = (0..times).map(|_| put_off_by(5, "NO_ANSWER"));
     std::iter::once(written()).chain(failures).collect()
+}
+
+#[test]
+fn without_a_mail_server_nobody_waits_for_an_e_mail() {
+    let tell = Command::Tell {
+        recipient: GUEST,
+        audience: Audience::Customer,
+        change: change(),
+        by_email: false,
+    };
+    let told = given::<Message>([])
+        .when(tell)
+        .then([written(), Event::EmailLeftOut]);
+    assert_eq!(told.unwrap().due(), None);
 }
 
 #[test]
