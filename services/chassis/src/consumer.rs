@@ -78,9 +78,20 @@ pub enum ConsumeError {
     /// Another replica works on this partition.
     #[error("the cursor has been moved by somebody else")]
     Fenced,
+    /// An event of the batch could not have its effect; without savepoints nothing of the batch is kept.
+    #[error("an event of the batch cannot be consumed")]
+    Spoilt,
     /// A test broke it.
     #[error(transparent)]
     Fault(#[from] crate::faults::Injected),
+}
+
+/// How a batch is taken. Savepoints are dear and nearly all events have their effect: a batch is taken without them
+/// first, and only one that holds an event that fails is taken again with one around each event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Care {
+    Hopeful,
+    Careful,
 }
 
 impl crate::store::AsStoreError for ConsumeError {
@@ -247,14 +258,14 @@ impl Consumer {
         }
         let point = format!("consumer.{}", self.0.name);
         self.0.store.faults().pass(&point)?;
-        let (this, count) = (self.clone(), batch.len());
-        self.0
-            .store
-            .transact(move |unit| {
-                let (this, batch) = (this.clone(), batch.clone());
-                Box::pin(async move { this.take_in(unit, cursor, last, &batch).await })
-            })
-            .await?;
+        let count = batch.len();
+        match self
+            .transact(cursor, last, batch.clone(), Care::Hopeful)
+            .await
+        {
+            Err(ConsumeError::Spoilt) => self.transact(cursor, last, batch, Care::Careful).await?,
+            done => done?,
+        }
         self.0.left_at.store(last, Ordering::SeqCst);
         let labels = [
             ("consumer", self.0.name.clone()),
@@ -265,6 +276,21 @@ impl Consumer {
         Ok(last)
     }
 
+    async fn transact(
+        &self,
+        from: i64,
+        to: i64,
+        batch: Vec<Recorded>,
+        care: Care,
+    ) -> Result<(), ConsumeError> {
+        let this = self.clone();
+        let work = self.0.store.transact(move |unit| {
+            let (this, batch) = (this.clone(), batch.clone());
+            Box::pin(async move { this.take_with(unit, from, to, &batch, care).await })
+        });
+        work.await
+    }
+
     /// Takes a contiguous batch as part of a transaction: the events after `from` up to `to`.
     pub async fn take_in(
         &self,
@@ -272,6 +298,17 @@ impl Consumer {
         from: i64,
         to: i64,
         batch: &[Recorded],
+    ) -> Result<(), ConsumeError> {
+        self.take_with(unit, from, to, batch, Care::Careful).await
+    }
+
+    async fn take_with(
+        &self,
+        unit: &mut Unit<'_>,
+        from: i64,
+        to: i64,
+        batch: &[Recorded],
+        care: Care,
     ) -> Result<(), ConsumeError> {
         let inner = &self.0;
         if !unit
@@ -292,7 +329,7 @@ impl Consumer {
             let letter = if blocked.contains(&event.subject) {
                 Some(self.letter(event, String::new(), 0, unit.at()))
             } else {
-                self.react(unit, event)
+                self.react(unit, event, care)
                     .await?
                     .map(|reason| self.letter(event, reason, 1, unit.at()))
             };
@@ -309,21 +346,29 @@ impl Consumer {
         &self,
         unit: &mut Unit<'_>,
         event: &Recorded,
-    ) -> Result<Option<String>, StoreError> {
-        unit.savepoint("SAVEPOINT effect").await?;
-        let failed = match self.0.reactions.react(unit, event).await {
-            Ok(()) => None,
-            Err(ReactError::Store(
-                error @ (StoreError::Unavailable(_) | StoreError::Contended),
-            )) => return Err(error),
-            Err(error) => {
+        care: Care,
+    ) -> Result<Option<String>, ConsumeError> {
+        if care == Care::Careful {
+            unit.savepoint("SAVEPOINT effect").await?;
+        }
+        let failed = match (self.0.reactions.react(unit, event).await, care) {
+            (Ok(()), _) => None,
+            (Err(ReactError::Store(error)), _)
+                if matches!(error, StoreError::Unavailable(_) | StoreError::Contended) =>
+            {
+                return Err(error.into());
+            }
+            (Err(_), Care::Hopeful) => return Err(ConsumeError::Spoilt),
+            (Err(error), Care::Careful) => {
                 unit.savepoint("ROLLBACK TO effect").await?;
                 tracing::warn!(consumer = %self.0.name, event.id = %event.id, event.type = %event.event_type,
                     error = %error, "event could not be consumed");
                 Some(error.to_string())
             }
         };
-        unit.savepoint("RELEASE effect").await?;
+        if care == Care::Careful {
+            unit.savepoint("RELEASE effect").await?;
+        }
         Ok(failed)
     }
 
@@ -368,7 +413,7 @@ impl Consumer {
             {
                 continue;
             }
-            match self.react(unit, &letter.event).await? {
+            match self.react(unit, &letter.event, Care::Careful).await? {
                 None => {
                     unit.remove_letter(&letter).await?;
                     any = true;

@@ -194,7 +194,7 @@ fn failed(error: ConsumeError) -> Status {
         // A newer rebuild has begun elsewhere.
         ConsumeError::Fenced => running(),
         ConsumeError::Store(error) => error.into(),
-        ConsumeError::Log(_) | ConsumeError::Fault(_) => {
+        ConsumeError::Log(_) | ConsumeError::Fault(_) | ConsumeError::Spoilt => {
             tracing::warn!(error = %error, "rebuild failed");
             log_unavailable()
         }

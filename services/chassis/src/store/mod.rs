@@ -224,6 +224,7 @@ impl Store {
         self.0
             .engine
             .write(Box::new(move |conn| {
+                let (work, inner, answer) = (work.clone(), inner.clone(), answer.clone());
                 Box::pin(async move {
                     let mut unit = Unit::new(conn, &inner);
                     let done = work(&mut unit).await;

@@ -65,7 +65,10 @@ pub(crate) enum Outcome {
 }
 
 /// Work on a connection, type-erased: the answer is left where the asker finds it.
-pub(crate) type Job = Box<dyn for<'c> FnOnce(&'c mut dyn Conn) -> BoxFuture<'c, Outcome> + Send>;
+pub(crate) type Job = Box<dyn for<'c> Fn(&'c mut dyn Conn) -> BoxFuture<'c, Outcome> + Send>;
+
+/// A job that only reads; it runs once.
+pub(crate) type Query = Box<dyn for<'c> FnOnce(&'c mut dyn Conn) -> BoxFuture<'c, Outcome> + Send>;
 
 type Queued = (Job, oneshot::Sender<Result<(), StoreError>>);
 
@@ -104,7 +107,7 @@ impl Sqlite {
             .name(format!("writer-{name}"))
             .spawn(move || {
                 Writer {
-                    connection: Lite(connection),
+                    connection: connection.into(),
                     committed,
                     faults,
                     failing: fails,
@@ -131,7 +134,7 @@ impl Sqlite {
     }
 
     /// Runs a job that only reads, on this thread: everything it awaits is ready at once.
-    pub(crate) fn read(&self, job: Job) -> Result<(), StoreError> {
+    pub(crate) fn read(&self, job: Query) -> Result<(), StoreError> {
         let idle = self.readers().pop();
         let mut reader = match idle {
             Some(reader) => reader,
@@ -166,7 +169,7 @@ impl Sqlite {
             )
             .map_err(broken)?;
         connection.set_prepared_statement_cache_capacity(64);
-        Ok(Reader(Lite(connection)))
+        Ok(Reader(connection.into()))
     }
 
     fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {
@@ -211,22 +214,21 @@ impl Writer {
     }
 
     /// Runs a batch of jobs and commits them together; nobody is answered before.
+    ///
+    /// Savepoints are dear, and nearly always every job of a batch is kept: it is tried without them first. A job that
+    /// wants nothing kept of what it wrote spoils that, and all are run again, each in a savepoint of its own.
     fn commit(&mut self, batch: &mut Vec<Queued>) {
-        let mut open = self.connection.run("BEGIN IMMEDIATE");
-        let mut answers = Vec::with_capacity(batch.len());
-        for (job, reply) in batch.drain(..) {
-            let done = open.clone().and_then(|()| self.savepoint(job));
-            if open.is_ok() && self.connection.0.is_autocommit() {
-                // A full disk makes SQLite roll back everything by itself: what was done is gone, and what follows
-                // must not run outside a transaction.
-                open = Err(StoreError::Unavailable("the store rolled back".into()));
-            }
-            answers.push((reply, done));
-        }
+        let (open, answers) = match self.attempt(batch, false) {
+            Some(done) => done,
+            None => self.attempt(batch, true).unwrap_or_else(|| {
+                let bug = StoreError::Bug("a savepoint was not rolled back".into());
+                (Err(bug.clone()), vec![Err(bug); batch.len()])
+            }),
+        };
         let committed = open
             .and_then(|()| self.pass("store.commit"))
             .and_then(|()| self.end());
-        if committed.is_err() && !self.connection.0.is_autocommit() {
+        if committed.is_err() && !self.connection.sql.is_autocommit() {
             // Nothing of the batch is kept; if even this fails the next BEGIN will say so.
             let _ = self.connection.run("ROLLBACK");
         }
@@ -236,7 +238,7 @@ impl Writer {
         }
         // A test may lose the answer of a commit that happened.
         let lost = self.pass("store.answer");
-        for (reply, done) in answers {
+        for ((_, reply), done) in batch.drain(..).zip(answers) {
             // An asker that has gone away does not want the answer.
             let _ = reply.send(
                 done.and_then(|()| committed.clone())
@@ -250,14 +252,17 @@ impl Writer {
         let sync = self.pass("store.sync");
         self.unsynced = sync.is_err();
         sync?;
-        self.connection.0.execute_batch("COMMIT").map_err(|error| {
-            let code = error.sqlite_error().map(|error| error.extended_code);
-            self.unsynced = matches!(
-                code,
-                Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
-            );
-            broken(error)
-        })
+        self.connection
+            .sql
+            .execute_batch("COMMIT")
+            .map_err(|error| {
+                let code = error.sqlite_error().map(|error| error.extended_code);
+                self.unsynced = matches!(
+                    code,
+                    Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
+                );
+                broken(error)
+            })
     }
 
     fn pass(&self, point: &str) -> Result<(), StoreError> {
@@ -266,34 +271,88 @@ impl Writer {
             .map_err(|fault| StoreError::Unavailable(fault.to_string()))
     }
 
-    fn savepoint(&mut self, job: Job) -> Result<(), StoreError> {
-        self.connection.run("SAVEPOINT job")?;
+    /// Runs the jobs of a batch in a transaction that is left open. Answers how the transaction stands and what came of
+    /// each job; nothing if it was spoilt and has been rolled back.
+    fn attempt(&mut self, batch: &[Queued], careful: bool) -> Option<Attempt> {
+        let mut open = self.connection.run("BEGIN IMMEDIATE");
+        let mut answers = Vec::with_capacity(batch.len());
+        for (job, _) in batch {
+            let done = open.clone().and_then(|()| self.job(job, careful));
+            if open.is_ok() && self.connection.sql.is_autocommit() {
+                // A full disk makes SQLite roll back everything by itself: what was done is gone, and what follows
+                // must not run outside a transaction.
+                open = Err(StoreError::Unavailable("the store rolled back".into()));
+            }
+            match done {
+                Ok(Some(answer)) => answers.push(answer),
+                Err(error) => answers.push(Err(error)),
+                Ok(None) => {
+                    // A rollback that fails makes the next BEGIN fail.
+                    let _ = self.connection.run("ROLLBACK");
+                    return None;
+                }
+            }
+        }
+        Some((open, answers))
+    }
+
+    /// Runs a job. Answers nothing if it wants undone what it wrote and cannot have it, for want of a savepoint.
+    fn job(
+        &mut self,
+        job: &Job,
+        savepoint: bool,
+    ) -> Result<Option<Result<(), StoreError>>, StoreError> {
+        if savepoint {
+            self.connection.run("SAVEPOINT job")?;
+        }
+        self.connection.wrote = false;
         let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
             job(&mut self.connection).now_or_never()
         }));
-        let (rollback, answer) = match done {
+        let (undo, answer) = match done {
             Ok(Some(Outcome::Commit)) => (false, Ok(())),
-            Ok(Some(Outcome::Rollback)) => (true, Ok(())),
-            Ok(None) => (true, Err(awaited())),
-            Err(_) => (true, Err(StoreError::Bug("a job panicked".into()))),
+            Ok(Some(Outcome::Rollback)) => (self.connection.wrote, Ok(())),
+            Ok(None) => (self.connection.wrote, Err(awaited())),
+            Err(_) => (
+                self.connection.wrote,
+                Err(StoreError::Bug("a job panicked".into())),
+            ),
         };
-        if self.connection.0.is_autocommit() {
+        if self.connection.sql.is_autocommit() {
             return Err(StoreError::Unavailable("the store rolled back".into()));
         }
-        if rollback {
-            self.connection.run("ROLLBACK TO job")?;
+        match (savepoint, undo) {
+            (true, true) => {
+                self.connection.run("ROLLBACK TO job")?;
+                self.connection.run("RELEASE job")?;
+            }
+            (true, false) => self.connection.run("RELEASE job")?,
+            (false, true) => return Ok(None),
+            (false, false) => {}
         }
-        self.connection.run("RELEASE job")?;
-        answer
+        Ok(Some(answer))
     }
 }
 
+/// How the transaction stands, and what came of each job.
+type Attempt = (Result<(), StoreError>, Vec<Result<(), StoreError>>);
+
 #[derive(Debug)]
-struct Lite(Connection);
+struct Lite {
+    sql: Connection,
+    /// Whether the job in hand has written.
+    wrote: bool,
+}
+
+impl From<Connection> for Lite {
+    fn from(sql: Connection) -> Self {
+        Self { sql, wrote: false }
+    }
+}
 
 impl Lite {
     fn run(&mut self, sql: &str) -> Result<(), StoreError> {
-        self.0
+        self.sql
             .prepare_cached(sql)
             .and_then(|mut statement| statement.execute([]))
             .map(|_| ())
@@ -301,14 +360,14 @@ impl Lite {
     }
 
     fn execute_now(&self, sql: &str, args: &[Value]) -> rusqlite::Result<u64> {
-        let mut statement = self.0.prepare_cached(sql)?;
+        let mut statement = self.sql.prepare_cached(sql)?;
         bind(&mut statement, args)?;
         let rows = statement.raw_execute()?;
         Ok(u64::try_from(rows).unwrap_or(u64::MAX))
     }
 
     fn query_now(&self, sql: &str, args: &[Value]) -> rusqlite::Result<Vec<Row>> {
-        let mut statement = self.0.prepare_cached(sql)?;
+        let mut statement = self.sql.prepare_cached(sql)?;
         let columns = statement.column_count();
         bind(&mut statement, args)?;
         let mut rows = statement.raw_query();
@@ -356,6 +415,7 @@ impl Conn for Lite {
         sql: &'a str,
         args: Vec<Value>,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.wrote = true;
         std::future::ready(self.execute_now(sql, &args).map_err(broken)).boxed()
     }
 
