@@ -5,7 +5,7 @@ use berth::reservation::v1::{
     ReservationCancelled, ReservationCompleted, ReservationConfirmed, ReservationLapsed,
     ReservationPaymentPending, ReservationRejected, ReservationRequested, ReservationStatus,
 };
-use chassis::{Heard, Malformed, MemberId, Policies, Then};
+use chassis::{Heard, Malformed, MemberId, Policies, Then, Timestamp};
 use prost::Name;
 
 use crate::{
@@ -104,6 +104,7 @@ struct News {
     happened: Happened,
     event_type: String,
     event_id: String,
+    at: Timestamp,
     actor: String,
 }
 
@@ -113,6 +114,7 @@ impl News {
             happened,
             event_type: E::full_name(),
             event_id: heard.id.clone(),
+            at: heard.at,
             actor: heard.actor.clone(),
         }
     }
@@ -127,6 +129,7 @@ impl News {
         }
         Ok(Tell {
             event_id: self.event_id,
+            at: self.at,
             change,
             whom,
         })
@@ -136,6 +139,7 @@ impl News {
 /// What is to be told to whom.
 struct Tell {
     event_id: String,
+    at: Timestamp,
     change: Change,
     whom: Vec<(MemberId, Audience)>,
 }
@@ -152,7 +156,7 @@ impl Tell {
                     change,
                     by_email,
                 };
-                then.and(codec::message_id(&self.event_id, recipient), tell)
+                then.and(codec::message_id(&self.event_id, self.at, recipient), tell)
             })
     }
 }
