@@ -10,7 +10,7 @@ use std::{
 };
 
 use berth::eventlog::v1::event_log_service_server::EventLogServiceServer;
-use futures::future::try_join_all;
+use futures::{FutureExt, future::try_join_all};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -133,11 +133,10 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
     }
     if sites.iter().any(|site| site.context.name == MEMBER) || options.peers.0.contains_key(MEMBER)
     {
-        let follow = trust.follow(peers.clone(), work.clone());
-        works.spawn(async {
-            follow.await;
-            Ok(())
-        });
+        let follow = trust.clone().follow(peers.clone(), work.clone());
+        works.spawn(follow.map(Ok));
+        // Who is signed in already must not be turned away.
+        trust.asked_once().await;
     }
 
     let edge = Edge::new(services, &config.limits, serving.clone());

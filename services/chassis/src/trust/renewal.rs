@@ -77,6 +77,13 @@ impl Trust {
         }
     }
 
+    /// Waits until `member` has been asked once: before that everybody would be turned away.
+    pub(crate) async fn asked_once(&self) {
+        let mut renewals = self.0.renewals.subscribe();
+        // It fails only if nobody holds the other end, and that is held here.
+        let _ = renewals.wait_for(|count| *count > 0).await;
+    }
+
     /// Waits for the next renewal. False if nobody renews, or if too many wait already.
     pub(super) async fn renewed(&self) -> bool {
         let mut renewals = self.0.renewals.subscribe();
