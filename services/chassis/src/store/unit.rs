@@ -96,16 +96,17 @@ impl<'c> Unit<'c> {
         before: Option<Versioned<A>>,
         event: &A::Event,
     ) -> Result<Versioned<A>, StoreError> {
-        let (version, created) = before
-            .as_ref()
-            .map_or((0, self.at), |before| (before.version, before.created));
+        let (version, created, updated) = before.as_ref().map_or((0, self.at, self.at), |before| {
+            (before.version, before.created, before.updated)
+        });
         let state = A::evolve(before.map(|before| before.state), event)
             .ok_or_else(|| StoreError::Bug(format!("{} cannot evolve by {event:?}", A::KIND)))?;
         Ok(Versioned {
             state,
             version: version + 1,
             created,
-            updated: self.at,
+            // A clock that was set back must not turn a history round.
+            updated: updated.max(self.at),
         })
     }
 
@@ -131,7 +132,7 @@ impl<'c> Unit<'c> {
                 event_type: fact.event_type,
                 subject: subject.clone(),
                 version: after.version,
-                at: self.at,
+                at: after.updated,
                 data: fact.data,
                 cause,
             };
@@ -162,7 +163,7 @@ impl<'c> Unit<'c> {
             version: after.version,
             state,
             due: after.state.due(),
-            at: self.at,
+            at: after.updated,
         };
         if !sql::put_aggregate(self.conn, row, from).await? {
             return Err(StoreError::Contended);

@@ -1,12 +1,15 @@
 //! What every store must do when something goes wrong below it or inside a job.
 
 use chassis::{
+    Clock,
     event::Cause,
     store::{ExecuteError, Store, StoreError, StoreOptions},
+    testing::noon,
+    time::SignedDuration,
 };
 
 use crate::{
-    counter::Seat,
+    counter::{Command, Seat},
     store::{Bench, seat, sqlite, store_suite, take},
 };
 
@@ -21,6 +24,7 @@ store_suite!(sqlite:
     a_disk_that_cannot_sync_stops_the_store,
     a_panic_in_a_job_hurts_nobody_else,
     what_was_kept_is_there_after_opening_again,
+    a_clock_that_is_set_back_does_not_turn_a_history_round,
 );
 
 /// Sets something on the writer's own connection.
@@ -299,4 +303,28 @@ async fn what_was_kept_is_there_after_opening_again(bench: Bench) {
     assert!(again.load::<Seat>(seat(1)).await.unwrap().is_some());
     assert_eq!(again.log_after(0, 0, 9).await.unwrap(), log);
     assert_eq!(again.claims().await.unwrap(), claims);
+}
+
+async fn a_clock_that_is_set_back_does_not_turn_a_history_round(bench: Bench) {
+    let Clock::Manual(clock) = bench.store.clock().clone() else {
+        panic!("a clock that nobody can turn");
+    };
+    let (store, cause) = (&bench.store, Cause::default());
+    store
+        .execute::<Seat>(seat(1), take(1), &cause)
+        .await
+        .unwrap();
+    clock.turn(SignedDuration::from_mins(-5));
+    let left = store.execute::<Seat>(seat(1), Command::Leave, &cause);
+    let left = left.await.unwrap().now;
+    assert_eq!((left.created, left.updated), (noon(), noon()));
+    let loaded = store.load::<Seat>(seat(1)).await.unwrap().unwrap();
+    assert_eq!(loaded.updated, noon());
+    let log = store.log_of(seat(1).to_string()).await.unwrap();
+    assert!(log.len() > 1);
+    assert!(log.iter().all(|event| event.at == noon()), "{log:#?}");
+    // What begins then has the time that is shown.
+    let other = store.execute::<Seat>(seat(2), take(1), &cause);
+    let other = other.await.unwrap().now;
+    assert_eq!(other.created, clock.now());
 }
