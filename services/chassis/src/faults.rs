@@ -35,6 +35,11 @@ impl Faults {
         self.points().remove(point);
     }
 
+    /// Whether a pass of the point would fail.
+    pub fn is_armed(&self, point: &str) -> bool {
+        self.points().get(point).is_some_and(|left| *left > 0)
+    }
+
     /// Fails if the point is armed.
     pub fn pass(&self, point: &str) -> Result<(), Injected> {
         if !self.0.any.load(Ordering::Relaxed) {

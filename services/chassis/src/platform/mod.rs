@@ -7,7 +7,7 @@ mod quiet;
 mod start;
 mod watch;
 
-use std::{fs::File, io, net::SocketAddr, path::Path, time::Duration};
+use std::{fs::File, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     runtime::{Builder, Runtime},
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{quiet::NotQuiet, watch::Failed};
 use crate::{
+    bus::Bus,
     clock::Clock,
     config::{Addresses, Config},
     context::Context,
@@ -53,6 +54,8 @@ pub struct Options {
     pub peers: Addresses,
     /// Contexts that run elsewhere and whose logs are listened to, by their admin ports.
     pub logs: Addresses,
+    /// Carries news between the contexts; none means the one that suits where they run.
+    pub bus: Option<Arc<dyn Bus>>,
 }
 
 impl Default for Options {
@@ -66,6 +69,7 @@ impl Default for Options {
             log: None,
             peers: Addresses::default(),
             logs: Addresses::default(),
+            bus: None,
         }
     }
 }

@@ -213,10 +213,10 @@ fn surroundings(
             Arc::new(RemoteLog::new(context.clone(), channel)),
         );
     }
-    let bus: Arc<dyn Bus> = if logs.is_empty() {
-        InProcess::new()
-    } else {
-        Polling::new(logs.clone())
+    let bus: Arc<dyn Bus> = match &options.bus {
+        Some(bus) => bus.clone(),
+        None if logs.is_empty() => InProcess::new(),
+        None => Polling::new(logs.clone()),
     };
     for store in stores {
         logs.insert(store.context().to_owned(), Arc::new(store.clone()));

@@ -61,11 +61,22 @@ impl Unreliable {
         }))
     }
 
-    /// Forgets everything it carries, as a broker would whose disk is gone.
+    /// Forgets everything it carries, as a broker would whose disk is gone. Its heartbeats go on.
     pub fn forget(&self) {
         let mut state = self.state();
-        state.kept.clear();
-        state.waiting.values_mut().for_each(VecDeque::clear);
+        let State {
+            heads,
+            kept,
+            waiting,
+            ..
+        } = &mut *state;
+        kept.clear();
+        for ((topic, _), signals) in waiting {
+            signals.clear();
+            signals.extend(heads.get(topic).map(|head| Signal::Head(*head)));
+        }
+        drop(state);
+        self.0.news.notify_waiters();
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

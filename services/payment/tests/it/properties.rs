@@ -31,7 +31,7 @@ const POINTS: &[&str] = &[
     "payment.after_result",
     "store.commit",
     "store.answer",
-    "consumer.take",
+    "consumer.payment",
 ];
 
 fn step() -> impl Strategy<Value = Step> {

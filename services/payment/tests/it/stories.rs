@@ -217,7 +217,7 @@ async fn s15_a_crash_at_any_point_of_a_refund_is_healed() {
         ("payment.after_intent", 1),
         ("payment.after_provider", 1),
         ("payment.after_result", 1),
-        ("consumer.take", 1),
+        ("consumer.payment", 1),
         ("store.commit", 1),
         ("store.answer", 1),
         ("store.answer", 2),
