@@ -9,10 +9,12 @@ use berth::{
     reservation::v1::{Reservation, ReservationStatus},
 };
 use chassis::{
+    Money,
     event::Recorded,
     time::{self, Date, SignedDuration, Timestamp, ToSpan},
 };
 use prost::Message;
+use serde::Deserialize;
 
 /// One state that a reservation had.
 #[derive(Clone, Debug)]
@@ -60,6 +62,33 @@ pub struct History {
     pub events: Vec<Recorded>,
     /// Messages: the event told of, and the recipient.
     pub messages: Vec<(String, String)>,
+    /// What the payment provider did, by its own books.
+    pub provider: BTreeMap<String, Books>,
+    /// Whether the view shows something else than the logs say.
+    pub view_differs: bool,
+}
+
+/// The payment provider's own books about one payment.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Books {
+    /// What it charged.
+    pub charges: Vec<Money>,
+    /// How often each refund was asked for, and what was refunded.
+    pub refunds: BTreeMap<String, (u32, Option<Money>)>,
+    /// Whether everything was undone.
+    pub voided: bool,
+}
+
+impl Books {
+    /// What it has kept, in minor units.
+    pub fn kept(&self) -> i64 {
+        if self.voided {
+            return 0;
+        }
+        let refunds = self.refunds.values().filter_map(|(_, refunded)| *refunded);
+        let charged: i64 = self.charges.iter().map(|money| money.minor).sum();
+        charged - refunds.map(|money| money.minor).sum::<i64>()
+    }
 }
 
 /// The wrapper of every reservation event: the reservation is its first field.

@@ -40,6 +40,30 @@ impl Interceptor for Bearer {
 
 type Signed = InterceptedService<Channel, Bearer>;
 
+/// The way to the platform, which may be another one after a restart. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Line(Arc<Mutex<Channel>>);
+
+impl Line {
+    /// A line to the platform behind a channel.
+    pub fn to(channel: Channel) -> Self {
+        Self(Arc::new(Mutex::new(channel)))
+    }
+
+    /// The platform is somewhere else now.
+    pub fn turn_to(&self, channel: Channel) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = channel;
+    }
+
+    /// The channel to the platform.
+    pub fn channel(&self) -> Channel {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
 /// A member of the platform who is signed in.
 #[derive(Clone, Debug)]
 pub struct Person {
@@ -48,7 +72,7 @@ pub struct Person {
     /// Their address.
     pub email: String,
     token: Bearer,
-    channel: Channel,
+    line: Line,
 }
 
 /// The password of everybody in the stories.
@@ -56,7 +80,7 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 impl Person {
     /// Joins the platform and signs in.
-    pub async fn join(channel: Channel, id: String, roles: &[Role]) -> Result<Self, Status> {
+    pub async fn join(line: &Line, id: String, roles: &[Role]) -> Result<Self, Status> {
         let email = format!("{id}@stories.example");
         let request = JoinRequest {
             member_id: id.clone(),
@@ -65,28 +89,28 @@ impl Person {
             password: PASSWORD.into(),
             roles: roles.iter().map(|role| i32::from(*role)).collect(),
         };
-        MemberServiceClient::new(channel.clone())
+        MemberServiceClient::new(line.channel())
             .join(request)
             .await?;
-        Self::sign_in(channel, email, PASSWORD)
+        Self::sign_in(line, email, PASSWORD)
             .await
             .map(|(person, _)| person)
     }
 
     /// Signs a member in.
     pub async fn sign_in(
-        channel: Channel,
+        line: &Line,
         email: String,
         password: &str,
     ) -> Result<(Self, Member), Status> {
-        let (token, member) = tokens(channel.clone(), &email, password).await?;
+        let (token, member) = tokens(line.channel(), &email, password).await?;
         let token = Bearer(Arc::new(Mutex::new(token)));
         Ok((
             Self {
                 id: member.member_id.clone(),
                 email,
                 token,
-                channel,
+                line: line.clone(),
             },
             member,
         ))
@@ -94,18 +118,9 @@ impl Person {
 
     /// Signs in again, after the token has ended.
     pub async fn sign_in_again(&self) -> Result<(), Status> {
-        let (token, _) = tokens(self.channel.clone(), &self.email, PASSWORD).await?;
+        let (token, _) = tokens(self.line.channel(), &self.email, PASSWORD).await?;
         *self.token.0.lock().unwrap_or_else(PoisonError::into_inner) = token;
         Ok(())
-    }
-
-    /// The same person at another address of the platform.
-    #[must_use]
-    pub fn at(&self, channel: Channel) -> Self {
-        Self {
-            channel,
-            ..self.clone()
-        }
     }
 
     /// Their access token.
@@ -119,32 +134,32 @@ impl Person {
 
     /// Rooms and reviews.
     pub fn rooms(&self) -> RoomServiceClient<Signed> {
-        RoomServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+        RoomServiceClient::with_interceptor(self.line.channel(), self.token.clone())
     }
 
     /// Reservations.
     pub fn reservations(&self) -> ReservationServiceClient<Signed> {
-        ReservationServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+        ReservationServiceClient::with_interceptor(self.line.channel(), self.token.clone())
     }
 
     /// Payments.
     pub fn payments(&self) -> PaymentServiceClient<Signed> {
-        PaymentServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+        PaymentServiceClient::with_interceptor(self.line.channel(), self.token.clone())
     }
 
     /// Messages.
     pub fn messages(&self) -> MessageServiceClient<Signed> {
-        MessageServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+        MessageServiceClient::with_interceptor(self.line.channel(), self.token.clone())
     }
 
     /// Views.
     pub fn views(&self) -> ViewServiceClient<Signed> {
-        ViewServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+        ViewServiceClient::with_interceptor(self.line.channel(), self.token.clone())
     }
 
     /// Members.
     pub fn members(&self) -> MemberServiceClient<Signed> {
-        MemberServiceClient::with_interceptor(self.channel.clone(), self.token.clone())
+        MemberServiceClient::with_interceptor(self.line.channel(), self.token.clone())
     }
 
     /// What asks for a room in a period; `id` is the reservation's.

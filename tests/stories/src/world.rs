@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -19,21 +19,24 @@ use berth::{
     view::v1::RebuildRequest,
 };
 use chassis::{
-    Platform, Store,
+    Platform, Store, args,
+    bus::Bus,
     clock::{Clock, ManualClock},
     event::Recorded,
     faults::Faults,
-    platform::Options,
+    platform::{Failed, Options},
     settings::Settings,
+    store::DeadLetter,
     time::{self, SignedDuration, Timestamp},
 };
 use prost::Message;
+use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::{
-    history::History,
+    history::{Books, History},
     invariants,
-    people::{PASSWORD, Person},
+    people::{Line, PASSWORD, Person},
 };
 
 /// When stories begin: a Monday, noon in UTC.
@@ -46,13 +49,14 @@ pub const ADMIN: &str = "admin@stories.example";
 #[derive(Debug)]
 pub struct World {
     platform: Option<Platform>,
-    dir: tempfile::TempDir,
-    channel: Channel,
+    dir: TempDir,
+    line: Line,
     /// The clock of the platform.
     pub clock: ManualClock,
     /// What is broken.
     pub faults: Faults,
     flags: Vec<String>,
+    bus: Option<Arc<dyn Bus>>,
     people: Mutex<Vec<Person>>,
     ids: AtomicU64,
 }
@@ -66,18 +70,34 @@ impl World {
     /// A new world whose platform is given flags.
     pub async fn with_flags(flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let clock = ManualClock::new(BEGIN.parse().expect("a time"));
+        Self::of(dir, BEGIN.parse().expect("a time"), flags, None).await
+    }
+
+    /// A new world whose news are carried by a bus.
+    pub async fn on_bus(bus: Arc<dyn Bus>) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        Self::of(dir, BEGIN.parse().expect("a time"), &[], Some(bus)).await
+    }
+
+    /// The world as a platform has left it in a directory, seen at a time.
+    pub async fn found(dir: TempDir, at: Timestamp) -> Self {
+        Self::of(dir, at, &[], None).await
+    }
+
+    async fn of(dir: TempDir, at: Timestamp, flags: &[&str], bus: Option<Arc<dyn Bus>>) -> Self {
+        let clock = ManualClock::new(at);
         let faults = Faults::default();
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let platform = start(dir.path(), &clock, &faults, &flags).await;
-        let channel = connect(&platform);
+        let options = options(dir.path(), &clock, &faults, &flags, bus.clone());
+        let platform = all::start(options).await.expect("starts");
         Self {
+            line: Line::to(connect(&platform)),
             platform: Some(platform),
             dir,
-            channel,
             clock,
             faults,
             flags,
+            bus,
             people: Mutex::default(),
             ids: AtomicU64::new(1),
         }
@@ -85,18 +105,30 @@ impl World {
 
     /// The platform dies without warning and starts again on what is on disk.
     pub async fn crash_and_restart(&mut self) {
+        self.crash().await;
+        self.restart().await;
+    }
+
+    /// The platform dies without warning.
+    pub async fn crash(&mut self) {
         if let Some(platform) = self.platform.take() {
             platform.crash().await;
         }
-        let next = start(self.dir.path(), &self.clock, &self.faults, &self.flags).await;
-        self.channel = connect(&next);
-        self.platform = Some(next);
-        let people = self
-            .people()
-            .iter()
-            .map(|person| person.at(self.channel.clone()))
-            .collect();
-        *self.people() = people;
+    }
+
+    /// It starts again on what is on disk.
+    pub async fn restart(&mut self) {
+        let (dir, bus) = (self.dir.path(), self.bus.clone());
+        let options = options(dir, &self.clock, &self.faults, &self.flags, bus);
+        let platform = all::start(options).await.expect("starts");
+        self.line.turn_to(connect(&platform));
+        self.platform = Some(platform);
+    }
+
+    /// Waits until the platform ends by itself.
+    pub async fn ended(&mut self) -> Result<(), Failed> {
+        let platform = self.platform.as_mut().expect("a running platform");
+        platform.ended().await
     }
 
     /// The running platform.
@@ -106,7 +138,7 @@ impl World {
 
     /// A connection to the public port.
     pub fn channel(&self) -> Channel {
-        self.channel.clone()
+        self.line.channel()
     }
 
     /// An id that nobody else has in this world.
@@ -117,7 +149,7 @@ impl World {
 
     /// Somebody who joins with roles.
     pub async fn person(&self, roles: &[Role]) -> Person {
-        let person = Person::join(self.channel.clone(), self.id(), roles)
+        let person = Person::join(&self.line, self.id(), roles)
             .await
             .expect("joins");
         self.people().push(person.clone());
@@ -136,7 +168,7 @@ impl World {
 
     /// The operator.
     pub async fn admin(&self) -> Person {
-        let signed_in = Person::sign_in(self.channel.clone(), ADMIN.into(), PASSWORD).await;
+        let signed_in = Person::sign_in(&self.line, ADMIN.into(), PASSWORD).await;
         signed_in.expect("the operator signs in").0
     }
 
@@ -187,6 +219,32 @@ impl World {
     /// Waits until all is done that can be done now.
     pub async fn quiet(&self) {
         self.platform().quiet().await.expect("comes to rest");
+    }
+
+    /// Waits until all is done that can be done without a context.
+    pub async fn quiet_without(&self, context: &str) {
+        let others = async || {
+            let mut names = self
+                .platform()
+                .sites()
+                .iter()
+                .map(|site| site.context.name)
+                .filter(|name| *name != context);
+            loop {
+                match names.next() {
+                    Some(name) if self.is_busy(name).await => return false,
+                    Some(_) => {}
+                    None => return true,
+                }
+            }
+        };
+        eventually(others).await;
+    }
+
+    /// Whether a context has something left to do now.
+    pub async fn is_busy(&self, context: &str) -> bool {
+        let site = self.platform().site(context).expect("a context");
+        site.busy().await.expect("looks").is_some()
     }
 
     /// A context neither answers other contexts nor hears them.
@@ -244,37 +302,52 @@ impl World {
             let event = format!("{}/{}", message.event_type, message.reservation_id);
             history.messages.push((event, message.recipient_id));
         }
+        history.provider = self.provider().await;
         history
     }
 
-    /// Comes to rest and checks every invariant.
+    /// The books of the simulated payment provider, which no log tells of.
+    async fn provider(&self) -> BTreeMap<String, Books> {
+        let sql = "SELECT id, state FROM aggregate WHERE kind = 'simulated-provider'";
+        let rows = self.store("payment").read(|conn| conn.query(sql, args![]));
+        let rows = rows.await.expect("reads");
+        let books = rows.iter().map(|row| {
+            let state = row.text(1).expect("a state");
+            let books = serde_json::from_str(state).expect("books");
+            (row.text(0).expect("an id").to_owned(), books)
+        });
+        books.collect()
+    }
+
+    /// Comes to rest and checks every invariant, and that nothing is left among the dead letters.
     pub async fn check(&self) {
         self.quiet().await;
-        let broken = invariants::check(&self.history().await);
+        let mut history = self.history().await;
+        history.view_differs = !self.rebuilds_equal().await;
+        let broken = invariants::check(&history);
         assert!(broken.is_empty(), "{broken:#?}");
         for site in self.platform().sites() {
-            let letters = site
-                .deps
-                .store
-                .dead_letters((String::new(), String::new(), 0), 10)
-                .await
-                .expect("reads");
+            let letters = self.dead_letters(site.context.name).await;
             assert!(
                 letters.is_empty(),
                 "dead letters of {}: {letters:#?}",
                 site.context.name
             );
         }
-        // I12: the view equals the one that is built anew from the logs.
-        let rebuilt = self
-            .admin()
-            .await
-            .views()
-            .rebuild(RebuildRequest {})
-            .await
-            .expect("rebuilds")
-            .into_inner();
-        assert!(rebuilt.equal, "the view is not what the logs say");
+    }
+
+    /// What a context could not consume.
+    pub async fn dead_letters(&self, context: &str) -> Vec<DeadLetter> {
+        let store = self.store(context);
+        let first = (String::new(), String::new(), 0);
+        store.dead_letters(first, 1000).await.expect("reads")
+    }
+
+    /// Whether the view equals the one that is built anew from the logs.
+    async fn rebuilds_equal(&self) -> bool {
+        let admin = self.admin().await;
+        let rebuilt = admin.views().rebuild(RebuildRequest {}).await;
+        rebuilt.expect("rebuilds").into_inner().equal
     }
 
     fn people(&self) -> std::sync::MutexGuard<'_, Vec<Person>> {
@@ -290,7 +363,13 @@ fn points(context: &str) -> [String; 3] {
     ]
 }
 
-async fn start(dir: &Path, clock: &ManualClock, faults: &Faults, flags: &[String]) -> Platform {
+fn options(
+    dir: &Path,
+    clock: &ManualClock,
+    faults: &Faults,
+    flags: &[String],
+    bus: Option<Arc<dyn Bus>>,
+) -> Options {
     let contexts = all::contexts();
     let types: Vec<_> = contexts
         .iter()
@@ -316,7 +395,8 @@ async fn start(dir: &Path, clock: &ManualClock, faults: &Faults, flags: &[String
     options.settings = Settings::read(&types, &matches).expect("settings");
     options.clock = Clock::Manual(clock.clone());
     options.faults = faults.clone();
-    all::start(options).await.expect("starts")
+    options.bus = bus;
+    options
 }
 
 fn connect(platform: &Platform) -> Channel {
@@ -396,8 +476,9 @@ pub fn hours(start: &str, end: &str) -> Period {
 pub async fn eventually(holds: impl AsyncFn() -> bool) {
     let patience = std::time::Duration::from_secs(20);
     let wait = async {
+        let mut look = tokio::time::interval(std::time::Duration::from_millis(10));
         while !holds().await {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            look.tick().await;
         }
     };
     tokio::time::timeout(patience, wait)
