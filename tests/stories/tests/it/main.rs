@@ -5,6 +5,14 @@ mod accommodation;
 #[cfg(test)]
 mod availability;
 #[cfg(test)]
+mod clocks;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod money;
+#[cfg(test)]
+mod outages;
 #[cfg(test)]
 mod races;
