@@ -4,6 +4,7 @@
 
 mod berth;
 mod demo;
+mod kill;
 mod platform;
 mod process;
 mod python;
