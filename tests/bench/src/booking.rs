@@ -46,7 +46,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 64)]
     workers: u32,
     /// How many customers book.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 1500)]
     customers: usize,
     /// How many rooms are booked.
     #[arg(long, default_value_t = 1000)]
@@ -153,10 +153,11 @@ struct World {
     next: AtomicUsize,
 }
 
+/// Somebody who is signed in.
 #[derive(Clone, Debug)]
-struct Person {
-    id: String,
-    token: MetadataValue<tonic::metadata::Ascii>,
+pub(crate) struct Person {
+    pub(crate) id: String,
+    pub(crate) token: MetadataValue<tonic::metadata::Ascii>,
 }
 
 impl World {
@@ -247,6 +248,11 @@ fn nights(n: usize) -> Period {
     Period {
         kind: Some(period::Kind::Dates(dates)),
     }
+}
+
+/// Has a customer join.
+pub(crate) async fn join_as_customer(channel: Channel, name: &str) -> Result<Person> {
+    join(channel, name.to_owned(), Role::Customer).await
 }
 
 async fn join(channel: Channel, name: String, role: Role) -> Result<Person> {

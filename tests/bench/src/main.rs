@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "a program that prints")]
 
 mod booking;
+mod hop;
 mod load;
 mod machine;
 mod platform;
@@ -25,6 +26,11 @@ enum Bench {
     Booking(booking::Options),
     /// Holds only: requests that wait for their host.
     Hold(booking::Options),
+    /// A call: what the platform's port costs over a bare tonic server.
+    Hop(hop::Options),
+    /// The bare tonic server of `hop`.
+    #[command(hide = true)]
+    Bare { listen: String },
 }
 
 #[tokio::main]
@@ -32,5 +38,7 @@ async fn main() -> anyhow::Result<()> {
     match Cli::parse().bench {
         Bench::Booking(options) => booking::run(booking::Kind::Booking, options).await,
         Bench::Hold(options) => booking::run(booking::Kind::Hold, options).await,
+        Bench::Hop(options) => hop::run(options).await,
+        Bench::Bare { listen } => hop::serve_bare(&listen).await,
     }
 }

@@ -89,8 +89,7 @@ impl Platform {
 
     /// Some connections to its public port.
     pub(crate) fn connect(&self, count: usize) -> Result<Vec<Channel>> {
-        let endpoint = Endpoint::from_shared(self.address.clone())?.tcp_nodelay(true);
-        Ok((0..count).map(|_| endpoint.connect_lazy()).collect())
+        connect(&self.address, count)
     }
 }
 
@@ -109,6 +108,13 @@ fn binary() -> Result<PathBuf> {
     Ok(path)
 }
 
-fn free_port() -> Result<u16> {
+/// A port that is free now.
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Some connections to an address.
+pub(crate) fn connect(address: &str, count: usize) -> Result<Vec<Channel>> {
+    let endpoint = Endpoint::from_shared(address.to_owned())?.tcp_nodelay(true);
+    Ok((0..count).map(|_| endpoint.connect_lazy()).collect())
 }

@@ -1,6 +1,7 @@
 //! The brief's accommodation stories, continued: what must hold meanwhile (A-N…), and how it was built (A-I…, B-…).
 
 use berth::{
+    member::v1::GetMemberRequest,
     offer::v1::{Approval, Unit},
     payment::v1::PaymentStatus,
     reservation::v1::{
@@ -421,5 +422,36 @@ async fn meeting_rooms_are_let_by_the_hour() {
             .await;
         assert_eq!(done.is_ok(), free, "{start} to {end}: {done:?}");
     }
+    world.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b_3_one_port_carries_every_service_of_the_platform() {
+    let world = World::start().await;
+    let (host, guest) = (world.host().await, world.customer().await);
+    let room = world.room(&host, |_| ()).await;
+    let id = world.id();
+    let wanted = guest.wants(id.clone(), &room, nights("2027-04-01", "2027-04-02"));
+    guest.book(wanted).await.unwrap();
+    world.quiet().await;
+    // Rooms, reservations, payments, messages, views and members, all at one address.
+    let get = GetRoomRequest {
+        room_id: room.room_id.clone(),
+    };
+    guest.rooms().get_room(get).await.unwrap();
+    assert_eq!(
+        guest.reservation(&id).await.unwrap().status(),
+        ReservationStatus::Confirmed
+    );
+    assert_eq!(
+        guest.payment(&id).await.unwrap().status(),
+        PaymentStatus::Paid
+    );
+    assert_eq!(guest.inbox().await.unwrap().len(), 2);
+    assert_eq!(guest.my_page().await.unwrap().len(), 1);
+    let get = GetMemberRequest {
+        member_id: guest.id.clone(),
+    };
+    guest.members().get_member(get).await.unwrap();
     world.check().await;
 }
