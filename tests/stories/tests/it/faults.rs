@@ -107,6 +107,10 @@ async fn a_busy_day(world: &mut World, meanwhile: impl AsyncFn(&mut World, Momen
         left.push(format!("{:#?}", guest.payment(id).await.ok()));
     }
     let mut inbox = guest.inbox().await.unwrap();
+    for message in &mut inbox {
+        // An id begins with the time of its event, which may differ, and ends with which event it is of.
+        message.message_id = message.message_id.split_off(19);
+    }
     inbox.sort_by(|a, b| a.message_id.cmp(&b.message_id));
     let mut page = guest.my_page().await.unwrap();
     page.sort_by(|a, b| a.reservation_id.cmp(&b.reservation_id));
