@@ -13,6 +13,10 @@ mod platform;
 
 use clap::{Parser, Subcommand};
 
+/// The platform's allocator, so that the bare server of `hop` differs in nothing else.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Debug, Parser)]
 #[command(about = "Measures the platform on this machine")]
 struct Cli {
