@@ -108,13 +108,25 @@ async fn a_n3_when_payment_is_down_the_breaker_refuses_at_once_and_closes_again(
     let world = World::start().await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.units = 50).await;
+    let another = world.customer().await;
     world.down("payment");
-    for _ in 0..9 {
-        // Each other guest: nobody may hold more than ten.
-        let wanted = guest.wants(world.id(), &room, nights("2027-04-01", "2027-04-02"));
-        let held = guest.request(wanted).await.unwrap();
-        assert!(held.retry_delay.is_some(), "asked to come back");
+    for person in [&guest, &another] {
+        // Nobody may hold more than ten.
+        for _ in 0..9 {
+            let wanted = person.wants(world.id(), &room, nights("2027-04-01", "2027-04-02"));
+            let held = person.request(wanted).await.unwrap();
+            assert!(held.retry_delay.is_some(), "asked to come back");
+        }
     }
+    // Payment answers again, but nobody asks it: the breaker is open, and stays so while the clock stands still.
+    world.faults.disarm("peer.payment");
+    let wanted = guest.wants(world.id(), &room, nights("2027-04-01", "2027-04-02"));
+    let spared = guest.request(wanted).await.unwrap();
+    assert!(spared.retry_delay.is_some(), "the breaker is open");
+    assert_eq!(
+        spared.reservation.unwrap().status(),
+        ReservationStatus::Requested
+    );
     world.up("payment").await;
     let other = world.customer().await;
     let booked = other
