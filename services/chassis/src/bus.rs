@@ -49,6 +49,22 @@ pub trait Bus: Send + Sync + std::fmt::Debug {
         topic: Topic,
         consumer: &str,
     ) -> BoxFuture<'_, Result<Box<dyn Feed>, BusError>>;
+    /// Forgets what it remembers of a log that somebody else may have told it of in the meantime.
+    fn forget(&self, _context: &str) {}
+    /// Tells those who listen how far a log has come, though nothing is new: what was lost on the way is missed then.
+    fn beat(&self, _topic: &Topic, _head: i64) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+    /// Tells the replica that leads a context that there is work for it.
+    fn wake(&self, _context: &str) {}
+    /// Waits until somebody says so. Where there is one replica nobody does.
+    fn woken(&self, _context: &str) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+    /// Whether it can be reached.
+    fn is_connected(&self) -> bool {
+        true
+    }
 }
 
 /// A consumer's end of the bus.
@@ -57,6 +73,10 @@ pub trait Feed: Send + std::fmt::Debug {
     fn next(&mut self) -> BoxFuture<'_, Result<Signal, BusError>>;
     /// What is there already, without waiting.
     fn ready(&mut self) -> Option<Signal>;
+    /// Everything that was given has had its effect.
+    fn taken(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// The bus inside one process: it only says how far each log has come.

@@ -8,6 +8,7 @@ use clap::{
 };
 
 use crate::{
+    leading::LeadSettings,
     settings::{Settings, SettingsType},
     time::SignedDuration,
     trust::TrustSettings,
@@ -61,6 +62,9 @@ pub struct Config {
     /// Whose tokens are believed.
     #[command(flatten)]
     pub trust: TrustSettings,
+    /// How replicas agree who leads.
+    #[command(flatten)]
+    pub lead: LeadSettings,
 }
 
 /// How logs look.

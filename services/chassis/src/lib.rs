@@ -21,6 +21,7 @@ pub mod eventlog;
 pub mod faults;
 pub mod health;
 pub mod id;
+pub mod leading;
 pub mod money;
 pub mod page;
 pub mod peers;

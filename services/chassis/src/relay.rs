@@ -24,9 +24,10 @@ pub enum RelayError {
     Fault(#[from] crate::faults::Injected),
 }
 
-/// Hands what is new on every partition over to the bus. Answers whether there was anything.
+/// Numbers what is new on the log, and hands it over to the bus. Answers whether there was anything.
 pub async fn relay_once(store: &Store, bus: &Arc<dyn Bus>) -> Result<bool, RelayError> {
-    let mut any = false;
+    // First, and whatever becomes of the bus: what has no number cannot be read from the log either.
+    let mut any = store.stamp().await?;
     for partition in 0..store.partitions() {
         let topic = (store.context().to_owned(), partition);
         let known = bus.known(&topic).await?;

@@ -16,6 +16,7 @@ use crate::{
     context::{Context, Deps, Logs, producer_of},
     deadline::{Deadlines, NotYet},
     faults::Faults,
+    leading::{Lead, LeadSettings},
     peers::Peers,
     policy::Reactions,
     relay::relay_once,
@@ -25,6 +26,8 @@ use crate::{
 
 /// How often a worker looks by itself, whatever it is told.
 const TICK: Duration = Duration::from_millis(100);
+/// How often the bus is told how far the log has come, whatever happens.
+const BEAT: Duration = Duration::from_secs(1);
 /// How long a worker rests after a failure.
 const REST: Duration = Duration::from_millis(250);
 
@@ -72,7 +75,8 @@ pub struct Site {
     pub context: Context,
     /// Its consumers: for policies and for views, one for each producer and partition.
     pub consumers: Vec<Consumer>,
-    bus: Arc<dyn Bus>,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) lead: Lead,
     deadlines: Deadlines,
 }
 
@@ -90,11 +94,13 @@ impl Site {
         };
         let consumers = consumers(&context, &deps);
         let deadlines = Deadlines::new(deps.clone(), context.alarms.clone());
+        let lead = Lead::new(context.name, &deps.settings::<LeadSettings>());
         Self {
             deps,
             context,
             consumers,
             bus: around.bus.clone(),
+            lead,
             deadlines,
         }
     }
@@ -137,10 +143,24 @@ impl Site {
         Ok(any)
     }
 
-    /// Starts the loops of the workers; they end when `stop` is cancelled, after the step in hand.
+    /// Starts the loops of the workers, which work while this replica leads; they end when `stop` is cancelled, after the
+    /// step in hand.
     pub fn run(&self, stop: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
+        tasks.spawn(self.clone().lead(stop.clone()));
+        tasks.spawn(self.clone().pass_on(stop.clone()));
+        tasks
+    }
+
+    /// Whether this replica does the work of the context that nobody asks for, or stands by.
+    pub fn leads(&self) -> bool {
+        self.lead.is_leading()
+    }
+
+    pub(crate) fn workers(&self, stop: &CancellationToken) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().relay(stop.clone()));
+        tasks.spawn(self.clone().beat(stop.clone()));
         tasks.spawn(self.clone().watch_deadlines(stop.clone()));
         for consumer in &self.consumers {
             tasks.spawn(self.clone().listen(consumer.clone(), stop.clone()));
@@ -151,12 +171,9 @@ impl Site {
 
     /// What is left to do now, if anything is. What waits for its time is not.
     pub async fn busy(&self) -> Result<Option<String>, StoreError> {
-        let (store, name) = (&self.deps.store, self.context.name);
-        for partition in 0..store.partitions() {
-            let known = self.bus.known(&(name.to_owned(), partition)).await;
-            if known.ok() < Some(store.head(partition).await?) {
-                return Ok(Some(format!("{name} has news to tell")));
-            }
+        let name = self.context.name;
+        if self.deps.store.unnumbered().await? > 0 {
+            return Ok(Some(format!("{name} has news to tell")));
         }
         for consumer in &self.consumers {
             if let Some(left) = consumer.busy().await? {
@@ -193,6 +210,19 @@ impl Site {
                 _ = commits.changed() => {}
                 () = rest(&stop, TICK) => {}
             }
+        }
+    }
+
+    /// Tells the bus every now and then how far the log has come, so that a tail that was lost on the way is missed.
+    async fn beat(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            for partition in 0..self.deps.store.partitions() {
+                if let Ok(head) = self.deps.store.head(partition).await {
+                    let topic = (self.context.name.to_owned(), partition);
+                    self.bus.beat(&topic, head).await;
+                }
+            }
+            rest(&stop, BEAT).await;
         }
     }
 
@@ -258,7 +288,7 @@ async fn retry(consumer: Consumer, stop: CancellationToken) {
     }
 }
 
-async fn rest(stop: &CancellationToken, time: Duration) {
+pub(crate) async fn rest(stop: &CancellationToken, time: Duration) {
     tokio::select! {
         () = tokio::time::sleep(time) => {}
         () = stop.cancelled() => {}

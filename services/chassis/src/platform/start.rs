@@ -151,7 +151,6 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
     let watch = Watch {
         sites: sites.clone(),
         health: health.clone(),
-        bus: around.bus,
         drain_delay: config.drain_delay,
         stop: stop.clone(),
         serving,
@@ -226,7 +225,11 @@ fn surroundings(
         logs: Arc::new(logs),
         bus,
         // Who signs tokens says in them what those who verify them expect.
-        settings: options.settings.clone().with(options.config.trust.clone()),
+        settings: options
+            .settings
+            .clone()
+            .with(options.config.trust.clone())
+            .with(options.config.lead.clone()),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Watches over a platform at work, and drains it when it is to stop or something has failed.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::{
     task::{JoinError, JoinSet},
@@ -8,7 +8,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{bus::Bus, health::Health, relay::relay_once, site::Site, store::Store, telemetry};
+use crate::{health::Health, site::Site, store::Store, telemetry};
 
 /// How often the heart beats.
 const BEAT: Duration = Duration::from_millis(500);
@@ -41,7 +41,6 @@ type Tasks = JoinSet<Result<(), Failed>>;
 pub(super) struct Watch {
     pub(super) sites: Vec<Site>,
     pub(super) health: Health,
-    pub(super) bus: Arc<dyn Bus>,
     pub(super) drain_delay: Duration,
     /// Cancelled from outside: the platform is to stop.
     pub(super) stop: CancellationToken,
@@ -84,10 +83,6 @@ impl Watch {
         all(&mut self.serves).await;
         self.work.cancel();
         all(&mut self.works).await;
-        for site in &self.sites {
-            let store = &site.deps.store;
-            while matches!(relay_once(store, &self.bus).await, Ok(true)) {}
-        }
         self.tending.cancel();
         all(&mut self.tends).await;
         tracing::info!("drained");
