@@ -1,4 +1,5 @@
 //! `cargo xtask …`: what a developer and CI run on Berth. Nothing else is needed beside cargo.
+mod servers;
 mod steps;
 mod tools;
 
@@ -20,6 +21,13 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Runs a command while PostgreSQL and NATS run for it, as they do for all tests:
+    /// `cargo xtask servers -- cargo test -p chassis`
+    Servers {
+        /// The command
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
     /// Installs the tools of `check` and `test` below `target/tools`
     Tools,
 }
@@ -30,6 +38,7 @@ fn main() -> ExitCode {
         Verb::Check => steps.check(),
         Verb::Test => steps.check().and_then(|()| steps.test()),
         Verb::Bench { arguments } => steps::bench(&arguments),
+        Verb::Servers { command } => servers::run(&command),
         Verb::Tools => steps.tools(),
     };
     steps.report();

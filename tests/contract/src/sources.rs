@@ -118,9 +118,13 @@ pub fn finished(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
-/// Where time may pass: the load of a benchmark comes by the clock, and `eventually` looks again until what it waits for is
-/// there.
-const BY_THE_CLOCK: &[&str] = &["tests/bench/", "tests/stories/src/world.rs"];
+/// Where time may pass: the load of a benchmark comes by the clock, and `eventually` and `until` look again until what they
+/// wait for is there.
+const BY_THE_CLOCK: &[&str] = &[
+    "tests/bench/",
+    "tests/servers/src/wait.rs",
+    "tests/stories/src/world.rs",
+];
 
 /// A test waits for what it expects, never for time to pass.
 pub fn sleepless(tree: &Tree) -> Vec<String> {
