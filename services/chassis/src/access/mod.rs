@@ -39,8 +39,8 @@ use crate::{
     chance,
     id::MemberId,
     refusal::Kind,
-    status::{coded, not_found, status},
-    trust::Trust,
+    status::{coded, not_found, status, unavailable},
+    trust::{Trust, Untrusted},
     violations::Violations,
     wire,
 };
@@ -175,7 +175,13 @@ impl Gate {
         };
         let claims = self.trust.person(token).await.map_err(|untrusted| {
             tracing::debug!(context = self.context, why = %untrusted, "token refused");
-            bad_token()
+            match untrusted {
+                Untrusted::NothingKnown => unavailable(
+                    "TRUST_UNAVAILABLE",
+                    "whether the token is good cannot be said right now",
+                ),
+                _ => bad_token(),
+            }
         })?;
         caller.member = Some(claims.sub);
         caller.roles.clone_from(&claims.roles);

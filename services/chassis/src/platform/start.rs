@@ -136,7 +136,7 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
         let follow = trust.clone().follow(peers.clone(), work.clone());
         works.spawn(follow.map(Ok));
         // Who is signed in already must not be turned away.
-        trust.asked_once().await;
+        trust.told_once().await;
     }
 
     let edge = Edge::new(services, &config.limits, serving.clone());

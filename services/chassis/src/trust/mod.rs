@@ -88,6 +88,9 @@ pub enum Untrusted {
     /// Its key is not known (yet).
     #[error("unknown key")]
     UnknownKey,
+    /// `member` has not told yet whose tokens are good: whether this one is cannot be said.
+    #[error("no keys known yet")]
+    NothingKnown,
     /// Its key did not sign it.
     #[error("wrong signature or algorithm")]
     Forged,
@@ -111,6 +114,8 @@ pub enum Untrusted {
 /// Keys and revocations, as `member` told them.
 #[derive(Default)]
 struct Known {
+    /// Whether it has told anything yet.
+    told: bool,
     keys: BTreeMap<String, DecodingKey>,
     sessions: BTreeSet<String>,
     members: BTreeMap<MemberId, Timestamp>,
@@ -163,7 +168,9 @@ impl Trust {
     /// Who the person with this token is. With an unknown key it is worth waiting for the next renewal: the key may be new.
     pub(crate) async fn person(&self, token: &str) -> Result<Arc<Claims>, Untrusted> {
         match self.verify(token) {
-            Err(Untrusted::UnknownKey) if self.renewed().await => self.verify(token),
+            Err(Untrusted::UnknownKey | Untrusted::NothingKnown) if self.renewed().await => {
+                self.verify(token)
+            }
             outcome => outcome,
         }
     }
@@ -229,7 +236,12 @@ impl Trust {
     fn read(&self, token: &str, known: &Known) -> Result<Verified, Untrusted> {
         let header = decode_header(token).map_err(|_| Untrusted::Malformed)?;
         let key_id = header.kid.ok_or(Untrusted::Malformed)?;
-        let key = known.keys.get(&key_id).ok_or(Untrusted::UnknownKey)?;
+        let key = known.keys.get(&key_id);
+        let key = key.ok_or(if known.told {
+            Untrusted::UnknownKey
+        } else {
+            Untrusted::NothingKnown
+        })?;
         let claims: Arc<Claims> = Arc::new(signed(token, key, claims::TYP)?);
         if claims.iss != self.0.settings.token_issuer {
             return Err(Untrusted::ForeignIssuer);

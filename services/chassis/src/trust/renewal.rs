@@ -21,6 +21,8 @@ const RENEWAL: Duration = Duration::from_secs(1);
 const SOONEST_RENEWAL: Duration = Duration::from_millis(250);
 /// How long a request with an unknown key waits for that.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a start waits for what `member` has to tell.
+const START: Duration = Duration::from_secs(5);
 /// How many requests may wait for it at the same time; more are refused at once.
 pub(super) const WAITING: usize = 16;
 
@@ -32,6 +34,7 @@ impl Trust {
             Some((revoked.member_id.parse().ok()?, before))
         });
         let known = Arc::new(Known {
+            told: true,
             keys: told.keys.into_iter().filter_map(usable).collect(),
             sessions: told.revoked_sessions.into_iter().collect(),
             members: members.collect(),
@@ -65,9 +68,12 @@ impl Trust {
             }
             fresh = outcome.is_ok();
             self.0.renewals.send_modify(|count| *count += 1);
+            let told = self.known().told;
             let sooner = async {
                 tokio::time::sleep(SOONEST_RENEWAL).await;
-                self.0.asked.notified().await;
+                if told {
+                    self.0.asked.notified().await;
+                }
             };
             tokio::select! {
                 () = tokio::time::sleep(RENEWAL) => {}
@@ -77,11 +83,14 @@ impl Trust {
         }
     }
 
-    /// Waits until `member` has been asked once: before that everybody would be turned away.
-    pub(crate) async fn asked_once(&self) {
+    /// Waits until `member` has told something: before that nobody is let in who is signed in. It may start at the same
+    /// time; if it is away for longer, the rest must do without it.
+    pub(crate) async fn told_once(&self) {
         let mut renewals = self.0.renewals.subscribe();
-        // It fails only if nobody holds the other end, and that is held here.
-        let _ = renewals.wait_for(|count| *count > 0).await;
+        let told = renewals.wait_for(|_| self.known().told);
+        if tokio::time::timeout(START, told).await.is_err() {
+            tracing::warn!("nobody who is signed in is let in until `member` answers");
+        }
     }
 
     /// Waits for the next renewal. False if nobody renews, or if too many wait already.

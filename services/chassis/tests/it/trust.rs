@@ -5,17 +5,22 @@ use chassis::{
     Access, Clock,
     faults::Faults,
     peers::Peers,
+    status::reason_of,
     testing::noon,
     time::{self, SignedDuration},
-    trust::Untrusted,
+    trust::{Trust, TrustSettings, Untrusted},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
+use tonic_types::StatusExt;
 
 use crate::{
     forged::{changed, good, header, signed},
-    platform::{ADMIN, CUSTOMER, KID, Mood, OTHER, Platform, claims, jwk, key, token, told, with},
+    platform::{
+        ADMIN, CUSTOMER, KID, Mood, OTHER, Platform, by, claims, jwk, key, service_key, token,
+        told, with,
+    },
 };
 
 #[test]
@@ -259,6 +264,34 @@ async fn a_token_of_a_new_key_is_waited_for() {
     let took = begin.elapsed().as_secs_f64();
     assert!(platform.heard.callers().len() - asked <= 11, "{took}");
     assert!(took >= 2.25, "{took}");
+    stop.cancel();
+    following.await.unwrap();
+}
+
+/// A process that has not heard from `member` yet turns nobody away as if their token were bad.
+#[tokio::test(start_paused = true)]
+async fn before_member_has_told_anything_a_token_is_neither_good_nor_bad() {
+    let mut platform = Platform::new();
+    let (peers, faults) = peers(&platform);
+    let clock = Clock::Manual(platform.clock.clone());
+    platform.trust = Trust::new(TrustSettings::default(), Some(service_key(7)), clock);
+    faults.arm("peer.member", 3);
+    let stop = CancellationToken::new();
+    let following = tokio::spawn(platform.trust.clone().follow(peers, stop.clone()));
+    let knock = async || {
+        let by_customer = by(room::GetRoomRequest::default(), CUSTOMER, &[Role::Customer]);
+        platform.rooms().get_room(by_customer).await
+    };
+    let refused = knock().await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert_eq!(reason_of(&refused).as_deref(), Some("TRUST_UNAVAILABLE"));
+    assert!(refused.get_details_retry_info().is_some());
+    while faults.is_armed("peer.member") {
+        tokio::task::yield_now().await;
+        tokio::time::advance(std::time::Duration::from_millis(10)).await;
+    }
+    // It asks again soon, long before a renewal would be due.
+    knock().await.unwrap();
     stop.cancel();
     following.await.unwrap();
 }
