@@ -16,7 +16,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::{quiet::NotQuiet, watch::Failed};
+pub use self::{
+    quiet::{NotQuiet, quiet},
+    watch::Failed,
+};
 use crate::{
     bus::Bus,
     clock::Clock,
@@ -196,7 +199,7 @@ impl Platform {
     /// Waits until all is done that can be done now: every consumer has come to the end of what it listens to, nothing
     /// is due and no dead letter is to be tried. What waits for its time is left alone. Fails if it takes too long.
     pub async fn quiet(&self) -> Result<(), NotQuiet> {
-        quiet::quiet(&self.sites).await
+        quiet(&self.sites).await
     }
 
     /// Waits until the platform ends by itself, which it does only if something fails.

@@ -22,7 +22,11 @@ pub enum NotQuiet {
     Store(#[from] StoreError),
 }
 
-pub(super) async fn quiet(sites: &[Site]) -> Result<(), NotQuiet> {
+/// Waits until contexts have done all that they can do now, wherever they run in this process: [`Platform::quiet`] for
+/// several platforms. News must not be hidden between them: they should be all that listen to each other.
+///
+/// [`Platform::quiet`]: super::Platform::quiet
+pub async fn quiet(sites: &[Site]) -> Result<(), NotQuiet> {
     let mut commits: Vec<_> = sites.iter().map(|site| site.deps.store.commits()).collect();
     let end = Instant::now() + PATIENCE;
     loop {

@@ -155,7 +155,11 @@ impl Bus for Unreliable {
     ) -> BoxFuture<'_, Result<Box<dyn Feed>, BusError>> {
         let mut state = self.state();
         let key = (topic.clone(), consumer.to_owned());
-        if !state.waiting.contains_key(&key) {
+        let head = state.heads.get(&topic).copied().unwrap_or(0);
+        if let Some(waiting) = state.waiting.get_mut(&key) {
+            // What was given before may have had no effect.
+            waiting.push_back(Signal::Head(head));
+        } else {
             let events: Vec<_> = state
                 .kept
                 .get(&topic)
@@ -163,7 +167,6 @@ impl Bus for Unreliable {
                 .flatten()
                 .cloned()
                 .collect();
-            let head = state.heads.get(&topic).copied().unwrap_or(0);
             let signals = self.maul(&mut state, &events, head);
             state.waiting.insert(key.clone(), signals.into());
         }
