@@ -5,5 +5,6 @@
 
 pub mod history;
 pub mod invariants;
+pub mod mode;
 pub mod people;
 pub mod world;

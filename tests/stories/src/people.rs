@@ -1,6 +1,10 @@
 //! People: who acts in a story, through the public port and nothing else.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
 
 use berth::{
     common::v1::Role,
@@ -15,12 +19,16 @@ use berth::{
     room::v1::{Room, room_service_client::RoomServiceClient},
     view::v1::{ListMyPageRequest, MyPageEntry, view_service_client::ViewServiceClient},
 };
+use futures::future::BoxFuture;
 use tonic::{
     Request, Status,
+    body::Body,
+    codegen::StdError,
     metadata::MetadataValue,
     service::{Interceptor, interceptor::InterceptedService},
     transport::Channel,
 };
+use tower::{Service, ServiceExt};
 
 /// Shows a person's token with every call.
 #[derive(Clone, Debug)]
@@ -38,29 +46,63 @@ impl Interceptor for Bearer {
     }
 }
 
-type Signed = InterceptedService<Channel, Bearer>;
+type Signed = InterceptedService<Line, Bearer>;
 
-/// The way to the platform, which may be another one after a restart. Clones are the same.
-#[derive(Clone, Debug)]
-pub struct Line(Arc<Mutex<Channel>>);
+/// The way to the platform. An rpc goes to the context of its package, wherever that runs: `/berth.room.v1.RoomService/…`
+/// to `room`. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Line(Arc<Mutex<BTreeMap<String, Channel>>>);
 
 impl Line {
-    /// A line to the platform behind a channel.
+    /// A line to a platform that is all behind one channel.
     pub fn to(channel: Channel) -> Self {
-        Self(Arc::new(Mutex::new(channel)))
+        let line = Self::default();
+        line.turn_to(channel);
+        line
     }
 
-    /// The platform is somewhere else now.
+    /// The platform is behind another channel now.
     pub fn turn_to(&self, channel: Channel) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = channel;
+        self.turn(EVERYTHING, channel);
     }
 
-    /// The channel to the platform.
-    pub fn channel(&self) -> Channel {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// A context is behind another channel now.
+    pub fn turn(&self, context: &str, to: Channel) {
+        self.channels().insert(context.to_owned(), to);
+    }
+
+    fn channel(&self, path: &str) -> Option<Channel> {
+        let context = path
+            .strip_prefix("/berth.")
+            .and_then(|path| path.split('.').next());
+        let channels = self.channels();
+        let channel = context.and_then(|context| channels.get(context));
+        channel.or_else(|| channels.get(EVERYTHING)).cloned()
+    }
+
+    fn channels(&self) -> MutexGuard<'_, BTreeMap<String, Channel>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a channel is called that leads to every context.
+const EVERYTHING: &str = "";
+
+impl Service<http::Request<Body>> for Line {
+    type Response = http::Response<Body>;
+    type Error = StdError;
+    type Future = BoxFuture<'static, Result<Self::Response, StdError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StdError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let channel = self.channel(request.uri().path());
+        Box::pin(async move {
+            let channel = channel.ok_or("nobody answers that rpc")?;
+            Ok(channel.oneshot(request).await?)
+        })
     }
 }
 
@@ -89,9 +131,7 @@ impl Person {
             password: PASSWORD.into(),
             roles: roles.iter().map(|role| i32::from(*role)).collect(),
         };
-        MemberServiceClient::new(line.channel())
-            .join(request)
-            .await?;
+        MemberServiceClient::new(line.clone()).join(request).await?;
         Self::sign_in(line, email, PASSWORD)
             .await
             .map(|(person, _)| person)
@@ -103,7 +143,7 @@ impl Person {
         email: String,
         password: &str,
     ) -> Result<(Self, Member), Status> {
-        let (token, member) = tokens(line.channel(), &email, password).await?;
+        let (token, member) = tokens(line.clone(), &email, password).await?;
         let token = Bearer(Arc::new(Mutex::new(token)));
         Ok((
             Self {
@@ -118,7 +158,7 @@ impl Person {
 
     /// Signs in again, after the token has ended.
     pub async fn sign_in_again(&self) -> Result<(), Status> {
-        let (token, _) = tokens(self.line.channel(), &self.email, PASSWORD).await?;
+        let (token, _) = tokens(self.line.clone(), &self.email, PASSWORD).await?;
         *self.token.0.lock().unwrap_or_else(PoisonError::into_inner) = token;
         Ok(())
     }
@@ -134,32 +174,32 @@ impl Person {
 
     /// Rooms and reviews.
     pub fn rooms(&self) -> RoomServiceClient<Signed> {
-        RoomServiceClient::with_interceptor(self.line.channel(), self.token.clone())
+        RoomServiceClient::with_interceptor(self.line.clone(), self.token.clone())
     }
 
     /// Reservations.
     pub fn reservations(&self) -> ReservationServiceClient<Signed> {
-        ReservationServiceClient::with_interceptor(self.line.channel(), self.token.clone())
+        ReservationServiceClient::with_interceptor(self.line.clone(), self.token.clone())
     }
 
     /// Payments.
     pub fn payments(&self) -> PaymentServiceClient<Signed> {
-        PaymentServiceClient::with_interceptor(self.line.channel(), self.token.clone())
+        PaymentServiceClient::with_interceptor(self.line.clone(), self.token.clone())
     }
 
     /// Messages.
     pub fn messages(&self) -> MessageServiceClient<Signed> {
-        MessageServiceClient::with_interceptor(self.line.channel(), self.token.clone())
+        MessageServiceClient::with_interceptor(self.line.clone(), self.token.clone())
     }
 
     /// Views.
     pub fn views(&self) -> ViewServiceClient<Signed> {
-        ViewServiceClient::with_interceptor(self.line.channel(), self.token.clone())
+        ViewServiceClient::with_interceptor(self.line.clone(), self.token.clone())
     }
 
     /// Members.
     pub fn members(&self) -> MemberServiceClient<Signed> {
-        MemberServiceClient::with_interceptor(self.line.channel(), self.token.clone())
+        MemberServiceClient::with_interceptor(self.line.clone(), self.token.clone())
     }
 
     /// What asks for a room in a period; `id` is the reservation's.
@@ -249,12 +289,12 @@ impl Person {
     }
 }
 
-async fn tokens(channel: Channel, email: &str, password: &str) -> Result<(String, Member), Status> {
+async fn tokens(line: Line, email: &str, password: &str) -> Result<(String, Member), Status> {
     let request = SignInRequest {
         email: email.to_owned(),
         password: password.to_owned(),
     };
-    let answer = MemberServiceClient::new(channel)
+    let answer = MemberServiceClient::new(line)
         .sign_in(request)
         .await?
         .into_inner();

@@ -323,7 +323,7 @@ fn kills(dir: &Path, line: &Line, first: Berth, mut chance: StdRng) -> Berth {
 }
 
 async fn is_serving(line: &Line) -> bool {
-    let mut health = HealthClient::new(line.channel());
+    let mut health = HealthClient::new(line.clone());
     let asked = health.check(HealthCheckRequest::default()).await;
     asked.is_ok_and(|told| told.into_inner().status() == ServingStatus::Serving)
 }

@@ -12,12 +12,23 @@ use berth::{
     view::v1::{GetRoomViewRequest, ListRoomViewsRequest},
 };
 use chassis::status::reason_of;
-use stories::world::{World, eur, nights};
+use stories::{
+    mode::Mode,
+    world::{World, eur, nights},
+};
 use tonic::Code;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_f1_a_host_registers_modifies_and_deletes_a_room() {
-    let world = World::start().await;
+stories::told! { one, mesh: [
+    a_f1_a_host_registers_modifies_and_deletes_a_room,
+    a_f2_a_f3_a_customer_reserves_a_room_and_pays_at_the_same_time,
+    a_f4_a_f6_a_n5_every_change_is_told_to_the_customer_and_the_host,
+    a_f5_a_customer_cancels_and_is_refunded_by_the_notice_given,
+    a_f7_a_completed_stay_is_reviewed_once,
+    a_f8_a_n4_a_i2_b_2_everything_is_on_one_screen,
+] }
+
+async fn a_f1_a_host_registers_modifies_and_deletes_a_room(mode: Mode) {
+    let world = World::start(mode).await;
     let host = world.host().await;
     let mut room = world
         .room(&host, |room| room.title = "Beautiful House".into())
@@ -73,9 +84,8 @@ async fn a_f1_a_host_registers_modifies_and_deletes_a_room() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_f2_a_f3_a_customer_reserves_a_room_and_pays_at_the_same_time() {
-    let world = World::start().await;
+async fn a_f2_a_f3_a_customer_reserves_a_room_and_pays_at_the_same_time(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
     let booked = guest
@@ -92,9 +102,8 @@ async fn a_f2_a_f3_a_customer_reserves_a_room_and_pays_at_the_same_time() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_f4_a_f6_a_n5_every_change_is_told_to_the_customer_and_the_host() {
-    let world = World::start().await;
+async fn a_f4_a_f6_a_n5_every_change_is_told_to_the_customer_and_the_host(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
     let id = world.id();
@@ -149,9 +158,8 @@ async fn a_f4_a_f6_a_n5_every_change_is_told_to_the_customer_and_the_host() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_f5_a_customer_cancels_and_is_refunded_by_the_notice_given() {
-    let world = World::start().await;
+async fn a_f5_a_customer_cancels_and_is_refunded_by_the_notice_given(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let tiers = [(168, 100), (24, 50)];
     let tiers = tiers.map(|(hours_before, refund_percent)| CancellationTier {
@@ -212,9 +220,8 @@ async fn a_f5_a_customer_cancels_and_is_refunded_by_the_notice_given() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_f7_a_completed_stay_is_reviewed_once() {
-    let world = World::start().await;
+async fn a_f7_a_completed_stay_is_reviewed_once(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
     let id = world.id();
@@ -291,9 +298,8 @@ async fn a_f7_a_completed_stay_is_reviewed_once() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_f8_a_n4_a_i2_b_2_everything_is_on_one_screen() {
-    let world = World::start().await;
+async fn a_f8_a_n4_a_i2_b_2_everything_is_on_one_screen(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world
         .room(&host, |room| room.title = "Beautiful House".into())

@@ -11,12 +11,27 @@ use berth::{
     room::v1::{GetRoomRequest, ListRoomsRequest, RoomStatus},
 };
 use chassis::status::reason_of;
-use stories::world::{World, eur, hours, nights};
+use stories::{
+    mode::Mode,
+    world::{World, eur, hours, nights},
+};
 use tonic::Code;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_n1_a_i9_no_reservation_is_established_without_payment() {
-    let world = World::start().await;
+stories::told! { one, mesh: [
+    a_n1_a_i9_no_reservation_is_established_without_payment,
+    a_n2_a_i11_b_9_reservations_are_taken_while_rooms_and_messages_are_down,
+    a_n3_when_payment_is_down_the_breaker_refuses_at_once_and_closes_again,
+    a_i6_booking_and_cancelling_change_room_reservation_and_payment_together,
+    a_i10_payment_and_confirmation_are_told_as_events,
+    b_1_a_host_approves_before_it_is_charged,
+    b_1_a_host_rejects_or_does_not_answer,
+    b_4_b_6_rooms_have_status_reviews_and_last_action_and_come_in_pages,
+    a_o15_nobody_holds_more_than_the_configured_number_of_reservations,
+    meeting_rooms_are_let_by_the_hour,
+] }
+
+async fn a_n1_a_i9_no_reservation_is_established_without_payment(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
 
@@ -71,9 +86,8 @@ async fn a_n1_a_i9_no_reservation_is_established_without_payment() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_n2_a_i11_b_9_reservations_are_taken_while_rooms_and_messages_are_down() {
-    let world = World::start().await;
+async fn a_n2_a_i11_b_9_reservations_are_taken_while_rooms_and_messages_are_down(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
     world.quiet().await;
@@ -103,9 +117,8 @@ async fn a_n2_a_i11_b_9_reservations_are_taken_while_rooms_and_messages_are_down
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_n3_when_payment_is_down_the_breaker_refuses_at_once_and_closes_again() {
-    let world = World::start().await;
+async fn a_n3_when_payment_is_down_the_breaker_refuses_at_once_and_closes_again(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.units = 50).await;
     let another = world.customer().await;
@@ -142,9 +155,8 @@ async fn a_n3_when_payment_is_down_the_breaker_refuses_at_once_and_closes_again(
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_i6_booking_and_cancelling_change_room_reservation_and_payment_together() {
-    let world = World::start().await;
+async fn a_i6_booking_and_cancelling_change_room_reservation_and_payment_together(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
     let id = world.id();
@@ -200,9 +212,8 @@ async fn a_i6_booking_and_cancelling_change_room_reservation_and_payment_togethe
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_i10_payment_and_confirmation_are_told_as_events() {
-    let world = World::start().await;
+async fn a_i10_payment_and_confirmation_are_told_as_events(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
     let id = world.id();
@@ -235,9 +246,8 @@ async fn a_i10_payment_and_confirmation_are_told_as_events() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn b_1_a_host_approves_before_it_is_charged() {
-    let world = World::start().await;
+async fn b_1_a_host_approves_before_it_is_charged(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world
         .room(&host, |room| room.set_approval(Approval::Host))
@@ -296,9 +306,8 @@ async fn b_1_a_host_approves_before_it_is_charged() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn b_1_a_host_rejects_or_does_not_answer() {
-    let world = World::start().await;
+async fn b_1_a_host_rejects_or_does_not_answer(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world
         .room(&host, |room| room.set_approval(Approval::Host))
@@ -341,9 +350,8 @@ async fn b_1_a_host_rejects_or_does_not_answer() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn b_4_b_6_rooms_have_status_reviews_and_last_action_and_come_in_pages() {
-    let world = World::start().await;
+async fn b_4_b_6_rooms_have_status_reviews_and_last_action_and_come_in_pages(mode: Mode) {
+    let world = World::start(mode).await;
     let host = world.host().await;
     for _ in 0..5 {
         world
@@ -383,9 +391,8 @@ async fn b_4_b_6_rooms_have_status_reviews_and_last_action_and_come_in_pages() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_o15_nobody_holds_more_than_the_configured_number_of_reservations() {
-    let world = World::start().await;
+async fn a_o15_nobody_holds_more_than_the_configured_number_of_reservations(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.units = 20).await;
     let mut held = Vec::new();
@@ -409,9 +416,8 @@ async fn a_o15_nobody_holds_more_than_the_configured_number_of_reservations() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn meeting_rooms_are_let_by_the_hour() {
-    let world = World::start().await;
+async fn meeting_rooms_are_let_by_the_hour(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.set_unit(Unit::Hour)).await;
     let period = hours("2027-03-02T09:30:00Z", "2027-03-02T11:30:00Z");
@@ -437,9 +443,10 @@ async fn meeting_rooms_are_let_by_the_hour() {
     world.check().await;
 }
 
+/// Of one process only: in the mesh the one port is the gateway's.
 #[tokio::test(flavor = "multi_thread")]
 async fn b_3_one_port_carries_every_service_of_the_platform() {
-    let world = World::start().await;
+    let world = World::start(Mode::One).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
     let id = world.id();

@@ -12,10 +12,19 @@ use berth::{
 use chassis::time::{self, SignedDuration};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use stories::{
+    mode::Mode,
     people::Person,
     world::{World, nights},
 };
 use tonic::{Code, Status};
+
+stories::told! { one, mesh: [
+    s27_a_hold_lapses_by_the_clock_however_that_jumps_and_never_early,
+    s27_a_token_is_good_within_five_seconds_of_its_time,
+    s27_a_clock_that_jumps_five_minutes_to_and_fro_breaks_no_promise,
+    s11_a_hold_is_frozen_for_as_long_as_nobody_knows_whether_it_is_paid,
+    s10_a_context_that_hears_everything_three_days_late_ends_where_it_should,
+] }
 
 async fn cancel(guest: &Person, id: &str) -> Result<Reservation, Status> {
     let request = CancelReservationRequest {
@@ -42,9 +51,8 @@ async fn pay(guest: &Person, id: &str) -> Result<Reservation, Status> {
     Ok(paid.into_inner().reservation.unwrap_or_default())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s27_a_hold_lapses_by_the_clock_however_that_jumps_and_never_early() {
-    let world = World::start().await;
+async fn s27_a_hold_lapses_by_the_clock_however_that_jumps_and_never_early(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
     // Nobody can pay, so the hold is held for a quarter of an hour.
@@ -80,9 +88,8 @@ async fn s27_a_hold_lapses_by_the_clock_however_that_jumps_and_never_early() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s27_a_token_is_good_within_five_seconds_of_its_time() {
-    let world = World::start().await;
+async fn s27_a_token_is_good_within_five_seconds_of_its_time(mode: Mode) {
+    let world = World::start(mode).await;
     let guest = world.customer().await;
     let begin = world.clock.now();
     // Seconds from when it was issued; it is good for fifteen minutes.
@@ -125,11 +132,10 @@ async fn runs_forwards(person: &Person, id: &str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s27_a_clock_that_jumps_five_minutes_to_and_fro_breaks_no_promise() {
+async fn s27_a_clock_that_jumps_five_minutes_to_and_fro_breaks_no_promise(mode: Mode) {
     for seed in 1..=3 {
         let mut chance = StdRng::seed_from_u64(seed);
-        let world = World::with_flags(&["--max-reservation-per-person", "100"]).await;
+        let world = World::with_flags(mode, &["--max-reservation-per-person", "100"]).await;
         let (host, guest) = (world.host().await, world.customer().await);
         let at_once = world.room(&host, |room| room.units = 3).await;
         let asks = world
@@ -188,9 +194,8 @@ async fn s27_a_clock_that_jumps_five_minutes_to_and_fro_breaks_no_promise() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s11_a_hold_is_frozen_for_as_long_as_nobody_knows_whether_it_is_paid() {
-    let world = World::start().await;
+async fn s11_a_hold_is_frozen_for_as_long_as_nobody_knows_whether_it_is_paid(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
     let mut wanted = guest.wants(world.id(), &room, nights("2027-04-01", "2027-04-02"));
@@ -217,10 +222,9 @@ async fn s11_a_hold_is_frozen_for_as_long_as_nobody_knows_whether_it_is_paid() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s10_a_context_that_hears_everything_three_days_late_ends_where_it_should() {
+async fn s10_a_context_that_hears_everything_three_days_late_ends_where_it_should(mode: Mode) {
     for context in ["room", "payment", "message", "view"] {
-        let world = World::start().await;
+        let world = World::start(mode).await;
         let (host, guest) = (world.host().await, world.customer().await);
         let room = world.room(&host, |room| room.units = 4).await;
         world.quiet().await;

@@ -11,10 +11,23 @@ use berth::{
     room::v1::Room,
 };
 use stories::{
+    mode::Mode,
     people::Person,
     world::{World, eventually, nights},
 };
 use tonic::{Code, Status};
+
+stories::told! { one, mesh: [
+    s15_a_booking_survives_a_crash_everywhere,
+    s15_an_approved_booking_survives_a_crash_everywhere,
+    s15_a_declined_booking_survives_a_crash_everywhere,
+    s15_an_unanswered_charge_survives_a_crash_everywhere,
+    s15_a_cancellation_survives_a_crash_everywhere,
+    s15_a_failing_refund_survives_a_crash_everywhere,
+    s15_a_lapse_survives_a_crash_everywhere,
+    s15_a_completion_survives_a_crash_everywhere,
+    s15_who_was_signed_in_is_so_at_once_after_a_restart,
+] }
 
 /// Where it dies: around the outside work of a payment, the commits, and the relay.
 const POINTS: [&str; 9] = [
@@ -76,13 +89,15 @@ struct Scene {
     host: Person,
     guest: Person,
     room: Room,
+    /// How long news may take to come to where it dies.
+    patience: Duration,
     /// The points at which it did die.
     died: BTreeSet<String>,
 }
 
 impl Scene {
-    async fn of(life: Life) -> Self {
-        let world = World::start().await;
+    async fn of(mode: Mode, life: Life) -> Self {
+        let world = World::start(mode).await;
         let (host, guest) = (world.host().await, world.customer().await);
         let room = world
             .room(&host, |room| {
@@ -103,6 +118,10 @@ impl Scene {
             host,
             guest,
             room,
+            patience: match mode {
+                Mode::One => Duration::from_millis(50),
+                Mode::Mesh => Duration::from_millis(300),
+            },
             died: BTreeSet::new(),
         }
     }
@@ -129,7 +148,7 @@ impl Scene {
                 look.tick().await;
             }
         };
-        let there = tokio::time::timeout(Duration::from_millis(50), there);
+        let there = tokio::time::timeout(self.patience, there);
         if there.await.is_ok() {
             self.died.insert(point.to_owned());
         }
@@ -228,8 +247,8 @@ impl Scene {
     }
 }
 
-async fn dies_everywhere(life: Life) {
-    let mut scene = Scene::of(life).await;
+async fn dies_everywhere(mode: Mode, life: Life) {
+    let mut scene = Scene::of(mode, life).await;
     for point in POINTS {
         scene.live(life, point).await;
     }
@@ -244,29 +263,40 @@ async fn dies_everywhere(life: Life) {
     scene.world.check().await;
 }
 
-macro_rules! s15_a_crash_everywhere {
-    ($($name:ident: $life:ident),+ $(,)?) => {$(
-        #[tokio::test(flavor = "multi_thread")]
-        async fn $name() {
-            dies_everywhere(Life::$life).await;
-        }
-    )+};
+async fn s15_a_booking_survives_a_crash_everywhere(mode: Mode) {
+    dies_everywhere(mode, Life::Booked).await;
 }
 
-s15_a_crash_everywhere! {
-    s15_a_booking_survives_a_crash_everywhere: Booked,
-    s15_an_approved_booking_survives_a_crash_everywhere: Approved,
-    s15_a_declined_booking_survives_a_crash_everywhere: Declined,
-    s15_an_unanswered_charge_survives_a_crash_everywhere: Unanswered,
-    s15_a_cancellation_survives_a_crash_everywhere: Cancelled,
-    s15_a_failing_refund_survives_a_crash_everywhere: Refunded,
-    s15_a_lapse_survives_a_crash_everywhere: Lapsed,
-    s15_a_completion_survives_a_crash_everywhere: Completed,
+async fn s15_an_approved_booking_survives_a_crash_everywhere(mode: Mode) {
+    dies_everywhere(mode, Life::Approved).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s15_who_was_signed_in_is_so_at_once_after_a_restart() {
-    let mut world = World::start().await;
+async fn s15_a_declined_booking_survives_a_crash_everywhere(mode: Mode) {
+    dies_everywhere(mode, Life::Declined).await;
+}
+
+async fn s15_an_unanswered_charge_survives_a_crash_everywhere(mode: Mode) {
+    dies_everywhere(mode, Life::Unanswered).await;
+}
+
+async fn s15_a_cancellation_survives_a_crash_everywhere(mode: Mode) {
+    dies_everywhere(mode, Life::Cancelled).await;
+}
+
+async fn s15_a_failing_refund_survives_a_crash_everywhere(mode: Mode) {
+    dies_everywhere(mode, Life::Refunded).await;
+}
+
+async fn s15_a_lapse_survives_a_crash_everywhere(mode: Mode) {
+    dies_everywhere(mode, Life::Lapsed).await;
+}
+
+async fn s15_a_completion_survives_a_crash_everywhere(mode: Mode) {
+    dies_everywhere(mode, Life::Completed).await;
+}
+
+async fn s15_who_was_signed_in_is_so_at_once_after_a_restart(mode: Mode) {
+    let mut world = World::start(mode).await;
     let guest = world.customer().await;
     for _ in 0..10 {
         world.crash_and_restart().await;

@@ -19,6 +19,7 @@ use chassis::{
     testing::bus::{Manners, Unreliable},
 };
 use stories::{
+    mode::Mode,
     people::Person,
     world::{World, nights},
 };
@@ -28,6 +29,14 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_types::StatusExt;
+
+stories::told! { one, mesh: [
+    s17_a_bus_that_loses_repeats_and_shuffles_changes_nothing,
+    s17_a_restart_behind_a_bad_bus_changes_nothing,
+    s18_a_relay_that_dies_before_or_after_it_tells_loses_and_repeats_nothing,
+    s20_an_event_that_cannot_be_read_parks_its_own_reservation_and_nothing_else,
+    s23_a_commit_whose_answer_is_lost_and_repeated_has_one_effect,
+] }
 
 async fn cancel(guest: &Person, id: &str) -> Result<(), Status> {
     let request = CancelReservationRequest {
@@ -125,16 +134,15 @@ async fn a_busy_day(world: &mut World, meanwhile: impl AsyncFn(&mut World, Momen
 }
 
 /// The state that a busy day ends in on the bus of one process.
-async fn after_a_good_day() -> String {
-    let mut world = World::start().await;
+async fn after_a_good_day(mode: Mode) -> String {
+    let mut world = World::start(mode).await;
     let left = a_busy_day(&mut world, async |_, _| ()).await;
     world.check().await;
     left
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s17_a_bus_that_loses_repeats_and_shuffles_changes_nothing() {
-    let good = after_a_good_day().await;
+async fn s17_a_bus_that_loses_repeats_and_shuffles_changes_nothing(mode: Mode) {
+    let good = after_a_good_day(mode).await;
     for (seed, lost, repeated) in [(1, 0, 1000), (2, 497, 300), (3, 141, 800), (4, 1000, 0)] {
         let manners = Manners {
             lost,
@@ -142,23 +150,22 @@ async fn s17_a_bus_that_loses_repeats_and_shuffles_changes_nothing() {
             shuffled: true,
         };
         let bus = Unreliable::new(seed, manners);
-        let mut world = World::on_bus(Arc::new(bus.clone())).await;
+        let mut world = World::on_bus(mode, Arc::new(bus.clone())).await;
         let left = a_busy_day(&mut world, async |_, _| bus.forget()).await;
         similar_asserts(&left, &good, seed);
         world.check().await;
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s17_a_restart_behind_a_bad_bus_changes_nothing() {
-    let good = after_a_good_day().await;
+async fn s17_a_restart_behind_a_bad_bus_changes_nothing(mode: Mode) {
+    let good = after_a_good_day(mode).await;
     let manners = Manners {
         lost: 300,
         repeated: 300,
         shuffled: true,
     };
     let bus = Unreliable::new(5, manners);
-    let mut world = World::on_bus(Arc::new(bus.clone())).await;
+    let mut world = World::on_bus(mode, Arc::new(bus.clone())).await;
     let restart = async |world: &mut World, _: Moment| {
         bus.forget();
         world.crash_and_restart().await;
@@ -177,9 +184,8 @@ fn similar_asserts(left: &str, good: &str, seed: u64) {
     assert_eq!(left.lines().count(), good.lines().count(), "seed {seed}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s18_a_relay_that_dies_before_or_after_it_tells_loses_and_repeats_nothing() {
-    let good = after_a_good_day().await;
+async fn s18_a_relay_that_dies_before_or_after_it_tells_loses_and_repeats_nothing(mode: Mode) {
+    let good = after_a_good_day(mode).await;
     for point in ["relay.publish", "relay.published"] {
         // Now and then, and then for good until the next start; on the bus of one process and on one that carries events.
         let manners = Manners {
@@ -189,9 +195,9 @@ async fn s18_a_relay_that_dies_before_or_after_it_tells_loses_and_repeats_nothin
         };
         for carries in [false, true] {
             let mut world = if carries {
-                World::on_bus(Arc::new(Unreliable::new(6, manners))).await
+                World::on_bus(mode, Arc::new(Unreliable::new(6, manners))).await
             } else {
-                World::start().await
+                World::start(mode).await
             };
             world.faults.arm(point, 5);
             let dies = async |world: &mut World, moment: Moment| match moment {
@@ -222,8 +228,8 @@ async fn rewrite(world: &World, context: &str, table: &'static str, id: &str, pa
     assert_eq!(done, Ok(1));
 }
 
-fn admin_port(world: &World) -> EventLogServiceClient<Channel> {
-    let address = format!("http://{}", world.platform().admin());
+fn admin_port(world: &World, context: &str) -> EventLogServiceClient<Channel> {
+    let address = format!("http://{}", world.process(context).admin());
     EventLogServiceClient::new(Endpoint::from_shared(address).unwrap().connect_lazy())
 }
 
@@ -234,13 +240,12 @@ fn by<T>(admin: &Person, message: T) -> Request<T> {
     request
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s20_an_event_that_cannot_be_read_parks_its_own_reservation_and_nothing_else() {
-    let world = World::start().await;
+async fn s20_an_event_that_cannot_be_read_parks_its_own_reservation_and_nothing_else(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.units = 9).await;
     world.quiet().await;
-    let readers = ["message", "room"];
+    let readers = ["message", "room", "view"];
     for context in readers {
         world.down(context);
     }
@@ -269,7 +274,7 @@ async fn s20_an_event_that_cannot_be_read_parks_its_own_reservation_and_nothing_
             context: context.into(),
             ..Default::default()
         };
-        let letters = admin_port(&world)
+        let letters = admin_port(&world, context)
             .list_dead_letters(by(&admin, request))
             .await;
         let letters = letters.unwrap().into_inner().dead_letters;
@@ -305,7 +310,7 @@ async fn s20_an_event_that_cannot_be_read_parks_its_own_reservation_and_nothing_
             subject: ids[2].clone(),
         };
         admin = world.admin().await;
-        let redriven = admin_port(&world)
+        let redriven = admin_port(&world, context)
             .redrive_dead_letters(by(&admin, request))
             .await;
         assert!(redriven.unwrap().into_inner().redriven > 1);
@@ -337,9 +342,8 @@ async fn until_answered<T>(world: &World, call: impl AsyncFn() -> Result<T, Stat
     panic!("never answered");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s23_a_commit_whose_answer_is_lost_and_repeated_has_one_effect() {
-    let world = World::start().await;
+async fn s23_a_commit_whose_answer_is_lost_and_repeated_has_one_effect(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let at_once = world.room(&host, |room| room.units = 9).await;
     let asks = world
@@ -397,10 +401,12 @@ async fn disk(world: &World, context: &str, pages: Option<i64>) -> i64 {
     set.unwrap()
 }
 
+/// Of SQLite only: a production database has its disk to itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn s25_a_full_disk_refuses_and_loses_nothing_that_was_acknowledged() {
+    let mode = Mode::One;
     for context in ["reservation", "payment", "message", "room", "view"] {
-        let world = World::with_flags(&["--max-reservation-per-person", "1000"]).await;
+        let world = World::with_flags(mode, &["--max-reservation-per-person", "1000"]).await;
         let (host, guest) = (world.host().await, world.customer().await);
         let room = world.room(&host, |room| room.units = 400).await;
         world.quiet().await;
@@ -455,9 +461,11 @@ async fn s25_a_full_disk_refuses_and_loses_nothing_that_was_acknowledged() {
     }
 }
 
+/// Of SQLite only.
 #[tokio::test(flavor = "multi_thread")]
 async fn s25_a_disk_that_cannot_sync_ends_the_process_and_a_restart_heals() {
-    let mut world = World::start().await;
+    let mode = Mode::One;
+    let mut world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
     world.quiet().await;
@@ -465,7 +473,10 @@ async fn s25_a_disk_that_cannot_sync_ends_the_process_and_a_restart_heals() {
     world.faults.arm("store.sync", 1);
     let lost = guest.request(wanted.clone()).await.unwrap_err();
     assert_eq!(lost.code(), Code::Unavailable);
-    assert_eq!(world.ended().await, Err(Failed::Store("reservation")));
+    assert_eq!(
+        world.ended("reservation").await,
+        Err(Failed::Store("reservation"))
+    );
     world.crash_and_restart().await;
     let booked = guest.book(wanted).await.unwrap();
     assert_eq!(booked.status(), ReservationStatus::Confirmed);

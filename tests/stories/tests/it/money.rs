@@ -8,8 +8,22 @@ use berth::{
         ReservationStatus,
     },
 };
-use stories::world::{World, eur, nights};
+use stories::{
+    mode::Mode,
+    world::{World, eur, nights},
+};
 use tonic::Code;
+
+stories::told! { one, mesh: [
+    s7_a_refund_that_fails_twice_is_made_once,
+    s11_a_charge_whose_answer_is_lost_freezes_the_hold_until_it_is_known,
+    s12_a_charge_that_never_reached_the_provider_is_asked_for_again,
+    s14_a_provider_that_is_down_for_days_ends_in_a_clean_no,
+    s4_a_payment_that_comes_after_the_hold_lapsed_is_refunded,
+    s13_a_notification_without_the_right_signature_is_not_believed,
+    the_ledger_sums_to_zero_whatever_happened,
+    c_n3_a_slow_provider_holds_nobody_up_for_long_and_is_paid_later,
+] }
 
 /// Books with a payment method and answers the reservation's id.
 async fn book(world: &World, method: &str) -> (stories::people::Person, String) {
@@ -22,9 +36,8 @@ async fn book(world: &World, method: &str) -> (stories::people::Person, String) 
     (guest, id)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s7_a_refund_that_fails_twice_is_made_once() {
-    let world = World::start().await;
+async fn s7_a_refund_that_fails_twice_is_made_once(mode: Mode) {
+    let world = World::start(mode).await;
     let (guest, id) = book(&world, "tok_refund_fails_twice").await;
     let cancel = CancelReservationRequest {
         reservation_id: id.clone(),
@@ -55,9 +68,8 @@ async fn s7_a_refund_that_fails_twice_is_made_once() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s11_a_charge_whose_answer_is_lost_freezes_the_hold_until_it_is_known() {
-    let world = World::start().await;
+async fn s11_a_charge_whose_answer_is_lost_freezes_the_hold_until_it_is_known(mode: Mode) {
+    let world = World::start(mode).await;
     let (guest, id) = book(&world, "tok_timeout_after").await;
     for _ in 0..10 {
         world.advance_minutes(2).await;
@@ -73,9 +85,8 @@ async fn s11_a_charge_whose_answer_is_lost_freezes_the_hold_until_it_is_known() 
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s12_a_charge_that_never_reached_the_provider_is_asked_for_again() {
-    let world = World::start().await;
+async fn s12_a_charge_that_never_reached_the_provider_is_asked_for_again(mode: Mode) {
+    let world = World::start(mode).await;
     let (guest, id) = book(&world, "tok_timeout_before").await;
     for _ in 0..10 {
         world.advance_minutes(2).await;
@@ -87,9 +98,8 @@ async fn s12_a_charge_that_never_reached_the_provider_is_asked_for_again() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s14_a_provider_that_is_down_for_days_ends_in_a_clean_no() {
-    let world = World::start().await;
+async fn s14_a_provider_that_is_down_for_days_ends_in_a_clean_no(mode: Mode) {
+    let world = World::start(mode).await;
     let (guest, id) = book(&world, "tok_down").await;
     for _ in 0..40 {
         world.advance_hours(2).await;
@@ -103,9 +113,8 @@ async fn s14_a_provider_that_is_down_for_days_ends_in_a_clean_no() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s4_a_payment_that_comes_after_the_hold_lapsed_is_refunded() {
-    let world = World::start().await;
+async fn s4_a_payment_that_comes_after_the_hold_lapsed_is_refunded(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world
         .room(&host, |room| room.set_approval(Approval::Host))
@@ -159,9 +168,12 @@ async fn s4_a_payment_that_comes_after_the_hold_lapsed_is_refunded() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s13_a_notification_without_the_right_signature_is_not_believed() {
-    let world = World::with_flags(&["--payment-webhook-secret", "a secret of the stories"]).await;
+async fn s13_a_notification_without_the_right_signature_is_not_believed(mode: Mode) {
+    let world = World::with_flags(
+        mode,
+        &["--payment-webhook-secret", "a secret of the stories"],
+    )
+    .await;
     let (guest, id) = book(&world, "tok_approved").await;
     let forged = ReceiveNotificationRequest {
         notification_id: "n1".into(),
@@ -183,9 +195,8 @@ async fn s13_a_notification_without_the_right_signature_is_not_believed() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_ledger_sums_to_zero_whatever_happened() {
-    let world = World::start().await;
+async fn the_ledger_sums_to_zero_whatever_happened(mode: Mode) {
+    let world = World::start(mode).await;
     let (guest, id) = book(&world, "tok_approved").await;
     let cancel = CancelReservationRequest {
         reservation_id: id,
@@ -221,9 +232,8 @@ async fn the_ledger_sums_to_zero_whatever_happened() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn c_n3_a_slow_provider_holds_nobody_up_for_long_and_is_paid_later() {
-    let world = World::with_flags(&["--payment-provider-timeout-ms", "100"]).await;
+async fn c_n3_a_slow_provider_holds_nobody_up_for_long_and_is_paid_later(mode: Mode) {
+    let world = World::with_flags(mode, &["--payment-provider-timeout-ms", "100"]).await;
     let (guest, id) = book(&world, "tok_slow_5000").await;
     let held = guest.reservation(&id).await.unwrap();
     assert_eq!(

@@ -4,8 +4,15 @@ use berth::{
     reservation::v1::{CancelReservationRequest, PayReservationRequest, ReservationStatus},
     view::v1::ListRoomViewsRequest,
 };
-use stories::world::{World, nights};
+use stories::{
+    mode::Mode,
+    world::{World, nights},
+};
 use tonic::Code;
+
+stories::told! { one, mesh: [
+    s28_what_works_while_a_context_is_down,
+] }
 
 /// What a guest finds while a context is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +68,9 @@ const TABLE: [(&str, Finds); 6] = [
     ),
 ];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s28_what_works_while_a_context_is_down() {
+async fn s28_what_works_while_a_context_is_down(mode: Mode) {
     for (context, expected) in TABLE {
-        let world = World::start().await;
+        let world = World::start(mode).await;
         let (host, guest) = (world.host().await, world.customer().await);
         let room = world.room(&host, |room| room.units = 4).await;
         let period = nights("2027-04-01", "2027-04-02");

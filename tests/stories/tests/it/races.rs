@@ -10,10 +10,21 @@ use berth::{
 };
 use chassis::{status::reason_of, time::SignedDuration};
 use stories::{
+    mode::Mode,
     people::Person,
     world::{World, eur, nights},
 };
 use tonic::{Code, Status};
+
+stories::told! { one, mesh: [
+    s1_of_a_thousand_requests_for_one_night_one_wins,
+    s1_of_a_thousand_requests_for_seven_rooms_seven_win,
+    s2_a_stay_of_which_one_night_is_taken_holds_nothing,
+    s5_the_same_request_ten_times_is_one_booking,
+    s3_every_two_of_approve_reject_cancel_and_lapse,
+    s3_every_two_of_pay_cancel_and_lapse,
+    s9_a_host_who_edits_or_deletes_a_held_room_keeps_what_was_agreed,
+] }
 
 async fn crowd(world: &World, size: usize) -> Vec<Person> {
     let mut crowd = Vec::with_capacity(size);
@@ -56,27 +67,24 @@ async fn rush(world: &World, crowd: &[Person], room: &Room) -> usize {
     won
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s1_of_a_thousand_requests_for_one_night_one_wins() {
-    let world = World::start().await;
+async fn s1_of_a_thousand_requests_for_one_night_one_wins(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, crowd) = (world.host().await, crowd(&world, 20).await);
     let room = world.room(&host, |_| ()).await;
     assert_eq!(rush(&world, &crowd, &room).await, 1);
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s1_of_a_thousand_requests_for_seven_rooms_seven_win() {
-    let world = World::start().await;
+async fn s1_of_a_thousand_requests_for_seven_rooms_seven_win(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, crowd) = (world.host().await, crowd(&world, 20).await);
     let room = world.room(&host, |room| room.units = 7).await;
     assert_eq!(rush(&world, &crowd, &room).await, 7);
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s2_a_stay_of_which_one_night_is_taken_holds_nothing() {
-    let world = World::start().await;
+async fn s2_a_stay_of_which_one_night_is_taken_holds_nothing(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.units = 2).await;
     for _ in 0..2 {
@@ -100,9 +108,8 @@ async fn s2_a_stay_of_which_one_night_is_taken_holds_nothing() {
     world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s5_the_same_request_ten_times_is_one_booking() {
-    let world = World::start().await;
+async fn s5_the_same_request_ten_times_is_one_booking(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.units = 20).await;
     let wanted = guest.wants(world.id(), &room, nights("2027-04-01", "2027-04-02"));
@@ -209,10 +216,13 @@ impl Scene {
 }
 
 /// Has every two of the acts race on a reservation of its own, several times, and checks what became of it.
-async fn all_pairs(approval: Approval, acts: &[Act]) {
+async fn all_pairs(mode: Mode, approval: Approval, acts: &[Act]) {
     // A hold lapses after an hour, and a token is just good for that.
-    let world =
-        World::with_flags(&["--approval-hours", "1", "--access-token-seconds", "3600"]).await;
+    let world = World::with_flags(
+        mode,
+        &["--approval-hours", "1", "--access-token-seconds", "3600"],
+    )
+    .await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.set_approval(approval)).await;
     let minutes = if approval == Approval::Host { 60 } else { 15 };
@@ -262,25 +272,28 @@ async fn all_pairs(approval: Approval, acts: &[Act]) {
     scene.world.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s3_every_two_of_approve_reject_cancel_and_lapse() {
+async fn s3_every_two_of_approve_reject_cancel_and_lapse(mode: Mode) {
     use Act::{Approve, CancelByGuest, CancelByHost, Lapse, Reject};
     all_pairs(
+        mode,
         Approval::Host,
         &[Approve, Reject, CancelByGuest, CancelByHost, Lapse],
     )
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s3_every_two_of_pay_cancel_and_lapse() {
+async fn s3_every_two_of_pay_cancel_and_lapse(mode: Mode) {
     use Act::{CancelByGuest, CancelByHost, Lapse, Pay};
-    all_pairs(Approval::None, &[Pay, CancelByGuest, CancelByHost, Lapse]).await;
+    all_pairs(
+        mode,
+        Approval::None,
+        &[Pay, CancelByGuest, CancelByHost, Lapse],
+    )
+    .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn s9_a_host_who_edits_or_deletes_a_held_room_keeps_what_was_agreed() {
-    let world = World::start().await;
+async fn s9_a_host_who_edits_or_deletes_a_held_room_keeps_what_was_agreed(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
     world.down("payment");

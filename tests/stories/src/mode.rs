@@ -1,0 +1,30 @@
+//! How the platform of a story is set up. A story is written once and told in each of its modes.
+
+/// How the platform is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// All contexts in one process on embedded storage, as everybody meets it first.
+    One,
+    /// Every context a process of its own, as in production: ports, stores and peers of its own, real connections between.
+    Mesh,
+}
+
+/// Makes a test of each story in each of its modes: `one::a_f1_…` and `mesh::a_f1_…` of `async fn a_f1_…(mode: Mode)`.
+///
+/// A story that only makes sense in one mode is listed with that mode alone; why is said where it is told.
+#[macro_export]
+macro_rules! told {
+    ($($mode:ident),+: $names:tt) => {
+        $($crate::told!(@$mode $names);)+
+    };
+    (@one $names:tt) => { $crate::told!(@in one One $names); };
+    (@mesh $names:tt) => { $crate::told!(@in mesh Mesh $names); };
+    (@in $module:ident $mode:ident [$($name:ident),+ $(,)?]) => {
+        mod $module {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name($crate::mode::Mode::$mode).await;
+            })+
+        }
+    };
+}

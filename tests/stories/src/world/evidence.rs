@@ -1,0 +1,122 @@
+//! What is found in the stores when a story is over, and whether the invariants hold.
+
+use std::collections::BTreeMap;
+
+use berth::{message::v1::MessageWritten, offer::v1::Offer, view::v1::RebuildRequest};
+use chassis::{args, event::Recorded, store::DeadLetter};
+use prost::Message;
+
+use super::World;
+use crate::{
+    history::{Books, History},
+    invariants,
+};
+
+impl World {
+    /// The whole log of a context.
+    pub async fn log(&self, context: &str) -> Vec<Recorded> {
+        let store = self.store(context);
+        let mut log: Vec<Recorded> = Vec::new();
+        loop {
+            let after = log.last().map_or(0, |last| last.seq);
+            let page = store.log_after(0, after, 1000).await.expect("reads");
+            if page.is_empty() {
+                return log;
+            }
+            log.extend(page);
+        }
+    }
+
+    /// Everything that was recorded.
+    pub async fn history(&self) -> History {
+        let mut history = History::default();
+        history
+            .read_reservations(&self.log("reservation").await)
+            .expect("decodes");
+        history
+            .read_payments(&self.log("payment").await)
+            .expect("decodes");
+        history.capacities = capacities(&self.log("room").await);
+        history.claims = self.store("reservation").claims().await.expect("reads");
+        let written = self.log("message").await.into_iter();
+        for written in written.filter(|event| event.event_type.ends_with(".MessageWritten")) {
+            let message = MessageWritten::decode(written.data)
+                .expect("decodes")
+                .message
+                .unwrap_or_default();
+            let event = format!("{}/{}", message.event_type, message.reservation_id);
+            history.messages.push((event, message.recipient_id));
+        }
+        history.provider = self.provider().await;
+        history
+    }
+
+    /// The books of the simulated payment provider, which no log tells of.
+    async fn provider(&self) -> BTreeMap<String, Books> {
+        let sql = "SELECT id, state FROM aggregate WHERE kind = 'simulated-provider'";
+        let rows = self.store("payment").read(|conn| conn.query(sql, args![]));
+        let rows = rows.await.expect("reads");
+        let books = rows.iter().map(|row| {
+            let state = row.text(1).expect("a state");
+            let books = serde_json::from_str(state).expect("books");
+            (row.text(0).expect("an id").to_owned(), books)
+        });
+        books.collect()
+    }
+
+    /// Comes to rest and checks every invariant, and that nothing is left among the dead letters.
+    pub async fn check(&self) {
+        self.quiet().await;
+        let mut history = self.history().await;
+        history.view_differs = !self.rebuilds_equal().await;
+        let broken = invariants::check(&history);
+        assert!(broken.is_empty(), "{broken:#?}");
+        for site in self.sites() {
+            let letters = self.dead_letters(site.context.name).await;
+            assert!(
+                letters.is_empty(),
+                "dead letters of {}: {letters:#?}",
+                site.context.name
+            );
+        }
+    }
+
+    /// What a context could not consume.
+    pub async fn dead_letters(&self, context: &str) -> Vec<DeadLetter> {
+        let store = self.store(context);
+        let first = (String::new(), String::new(), 0);
+        store.dead_letters(first, 1000).await.expect("reads")
+    }
+
+    /// Whether the view equals the one that is built anew from the logs.
+    async fn rebuilds_equal(&self) -> bool {
+        let admin = self.admin().await;
+        let rebuilt = admin.views().rebuild(RebuildRequest {}).await;
+        rebuilt.expect("rebuilds").into_inner().equal
+    }
+}
+
+/// The wrapper of the events that carry an offer as their second field.
+#[derive(Clone, PartialEq, prost::Message)]
+struct WithOffer {
+    #[prost(message, optional, tag = "2")]
+    offer: Option<Offer>,
+}
+
+fn capacities(log: &[Recorded]) -> BTreeMap<String, i32> {
+    let mut capacities = BTreeMap::new();
+    let terms = ["RoomRegistered", "RoomModified", "RoomDeleted"];
+    for event in log
+        .iter()
+        .filter(|event| terms.iter().any(|name| event.event_type.ends_with(name)))
+    {
+        if let Some(offer) = WithOffer::decode(event.data.clone())
+            .expect("decodes")
+            .offer
+        {
+            let capacity = capacities.entry(offer.offer_id).or_insert(0);
+            *capacity = offer.capacity.max(*capacity);
+        }
+    }
+    capacities
+}

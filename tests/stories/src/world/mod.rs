@@ -1,0 +1,291 @@
+//! The world of a story: a platform in this process behind its real ports, a clock that is turned by hand, and ways to
+//! break things.
+
+mod evidence;
+mod process;
+mod setup;
+mod words;
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use berth::{
+    common::v1::Role,
+    offer::v1::Unit,
+    room::v1::{RegisterRoomRequest, Room},
+};
+use chassis::{
+    Store,
+    bus::Bus,
+    clock::{Clock, ManualClock},
+    faults::Faults,
+    platform::{self, Failed, Options},
+    site::Site,
+    time::{SignedDuration, Timestamp},
+};
+use futures::future::join_all;
+use tempfile::TempDir;
+
+pub use self::{
+    process::Process,
+    words::{eur, eventually, hours, nights},
+};
+use crate::{
+    mode::Mode,
+    people::{Line, PASSWORD, Person},
+};
+
+/// When stories begin: a Monday, noon in UTC.
+pub const BEGIN: &str = "2027-03-01T12:00:00Z";
+
+/// Address of the operator.
+pub const ADMIN: &str = "admin@stories.example";
+
+/// The world of one story.
+#[derive(Debug)]
+pub struct World {
+    processes: Vec<Process>,
+    line: Line,
+    /// The clock of the platform.
+    pub clock: ManualClock,
+    /// What is broken.
+    pub faults: Faults,
+    people: Mutex<Vec<Person>>,
+    ids: AtomicU64,
+    _dir: TempDir,
+}
+
+impl World {
+    /// A new world with nobody in it but the operator.
+    pub async fn start(mode: Mode) -> Self {
+        Self::with_flags(mode, &[]).await
+    }
+
+    /// A new world whose platform is given flags.
+    pub async fn with_flags(mode: Mode, flags: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        Self::of(mode, dir, BEGIN.parse().expect("a time"), flags, None).await
+    }
+
+    /// A new world whose news are carried by a bus.
+    pub async fn on_bus(mode: Mode, bus: Arc<dyn Bus>) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        Self::of(mode, dir, BEGIN.parse().expect("a time"), &[], Some(bus)).await
+    }
+
+    /// The world as one process has left it in a directory, seen at a time.
+    pub async fn found(dir: TempDir, at: Timestamp) -> Self {
+        Self::of(Mode::One, dir, at, &[], None).await
+    }
+
+    async fn of(
+        mode: Mode,
+        dir: TempDir,
+        at: Timestamp,
+        flags: &[&str],
+        bus: Option<Arc<dyn Bus>>,
+    ) -> Self {
+        let clock = ManualClock::new(at);
+        let faults = Faults::default();
+        let base = Options {
+            settings: setup::settings(flags),
+            clock: Clock::Manual(clock.clone()),
+            faults: faults.clone(),
+            bus,
+            ..Options::in_dir(dir.path())
+        };
+        let mut world = Self {
+            processes: setup::processes(mode, dir.path(), &base),
+            line: Line::default(),
+            clock,
+            faults,
+            people: Mutex::default(),
+            ids: AtomicU64::new(1),
+            _dir: dir,
+        };
+        world.restart().await;
+        world
+    }
+
+    /// The whole platform dies without warning and starts again on what is stored.
+    pub async fn crash_and_restart(&mut self) {
+        self.crash().await;
+        self.restart().await;
+    }
+
+    /// The whole platform dies without warning.
+    pub async fn crash(&mut self) {
+        join_all(self.processes.iter_mut().map(Process::crash)).await;
+    }
+
+    /// It starts again on what is stored, everything at once.
+    pub async fn restart(&mut self) {
+        join_all(self.processes.iter_mut().map(Process::start)).await;
+        for process in &self.processes {
+            for context in process.contexts() {
+                self.line.turn(context, process.channel());
+            }
+        }
+    }
+
+    /// Waits until the process of a context ends by itself.
+    pub async fn ended(&mut self, context: &str) -> Result<(), Failed> {
+        let has = |process: &&mut Process| process.contexts().contains(&context);
+        let process = self.processes.iter_mut().find(has);
+        let platform = process.and_then(Process::platform_mut);
+        platform.expect("a running platform").ended().await
+    }
+
+    /// The process of a context.
+    pub fn process(&self, context: &str) -> &Process {
+        let has = |process: &&Process| process.contexts().contains(&context);
+        self.processes.iter().find(has).expect("a context")
+    }
+
+    /// The contexts at work.
+    pub fn sites(&self) -> impl Iterator<Item = &Site> {
+        self.processes.iter().flat_map(Process::sites)
+    }
+
+    /// A context at work.
+    pub fn site(&self, context: &str) -> &Site {
+        let mut sites = self.sites();
+        let found = sites.find(|site| site.context.name == context);
+        found.expect("a context at work")
+    }
+
+    /// An id that nobody else has in this world.
+    pub fn id(&self) -> String {
+        let n = self.ids.fetch_add(1, Ordering::SeqCst);
+        format!("{n:08x}-0000-4000-8000-{n:012x}")
+    }
+
+    /// Somebody who joins with roles.
+    pub async fn person(&self, roles: &[Role]) -> Person {
+        let person = Person::join(&self.line, self.id(), roles)
+            .await
+            .expect("joins");
+        self.people().push(person.clone());
+        person
+    }
+
+    /// Somebody who offers rooms.
+    pub async fn host(&self) -> Person {
+        self.person(&[Role::Host]).await
+    }
+
+    /// Somebody who books them.
+    pub async fn customer(&self) -> Person {
+        self.person(&[Role::Customer]).await
+    }
+
+    /// The operator.
+    pub async fn admin(&self) -> Person {
+        let signed_in = Person::sign_in(&self.line, ADMIN.into(), PASSWORD).await;
+        signed_in.expect("the operator signs in").0
+    }
+
+    /// A room on offer: by the night, 80 EUR, in UTC, unless `change` says otherwise.
+    pub async fn room(&self, host: &Person, change: impl FnOnce(&mut Room)) -> Room {
+        let mut room = Room {
+            room_id: self.id(),
+            host_id: host.id.clone(),
+            title: "A room".into(),
+            description: "Quiet".into(),
+            unit: Unit::Night.into(),
+            max_persons: 2,
+            units: 1,
+            price: eur(80),
+            time_zone: "UTC".into(),
+            ..Room::default()
+        };
+        change(&mut room);
+        let request = RegisterRoomRequest { room: Some(room) };
+        let registered = host
+            .rooms()
+            .register_room(request)
+            .await
+            .expect("registers");
+        registered.into_inner().room.expect("a room")
+    }
+
+    /// Turns the clock, waits until what became due is done, and has everybody sign in again.
+    pub async fn advance(&self, by: SignedDuration) {
+        self.clock.turn(by);
+        self.quiet().await;
+        let people: Vec<Person> = self.people().clone();
+        for person in people {
+            person.sign_in_again().await.expect("signs in again");
+        }
+    }
+
+    /// Turns the clock by hours.
+    pub async fn advance_hours(&self, hours: i64) {
+        self.advance(SignedDuration::from_hours(hours)).await;
+    }
+
+    /// Turns the clock by minutes.
+    pub async fn advance_minutes(&self, minutes: i64) {
+        self.advance(SignedDuration::from_mins(minutes)).await;
+    }
+
+    /// Waits until all is done that can be done now.
+    pub async fn quiet(&self) {
+        let sites: Vec<Site> = self.sites().cloned().collect();
+        platform::quiet(&sites).await.expect("comes to rest");
+    }
+
+    /// Waits until all is done that can be done without a context.
+    pub async fn quiet_without(&self, context: &str) {
+        let others = async || {
+            for site in self.sites().filter(|site| site.context.name != context) {
+                if self.is_busy(site.context.name).await {
+                    return false;
+                }
+            }
+            true
+        };
+        eventually(others).await;
+    }
+
+    /// Whether a context has something left to do now.
+    pub async fn is_busy(&self, context: &str) -> bool {
+        let site = self.site(context);
+        site.busy().await.expect("looks").is_some()
+    }
+
+    /// A context neither answers other contexts nor hears them.
+    pub fn down(&self, context: &str) {
+        for point in points(context) {
+            self.faults.arm(point, u32::MAX);
+        }
+    }
+
+    /// It does again, and so long time has passed that nobody holds its absence against it.
+    pub async fn up(&self, context: &str) {
+        for point in points(context) {
+            self.faults.disarm(&point);
+        }
+        self.clock.turn(SignedDuration::from_secs(5));
+        tokio::task::yield_now().await;
+    }
+
+    /// The store of a context.
+    pub fn store(&self, context: &str) -> &Store {
+        &self.site(context).deps.store
+    }
+
+    fn people(&self) -> std::sync::MutexGuard<'_, Vec<Person>> {
+        self.people.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn points(context: &str) -> [String; 3] {
+    [
+        format!("peer.{context}"),
+        format!("consumer.{context}"),
+        format!("consumer.{context}.views"),
+    ]
+}

@@ -1,0 +1,61 @@
+//! The words in which stories are told.
+
+use berth::{
+    google::r#type::{Date, Money},
+    offer::v1::{DateRange, Period, TimeRange, period},
+};
+use chassis::time::{self, Timestamp};
+
+/// Euros.
+pub fn eur(units: i64) -> Option<Money> {
+    Some(Money {
+        currency_code: "EUR".into(),
+        units,
+        nanos: 0,
+    })
+}
+
+/// From the first of two dates to the second.
+pub fn nights(start: &str, end: &str) -> Period {
+    let date = |text: &str| {
+        let date: chassis::time::Date = text.parse().expect("a date");
+        time::date_to_proto(date)
+    };
+    let dates: (Date, Date) = (date(start), date(end));
+    let dates = DateRange {
+        start_date: Some(dates.0),
+        end_date: Some(dates.1),
+    };
+    Period {
+        kind: Some(period::Kind::Dates(dates)),
+    }
+}
+
+/// From the first of two instants to the second.
+pub fn hours(start: &str, end: &str) -> Period {
+    let instant = |text: &str| {
+        let at: Timestamp = text.parse().expect("a time");
+        Some(time::to_proto(at))
+    };
+    let times = TimeRange {
+        start_time: instant(start),
+        end_time: instant(end),
+    };
+    Period {
+        kind: Some(period::Kind::Times(times)),
+    }
+}
+
+/// Waits until something holds that comes about by itself; gives up loudly.
+pub async fn eventually(holds: impl AsyncFn() -> bool) {
+    let patience = std::time::Duration::from_secs(20);
+    let wait = async {
+        let mut look = tokio::time::interval(std::time::Duration::from_millis(10));
+        while !holds().await {
+            look.tick().await;
+        }
+    };
+    tokio::time::timeout(patience, wait)
+        .await
+        .expect("comes about");
+}
