@@ -2,6 +2,7 @@
 mod servers;
 mod steps;
 mod tools;
+mod up;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,17 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<String>,
     },
+    /// Runs the platform as separate processes behind a balancer, until Ctrl-C: `cargo xtask up [--release] [--replicas N]`
+    Up {
+        /// Built for speed
+        #[arg(long)]
+        release: bool,
+        /// Passed on to the crate `mesh`: `--replicas`, `--listen`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Stops what `up` started
+    Down,
     /// Installs the tools of `check` and `test` below `target/tools`
     Tools,
 }
@@ -39,6 +51,8 @@ fn main() -> ExitCode {
         Verb::Test => steps.check().and_then(|()| steps.test()),
         Verb::Bench { arguments } => steps::bench(&arguments),
         Verb::Servers { command } => servers::run(&command),
+        Verb::Up { release, arguments } => up::up(release, &arguments),
+        Verb::Down => up::down(),
         Verb::Tools => steps.tools(),
     };
     steps.report();

@@ -70,7 +70,7 @@ impl Signal {
     }
 
     /// Sends it to some processes. One that is not there any more is no failure.
-    pub(crate) fn send(self, pids: &[u32]) -> Result<()> {
+    pub fn send(self, pids: &[u32]) -> Result<()> {
         if pids.is_empty() {
             return Ok(());
         }

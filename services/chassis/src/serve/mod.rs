@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, service::Routes, transport::Server};
 use tower::Service;
 
-pub(crate) use self::rpc::services_of;
 pub use self::{
     edge::{Edge, Services},
     incoming::Connection,
+    rpc::services_of,
 };
 pub use crate::config::Limits;
 

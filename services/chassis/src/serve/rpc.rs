@@ -56,7 +56,7 @@ fn rpcs(descriptors: &[u8]) -> Vec<(String, Rpc)> {
 }
 
 /// The services of a package of the contracts, for example `berth.room.v1`.
-pub(crate) fn services_of(package: &str) -> Vec<String> {
+pub fn services_of(package: &str) -> Vec<String> {
     let in_package = |name: &&String| {
         name.strip_prefix(package)
             .is_some_and(|rest| rest.starts_with('.'))

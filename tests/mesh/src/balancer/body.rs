@@ -1,0 +1,56 @@
+//! An answer on its way through.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tonic::Status;
+
+use super::pool::Counters;
+
+/// What a replica answers. If it breaks off the caller is told so in a word it understands.
+pub(super) struct Answer {
+    body: Incoming,
+    counters: Arc<Counters>,
+}
+
+impl Answer {
+    pub(super) fn new(body: Incoming, counters: Arc<Counters>) -> Self {
+        Self { body, counters }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Err(_)) => {
+                self.counters.broken();
+                let mut trailers = HeaderMap::new();
+                // The words are fixed, so they fit into a header.
+                let _ = Status::unavailable("the answer broke off").add_header(&mut trailers);
+                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+            }
+            frame => Poll::Ready(frame),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,146 @@
+//! The replicas of one context.
+
+use std::{
+    fmt::Write,
+    net::SocketAddr,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use http::{Request, Response};
+use tokio::sync::watch;
+use tonic::{Status, body::Body};
+
+use super::replica::{NotAnswered, Port, Replica};
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests that came.
+    pub requests: u64,
+    /// Requests that a replica could not be sent, and that went to another.
+    pub moved: u64,
+    /// Requests for which there was no replica.
+    pub absent: u64,
+    /// Requests that were sent and whose answer did not come, or not whole.
+    pub broken: u64,
+}
+
+/// The replicas of one context.
+#[derive(Debug)]
+pub(super) struct Pool {
+    context: String,
+    replicas: RwLock<Vec<Arc<Replica>>>,
+    turn: AtomicUsize,
+    changes: watch::Sender<()>,
+    pub(super) counters: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    requests: AtomicU64,
+    moved: AtomicU64,
+    absent: AtomicU64,
+    broken: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn broken(&self) {
+        self.broken.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Pool {
+    pub(super) fn new(context: &str, changes: watch::Sender<()>) -> Self {
+        Self {
+            context: context.to_owned(),
+            replicas: RwLock::default(),
+            turn: AtomicUsize::new(0),
+            changes,
+            counters: Arc::default(),
+        }
+    }
+
+    pub(super) fn add(&self, public: SocketAddr, admin: SocketAddr) -> Arc<Replica> {
+        let replica = Arc::new(Replica::new(public, admin, self.changes.clone()));
+        let mut replicas = self
+            .replicas
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        replicas.push(replica.clone());
+        replica
+    }
+
+    fn replicas(&self) -> Vec<Arc<Replica>> {
+        self.replicas
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// How many replicas are ready.
+    pub(super) fn ready(&self) -> usize {
+        let replicas = self.replicas();
+        replicas.iter().filter(|one| one.is_ready()).count()
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            requests: read(&self.counters.requests),
+            moved: read(&self.counters.moved),
+            absent: read(&self.counters.absent),
+            broken: read(&self.counters.broken),
+        }
+    }
+
+    /// Sends a request to the replica whose turn it is, and answers what it answers.
+    pub(super) async fn answer(&self, port: Port, mut request: Request<Body>) -> Response<Body> {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        let mut ready = self.replicas();
+        ready.retain(|replica| replica.is_ready());
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let first = turn.checked_rem(ready.len()).unwrap_or_default();
+        ready.rotate_left(first);
+        for replica in ready {
+            match replica.answer(port, request, &self.counters).await {
+                Ok(answer) => return answer,
+                Err(NotAnswered::NotSent(again)) => {
+                    self.counters.moved.fetch_add(1, Ordering::Relaxed);
+                    request = *again;
+                }
+                Err(NotAnswered::Broken) => {
+                    self.counters.broken();
+                    return Status::unavailable(format!("{} broke off", self.context)).into_http();
+                }
+            }
+        }
+        self.counters.absent.fetch_add(1, Ordering::Relaxed);
+        Status::unavailable(format!("no replica of {} is ready", self.context)).into_http()
+    }
+
+    /// What was counted, as Prometheus reads it.
+    pub(super) fn render(&self, text: &mut String) {
+        let counts = self.counts();
+        let context = &self.context;
+        let failures = [("absent", counts.absent), ("broken", counts.broken)];
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "berth_balancer_requests_total{{context=\"{context}\"}} {}\n\
+             berth_balancer_moved_total{{context=\"{context}\"}} {}\n\
+             berth_balancer_ready{{context=\"{context}\"}} {}",
+            counts.requests,
+            counts.moved,
+            self.ready()
+        );
+        for (why, count) in failures {
+            let _ = writeln!(
+                text,
+                "berth_balancer_failures_total{{context=\"{context}\",why=\"{why}\"}} {count}"
+            );
+        }
+    }
+}

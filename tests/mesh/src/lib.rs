@@ -1,0 +1,25 @@
+//! The platform as it is in a cluster, on one machine: PostgreSQL, NATS, a process for each replica of each context, and a
+//! balancer in front of them. Everything is real and can be killed, paused and started again, and is gone when whoever
+//! started it is gone.
+//!
+//! ```no_run
+//! # async fn story() -> anyhow::Result<()> {
+//! let mut mesh = mesh::Mesh::start(mesh::MeshOptions::default()).await?;
+//! let channel = mesh.channel()?; // for generated clients
+//! mesh.replica("room-0")?.kill()?;
+//! mesh.replica("room-0")?.start().await?;
+//! mesh.ready().await?;
+//! mesh.stop().await?;
+//! # Ok(()) }
+//! ```
+
+pub mod balancer;
+mod mesh;
+pub mod process;
+
+pub use servers::{Nats, NatsOptions, Postgres, PostgresOptions};
+
+pub use self::{
+    mesh::{Mesh, MeshOptions, contexts},
+    process::{Env, Process},
+};

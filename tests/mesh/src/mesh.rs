@@ -1,0 +1,211 @@
+//! Everything together.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+};
+
+use anyhow::{Context, Result, ensure};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use futures::future::try_join_all;
+use servers::{Dir, Nats, NatsOptions, Postgres, PostgresOptions};
+use tonic::transport::Channel;
+
+use crate::{
+    balancer::Balancer,
+    process::{Env, PATIENCE, Process, channel},
+};
+
+/// What a mesh is made of.
+#[derive(Clone, Debug)]
+pub struct MeshOptions {
+    /// How many processes each context has.
+    pub replicas: usize,
+    /// The server all contexts keep their data on; without one each has a file of its own, and one replica.
+    pub postgres: Option<PostgresOptions>,
+    /// The broker; without one the contexts look at each other's logs every now and then.
+    pub nats: Option<NatsOptions>,
+    /// More environment variables for every process, for example `BERTH_ADMIN_EMAIL`.
+    pub env: Env,
+    /// Where the public door of the balancer is.
+    pub listen: SocketAddr,
+    /// Where the metrics of the balancer are.
+    pub admin_listen: SocketAddr,
+}
+
+impl Default for MeshOptions {
+    fn default() -> Self {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            replicas: 1,
+            postgres: None,
+            nats: None,
+            env: Env::new(),
+            listen: any,
+            admin_listen: any,
+        }
+    }
+}
+
+/// The platform with every replica of every context in a process of its own, behind a balancer; gone when it is dropped.
+#[derive(Debug)]
+pub struct Mesh {
+    /// Every replica of every context.
+    pub processes: Vec<Process>,
+    /// What clients and contexts reach them by.
+    pub balancer: Balancer,
+    /// The database server.
+    pub postgres: Option<Postgres>,
+    /// The broker.
+    pub nats: Option<Nats>,
+    dir: Dir,
+}
+
+impl Mesh {
+    /// Starts everything, and waits until every replica is given work.
+    pub async fn start(options: MeshOptions) -> Result<Self> {
+        let contexts = contexts();
+        ensure!(
+            options.replicas == 1 || options.postgres.is_some(),
+            "several replicas need a server for their data"
+        );
+        let dir = Dir::new("mesh")?;
+        let (postgres, nats) = (options.postgres.clone(), options.nats.clone());
+        let postgres = background(move || postgres.map(Postgres::start).transpose());
+        let nats = background(move || nats.map(Nats::start).transpose());
+        let (postgres, nats) = tokio::try_join!(postgres, nats)?;
+        let (listen, admin) = (options.listen, options.admin_listen);
+        let names = contexts.clone();
+        // It waits for its own threads, which a task must not.
+        let balancer = background(move || Balancer::start(&names, listen, admin)).await?;
+
+        let env = env(&options, &dir, postgres.as_ref(), nats.as_ref())?;
+        let mut processes = Vec::new();
+        for context in contexts {
+            for number in 0..options.replicas {
+                let name = format!("{context}-{number}");
+                let env = env_of(context, &env, &balancer);
+                processes.push(Process::new(context, &name, dir.path(), env)?);
+            }
+        }
+        let mut mesh = Self {
+            processes,
+            balancer,
+            postgres,
+            nats,
+            dir,
+        };
+        mesh.begin().await?;
+        Ok(mesh)
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        for process in &self.processes {
+            self.balancer
+                .add(process.context(), process.public(), process.admin())?;
+        }
+        try_join_all(self.processes.iter_mut().map(Process::start)).await?;
+        self.ready().await
+    }
+
+    /// Waits until every replica that runs is given work.
+    pub async fn ready(&self) -> Result<()> {
+        for context in contexts() {
+            let count = self.replicas(context).filter(|one| one.pid().is_some());
+            let count = count.count();
+            self.balancer.until_ready(context, count, PATIENCE).await?;
+        }
+        Ok(())
+    }
+
+    /// `http://127.0.0.1:8080`, the public door.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.balancer.public())
+    }
+
+    /// A channel to the public door.
+    pub fn channel(&self) -> Result<Channel> {
+        channel(self.balancer.public())
+    }
+
+    /// The replicas of a context.
+    pub fn replicas(&self, context: &str) -> impl Iterator<Item = &Process> {
+        let of_it = move |process: &&Process| process.context() == context;
+        self.processes.iter().filter(of_it)
+    }
+
+    /// One replica, by its name: `room-0`.
+    pub fn replica(&mut self, name: &str) -> Result<&mut Process> {
+        self.processes
+            .iter_mut()
+            .find(|process| process.name() == name)
+            .with_context(|| format!("there is no {name}"))
+    }
+
+    /// Where logs, and data on the embedded store, are.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Stops everything in order: every process finishes what it has in hand, and must end well.
+    pub async fn stop(mut self) -> Result<()> {
+        try_join_all(self.processes.iter_mut().map(Process::stop)).await?;
+        Ok(())
+    }
+}
+
+/// The names of all contexts.
+pub fn contexts() -> Vec<&'static str> {
+    all::contexts().iter().map(|context| context.name).collect()
+}
+
+/// What every process is told.
+fn env(
+    options: &MeshOptions,
+    dir: &Dir,
+    postgres: Option<&Postgres>,
+    nats: Option<&Nats>,
+) -> Result<Env> {
+    let key = dir.path().join("service-key");
+    let seed: [u8; 32] = rand::random();
+    fs::write(&key, STANDARD.encode(seed))?;
+    let mut env = Env::from([
+        (
+            "BERTH_SERVICE_KEY_FILE".to_owned(),
+            key.display().to_string(),
+        ),
+        // The balancer notices at once, and what it has sent by then comes in.
+        ("BERTH_DRAIN_DELAY".to_owned(), "200ms".to_owned()),
+    ]);
+    if let Some(postgres) = postgres {
+        let url = postgres.url("postgres");
+        let url = format!("{url}?options=-csearch_path%3D{{context}}");
+        env.insert("BERTH_DATABASE_URL".to_owned(), url);
+    }
+    if let Some(nats) = nats {
+        env.insert("BERTH_NATS_URL".to_owned(), nats.url());
+    }
+    env.extend(options.env.clone());
+    Ok(env)
+}
+
+/// What the processes of a context are told: where the others are.
+fn env_of(context: &str, env: &Env, balancer: &Balancer) -> Env {
+    let others = |doors: &std::collections::BTreeMap<String, SocketAddr>| {
+        let others = doors.iter().filter(|(name, _)| *name != context);
+        let named = others.map(|(name, address)| format!("{name}=http://{address}"));
+        named.collect::<Vec<_>>().join(",")
+    };
+    let mut env = env.clone();
+    env.insert("BERTH_PEERS".to_owned(), others(balancer.peers()));
+    env.insert("BERTH_LOGS".to_owned(), others(balancer.logs()));
+    env
+}
+
+/// Does what blocks where it may.
+async fn background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work).await?
+}

@@ -1,0 +1,276 @@
+//! A replica: one context as a process of its own.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use chassis::health::READINESS;
+use servers::{Guarded, Signal, free_port};
+use tokio::time::interval;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+/// How long a process may take to be ready, or to end when it was asked to.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+/// How often is looked.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What a process is told beside its ports: environment variables.
+pub type Env = BTreeMap<String, String>;
+
+/// One context as a process of its own, on ports that it keeps when it starts again; gone when this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    context: String,
+    binary: PathBuf,
+    env: Env,
+    public: SocketAddr,
+    admin: SocketAddr,
+    log: PathBuf,
+    running: Option<Guarded>,
+}
+
+impl Process {
+    /// A process that is not started yet. `name` is what it is called among others; its log and, on the embedded store, its
+    /// data are in a directory.
+    pub fn new(context: &str, name: &str, dir: &Path, mut env: Env) -> Result<Self> {
+        let port = || Ok::<_, anyhow::Error>(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)));
+        let (public, admin) = (port()?, port()?);
+        let data_dir = dir.join("data").join(name);
+        let log = dir.join("logs").join(format!("{name}.log"));
+        for made in [data_dir.as_path(), &dir.join("logs")] {
+            fs::create_dir_all(made).with_context(|| format!("cannot make {}", made.display()))?;
+        }
+        let fixed = [
+            ("BERTH_LISTEN", public.to_string()),
+            ("BERTH_ADMIN_LISTEN", admin.to_string()),
+            ("BERTH_DATA_DIR", data_dir.display().to_string()),
+            ("BERTH_LOG_FORMAT", "json".to_owned()),
+        ];
+        env.extend(fixed.map(|(name, value)| (name.to_owned(), value)));
+        Ok(Self {
+            name: name.to_owned(),
+            context: context.to_owned(),
+            binary: binary(context)?,
+            env,
+            public,
+            admin,
+            log,
+            running: None,
+        })
+    }
+
+    /// What it is called: `room-0`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its context.
+    pub fn context(&self) -> &str {
+        &self.context
+    }
+
+    /// Its public port.
+    pub fn public(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// Its admin port.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Its process id, if it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.running.as_ref().map(Guarded::pid)
+    }
+
+    /// A channel to its public port, past the balancer.
+    pub fn channel(&self) -> Result<Channel> {
+        channel(self.public)
+    }
+
+    /// What it has logged since it was first started, one JSON object a line.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Where it logs.
+    pub fn log_file(&self) -> &Path {
+        &self.log
+    }
+
+    /// Sets an environment variable for its next start.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.env.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Starts it, and does not wait for it.
+    pub fn spawn(&mut self) -> Result<()> {
+        self.kill()?;
+        let mut command = self.command()?;
+        self.running = Some(Guarded::spawn(&mut command, Signal::Kill)?);
+        Ok(())
+    }
+
+    /// Starts it, or starts it again if it runs, and waits until it is ready.
+    pub async fn start(&mut self) -> Result<()> {
+        self.spawn()?;
+        self.ready().await
+    }
+
+    /// Runs the binary with a subcommand (`migrate`), to its end. It must succeed.
+    pub async fn run(&self, subcommand: &str) -> Result<()> {
+        let mut command = self.command()?;
+        let mut running = Guarded::spawn(command.arg(subcommand), Signal::Kill)?;
+        let ended = self.end_of(&mut running).await?;
+        ensure!(
+            ended.success(),
+            "{} {subcommand} ended with {ended}:\n{}",
+            self.name,
+            self.last_lines()
+        );
+        Ok(())
+    }
+
+    /// Waits until it says on its admin port that it is ready.
+    pub async fn ready(&mut self) -> Result<()> {
+        let mut health = HealthClient::new(channel(self.admin)?);
+        let (began, mut looks) = (Instant::now(), interval(LOOK));
+        while began.elapsed() < PATIENCE {
+            looks.tick().await;
+            let running = self.running.as_mut().context("it does not run")?;
+            if let Some(status) = running.ended()? {
+                bail!("{} ended with {status}:\n{}", self.name, self.last_lines());
+            }
+            let request = HealthCheckRequest {
+                service: READINESS.to_owned(),
+            };
+            if let Ok(answer) = health.check(request).await
+                && answer.get_ref().status() == ServingStatus::Serving
+            {
+                return Ok(());
+            }
+        }
+        bail!("{} is not ready:\n{}", self.name, self.last_lines())
+    }
+
+    /// Kills it if it runs.
+    pub fn kill(&mut self) -> Result<()> {
+        self.running.take().map_or(Ok(()), |mut it| it.kill())
+    }
+
+    /// It stands still: connections stay open, nothing is answered.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::Stop)
+    }
+
+    /// It goes on.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::Cont)
+    }
+
+    /// Asks it to stop, after what is in hand. It must end well.
+    pub async fn stop(&mut self) -> Result<()> {
+        let Some(mut running) = self.running.take() else {
+            return Ok(());
+        };
+        running.signal(Signal::Term)?;
+        let ended = self.end_of(&mut running).await?;
+        ensure!(
+            ended.success(),
+            "{} ended with {ended}:\n{}",
+            self.name,
+            self.last_lines()
+        );
+        Ok(())
+    }
+
+    /// What `/metrics` on its admin port says.
+    pub fn metrics(&self) -> Result<String> {
+        get(self.admin, "/metrics")
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        self.running
+            .as_ref()
+            .map_or(Ok(()), |running| running.signal(signal))
+    }
+
+    fn command(&self) -> Result<Command> {
+        let mut command = Command::new(&self.binary);
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log);
+        let log = log.with_context(|| format!("cannot write {}", self.log.display()))?;
+        command
+            .env_clear()
+            .envs(&self.env)
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        Ok(command)
+    }
+
+    async fn end_of(&self, running: &mut Guarded) -> Result<ExitStatus> {
+        let (began, mut looks) = (Instant::now(), interval(LOOK));
+        while began.elapsed() < PATIENCE {
+            looks.tick().await;
+            if let Some(status) = running.ended()? {
+                return Ok(status);
+            }
+        }
+        bail!("{} does not end:\n{}", self.name, self.last_lines())
+    }
+
+    fn last_lines(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().rev().take(20).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// A channel to a port, connected when it is first used. Needs a running runtime.
+pub fn channel(address: SocketAddr) -> Result<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
+    Ok(endpoint.tcp_nodelay(true).connect_lazy())
+}
+
+/// Reads a page of HTTP.
+pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP")?;
+    ensure!(head.split(' ').nth(1) == Some("200"), "{head}");
+    Ok(body.to_owned())
+}
+
+/// A binary of the platform: in `BERTH_BIN_DIR`, or beside the program that runs now.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let here = env::current_exe()?;
+    let beside = here.parent().context("no directory")?;
+    // Tests lie one below.
+    let above = beside.ends_with("deps").then(|| beside.parent()).flatten();
+    let beside = above.unwrap_or(beside).to_owned();
+    let dir = env::var_os("BERTH_BIN_DIR").map_or(beside, PathBuf::from);
+    let binary = dir.join(name);
+    ensure!(
+        binary.is_file(),
+        "{} is not there: `cargo build --workspace --bins` makes it",
+        binary.display()
+    );
+    Ok(binary)
+}

@@ -1,0 +1,22 @@
+//! Does the platform work as many processes, whatever happens to them?
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod starts;
+mod up;
+
+use std::process::Command;
+
+use mesh::process::binary;
+
+/// Plays the stories of the demo, all of which must be as they should be.
+fn demo(url: &str) {
+    let mut demo = Command::new(binary("berth").unwrap());
+    let told = demo.args(["demo", "--server", url]).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        told.status.success(),
+        "{}{}",
+        text(&told.stdout),
+        text(&told.stderr)
+    );
+}
