@@ -9,6 +9,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use berth::inspection::v1::BreakerState;
+
 use crate::{
     clock::Clock,
     time::{SignedDuration, Timestamp},
@@ -111,6 +113,15 @@ impl Breaker {
             _ => return,
         };
         self.become_(&mut state, next);
+    }
+
+    /// How it stands, for whoever operates the platform.
+    pub(crate) fn standing(&self) -> BreakerState {
+        match *self.lock() {
+            State::Closed { .. } => BreakerState::Closed,
+            State::Open { .. } => BreakerState::Open,
+            State::HalfOpen { .. } => BreakerState::HalfOpen,
+        }
     }
 
     fn become_(&self, state: &mut State, next: State) {

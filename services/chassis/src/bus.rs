@@ -8,10 +8,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use berth::inspection::v1::BusKind;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::event::Recorded;
+use crate::{event::Recorded, time::Timestamp};
 
 /// The bus cannot be used right now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +66,25 @@ pub trait Bus: Send + Sync + std::fmt::Debug {
     fn is_connected(&self) -> bool {
         true
     }
+    /// What it is, for whoever operates the platform.
+    fn kind(&self) -> BusKind {
+        BusKind::Unspecified
+    }
+    /// The last signs of life of the producers that were heard, if it carries any.
+    fn beats(&self) -> Vec<Beat> {
+        Vec::new()
+    }
+}
+
+/// A sign of life of a producer: how far its log had come at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// The log.
+    pub topic: Topic,
+    /// How far it had come.
+    pub head: i64,
+    /// When that was heard.
+    pub at: Timestamp,
 }
 
 /// A consumer's end of the bus.
@@ -102,6 +122,10 @@ impl InProcess {
 }
 
 impl Bus for InProcess {
+    fn kind(&self) -> BusKind {
+        BusKind::InProcess
+    }
+
     fn known(&self, topic: &Topic) -> BoxFuture<'_, Result<i64, BusError>> {
         let known = self.topic(topic, |head| *head.borrow());
         Box::pin(std::future::ready(Ok(known)))

@@ -6,10 +6,11 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
+use berth::inspection::v1 as inspection;
 use futures::future::BoxFuture;
 
 use crate::{
@@ -17,7 +18,8 @@ use crate::{
     event::Recorded,
     policy::{ReactError, Reactions, Views},
     store::{DeadLetter, Store, StoreError, Unit},
-    time::{SignedDuration, Timestamp},
+    time::{SignedDuration, Timestamp, to_proto},
+    track::Track,
 };
 
 /// At most so many events share a transaction.
@@ -118,6 +120,12 @@ struct Inner {
     reactions: Reactions,
     /// Where the cursor was left, so that it need not be read; [`UNKNOWN`] before the first time and after a failure.
     left_at: AtomicI64,
+    /// The highest sequence number it was told of.
+    heard: AtomicI64,
+    /// Whether the log lacks what comes next.
+    gap: AtomicBool,
+    /// When it last moved, and why its last step failed if it did.
+    track: Track,
 }
 
 const UNKNOWN: i64 = -1;
@@ -140,6 +148,9 @@ impl Consumer {
             types,
             reactions,
             left_at: AtomicI64::new(UNKNOWN),
+            heard: AtomicI64::new(0),
+            gap: AtomicBool::new(false),
+            track: Track::default(),
         }))
     }
 
@@ -178,6 +189,30 @@ impl Consumer {
             .await
     }
 
+    /// How it is, for whoever operates the platform, with its cursor if that is known.
+    pub(crate) fn inspect(&self, cursor: Option<i64>) -> inspection::Consumer {
+        let inner = &self.0;
+        let heard = inner.heard.load(Ordering::Relaxed);
+        let failure = inner.track.failure();
+        inspection::Consumer {
+            consumer: inner.name.clone(),
+            producer: inner.producer.clone(),
+            partition: inner.partition,
+            cursor,
+            heard_head: heard,
+            lag: cursor.map_or(0, |cursor| heard.saturating_sub(cursor).max(0)),
+            last_move_time: inner.track.success().map(to_proto),
+            last_error_time: failure.as_ref().map(|(at, _)| to_proto(*at)),
+            last_error: failure.map(|(_, why)| why).unwrap_or_default(),
+            gap: inner.gap.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Notes why a step failed.
+    pub(crate) fn fails(&self, why: &dyn fmt::Display) {
+        self.0.track.fails(self.0.store.clock().now(), why);
+    }
+
     /// What it has left to do now, if anything.
     pub(crate) async fn busy(&self) -> Result<Option<String>, StoreError> {
         let inner = &self.0;
@@ -200,9 +235,21 @@ impl Consumer {
     /// Takes what a signal is about: its events if they come next, else what the log has up to the head that is told of.
     /// Answers whether it took any.
     pub async fn consume(&self, signal: Signal) -> Result<bool, ConsumeError> {
-        let consumed = self.consume_from(self.left_at().await?, signal).await;
-        if consumed.is_err() {
-            self.0.left_at.store(UNKNOWN, Ordering::SeqCst);
+        let told = match &signal {
+            Signal::Head(head) => *head,
+            Signal::Events(events) => events.iter().map(|event| event.seq).max().unwrap_or(0),
+        };
+        self.0.heard.fetch_max(told, Ordering::Relaxed);
+        let consumed = match self.left_at().await {
+            Ok(cursor) => self.consume_from(cursor, signal).await,
+            Err(error) => Err(error.into()),
+        };
+        match &consumed {
+            Ok(_) => self.0.track.recovers(),
+            Err(error) => {
+                self.0.left_at.store(UNKNOWN, Ordering::SeqCst);
+                self.fails(error);
+            }
         }
         consumed
     }
@@ -240,6 +287,7 @@ impl Consumer {
             let batch = inner.log.read(inner.partition, cursor, limit).await?;
             if batch.is_empty() {
                 tracing::warn!(consumer = %inner.name, producer = %inner.producer, cursor, head, "log ends before its head");
+                inner.gap.store(true, Ordering::Relaxed);
                 break;
             }
             cursor = self.take(cursor, batch).await?;
@@ -254,6 +302,7 @@ impl Consumer {
             return Ok(cursor);
         };
         if batch.first().is_some_and(|first| first.seq != cursor + 1) {
+            self.0.gap.store(true, Ordering::Relaxed);
             return Err(LogError("the log has a gap".into()).into());
         }
         let point = format!("consumer.{}", self.0.name);
@@ -267,6 +316,8 @@ impl Consumer {
             done => done?,
         }
         self.0.left_at.store(last, Ordering::SeqCst);
+        self.0.gap.store(false, Ordering::Relaxed);
+        self.0.track.succeeds(self.0.store.clock().now());
         let labels = [
             ("consumer", self.0.name.clone()),
             ("producer", self.0.producer.clone()),

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -39,6 +39,8 @@ struct Inner {
     began: Instant,
     beat: AtomicU64,
     ready: watch::Sender<bool>,
+    /// Why it is not ready.
+    why_not: RwLock<Vec<String>>,
     services: BTreeSet<String>,
 }
 
@@ -51,6 +53,7 @@ impl Health {
             began: Instant::now(),
             beat: AtomicU64::new(0),
             ready: watch::channel(false).0,
+            why_not: RwLock::new(vec!["it starts".to_owned()]),
             services,
         }))
     }
@@ -65,16 +68,45 @@ impl Health {
         self.0.beat.store(self.millis(), Ordering::Relaxed);
     }
 
-    /// Says whether the process may be given work.
-    pub fn set_ready(&self, ready: bool) {
+    /// Says that the process may be given work.
+    pub fn set_ready(&self) {
+        self.set(Vec::new());
+    }
+
+    /// Says that the process may not be given work, and why not, for people.
+    pub fn set_unready(&self, why_not: Vec<String>) {
+        self.set(if why_not.is_empty() {
+            vec!["nobody says why".to_owned()]
+        } else {
+            why_not
+        });
+    }
+
+    fn set(&self, why_not: Vec<String>) {
+        let ready = why_not.is_empty();
+        let reasons = why_not.join("; ");
+        *self
+            .0
+            .why_not
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = why_not;
         self.0.ready.send_if_modified(|was| {
             let changed = *was != ready;
             if changed {
-                tracing::info!(ready, "readiness");
+                tracing::info!(ready, why_not = reasons, "readiness");
             }
             *was = ready;
             changed
         });
+    }
+
+    /// Why the process may not be given work. Nothing if it may.
+    pub fn why_not(&self) -> Vec<String> {
+        self.0
+            .why_not
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Whether the process may be given work.
@@ -162,10 +194,15 @@ mod tests {
         for service in ["", READINESS, "berth.room.v1.RoomService"] {
             assert_eq!(health.of(service), ServingStatus::NotServing, "{service}");
         }
-        health.set_ready(true);
+        assert_eq!(health.why_not(), ["it starts"]);
+        health.set_ready();
         for service in ["", READINESS, "berth.room.v1.RoomService", LIVENESS] {
             assert_eq!(health.of(service), ServingStatus::Serving, "{service}");
         }
+        assert_eq!(health.why_not(), [""; 0]);
+        health.set_unready(vec!["it ends".to_owned()]);
+        assert!(!health.is_ready());
+        assert_eq!(health.why_not(), ["it ends"]);
         assert_eq!(health.of("other"), ServingStatus::ServiceUnknown);
     }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
+use berth::inspection::v1::BusKind;
 use futures::future::BoxFuture;
 
 use crate::{
@@ -31,6 +32,10 @@ impl Polling {
 }
 
 impl Bus for Polling {
+    fn kind(&self) -> BusKind {
+        BusKind::Polling
+    }
+
     fn known(&self, topic: &Topic) -> BoxFuture<'_, Result<i64, BusError>> {
         self.here.known(topic)
     }

@@ -233,6 +233,7 @@ impl Site {
                 () = stop.cancelled() => return,
             };
             if let Err(error) = heard {
+                consumer.fails(&error);
                 tracing::warn!(consumer = consumer.name(), producer = consumer.producer(), error = %error, "consumer failed");
                 rest(&stop, REST).await;
             }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     quiet::{NotQuiet, quiet},
+    start::{OWN_KEY, log_of},
     watch::Failed,
 };
 use crate::{

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use berth::eventlog::v1::event_log_service_server::EventLogServiceServer;
+use berth::{
+    eventlog::v1::event_log_service_server::EventLogServiceServer,
+    inspection::v1::inspection_service_server::InspectionServiceServer,
+};
 use futures::{FutureExt, future::try_join_all};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -27,14 +30,17 @@ use crate::{
     context::{Context, Logs},
     eventlog::{EventLogs, RemoteLog},
     health::Health,
+    inspection::Inspection,
     peers::Peers,
     polling::Polling,
     serve::{self, Edge, Services, serve},
     site::{Site, Surroundings, open_store},
     store::Store,
-    trust::Trust,
+    trust::{ServiceKey, Trust},
 };
 
+/// Where a process that was given no service key keeps the one that it makes.
+pub const OWN_KEY: &str = "service.key";
 /// The context that issues tokens.
 const MEMBER: &str = "member";
 /// How long a context rests that could not do what it does at its start.
@@ -80,14 +86,14 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
     // The admin port comes first: it says that the process lives and is not ready.
     let health = Health::new(public_services(&contexts));
     let logs = EventLogs::new();
+    let inspection = Inspection::new(&options.process, &health, options.clock.clone());
     let service_key = config.trust.service_key()?;
-    let trust = Trust::new(
-        config.trust.clone(),
-        service_key.clone(),
-        options.clock.clone(),
-    );
+    let believed = believed(service_key.as_ref(), &config.data_dir)?;
+    let clock = options.clock.clone();
+    let trust = Trust::new(config.trust.clone(), Some(believed), clock);
     let access = Access::new(&trust);
-    let rpcs = access.guard(&log_of(&options.process), admin_services(&health, &logs)?);
+    let rpcs = admin_services(&health, &logs, &inspection)?;
+    let rpcs = access.guard(&log_of(&options.process), rpcs);
     let rpcs = Services::new(rpcs);
     let rpcs = Edge::new(rpcs, &config.limits, tending.clone());
     let rpcs = admin::routes(options.log.clone(), rpcs);
@@ -119,6 +125,7 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
         };
         sites.push(site);
     }
+    inspection.open(&sites, &peers, &around.bus);
 
     let mut works = JoinSet::new();
     for site in &sites {
@@ -146,7 +153,7 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
         let end = serve(public_port, edge, &limits, false, done).await;
         end.map_err(|error| Failed::Port("public", error.to_string()))
     });
-    health.set_ready(true);
+    health.set_ready();
 
     let watch = Watch {
         sites: sites.clone(),
@@ -169,6 +176,16 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
         stop,
         watch,
     })
+}
+
+/// The key that services are known by. A process that was given none makes one for whoever operates it; nobody else has it,
+/// so nothing is signed with it.
+fn believed(given: Option<&ServiceKey>, dir: &Path) -> Result<ServiceKey, StartError> {
+    match given {
+        Some(key) => Ok(key.clone()),
+        None => ServiceKey::make(&dir.join(OWN_KEY))
+            .map_err(|error| StartError::DataDir(dir.display().to_string(), error)),
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -233,8 +250,8 @@ fn surroundings(
     })
 }
 
-/// What the event log of a process is called by those who read it.
-fn log_of(process: &str) -> String {
+/// What the event log of a process is called by those who read it, and its whole admin port by those who show a token to it.
+pub fn log_of(process: &str) -> String {
     format!("{process}.log")
 }
 
@@ -277,8 +294,19 @@ fn public_rpcs(contexts: &[Context], health: &Health) -> Result<Routes, StartErr
 const HEALTH: &str = "grpc.health.v1.Health";
 
 /// What the admin port carries.
-fn admin_services(health: &Health, logs: &EventLogs) -> Result<Routes, StartError> {
-    let routes = Routes::new(health.server()).add_service(EventLogServiceServer::new(logs.clone()));
-    let services = [HEALTH, "berth.eventlog.v1.EventLogService"].map(str::to_owned);
+fn admin_services(
+    health: &Health,
+    logs: &EventLogs,
+    inspection: &Inspection,
+) -> Result<Routes, StartError> {
+    let routes = Routes::new(health.server())
+        .add_service(EventLogServiceServer::new(logs.clone()))
+        .add_service(InspectionServiceServer::new(inspection.clone()));
+    let services = [
+        HEALTH,
+        "berth.eventlog.v1.EventLogService",
+        "berth.inspection.v1.InspectionService",
+    ]
+    .map(str::to_owned);
     Ok(serve::with_reflection(routes, &services)?)
 }

@@ -63,7 +63,7 @@ impl Watch {
             failed = first(&mut self.tends) => Some(failed),
             failed = stopped(&self.sites) => {
                 // What was done last is unknown until the store is opened again. Nothing may be answered from it.
-                self.health.set_ready(false);
+                self.health.set_unready(vec![failed.to_string()]);
                 return Err(failed);
             }
             never = look_after(&self.sites, &self.health) => match never {},
@@ -77,7 +77,7 @@ impl Watch {
 
     async fn drain(&mut self) {
         tracing::info!("draining");
-        self.health.set_ready(false);
+        self.health.set_unready(vec!["it is to stop".to_owned()]);
         sleep(self.drain_delay).await;
         self.serving.cancel();
         all(&mut self.serves).await;
@@ -163,24 +163,24 @@ pub(super) async fn heart(health: Health, stop: CancellationToken) -> Result<(),
 async fn look_after(sites: &[Site], health: &Health) -> std::convert::Infallible {
     loop {
         sleep(BEAT).await;
-        let mut usable = true;
+        let mut why_not = Vec::new();
         for site in sites {
-            usable &= is_usable(&site.deps.store).await;
+            why_not.extend(unusable(&site.deps.store).await);
         }
-        health.set_ready(usable);
+        if why_not.is_empty() {
+            health.set_ready();
+        } else {
+            health.set_unready(why_not);
+        }
     }
 }
 
-/// Whether a store can be used. One whose last commit failed is tried: nobody else may write to it when nobody is let in.
-async fn is_usable(store: &Store) -> bool {
+/// Why a store cannot be used. One whose last commit failed is tried: nobody else may write to it when nobody is let in.
+async fn unusable(store: &Store) -> Option<String> {
     if !store.is_failing() {
-        return true;
+        return None;
     }
-    match store.probe().await {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::warn!(context = store.context(), error = %error, "store cannot be used");
-            false
-        }
-    }
+    let error = store.probe().await.err()?;
+    tracing::warn!(context = store.context(), error = %error, "store cannot be used");
+    Some(format!("the store of {}: {error}", store.context()))
 }

@@ -3,6 +3,7 @@
 mod conn;
 mod sql;
 mod sqlite;
+mod survey;
 mod unit;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
+pub(crate) use self::survey::Survey;
 pub use self::{
     conn::{Conn, Row, Value},
     sql::DeadLetter,

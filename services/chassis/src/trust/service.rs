@@ -2,7 +2,13 @@
 //!
 //! Between contexts of one process nothing is signed: the caller is an extension of the request, which no client can send.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    path::Path,
+    sync::Arc,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ed25519_dalek::{SECRET_KEY_LENGTH, SigningKey};
@@ -10,7 +16,10 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 
 use super::claims::{NotSigned, encoding_key, numeric_date, sign};
-use crate::time::{SignedDuration, Timestamp};
+use crate::{
+    chance,
+    time::{SignedDuration, Timestamp},
+};
 
 /// `typ` of a service's token, so that it is never taken for a person's.
 pub(super) const TYP: &str = "service+jwt";
@@ -87,13 +96,26 @@ impl ServiceKey {
         })))
     }
 
+    /// Makes a new key and writes it to a file that only its owner may read, in place of one that is there.
+    pub fn make(file: &Path) -> io::Result<Self> {
+        let text = STANDARD.encode(chance::secret::<SECRET_KEY_LENGTH>());
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        // Under another name first: nobody may open it before it is closed to them, nor read half of it.
+        let new = file.with_extension("new");
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        options.open(&new)?.write_all(text.as_bytes())?;
+        fs::rename(&new, file)?;
+        Self::parse(&text).map_err(io::Error::other)
+    }
+
     /// A token by which `service` shows itself to the context it calls.
-    pub(crate) fn sign(
-        &self,
-        service: &str,
-        callee: &str,
-        now: Timestamp,
-    ) -> Result<String, NotSigned> {
+    pub fn sign(&self, service: &str, callee: &str, now: Timestamp) -> Result<String, NotSigned> {
         let claims = ServiceClaims {
             sub: format!("service:{service}"),
             aud: callee.to_owned(),

@@ -13,6 +13,7 @@ mod errand;
 mod eventlog;
 mod forged;
 mod handover;
+mod inspection;
 mod life;
 mod peers;
 mod platform;

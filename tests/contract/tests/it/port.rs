@@ -35,7 +35,7 @@ async fn the_public_port_carries_the_services_of_the_contexts_and_no_others() {
             }
         }
     }
-    assert_eq!(hidden, 4, "GetOffer and the event log");
+    assert_eq!(hidden, 5, "GetOffer, the event log and the inspection");
 
     let carried = services(&world.pool).filter(|service| world.carries(service));
     let mut expected: BTreeSet<String> = carried

@@ -8,6 +8,8 @@
 //! Fault points for tests: `peer.<context>` makes calls fail as if the context were down, `peer.<context>.slow` makes them
 //! unanswered until the deadline.
 
+mod remote;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -18,9 +20,8 @@ use std::{
     time::Duration,
 };
 
+use berth::inspection::v1 as inspection;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
-use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 use tonic::{
     Code, Status,
@@ -30,14 +31,15 @@ use tonic::{
 };
 use tower::{Service, ServiceExt};
 
+use self::remote::Remote;
 use crate::{
-    access::CONTRACTS,
     breaker::{Breaker, Pass},
     caller::Caller,
     clock::Clock,
     faults::Faults,
-    status::{coded, internal, unavailable},
-    time::{SignedDuration, Timestamp},
+    status::{coded, unavailable},
+    time::to_proto,
+    track::Track,
     trust::ServiceKey,
     wire,
 };
@@ -49,8 +51,6 @@ pub const MAX_IN_FLIGHT: usize = 256;
 /// A call that is given less time than this and not answered says nothing about the callee: otherwise impatient clients
 /// could open the breaker for everybody.
 const FAIR: Duration = Duration::from_millis(100);
-/// How long a service token is used before a new one is signed; well below its lifetime.
-const TOKEN_USE: SignedDuration = SignedDuration::from_secs(30);
 
 type Answer = Result<http::Response<Body>, Status>;
 type Call = dyn Fn(http::Request<Body>) -> BoxFuture<'static, Answer> + Send + Sync;
@@ -108,7 +108,9 @@ impl Peers {
     /// Adds a context that runs in this process: a call goes straight to its routes, which should be guarded.
     pub fn add_local(&self, context: &str, routes: Routes) {
         let routes = routes.prepare();
-        self.link(context).connect(Arc::new(move |request| {
+        let link = self.link(context);
+        link.is_at(Place::Here);
+        link.connect(Arc::new(move |request| {
             let routes = routes.clone();
             Box::pin(async move {
                 match routes.oneshot(request).await {
@@ -129,17 +131,14 @@ impl Peers {
             .keep_alive_while_idle(true)
             .tcp_nodelay(true);
         self.add_channel(context, endpoint.connect_lazy());
+        self.link(context).is_at(Place::At(uri.to_owned()));
         Ok(())
     }
 
     /// Adds a context that runs elsewhere, by a channel.
     pub fn add_channel(&self, context: &str, channel: Channel) {
-        let remote = Arc::new(Remote {
-            context: context.to_owned(),
-            service_key: self.all.service_key.clone(),
-            clock: self.all.clock.clone(),
-            tokens: Mutex::default(),
-        });
+        let (key, clock) = (self.all.service_key.clone(), self.all.clock.clone());
+        let remote = Arc::new(Remote::new(context, key, clock));
         self.link(context).connect(Arc::new(move |request| {
             let (remote, channel) = (remote.clone(), channel.clone());
             Box::pin(async move { remote.call(channel, request).await })
@@ -160,6 +159,13 @@ impl Peers {
             own: self.own,
             link: self.link(context),
         }
+    }
+
+    /// How the peers are, as who calls them sees it.
+    pub(crate) fn inspect(&self) -> Vec<inspection::Peer> {
+        let links = self.all.links.read();
+        let links = links.unwrap_or_else(PoisonError::into_inner);
+        links.values().map(|link| link.inspect()).collect()
     }
 
     fn link(&self, context: &str) -> Arc<Link> {
@@ -214,6 +220,9 @@ struct Link {
     call: RwLock<Option<Arc<Call>>>,
     breaker: Breaker,
     in_flight: AtomicUsize,
+    place: Mutex<Place>,
+    clock: Clock,
+    track: Track,
     faults: Faults,
     down: String,
     slow: String,
@@ -234,6 +243,9 @@ impl Link {
             call: RwLock::default(),
             breaker: Breaker::new(context, all.clock.clone()),
             in_flight: AtomicUsize::new(0),
+            place: Mutex::default(),
+            clock: all.clock.clone(),
+            track: Track::default(),
             faults: all.faults.clone(),
             down: format!("peer.{context}"),
             slow: format!("peer.{context}.slow"),
@@ -259,7 +271,39 @@ impl Link {
             Code::DeadlineExceeded if patience < FAIR => None,
             code => Some(is_failure(code)),
         };
+        match permit.failed {
+            Some(true) => self.track.fails(self.clock.now(), &Failure(&answer)),
+            Some(false) => self.track.succeeds(self.clock.now()),
+            None => {}
+        }
         answer
+    }
+
+    fn is_at(&self, place: Place) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }
+
+    fn inspect(&self) -> inspection::Peer {
+        let place = self
+            .place
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let failure = self.track.failure();
+        let in_flight = self.in_flight.load(Ordering::Relaxed);
+        inspection::Peer {
+            peer: self.context.clone(),
+            in_process: place == Place::Here,
+            address: match place {
+                Place::At(uri) => uri,
+                Place::Unknown | Place::Here => String::new(),
+            },
+            breaker_state: self.breaker.standing().into(),
+            in_flight: i32::try_from(in_flight).unwrap_or(i32::MAX),
+            last_answer_time: self.track.success().map(to_proto),
+            last_failure_time: failure.as_ref().map(|(at, _)| to_proto(*at)),
+            last_failure: failure.map(|(_, why)| why).unwrap_or_default(),
+        }
     }
 
     async fn send(&self, request: http::Request<Body>) -> Answer {
@@ -318,6 +362,36 @@ impl Drop for Permit<'_> {
     }
 }
 
+/// Where a context runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// Nobody has said.
+    #[default]
+    Unknown,
+    /// In this process.
+    Here,
+    /// At a URL.
+    At(String),
+}
+
+/// Why a call failed, for whoever operates the platform.
+struct Failure<'a>(&'a Answer);
+
+impl std::fmt::Display for Failure<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Err(status) = self.0 else {
+            return write!(f, "{:?}", code(self.0));
+        };
+        write!(f, "{:?}: {}", status.code(), status.message())?;
+        let mut source = std::error::Error::source(status);
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
 /// How a call ended, as its headers say.
 fn code(answer: &Answer) -> Code {
     match answer {
@@ -352,87 +426,4 @@ fn too_late() -> Status {
         "DEADLINE_EXCEEDED",
         "the answer did not come in time",
     )
-}
-
-/// What a call to another process needs.
-struct Remote {
-    context: String,
-    service_key: Option<ServiceKey>,
-    clock: Clock,
-    /// The tokens signed last, by service that calls.
-    tokens: Mutex<BTreeMap<String, (Timestamp, HeaderValue)>>,
-}
-
-impl Remote {
-    async fn call(&self, channel: Channel, mut request: http::Request<Body>) -> Answer {
-        let caller = request
-            .extensions_mut()
-            .remove::<Caller>()
-            .unwrap_or_default();
-        self.show(&caller, request.headers_mut())?;
-        let streams = CONTRACTS
-            .get(request.uri().path())
-            .is_some_and(|rule| rule.streams);
-        let response = channel.oneshot(request).await.map_err(|error| {
-            tracing::debug!(peer = self.context, error = %error, "call failed");
-            absent()
-        })?;
-        if streams {
-            return Ok(response);
-        }
-        // The whole answer, while the deadline is watched.
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(|error| {
-            tracing::debug!(peer = self.context, error = %error, "answer cut off");
-            absent()
-        })?;
-        Ok(http::Response::from_parts(parts, Body::new(body)))
-    }
-
-    /// Writes who calls into the headers.
-    fn show(&self, caller: &Caller, headers: &mut HeaderMap) -> Result<(), Status> {
-        if let Some(deadline) = caller.deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            headers.insert(wire::TIMEOUT, wire::timeout_value(left));
-        }
-        if let Some(token) = &caller.token {
-            let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))
-                .map_err(|error| internal(&error))?;
-            bearer.set_sensitive(true);
-            headers.insert(AUTHORIZATION, bearer);
-        }
-        let texts = [
-            (wire::REQUEST_ID, &caller.request_id),
-            (wire::TRACEPARENT, &caller.traceparent),
-        ];
-        for (name, text) in texts {
-            if let Ok(value) = HeaderValue::from_str(text)
-                && !text.is_empty()
-            {
-                headers.insert(name, value);
-            }
-        }
-        if let (Some(key), Some(service)) = (&self.service_key, &caller.service) {
-            headers.insert(wire::SERVICE, self.token(key, service)?);
-        }
-        Ok(())
-    }
-
-    fn token(&self, key: &ServiceKey, service: &str) -> Result<HeaderValue, Status> {
-        let now = self.clock.now();
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((signed, token)) = tokens.get(service) {
-            let age = now.duration_since(*signed);
-            if age >= SignedDuration::ZERO && age < TOKEN_USE {
-                return Ok(token.clone());
-            }
-        }
-        let token = key
-            .sign(service, &self.context, now)
-            .map_err(|error| internal(&error))?;
-        let mut token = HeaderValue::try_from(token).map_err(|error| internal(&error))?;
-        token.set_sensitive(true);
-        tokens.insert(service.to_owned(), (now, token.clone()));
-        Ok(token)
-    }
 }

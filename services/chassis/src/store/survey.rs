@@ -1,0 +1,121 @@
+//! A store as whoever operates it sees it: what its tables hold, counted no further than is cheap.
+
+use super::{Conn, Store, StoreError};
+use crate::{args, time::Timestamp};
+
+/// At most so many rows are counted.
+const COUNTED: i64 = 10_000;
+/// So many sequence numbers are looked at for gaps.
+const RECENT: i64 = 1_000;
+
+/// What a store holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Survey {
+    /// The partitions of the log, from 0.
+    pub(crate) partitions: Vec<Extent>,
+    /// Cursors: consumer, producer, partition, sequence number.
+    pub(crate) cursors: Vec<(String, String, i64, i64)>,
+    /// Dead letters by consumer and producer.
+    pub(crate) letters: Vec<Letters>,
+    /// How many aggregates are due.
+    pub(crate) due: i64,
+    /// Since when the first of them is.
+    pub(crate) due_since: Option<Timestamp>,
+}
+
+/// How far a partition of the log goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// The last sequence number.
+    pub(crate) head: i64,
+    /// How many of the last sequence numbers have no event.
+    pub(crate) missing: i64,
+}
+
+/// Dead letters of a consumer from a producer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Letters {
+    pub(crate) consumer: String,
+    pub(crate) producer: String,
+    pub(crate) waiting: i64,
+    pub(crate) parked: i64,
+    /// When the oldest event among them happened.
+    pub(crate) oldest: Timestamp,
+}
+
+impl Store {
+    /// What it holds now.
+    pub(crate) async fn survey(&self) -> Result<Survey, StoreError> {
+        let (partitions, now) = (self.partitions(), self.clock().now());
+        self.read(move |conn| Box::pin(survey(conn, partitions, now)))
+            .await
+    }
+}
+
+async fn survey(
+    conn: &mut dyn Conn,
+    partitions: i32,
+    now: Timestamp,
+) -> Result<Survey, StoreError> {
+    let mut survey = Survey::default();
+    for partition in 0..partitions {
+        survey.partitions.push(extent(conn, partition).await?);
+    }
+    let sql = "SELECT consumer, producer, partition, seq FROM cursor";
+    for row in conn.query(sql, args![]).await? {
+        survey.cursors.push((
+            row.text(0)?.to_owned(),
+            row.text(1)?.to_owned(),
+            row.int(2)?,
+            row.int(3)?,
+        ));
+    }
+    survey.letters = letters(conn).await?;
+    let sql = "SELECT COUNT(*), MIN(due_at) FROM (
+                   SELECT due_at FROM aggregate WHERE due_at IS NOT NULL AND due_at <= $1
+                   ORDER BY due_at LIMIT $2) AS due";
+    if let Some(row) = conn.query(sql, args![now, COUNTED]).await?.first() {
+        survey.due = row.int(0)?;
+        survey.due_since = row.opt_int(1)?.map(crate::time::from_micros);
+    }
+    Ok(survey)
+}
+
+async fn extent(conn: &mut dyn Conn, partition: i32) -> Result<Extent, StoreError> {
+    let head = super::sql::head(conn, partition).await?;
+    let from = (head - RECENT).max(0);
+    let sql = "SELECT COUNT(*) FROM log WHERE partition = $1 AND seq > $2 AND seq <= $3";
+    let rows = conn.query(sql, args![partition, from, head]).await?;
+    let there = rows.first().map_or(Ok(0), |row| row.int(0))?;
+    Ok(Extent {
+        head,
+        missing: head - from - there,
+    })
+}
+
+async fn letters(conn: &mut dyn Conn) -> Result<Vec<Letters>, StoreError> {
+    let sql = "SELECT consumer, producer, parked, COUNT(*), MIN(at) FROM (
+                   SELECT consumer, producer, parked, at FROM dead_letter LIMIT $1) AS counted
+               GROUP BY consumer, producer, parked ORDER BY consumer, producer, parked";
+    let mut letters: Vec<Letters> = Vec::new();
+    for row in conn.query(sql, args![COUNTED]).await? {
+        let (consumer, producer) = (row.text(0)?, row.text(1)?);
+        let (parked, count, oldest) = (row.int(2)? != 0, row.int(3)?, row.time(4)?);
+        let (waiting, parked) = if parked { (0, count) } else { (count, 0) };
+        match letters.last_mut() {
+            Some(last) if last.consumer == consumer && last.producer == producer => {
+                last.waiting += waiting;
+                last.parked += parked;
+                last.oldest = last.oldest.min(oldest);
+            }
+            _ => letters.push(Letters {
+                consumer: consumer.to_owned(),
+                producer: producer.to_owned(),
+                waiting,
+                parked,
+                oldest,
+            }),
+        }
+    }
+    Ok(letters)
+}
