@@ -26,6 +26,8 @@ pub struct MeshOptions {
     pub postgres: Option<PostgresOptions>,
     /// The broker; without one the contexts look at each other's logs every now and then.
     pub nats: Option<NatsOptions>,
+    /// Whether contexts call the first replica of each other straight, and not through the balancer.
+    pub direct: bool,
     /// More environment variables for every process, for example `BERTH_ADMIN_EMAIL`.
     pub env: Env,
     /// Where the public door of the balancer is.
@@ -41,6 +43,7 @@ impl Default for MeshOptions {
             replicas: 1,
             postgres: None,
             nats: None,
+            direct: false,
             env: Env::new(),
             listen: any,
             admin_listen: any,
@@ -88,6 +91,9 @@ impl Mesh {
                 let env = env_of(context, &env, &balancer);
                 processes.push(Process::new(context, &name, dir.path(), env)?);
             }
+        }
+        if options.direct {
+            introduce(&mut processes);
         }
         let mut mesh = Self {
             processes,
@@ -201,6 +207,25 @@ fn env_of(context: &str, env: &Env, balancer: &Balancer) -> Env {
     env.insert("BERTH_PEERS".to_owned(), others(balancer.peers()));
     env.insert("BERTH_LOGS".to_owned(), others(balancer.logs()));
     env
+}
+
+/// Tells every process where the first replicas of the others are.
+fn introduce(processes: &mut [Process]) {
+    let known: Vec<_> = processes
+        .iter()
+        .map(|one| (one.context().to_owned(), one.public(), one.admin()))
+        .rev()
+        .collect();
+    for one in processes {
+        let others = |of: fn(&(String, SocketAddr, SocketAddr)) -> SocketAddr| {
+            let others = known.iter().filter(|(name, ..)| name != one.context());
+            let named = others.map(|other| format!("{}=http://{}", other.0, of(other)));
+            named.collect::<Vec<_>>().join(",")
+        };
+        let (peers, logs) = (others(|other| other.1), others(|other| other.2));
+        one.set("BERTH_PEERS", &peers);
+        one.set("BERTH_LOGS", &logs);
+    }
 }
 
 /// Does what blocks where it may.

@@ -105,7 +105,15 @@ impl Balancer {
             let mut beats = interval(BEAT);
             loop {
                 health.beat();
-                health.set_ready(pools.values().all(|pool| pool.ready() > 0));
+                let absent = pools.iter().filter(|(_, pool)| pool.ready() == 0);
+                let why_not: Vec<_> = absent
+                    .map(|(name, _)| format!("no {name} is ready"))
+                    .collect();
+                if why_not.is_empty() {
+                    health.set_ready();
+                } else {
+                    health.set_unready(why_not);
+                }
                 tokio::select! {
                     _ = beats.tick() => {}
                     // The sender is there as long as the balancer.
