@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use chassis::{
     config::{self, Config},
+    migrate,
     platform::Options,
     run,
 };
@@ -24,8 +25,9 @@ struct Serve {
 
 fn main() -> ExitCode {
     match command().try_get_matches() {
-        Ok(matches) => match matches.subcommand_matches("demo") {
-            Some(matches) => demo::play(matches),
+        Ok(matches) => match matches.subcommand() {
+            Some((migrate::NAME, matches)) => migrate::play(&all::contexts(), matches),
+            Some((_, matches)) => demo::play(matches),
             None => serve(&matches),
         },
         Err(error) => config::refuse(&error),
@@ -37,7 +39,8 @@ fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Berth: a booking platform of small gRPC services, all in one process")
         .args_conflicts_with_subcommands(true)
-        .subcommand(demo::command());
+        .subcommand(demo::command())
+        .subcommand(migrate::command());
     settings()
         .iter()
         .fold(command, |command, settings| settings.augment(command))

@@ -10,6 +10,7 @@ use clap::{
 use crate::{
     leading::LeadSettings,
     settings::{Settings, SettingsType},
+    store::DatabaseSettings,
     time::SignedDuration,
     trust::TrustSettings,
 };
@@ -56,6 +57,9 @@ pub struct Config {
     /// How long a stop may take before it is forced
     #[arg(long, env = "BERTH_GRACE", default_value = "20s", value_parser = duration, value_name = "TIME")]
     pub grace: Duration,
+    /// Which database the stores are in.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
     /// What a port bears.
     #[command(flatten)]
     pub limits: Limits,
@@ -194,7 +198,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(parsed).map_err(|_| wrong.to_owned())
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if number >= 1 => Ok(number),
         _ => Err("must be a number from 1".to_owned()),

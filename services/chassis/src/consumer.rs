@@ -17,7 +17,7 @@ use crate::{
     bus::Signal,
     event::Recorded,
     policy::{ReactError, Reactions, Views},
-    store::{DeadLetter, Store, StoreError, Unit},
+    store::{Batch, DeadLetter, Savepoint, Store, StoreError, Unit},
     time::{SignedDuration, Timestamp, to_proto},
     track::Track,
 };
@@ -312,7 +312,10 @@ impl Consumer {
             .transact(cursor, last, batch.clone(), Care::Hopeful)
             .await
         {
-            Err(ConsumeError::Spoilt) => self.transact(cursor, last, batch, Care::Careful).await?,
+            // What a statement does may show only when the whole is to be committed.
+            Err(ConsumeError::Spoilt | ConsumeError::Store(StoreError::Bug(_))) => {
+                self.transact(cursor, last, batch, Care::Careful).await?;
+            }
             done => done?,
         }
         self.0.left_at.store(last, Ordering::SeqCst);
@@ -362,17 +365,17 @@ impl Consumer {
         care: Care,
     ) -> Result<(), ConsumeError> {
         let inner = &self.0;
-        if !unit
-            .move_cursor((&inner.name, &inner.producer, inner.partition), from, to)
-            .await?
-        {
-            return Err(ConsumeError::Fenced);
-        }
-        let mut blocked: BTreeSet<String> = unit
-            .blocked(&inner.name, &inner.producer)
-            .await?
-            .into_iter()
-            .collect();
+        let advanced = unit.advance(Batch {
+            consumer: &inner.name,
+            producer: &inner.producer,
+            partition: inner.partition,
+            from,
+            to,
+            // What several producers tell meets in the same rows.
+            alone: matches!(inner.reactions, Reactions::Views(_)),
+        });
+        let blocked = advanced.await?.ok_or(ConsumeError::Fenced)?;
+        let mut blocked: BTreeSet<String> = blocked.into_iter().collect();
         for event in batch
             .iter()
             .filter(|event| inner.types.contains(&event.event_type))
@@ -400,27 +403,28 @@ impl Consumer {
         care: Care,
     ) -> Result<Option<String>, ConsumeError> {
         if care == Care::Careful {
-            unit.savepoint("SAVEPOINT effect").await?;
+            unit.savepoint(Savepoint::Set).await?;
         }
-        let failed = match (self.0.reactions.react(unit, event).await, care) {
-            (Ok(()), _) => None,
+        let mut effect = self.0.reactions.react(unit, event).await;
+        if effect.is_ok() && care == Care::Careful {
+            effect = unit.savepoint(Savepoint::Release).await.map_err(Into::into);
+        }
+        match (effect, care) {
+            (Ok(()), _) => Ok(None),
             (Err(ReactError::Store(error)), _)
                 if matches!(error, StoreError::Unavailable(_) | StoreError::Contended) =>
             {
-                return Err(error.into());
+                Err(error.into())
             }
-            (Err(_), Care::Hopeful) => return Err(ConsumeError::Spoilt),
+            (Err(_), Care::Hopeful) => Err(ConsumeError::Spoilt),
             (Err(error), Care::Careful) => {
-                unit.savepoint("ROLLBACK TO effect").await?;
+                unit.savepoint(Savepoint::Back).await?;
+                unit.savepoint(Savepoint::Release).await?;
                 tracing::warn!(consumer = %self.0.name, event.id = %event.id, event.type = %event.event_type,
                     error = %error, "event could not be consumed");
-                Some(error.to_string())
+                Ok(Some(error.to_string()))
             }
-        };
-        if care == Care::Careful {
-            unit.savepoint("RELEASE effect").await?;
         }
-        Ok(failed)
     }
 
     fn letter(&self, event: &Recorded, reason: String, attempts: i64, at: Timestamp) -> DeadLetter {

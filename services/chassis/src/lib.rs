@@ -23,6 +23,7 @@ pub mod health;
 pub mod id;
 pub mod inspection;
 pub mod leading;
+pub mod migrate;
 pub mod money;
 pub mod page;
 pub mod peers;

@@ -10,6 +10,7 @@ use clap::Args;
 use crate::{
     config::{self, Addresses, Config},
     context::Context,
+    migrate,
     platform::{Options, Platform},
     telemetry,
 };
@@ -48,14 +49,21 @@ pub fn main(context: Context) -> ExitCode {
         "Berth: the context `{}` as a process of its own",
         context.name
     ));
+    let command = command
+        .args_conflicts_with_subcommands(true)
+        .subcommand(migrate::command());
     let command = context
         .settings
         .iter()
         .fold(command, |command, settings| settings.augment(command));
-    let read = command
-        .try_get_matches()
-        .and_then(|matches| config::read::<Alone>(&matches, &context.settings));
-    match read {
+    let matches = match command.try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return config::refuse(&error),
+    };
+    if let Some(matches) = matches.subcommand_matches(migrate::NAME) {
+        return migrate::play(&[context], matches);
+    }
+    match config::read::<Alone>(&matches, &context.settings) {
         Err(error) => config::refuse(&error),
         Ok((
             Alone {

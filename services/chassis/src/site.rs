@@ -21,7 +21,7 @@ use crate::{
     policy::Reactions,
     relay::relay_once,
     settings::Settings,
-    store::{Store, StoreError, StoreOptions},
+    store::{DatabaseSettings, Store, StoreError, StoreOptions},
 };
 
 /// How often a worker looks by itself, whatever it is told.
@@ -38,6 +38,17 @@ pub async fn open_store(
     clock: Clock,
     faults: Faults,
 ) -> Result<Store, StoreError> {
+    open_store_on(context, &DatabaseSettings::default(), dir, clock, faults).await
+}
+
+/// Opens the store of a context on its database, with its read models; if there is none, in a directory.
+pub async fn open_store_on(
+    context: &Context,
+    database: &DatabaseSettings,
+    dir: &Path,
+    clock: Clock,
+    faults: Faults,
+) -> Result<Store, StoreError> {
     let own = |event_type: &str| producer_of(event_type) == Some(context.name);
     let options = StoreOptions {
         clock,
@@ -45,12 +56,11 @@ pub async fn open_store(
         views: context.views.only(own),
         migrations: context.migrations,
     };
-    Store::sqlite(
-        context.name,
-        &dir.join(format!("{}.db", context.name)),
-        options,
-    )
-    .await
+    if let Some(url) = database.url_of(context.name) {
+        return Store::postgres(context.name, &url, database, options);
+    }
+    let path = dir.join(format!("{}.db", context.name));
+    Store::sqlite(context.name, &path, options).await
 }
 
 /// What a site needs beside its own store.

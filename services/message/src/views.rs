@@ -37,12 +37,12 @@ async fn message_written(
         message.reservation_id,
         heard.at
     ];
-    conn.execute(sql, values).await.map(|_| ())
+    conn.write(sql, values).await
 }
 
 async fn message_read(conn: &mut dyn Conn, heard: Heard<MessageRead>) -> Result<(), StoreError> {
     let sql = "UPDATE inbox SET unread = 0 WHERE message_id = $1";
-    conn.execute(sql, args![heard.subject]).await.map(|_| ())
+    conn.write(sql, args![heard.subject]).await
 }
 
 async fn member_joined(conn: &mut dyn Conn, heard: Heard<MemberJoined>) -> Result<(), StoreError> {
@@ -60,7 +60,7 @@ async fn note_address(conn: &mut dyn Conn, member: Member) -> Result<(), StoreEr
     let sql = "INSERT INTO address (member_id, email, version) VALUES ($1, $2, $3)
                ON CONFLICT (member_id) DO UPDATE SET email = $2, version = $3 WHERE address.version < $3";
     let values = args![member.member_id, member.email, member.version];
-    conn.execute(sql, values).await.map(|_| ())
+    conn.write(sql, values).await
 }
 
 /// Where a member's e-mail goes, if that is known.

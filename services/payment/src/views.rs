@@ -163,7 +163,7 @@ async fn put(conn: &mut dyn Conn, payment: &Payment) -> Result<(), StoreError> {
         payment.customer_id.as_str(),
         created.ok_or_else(|| bug("a payment without a time"))?
     ];
-    conn.execute(sql, args).await.map(|_| ())
+    conn.write(sql, args).await
 }
 
 async fn enter_charge(
@@ -243,7 +243,7 @@ async fn enter(
             minor,
             at
         ];
-        conn.execute(sql, args).await?;
+        conn.write(sql, args).await?;
     }
     Ok(())
 }

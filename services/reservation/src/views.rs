@@ -59,7 +59,7 @@ async fn keep_status<E: Tells>(conn: &mut dyn Conn, heard: Heard<E>) -> Result<(
         told.status,
         created.ok_or_else(|| lacks("create_time"))?
     ];
-    conn.execute(sql, values).await.map(|_| ())
+    conn.write(sql, values).await
 }
 
 async fn replicate_registered(
@@ -89,7 +89,7 @@ async fn replicate(conn: &mut dyn Conn, offer: Option<Offer>) -> Result<(), Stor
     let sql = "INSERT INTO offer_replica (offer_id, version, offer) VALUES ($1, $2, $3)
                ON CONFLICT (offer_id) DO UPDATE SET version = $2, offer = $3 WHERE offer_replica.version < $2";
     let values = args![&*offer.offer_id, offer.version, offer.encode_to_vec()];
-    conn.execute(sql, values).await.map(|_| ())
+    conn.write(sql, values).await
 }
 
 fn lacks(field: &str) -> StoreError {

@@ -96,12 +96,12 @@ async fn list_room(conn: &mut dyn Conn, heard: Heard<RoomRegistered>) -> Result<
     let sql = "INSERT INTO room_listing (room_id, host_id, created_at) VALUES ($1, $2, $3)
         ON CONFLICT (room_id) DO NOTHING";
     let args = args![room.room_id, room.host_id, heard.at];
-    conn.execute(sql, args).await.map(|_| ())
+    conn.write(sql, args).await
 }
 
 async fn unlist_room(conn: &mut dyn Conn, heard: Heard<RoomDeleted>) -> Result<(), StoreError> {
     let sql = "DELETE FROM room_listing WHERE room_id = $1";
-    conn.execute(sql, args![heard.subject]).await.map(|_| ())
+    conn.write(sql, args![heard.subject]).await
 }
 
 async fn list_review(conn: &mut dyn Conn, heard: Heard<ReviewCreated>) -> Result<(), StoreError> {
@@ -109,12 +109,12 @@ async fn list_review(conn: &mut dyn Conn, heard: Heard<ReviewCreated>) -> Result
     let sql = "INSERT INTO review_listing (reservation_id, room_id, created_at) VALUES ($1, $2, $3)
         ON CONFLICT (reservation_id) DO NOTHING";
     let args = args![review.reservation_id, review.room_id, heard.at];
-    conn.execute(sql, args).await.map(|_| ())
+    conn.write(sql, args).await
 }
 
 async fn unlist_review(conn: &mut dyn Conn, heard: Heard<ReviewDeleted>) -> Result<(), StoreError> {
     let sql = "DELETE FROM review_listing WHERE reservation_id = $1";
-    conn.execute(sql, args![heard.subject]).await.map(|_| ())
+    conn.write(sql, args![heard.subject]).await
 }
 
 fn bug(what: &str) -> StoreError {

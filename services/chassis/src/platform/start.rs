@@ -26,6 +26,7 @@ use crate::{
     access::Access,
     admin,
     bus::{Bus, InProcess},
+    config::Config,
     consumer::LogReader,
     context::{Context, Logs},
     eventlog::{EventLogs, RemoteLog},
@@ -34,7 +35,7 @@ use crate::{
     peers::Peers,
     polling::Polling,
     serve::{self, Edge, Services, serve},
-    site::{Site, Surroundings, open_store},
+    site::{Site, Surroundings, open_store_on},
     store::Store,
     trust::{ServiceKey, Trust},
 };
@@ -197,8 +198,11 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartE
 
 async fn open_stores(contexts: &[Context], options: &Options) -> Result<Vec<Store>, StartError> {
     let opened = contexts.iter().map(|context| async {
-        let dir = &options.config.data_dir;
-        open_store(context, dir, options.clock.clone(), options.faults.clone())
+        let Config {
+            database, data_dir, ..
+        } = &options.config;
+        let (clock, faults) = (options.clock.clone(), options.faults.clone());
+        open_store_on(context, database, data_dir, clock, faults)
             .await
             .map_err(|error| StartError::Store(context.name, error))
     });

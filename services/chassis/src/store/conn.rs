@@ -60,6 +60,11 @@ impl Row {
         Self(values)
     }
 
+    /// The columns after some.
+    pub(crate) fn after(self, columns: usize) -> Self {
+        Self(self.0.into_iter().skip(columns).collect())
+    }
+
     /// All columns.
     pub fn values(&self) -> &[Value] {
         &self.0
@@ -147,4 +152,11 @@ pub trait Conn: Send {
         sql: &'a str,
         args: Vec<Value>,
     ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>>;
+    /// Runs a statement of which nobody needs to know how many rows it changed. Across a network it travels together with
+    /// others, at the latest when the transaction ends; whatever is asked before sees what it wrote.
+    fn write<'a>(
+        &'a mut self,
+        sql: &'a str,
+        args: Vec<Value>,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
 }

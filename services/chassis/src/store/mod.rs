@@ -1,10 +1,15 @@
 //! The store of a context: loads, decides, saves and records, all in one transaction.
 
 mod conn;
+mod engine;
+mod error;
+mod postgres;
+mod settings;
 mod sql;
 mod sqlite;
 mod survey;
 mod unit;
+mod work;
 
 use std::{
     path::Path,
@@ -13,17 +18,20 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
-pub(crate) use self::survey::Survey;
 pub use self::{
     conn::{Conn, Row, Value},
+    error::{AsStoreError, ExecuteError, StoreError},
+    postgres::Scratch,
+    settings::DatabaseSettings,
     sql::DeadLetter,
     unit::{Done, Unit},
 };
-use self::{
-    sql::AggregateRow,
-    sqlite::{Outcome, Sqlite},
+use self::{engine::Engine, postgres::Postgres, sqlite::Sqlite, work::Outcome};
+pub(crate) use self::{
+    survey::Survey,
+    work::{Batch, Savepoint},
 };
 use crate::{
     aggregate::{Aggregate, Versioned},
@@ -31,44 +39,8 @@ use crate::{
     event::{Cause, Publish, Recorded},
     faults::Faults,
     policy::Views,
-    refusal::Refused,
     time::Timestamp,
 };
-
-/// Why the store did not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// It cannot be used right now: disk full, read-only, connection lost. Nothing was changed, or the answer was lost.
-    #[error("store unavailable: {0}")]
-    Unavailable(String),
-    /// Others were faster, several times in a row.
-    #[error("store contended")]
-    Contended,
-    /// A fault of ours.
-    #[error("store bug: {0}")]
-    Bug(String),
-}
-
-/// Why a command was not done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ExecuteError<R: Refused> {
-    /// The domain said no.
-    #[error(transparent)]
-    Refused(R),
-    /// The store could not.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl<R: Refused> ExecuteError<R> {
-    /// The domain's "no", if that is what it was.
-    pub fn refusal(&self) -> Option<&R> {
-        match self {
-            Self::Refused(refusal) => Some(refusal),
-            Self::Store(_) => None,
-        }
-    }
-}
 
 /// DDL of a context's read models, applied once, in order; in the common subset of SQLite and PostgreSQL.
 #[derive(Clone, Copy, Debug)]
@@ -79,8 +51,19 @@ pub struct Migration {
     pub sql: &'static str,
 }
 
-/// How often a transaction that lost a race is tried.
+/// What a store needs to be like before it can be used, by the names of the migrations that make it so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schema {
+    /// All it needs.
+    pub needed: Vec<String>,
+    /// What of that it lacks.
+    pub missing: Vec<String>,
+}
+
+/// How often a transaction that lost a race is tried at least.
 const TRIES: u32 = 10;
+/// Longest pause between two tries, in microseconds.
+const PAUSE: u64 = 20_000;
 
 /// The store of one context; clones are the same store.
 #[derive(Clone, Debug)]
@@ -89,10 +72,11 @@ pub struct Store(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     context: &'static str,
-    engine: Sqlite,
+    engine: Engine,
     clock: Clock,
     faults: Faults,
     views: Views,
+    migrations: &'static [Migration],
     partitions: i32,
 }
 
@@ -116,23 +100,46 @@ impl Store {
         path: &Path,
         options: StoreOptions,
     ) -> Result<Self, StoreError> {
+        let engine = Sqlite::open(path, options.faults.clone())?;
+        let store = Self::on(context, Engine::Sqlite(engine), options);
+        store
+            .transact(|unit| Box::pin(async move { unit.migrate().await }))
+            .await?;
+        Ok(store)
+    }
+
+    /// Opens the store of a context in a PostgreSQL database. Nothing is asked of the database yet: it may be away, and
+    /// [`Store::schema`] tells whether it is ready.
+    pub fn postgres(
+        context: &'static str,
+        url: &str,
+        settings: &DatabaseSettings,
+        options: StoreOptions,
+    ) -> Result<Self, StoreError> {
+        let engine = Postgres::open(context, url, settings, options.faults.clone())?;
+        Ok(Self::on(
+            context,
+            Engine::Postgres(Arc::new(engine)),
+            options,
+        ))
+    }
+
+    fn on(context: &'static str, engine: Engine, options: StoreOptions) -> Self {
         let StoreOptions {
             clock,
             faults,
             views,
             migrations,
         } = options;
-        let engine = Sqlite::open(path, faults.clone())?;
-        let store = Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             context,
             engine,
             clock,
             faults,
             views,
+            migrations,
             partitions: 1,
-        }));
-        store.migrate(migrations).await?;
-        Ok(store)
+        }))
     }
 
     /// Name of the context whose store it is.
@@ -203,19 +210,26 @@ impl Store {
         F: for<'u> Fn(&'u mut Unit<'_>) -> BoxFuture<'u, Result<T, E>> + Send + Sync + 'static,
     {
         let work = Arc::new(work);
-        for attempt in 0..TRIES {
-            let done = self.attempt(work.clone()).await;
-            match &done {
-                Err(error) if matches!(error.as_store_error(), Some(StoreError::Contended)) => {
-                    tokio::time::sleep(Duration::from_millis(u64::from(attempt))).await;
-                }
-                _ => return done,
+        let began = Instant::now();
+        let mut attempt = 0;
+        loop {
+            let done = self.attempt(work.clone(), attempt).await;
+            attempt += 1;
+            let lost =
+                done.as_ref().err().and_then(E::as_store_error) == Some(&StoreError::Contended);
+            if !lost || (attempt >= TRIES && began.elapsed() >= self.0.engine.patience()) {
+                return done;
             }
+            metrics::counter!("berth_store_retries_total", "context" => self.0.context)
+                .increment(1);
+            // By chance, lest those who met meet again.
+            let longest = PAUSE.min(500_u64 << attempt.min(10));
+            let pause = rand::random_range(0..longest);
+            tokio::time::sleep(Duration::from_micros(pause)).await;
         }
-        Err(StoreError::Contended.into())
     }
 
-    async fn attempt<T, E, F>(&self, work: Arc<F>) -> Result<T, E>
+    async fn attempt<T, E, F>(&self, work: Arc<F>, attempt: u32) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -223,28 +237,25 @@ impl Store {
     {
         let slot = Arc::new(Mutex::new(None));
         let (inner, answer) = (self.0.clone(), slot.clone());
-        self.0
-            .engine
-            .write(Box::new(move |conn| {
-                let (work, inner, answer) = (work.clone(), inner.clone(), answer.clone());
-                Box::pin(async move {
-                    let mut unit = Unit::new(conn, &inner);
-                    let done = work(&mut unit).await;
-                    let outcome = if done.is_ok() {
-                        Outcome::Commit
-                    } else {
-                        Outcome::Rollback
-                    };
-                    *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
-                    outcome
-                })
-            }))
-            .await?;
+        let job: work::Job = Box::new(move |conn| {
+            let (work, inner, answer) = (work.clone(), inner.clone(), answer.clone());
+            Box::pin(async move {
+                let mut unit = Unit::new(conn, &inner);
+                let done = work(&mut unit).await;
+                let outcome = if done.is_ok() {
+                    Outcome::Commit
+                } else {
+                    Outcome::Rollback
+                };
+                *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+                outcome
+            })
+        });
+        self.0.engine.write(job, attempt).await?;
         take(&slot)
     }
 
     /// Runs queries on a connection that only reads. They must await nothing but the connection.
-    #[expect(clippy::unused_async, reason = "a store across a network waits here")]
     pub async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -254,13 +265,13 @@ impl Store {
     {
         let slot = Arc::new(Mutex::new(None));
         let answer = slot.clone();
-        self.0.engine.read(Box::new(move |conn| {
+        let query: work::Query = Box::new(move |conn| {
             Box::pin(async move {
                 let done = work(conn).await;
                 *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
-                Outcome::Rollback
             })
-        }))?;
+        });
+        self.0.engine.read(query).await?;
         take(&slot)
     }
 
@@ -374,9 +385,11 @@ impl Store {
 
     /// All events about one aggregate, oldest first.
     pub async fn log_of(&self, subject: String) -> Result<Vec<Recorded>, StoreError> {
-        let context = self.0.context;
-        self.read(move |conn| Box::pin(async move { sql::log_of(conn, context, &subject).await }))
-            .await
+        let (context, place) = (self.0.context, self.0.engine.place());
+        self.read(move |conn| {
+            Box::pin(async move { sql::log_of(conn, context, &subject, place).await })
+        })
+        .await
     }
 
     /// The last sequence number of a partition; 0 if it is empty.
@@ -431,48 +444,50 @@ impl Store {
         .await
     }
 
-    async fn migrate(&self, migrations: &'static [Migration]) -> Result<(), StoreError> {
-        self.transact(move |unit| Box::pin(async move { unit.migrate(migrations).await }))
-            .await
+    /// Brings the schema up to what this version needs; what is there stays. An embedded store does that by itself.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.0.engine.migrate(self.0.migrations).await
     }
-}
 
-// SHIM until the engine for PostgreSQL is there.
-#[expect(missing_docs, clippy::unused_async, reason = "shim")]
-impl Store {
+    /// What the schema must have, and what of that it lacks. A newer schema is fine.
+    pub async fn schema(&self) -> Result<Schema, StoreError> {
+        self.0.engine.schema(self.0.migrations).await
+    }
+
+    /// Numbers what is committed and has no number yet, without gaps and in the order in which it was recorded. Answers
+    /// whether there was anything. Where there is one writer, events are numbered as they are written.
     pub async fn stamp(&self) -> Result<bool, StoreError> {
-        Ok(false)
+        self.0.engine.stamp().await
     }
+
+    /// How many events have no number yet.
     pub async fn unnumbered(&self) -> Result<i64, StoreError> {
-        Ok(0)
+        self.0.engine.unnumbered().await
     }
-    pub async fn lease(&self, _: &str, _: &str, _: Duration) -> Result<bool, StoreError> {
-        Ok(true)
-    }
-    pub async fn release(&self, _: &str, _: &str) -> Result<(), StoreError> {
-        Ok(())
-    }
-    pub fn nudge(&self) {}
-}
 
-/// An error that may be the store's; a lost race among them is tried again.
-pub trait AsStoreError {
-    /// The store's error, if it is one.
-    fn as_store_error(&self) -> Option<&StoreError>;
-}
-
-impl AsStoreError for StoreError {
-    fn as_store_error(&self) -> Option<&StoreError> {
-        Some(self)
+    /// Takes or renews a lease until `time` from now, by the clock of the database. False if somebody else holds it.
+    pub async fn lease(
+        &self,
+        name: &str,
+        holder: &str,
+        time: Duration,
+    ) -> Result<bool, StoreError> {
+        self.0.engine.lease(name, holder, time).await
     }
-}
 
-impl<R: Refused> AsStoreError for ExecuteError<R> {
-    fn as_store_error(&self) -> Option<&StoreError> {
-        match self {
-            Self::Store(error) => Some(error),
-            Self::Refused(_) => None,
-        }
+    /// Gives a lease back, if the holder has it.
+    pub async fn release(&self, name: &str, holder: &str) -> Result<(), StoreError> {
+        self.0.engine.release(name, holder).await
+    }
+
+    /// Says that somebody else has committed: whoever waits for [`Store::commits`] looks again.
+    pub fn nudge(&self) {
+        self.0.engine.nudge();
+    }
+
+    /// How often it has waited for an answer across the network, for measurements. An embedded store never does.
+    pub fn round_trips(&self) -> u64 {
+        self.0.engine.round_trips()
     }
 }
 

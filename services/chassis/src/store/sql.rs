@@ -3,6 +3,7 @@
 use super::{
     StoreError,
     conn::{Conn, Row},
+    work::{Batch, Found, Step},
 };
 use crate::{
     aggregate::Look,
@@ -19,42 +20,85 @@ pub(crate) async fn aggregate(conn: &mut dyn Conn, kind: &str, id: &str) -> Resu
     Ok(conn.query(sql, args![kind, id]).await?.pop())
 }
 
-/// An aggregate's row as it is to be written.
-pub(crate) struct AggregateRow<'a> {
-    pub(crate) kind: &'a str,
-    pub(crate) id: &'a str,
-    pub(crate) version: i64,
-    pub(crate) state: String,
-    pub(crate) due: Option<Timestamp>,
-    pub(crate) at: Timestamp,
+/// The row of an aggregate; if there is none, what is found where a command wants to look.
+pub(crate) async fn find(
+    conn: &mut dyn Conn,
+    kind: &str,
+    id: &str,
+    looks: &[Look],
+) -> Result<Found> {
+    let row = aggregate(conn, kind, id).await?;
+    let taken = match &row {
+        Some(_) => None,
+        None => Some(taken_of(conn, looks, "").await?),
+    };
+    Ok(Found { row, taken })
 }
 
-/// Writes a state over version `from` (0: a new one). False if somebody else was faster.
-pub(crate) async fn put_aggregate(
+pub(crate) async fn taken_of(
     conn: &mut dyn Conn,
-    row: AggregateRow<'_>,
-    from: i64,
-) -> Result<bool> {
-    let AggregateRow {
-        kind,
-        id,
-        version,
-        state,
-        due,
-        at,
-    } = row;
-    let changed = if from == 0 {
+    looks: &[Look],
+    owner: &str,
+) -> Result<Vec<Vec<String>>> {
+    let mut found = Vec::with_capacity(looks.len());
+    for look in looks {
+        found.push(taken(conn, look, owner).await?);
+    }
+    Ok(found)
+}
+
+/// Saves a step, a statement after the other.
+pub(crate) async fn save(conn: &mut dyn Conn, step: Step) -> Result<()> {
+    let owner = step.owner();
+    let Step {
+        released,
+        claimed,
+        told,
+        ..
+    } = &step;
+    if !put_aggregate(conn, &step).await? {
+        return Err(StoreError::Contended);
+    }
+    for (scope, key) in released {
+        release(conn, scope, key, &owner).await?;
+    }
+    for (scope, key) in claimed {
+        if !claim(conn, scope, key, &owner).await? {
+            return Err(StoreError::Contended);
+        }
+    }
+    for event in told {
+        append(conn, event).await?;
+    }
+    Ok(())
+}
+
+/// Writes a state over the version it was decided on. False if somebody else was faster.
+async fn put_aggregate(conn: &mut dyn Conn, step: &Step) -> Result<bool> {
+    let (kind, id, state) = (step.kind, &*step.id, &*step.state);
+    let changed = if step.from == 0 {
         let sql = "INSERT INTO aggregate (kind, id, version, state, due_at, created_at, updated_at)
                    VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT DO NOTHING";
-        conn.execute(sql, args![kind, id, version, state, due, at])
+        conn.execute(sql, args![kind, id, step.version, state, step.due, step.at])
             .await?
     } else {
         let sql = "UPDATE aggregate SET version = $3, state = $4, due_at = $5, updated_at = $6
                    WHERE kind = $1 AND id = $2 AND version = $7";
-        conn.execute(sql, args![kind, id, version, state, due, at, from])
-            .await?
+        let args = args![kind, id, step.version, state, step.due, step.at, step.from];
+        conn.execute(sql, args).await?
     };
     Ok(changed == 1)
+}
+
+/// Moves a cursor from where it must be and answers the aggregates with dead letters; none if it is elsewhere.
+pub(crate) async fn advance(conn: &mut dyn Conn, batch: Batch<'_>) -> Result<Option<Vec<String>>> {
+    let key = (batch.consumer, batch.producer, batch.partition);
+    if !move_cursor(conn, key, batch.from, batch.to).await? {
+        return Ok(None);
+    }
+    blocked(conn, batch.consumer, batch.producer)
+        .await
+        .map(Some)
 }
 
 pub(crate) async fn aggregates_of(
@@ -108,22 +152,12 @@ pub(crate) async fn claims(conn: &mut dyn Conn) -> Result<Vec<Row>> {
 }
 
 /// False if somebody else holds it.
-pub(crate) async fn claim(
-    conn: &mut dyn Conn,
-    scope: &str,
-    key: &str,
-    owner: &str,
-) -> Result<bool> {
+async fn claim(conn: &mut dyn Conn, scope: &str, key: &str, owner: &str) -> Result<bool> {
     let sql = "INSERT INTO claim (scope, key, owner) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
     Ok(conn.execute(sql, args![scope, key, owner]).await? == 1)
 }
 
-pub(crate) async fn release(
-    conn: &mut dyn Conn,
-    scope: &str,
-    key: &str,
-    owner: &str,
-) -> Result<()> {
+async fn release(conn: &mut dyn Conn, scope: &str, key: &str, owner: &str) -> Result<()> {
     let sql = "DELETE FROM claim WHERE scope = $1 AND key = $2 AND owner = $3";
     conn.execute(sql, args![scope, key, owner])
         .await
@@ -131,7 +165,7 @@ pub(crate) async fn release(
 }
 
 /// Appends an event; its sequence number is the next of the partition.
-pub(crate) async fn append(conn: &mut dyn Conn, event: &Recorded) -> Result<()> {
+async fn append(conn: &mut dyn Conn, event: &Recorded) -> Result<()> {
     let sql = "INSERT INTO log (partition, seq, id, type, aggregate, version, at, payload, headers)
                SELECT $1, COALESCE(MAX(seq), 0) + 1, $2, $3, $4, $5, $6, $7, $8 FROM log WHERE partition = $1";
     let values = args![
@@ -147,7 +181,8 @@ pub(crate) async fn append(conn: &mut dyn Conn, event: &Recorded) -> Result<()> 
     conn.execute(sql, values).await.map(|_| ())
 }
 
-const LOG_COLUMNS: &str = "partition, seq, id, type, aggregate, version, at, payload, headers";
+const LOG_COLUMNS: &str =
+    "partition, COALESCE(seq, 0), id, type, aggregate, version, at, payload, headers";
 
 pub(crate) async fn log_after(
     conn: &mut dyn Conn,
@@ -167,8 +202,10 @@ pub(crate) async fn log_of(
     conn: &mut dyn Conn,
     producer: &str,
     aggregate: &str,
+    place: &str,
 ) -> Result<Vec<Recorded>> {
-    let sql = format!("SELECT {LOG_COLUMNS} FROM log WHERE aggregate = $1 ORDER BY version, seq");
+    let sql =
+        format!("SELECT {LOG_COLUMNS} FROM log WHERE aggregate = $1 ORDER BY version, {place}");
     let rows = conn.query(&sql, args![aggregate]).await?;
     rows.iter().map(|row| recorded(row, producer)).collect()
 }
@@ -317,11 +354,7 @@ pub(crate) async fn put_letter(conn: &mut dyn Conn, letter: &DeadLetter) -> Resu
 }
 
 /// Aggregates of a producer that have dead letters with a consumer.
-pub(crate) async fn blocked(
-    conn: &mut dyn Conn,
-    consumer: &str,
-    producer: &str,
-) -> Result<Vec<String>> {
+async fn blocked(conn: &mut dyn Conn, consumer: &str, producer: &str) -> Result<Vec<String>> {
     let sql = "SELECT DISTINCT aggregate FROM dead_letter WHERE consumer = $1 AND producer = $2";
     let rows = conn.query(sql, args![consumer, producer]).await?;
     rows.iter()

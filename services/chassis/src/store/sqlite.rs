@@ -22,8 +22,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     StoreError,
     conn::{Conn, Row, Value},
+    sql,
+    work::{Answer, Batch, Found, Job, Outcome, Query, Savepoint, Step, Work},
 };
-use crate::faults::Faults;
+use crate::{aggregate::Look, faults::Faults};
 
 /// At most so many jobs share a commit.
 const BATCH: usize = 128;
@@ -54,21 +56,6 @@ const TABLES: &str = "
     CREATE INDEX IF NOT EXISTS dead_letter_aggregate ON dead_letter (consumer, producer, aggregate, partition, seq);
     CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL) WITHOUT ROWID;
 ";
-
-/// What a job wants done with what it wrote.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// Keep it.
-    Commit,
-    /// Undo it.
-    Rollback,
-}
-
-/// Work on a connection, type-erased: the answer is left where the asker finds it.
-pub(crate) type Job = Box<dyn for<'c> Fn(&'c mut dyn Conn) -> BoxFuture<'c, Outcome> + Send>;
-
-/// A job that only reads; it runs once.
-pub(crate) type Query = Box<dyn for<'c> FnOnce(&'c mut dyn Conn) -> BoxFuture<'c, Outcome> + Send>;
 
 type Queued = (Job, oneshot::Sender<Result<(), StoreError>>);
 
@@ -142,7 +129,7 @@ impl Sqlite {
         };
         let done = job(&mut reader.0).now_or_never();
         self.readers().push(reader);
-        done.map(|_| ()).ok_or_else(awaited)
+        done.ok_or_else(awaited)
     }
 
     /// Changes with every commit.
@@ -425,6 +412,49 @@ impl Conn for Lite {
         args: Vec<Value>,
     ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
         std::future::ready(self.query_now(sql, &args).map_err(broken)).boxed()
+    }
+
+    fn write<'a>(
+        &'a mut self,
+        sql: &'a str,
+        args: Vec<Value>,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.wrote = true;
+        let done = self.execute_now(sql, &args).map(|_| ());
+        std::future::ready(done.map_err(broken)).boxed()
+    }
+}
+
+impl Work for Lite {
+    fn find<'a>(
+        &'a mut self,
+        kind: &'static str,
+        id: &'a str,
+        looks: &'a [Look],
+    ) -> Answer<'a, Found> {
+        sql::find(self, kind, id, looks).boxed()
+    }
+
+    fn taken<'a>(&'a mut self, looks: &'a [Look], owner: &'a str) -> Answer<'a, Vec<Vec<String>>> {
+        sql::taken_of(self, looks, owner).boxed()
+    }
+
+    fn save(&mut self, step: Step) -> Answer<'_, ()> {
+        sql::save(self, step).boxed()
+    }
+
+    fn advance<'a>(&'a mut self, batch: Batch<'a>) -> Answer<'a, Option<Vec<String>>> {
+        sql::advance(self, batch).boxed()
+    }
+
+    fn savepoint(&mut self, point: Savepoint) -> Answer<'_, ()> {
+        self.wrote = true;
+        let done = self.run(match point {
+            Savepoint::Set => "SAVEPOINT effect",
+            Savepoint::Back => "ROLLBACK TO effect",
+            Savepoint::Release => "RELEASE effect",
+        });
+        std::future::ready(done).boxed()
     }
 }
 

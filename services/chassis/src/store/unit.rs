@@ -2,10 +2,14 @@
 
 use std::fmt;
 
-use super::{AggregateRow, Conn, DeadLetter, ExecuteError, Inner, Migration, Row, StoreError, sql};
+use super::{
+    Conn, DeadLetter, ExecuteError, Inner, Row, StoreError, sql,
+    work::{self, Batch, Savepoint, Step, Work},
+};
 use crate::{
-    aggregate::{Aggregate, Claims, Now, Versioned},
+    aggregate::{Aggregate, Claims, Look, Now, Versioned},
     event::{Cause, Publish, Recorded, event_id},
+    policy::ReactError,
     time::Timestamp,
 };
 
@@ -20,7 +24,7 @@ pub struct Done<A: Aggregate> {
 
 /// One transaction. Work on it must await nothing else.
 pub struct Unit<'c> {
-    conn: &'c mut dyn Conn,
+    conn: &'c mut dyn Work,
     inner: &'c Inner,
     at: Timestamp,
 }
@@ -35,7 +39,7 @@ impl fmt::Debug for Unit<'_> {
 }
 
 impl<'c> Unit<'c> {
-    pub(super) fn new(conn: &'c mut dyn Conn, inner: &'c Inner) -> Self {
+    pub(super) fn new(conn: &'c mut dyn Work, inner: &'c Inner) -> Self {
         let at = inner.clock.now();
         Self { conn, inner, at }
     }
@@ -58,27 +62,33 @@ impl<'c> Unit<'c> {
         cause: &Cause,
     ) -> Result<Done<A>, ExecuteError<A::Refusal>> {
         let subject = id.to_string();
-        let owner = format!("{}/{subject}", A::KIND);
-        let row = sql::aggregate(self.conn, A::KIND, &subject).await?;
-        let before: Option<Versioned<A>> = row.map(|row| versioned(&row, 0)).transpose()?;
+        let looks = A::looks_at(None, command);
+        let found = self.conn.find(A::KIND, &subject, &looks).await?;
+        let before: Option<Versioned<A>> = found.row.map(|row| versioned(&row, 0)).transpose()?;
         let this = before.as_ref().map(|before| &before.state);
-
-        let mut now = Now::at(self.at);
-        for look in A::looks_at(this, command) {
-            for key in sql::taken(self.conn, &look, &owner).await? {
-                now = now.with_taken(look.scope.as_str(), key);
+        let now = match (this, found.taken) {
+            (None, Some(taken)) => self.now(&looks, taken),
+            (this, _) => {
+                let looks = A::looks_at(this, command);
+                let owner = work::owner(A::KIND, &subject);
+                let taken = if looks.is_empty() {
+                    Vec::new()
+                } else {
+                    self.conn.taken(&looks, &owner).await?
+                };
+                self.now(&looks, taken)
             }
-        }
+        };
         let events = A::decide(this, command, &now).map_err(ExecuteError::Refused)?;
         let held = this.map(Aggregate::claims).unwrap_or_default();
         let from = before.as_ref().map_or(0, |before| before.version);
 
         let mut after = before;
+        let mut told = Vec::new();
         for event in &events {
-            after = Some(self.evolve(after, event)?);
-            if let Some(after) = &after {
-                self.record::<A>(id, event, after, cause).await?;
-            }
+            let next = self.evolve(after, event)?;
+            self.tell::<A>(id, event, &next, cause, &mut told);
+            after = Some(next);
         }
         let Some(after) = after else {
             return Err(
@@ -86,9 +96,19 @@ impl<'c> Unit<'c> {
             );
         };
         if !events.is_empty() {
-            self.save(&owner, &subject, &after, from, &held).await?;
+            self.save(subject, &after, from, &held, told).await?;
         }
         Ok(Done { now: after, events })
+    }
+
+    fn now(&self, looks: &[Look], taken: Vec<Vec<String>>) -> Now {
+        let mut now = Now::at(self.at);
+        for (look, keys) in looks.iter().zip(taken) {
+            for key in keys {
+                now = now.with_taken(look.scope.as_str(), key);
+            }
+        }
+        now
     }
 
     fn evolve<A: Aggregate>(
@@ -110,21 +130,22 @@ impl<'c> Unit<'c> {
         })
     }
 
-    /// Puts what an event tells the world on the log, and into the read models of the context itself.
-    async fn record<A: Publish>(
-        &mut self,
+    /// Adds what an event tells the world.
+    fn tell<A: Publish>(
+        &self,
         id: A::Id,
         event: &A::Event,
         after: &Versioned<A>,
         cause: &Cause,
-    ) -> Result<(), StoreError> {
+        told: &mut Vec<Recorded>,
+    ) {
         let subject = id.to_string();
         for (index, fact) in A::facts(id, event, after).into_iter().enumerate() {
             let mut cause = cause.clone();
             if !fact.correlation.is_empty() {
                 cause.correlation = fact.correlation;
             }
-            let recorded = Recorded {
+            told.push(Recorded {
                 producer: self.inner.context.to_owned(),
                 partition: partition_of(&subject, self.inner.partitions),
                 seq: 0,
@@ -135,47 +156,45 @@ impl<'c> Unit<'c> {
                 at: after.updated,
                 data: fact.data,
                 cause,
-            };
-            sql::append(self.conn, &recorded).await?;
-            let inner = self.inner;
-            inner
-                .views
-                .show(self.conn, &recorded)
-                .await
-                .map_err(|error| StoreError::Bug(error.to_string()))?;
+            });
         }
-        Ok(())
     }
 
+    /// Saves a state with its claims, what the world is told, and what the context's own read models make of that.
     async fn save<A: Aggregate>(
         &mut self,
-        owner: &str,
-        subject: &str,
+        subject: String,
         after: &Versioned<A>,
         from: i64,
         held: &Claims,
+        told: Vec<Recorded>,
     ) -> Result<(), StoreError> {
-        let state = serde_json::to_string(&after.state)
-            .map_err(|error| StoreError::Bug(error.to_string()))?;
-        let row = AggregateRow {
+        let bug = |error: &dyn fmt::Display| StoreError::Bug(error.to_string());
+        let holds = after.state.claims();
+        let pairs = |claims: &mut dyn Iterator<Item = (&str, &str)>| -> Vec<_> {
+            let owned = |(scope, key): (&str, &str)| (scope.to_owned(), key.to_owned());
+            claims.map(owned).collect()
+        };
+        let step = Step {
             kind: A::KIND,
             id: subject,
+            from,
             version: after.version,
-            state,
+            state: serde_json::to_string(&after.state).map_err(|error| bug(&error))?,
             due: after.state.due(),
             at: after.updated,
+            released: pairs(&mut held.minus(&holds)),
+            claimed: pairs(&mut holds.minus(held)),
+            told: told.clone(),
         };
-        if !sql::put_aggregate(self.conn, row, from).await? {
-            return Err(StoreError::Contended);
-        }
-        let holds = after.state.claims();
-        for (scope, key) in held.minus(&holds) {
-            sql::release(self.conn, scope, key, owner).await?;
-        }
-        for (scope, key) in holds.minus(held) {
-            if !sql::claim(self.conn, scope, key, owner).await? {
-                return Err(StoreError::Contended);
-            }
+        self.conn.save(step).await?;
+        let inner = self.inner;
+        for event in &told {
+            let shown = inner.views.show(self.conn, event).await;
+            shown.map_err(|error| match error {
+                ReactError::Store(error) => error,
+                error => bug(&error),
+            })?;
         }
         Ok(())
     }
@@ -189,13 +208,11 @@ impl<'c> Unit<'c> {
         row.map(|row| versioned(&row, 0)).transpose()
     }
 
-    pub(crate) async fn move_cursor(
+    pub(crate) async fn advance(
         &mut self,
-        key: (&str, &str, i32),
-        from: i64,
-        to: i64,
-    ) -> Result<bool, StoreError> {
-        sql::move_cursor(self.conn, key, from, to).await
+        batch: Batch<'_>,
+    ) -> Result<Option<Vec<String>>, StoreError> {
+        self.conn.advance(batch).await
     }
 
     /// How far a consumer has come with a producer's partition; it goes no further before this transaction is done.
@@ -225,14 +242,6 @@ impl<'c> Unit<'c> {
         sql::rename(self.conn, consumer, other).await
     }
 
-    pub(crate) async fn blocked(
-        &mut self,
-        consumer: &str,
-        producer: &str,
-    ) -> Result<Vec<String>, StoreError> {
-        sql::blocked(self.conn, consumer, producer).await
-    }
-
     pub(crate) async fn put_letter(&mut self, letter: &DeadLetter) -> Result<(), StoreError> {
         sql::put_letter(self.conn, letter).await
     }
@@ -252,16 +261,17 @@ impl<'c> Unit<'c> {
         sql::redrive(self.conn, subject, self.at).await
     }
 
-    pub(crate) async fn savepoint(&mut self, sql: &'static str) -> Result<(), StoreError> {
-        self.conn.execute(sql, Vec::new()).await.map(|_| ())
+    pub(crate) async fn savepoint(&mut self, point: Savepoint) -> Result<(), StoreError> {
+        self.conn.savepoint(point).await
     }
 
     pub(super) async fn probe(&mut self) -> Result<(), StoreError> {
         sql::note_probe(self.conn, self.at).await
     }
 
-    pub(super) async fn migrate(&mut self, migrations: &[Migration]) -> Result<(), StoreError> {
-        for migration in migrations {
+    /// Makes the tables of the context's own read models.
+    pub(super) async fn migrate(&mut self) -> Result<(), StoreError> {
+        for migration in self.inner.migrations {
             if !sql::migrated(self.conn, migration.name).await? {
                 for statement in migration
                     .sql

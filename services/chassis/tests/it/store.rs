@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use chassis::{
     Look,
     clock::{Clock, ManualClock},
-    event::Cause,
+    event::{Cause, Recorded},
     faults::Faults,
-    store::{ExecuteError, Store, StoreOptions},
+    store::{ExecuteError, Scratch, Store, StoreOptions},
     testing::noon,
 };
 
@@ -28,38 +28,89 @@ pub(crate) fn take(capacity: u32) -> Command {
 pub(crate) struct Bench {
     pub(crate) store: Store,
     pub(crate) faults: Faults,
-    pub(crate) dir: tempfile::TempDir,
+    pub(crate) place: Place,
+}
+
+/// Where a store under test is.
+pub(crate) enum Place {
+    File(tempfile::TempDir),
+    Schema(Scratch),
+}
+
+impl Place {
+    /// Opens the store that is there.
+    pub(crate) async fn open(&self, options: StoreOptions) -> Store {
+        match self {
+            Self::File(dir) => {
+                let path = dir.path().join("room.db");
+                Store::sqlite("room", &path, options).await.unwrap()
+            }
+            Self::Schema(scratch) => {
+                let settings = scratch.settings();
+                let store = Store::postgres("room", &scratch.url(), &settings, options).unwrap();
+                store.migrate().await.unwrap();
+                store
+            }
+        }
+    }
+}
+
+impl Bench {
+    async fn at(place: Place) -> Self {
+        let faults = Faults::default();
+        let options = StoreOptions {
+            clock: Clock::Manual(ManualClock::new(noon())),
+            faults: faults.clone(),
+            ..StoreOptions::default()
+        };
+        let store = place.open(options).await;
+        Self {
+            store,
+            faults,
+            place,
+        }
+    }
 }
 
 pub(crate) async fn sqlite() -> Bench {
-    let dir = tempfile::tempdir().unwrap();
-    let faults = Faults::default();
-    let clock = Clock::Manual(ManualClock::new(noon()));
-    let options = StoreOptions {
-        clock,
-        faults: faults.clone(),
-        ..StoreOptions::default()
-    };
-    let store = Store::sqlite("room", &dir.path().join("room.db"), options)
-        .await
-        .unwrap();
-    Bench { store, faults, dir }
+    Bench::at(Place::File(tempfile::tempdir().unwrap())).await
 }
 
-/// Runs every story on one engine.
+pub(crate) async fn postgres() -> Bench {
+    Bench::at(Place::Schema(Scratch::new().await)).await
+}
+
+/// The log, once everything in it is numbered.
+pub(crate) async fn log(store: &Store) -> Vec<Recorded> {
+    while store.stamp().await.unwrap() {}
+    assert_eq!(store.unnumbered().await.unwrap(), 0);
+    store.log_after(0, 0, 10_000).await.unwrap()
+}
+
+/// Where the log ends, once everything in it is numbered.
+pub(crate) async fn head(store: &Store) -> i64 {
+    while store.stamp().await.unwrap() {}
+    store.head(0).await.unwrap()
+}
+
+/// Runs every story on an engine.
 macro_rules! store_suite {
-    ($engine:ident: $($story:ident),+ $(,)?) => {
-        mod $engine {
+    ($module:ident on $engine:ident: $($story:ident),+ $(,)?) => {
+        mod $module {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn $story() {
-                super::$story(super::$engine().await).await;
+                Box::pin(super::$story(crate::store::$engine().await)).await;
             })+
         }
+    };
+    (both: $($story:ident),+ $(,)?) => {
+        crate::store::store_suite!(sqlite on sqlite: $($story),+);
+        crate::store::store_suite!(postgres on postgres: $($story),+);
     };
 }
 pub(crate) use store_suite;
 
-store_suite!(sqlite:
+store_suite!(both:
     a_command_is_kept_with_its_event_and_claim,
     a_repeat_changes_nothing,
     a_refused_command_changes_nothing,
@@ -86,7 +137,7 @@ async fn a_command_is_kept_with_its_event_and_claim(bench: Bench) {
         claims,
         [("hall/a".into(), "0001".into(), format!("seat/{}", seat(1)))]
     );
-    let log = bench.store.log_after(0, 0, 10).await.unwrap();
+    let log = log(&bench.store).await;
     assert_eq!(log.len(), 1);
     assert_eq!(
         (log[0].seq, log[0].version, log[0].cause.actor.as_str()),
@@ -109,7 +160,7 @@ async fn a_repeat_changes_nothing(bench: Bench) {
         .unwrap();
     assert!(again.events.is_empty());
     assert_eq!(again.now.version, 1);
-    assert_eq!(bench.store.head(0).await.unwrap(), 1);
+    assert_eq!(head(&bench.store).await, 1);
 }
 
 async fn a_refused_command_changes_nothing(bench: Bench) {
@@ -120,7 +171,7 @@ async fn a_refused_command_changes_nothing(bench: Bench) {
         .unwrap_err();
     assert_eq!(refused, ExecuteError::Refused(Refusal::Full));
     assert_eq!(bench.store.load::<Seat>(seat(1)).await.unwrap(), None);
-    assert_eq!(bench.store.head(0).await.unwrap(), 0);
+    assert_eq!(head(&bench.store).await, 0);
 }
 
 async fn of_a_thousand_racers_as_many_win_as_there_are_seats(bench: Bench) {
@@ -144,7 +195,7 @@ async fn of_a_thousand_racers_as_many_win_as_there_are_seats(bench: Bench) {
         bench.store.taken(Look::all("hall/a")).await.unwrap().len(),
         7
     );
-    assert_eq!(bench.store.head(0).await.unwrap(), 7);
+    assert_eq!(head(&bench.store).await, 7);
 }
 
 async fn a_released_claim_can_be_taken_again(bench: Bench) {
@@ -220,7 +271,7 @@ async fn sequence_numbers_have_no_gaps(bench: Bench) {
     for work in work.collect::<Vec<_>>() {
         work.await.unwrap();
     }
-    let log = bench.store.log_after(0, 0, 1000).await.unwrap();
+    let log = log(&bench.store).await;
     assert_eq!(
         log.iter().map(|event| event.seq).collect::<Vec<_>>(),
         (1..=134).collect::<Vec<_>>()

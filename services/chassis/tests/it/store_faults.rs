@@ -10,21 +10,24 @@ use chassis::{
 
 use crate::{
     counter::{Command, Seat},
-    store::{Bench, seat, sqlite, store_suite, take},
+    store::{Bench, head, log, seat, store_suite, take},
 };
 
-store_suite!(sqlite:
+store_suite!(both:
     a_failed_commit_keeps_nothing,
     a_lost_answer_is_healed_by_a_repeat,
     an_error_rolls_back_what_was_written,
+    a_panic_in_a_job_hurts_nobody_else,
+    what_was_kept_is_there_after_opening_again,
+    a_clock_that_is_set_back_does_not_turn_a_history_round,
+);
+
+store_suite!(disk on sqlite:
     a_job_that_awaits_something_else_is_refused,
     a_full_disk_loses_nothing_that_was_acknowledged,
     a_disk_that_fills_up_under_load_keeps_exactly_what_was_acknowledged,
     a_read_only_disk_refuses_writes_and_still_reads,
     a_disk_that_cannot_sync_stops_the_store,
-    a_panic_in_a_job_hurts_nobody_else,
-    what_was_kept_is_there_after_opening_again,
-    a_clock_that_is_set_back_does_not_turn_a_history_round,
 );
 
 /// Sets something on the writer's own connection.
@@ -73,7 +76,7 @@ async fn a_lost_answer_is_healed_by_a_repeat(bench: Bench) {
         .await
         .unwrap();
     assert_eq!((again.events.len(), again.now.version), (0, 1));
-    assert_eq!(bench.store.head(0).await.unwrap(), 1);
+    assert_eq!(head(&bench.store).await, 1);
 }
 
 async fn an_error_rolls_back_what_was_written(bench: Bench) {
@@ -92,7 +95,7 @@ async fn an_error_rolls_back_what_was_written(bench: Bench) {
     assert!(failed.is_err());
     assert_eq!(bench.store.load::<Seat>(seat(1)).await.unwrap(), None);
     assert_eq!(bench.store.claims().await.unwrap(), []);
-    assert_eq!(bench.store.head(0).await.unwrap(), 0);
+    assert_eq!(head(&bench.store).await, 0);
 }
 
 async fn a_job_that_awaits_something_else_is_refused(bench: Bench) {
@@ -137,10 +140,7 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged(bench: Bench) {
         assert!(bench.store.load::<Seat>(*seat).await.unwrap().is_some());
     }
     assert_eq!(bench.store.claims().await.unwrap().len(), kept.len());
-    assert_eq!(
-        bench.store.head(0).await.unwrap(),
-        i64::try_from(kept.len()).unwrap()
-    );
+    assert_eq!(head(&bench.store).await, i64::try_from(kept.len()).unwrap());
 
     pragma(&bench.store, "PRAGMA max_page_count = 4000").await;
     let next = seat(kept.len() as u128 + 1);
@@ -150,7 +150,7 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged(bench: Bench) {
         .await
         .unwrap();
     assert_eq!(
-        bench.store.head(0).await.unwrap(),
+        head(&bench.store).await,
         i64::try_from(kept.len()).unwrap() + 1
     );
 }
@@ -185,10 +185,7 @@ async fn a_disk_that_fills_up_under_load_keeps_exactly_what_was_acknowledged(ben
     }
     assert!(kept < 2000, "never full");
     assert_eq!(bench.store.claims().await.unwrap().len(), kept);
-    assert_eq!(
-        bench.store.head(0).await.unwrap(),
-        i64::try_from(kept).unwrap()
-    );
+    assert_eq!(head(&bench.store).await, i64::try_from(kept).unwrap());
 }
 
 async fn a_read_only_disk_refuses_writes_and_still_reads(bench: Bench) {
@@ -208,17 +205,15 @@ async fn a_read_only_disk_refuses_writes_and_still_reads(bench: Bench) {
         "{refused:?}"
     );
     assert!(bench.store.load::<Seat>(seat(1)).await.unwrap().is_some());
-    let Bench { store, dir, .. } = bench;
+    let Bench { store, place, .. } = bench;
     drop(store);
-    let again = Store::sqlite("room", &dir.path().join("room.db"), StoreOptions::default())
-        .await
-        .unwrap();
+    let again = place.open(StoreOptions::default()).await;
     assert!(again.load::<Seat>(seat(2)).await.unwrap().is_none());
     again
         .execute::<Seat>(seat(2), take(9), &Cause::default())
         .await
         .unwrap();
-    assert_eq!(again.head(0).await.unwrap(), 2);
+    assert_eq!(head(&again).await, 2);
 }
 
 async fn a_disk_that_cannot_sync_stops_the_store(bench: Bench) {
@@ -247,11 +242,9 @@ async fn a_disk_that_cannot_sync_stops_the_store(bench: Bench) {
         matches!(stopped, ExecuteError::Store(StoreError::Unavailable(_))),
         "{stopped:?}"
     );
-    let Bench { store, dir, .. } = bench;
+    let Bench { store, place, .. } = bench;
     drop(store);
-    let again = Store::sqlite("room", &dir.path().join("room.db"), StoreOptions::default())
-        .await
-        .unwrap();
+    let again = place.open(StoreOptions::default()).await;
     assert!(again.load::<Seat>(seat(1)).await.unwrap().is_some());
 }
 
@@ -282,7 +275,7 @@ async fn a_panic_in_a_job_hurts_nobody_else(bench: Bench) {
         other.await.unwrap().unwrap();
     }
     assert_eq!(bench.store.load::<Seat>(seat(99)).await.unwrap(), None);
-    assert_eq!(bench.store.head(0).await.unwrap(), 20);
+    assert_eq!(head(&bench.store).await, 20);
 }
 
 async fn what_was_kept_is_there_after_opening_again(bench: Bench) {
@@ -291,17 +284,12 @@ async fn what_was_kept_is_there_after_opening_again(bench: Bench) {
         .execute::<Seat>(seat(1), take(9), &Cause::default())
         .await
         .unwrap();
-    let (log, claims) = (
-        bench.store.log_after(0, 0, 9).await.unwrap(),
-        bench.store.claims().await.unwrap(),
-    );
-    let Bench { store, dir, .. } = bench;
+    let (before, claims) = (log(&bench.store).await, bench.store.claims().await.unwrap());
+    let Bench { store, place, .. } = bench;
     drop(store);
-    let again = Store::sqlite("room", &dir.path().join("room.db"), StoreOptions::default())
-        .await
-        .unwrap();
+    let again = place.open(StoreOptions::default()).await;
     assert!(again.load::<Seat>(seat(1)).await.unwrap().is_some());
-    assert_eq!(again.log_after(0, 0, 9).await.unwrap(), log);
+    assert_eq!(log(&again).await, before);
     assert_eq!(again.claims().await.unwrap(), claims);
 }
 

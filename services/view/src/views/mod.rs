@@ -62,10 +62,10 @@ pub(crate) struct Rows<'c> {
 }
 
 impl Rows<'_> {
-    /// Runs a statement whose `$1` is the generation; answers how many rows it changed.
-    async fn run(&mut self, sql: &str, values: Vec<Value>) -> Result<u64, StoreError> {
+    /// Runs a statement whose `$1` is the generation.
+    async fn run(&mut self, sql: &str, values: Vec<Value>) -> Result<(), StoreError> {
         let values = self.with_generation(values);
-        self.conn.execute(sql, values).await
+        self.conn.write(sql, values).await
     }
 
     /// The first row of a query whose `$1` is the generation.

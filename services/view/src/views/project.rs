@@ -195,7 +195,7 @@ pub(super) async fn message_sent(mut rows: Rows<'_>, heard: Heard<MessageSent>) 
                ON CONFLICT (generation, reservation_id, recipient_id) DO UPDATE SET times = told.times + 1,
                    changed_at = CASE WHEN told.changed_at > $4 THEN told.changed_at ELSE $4 END";
     let values = args![message.reservation_id, message.recipient_id, heard.at];
-    rows.run(sql, values).await.map(|_| ())
+    rows.run(sql, values).await
 }
 
 impl Rows<'_> {
@@ -203,7 +203,7 @@ impl Rows<'_> {
     async fn begin_room(&mut self, room_id: &str) -> Shown {
         let sql =
             "INSERT INTO room_view (generation, room_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        self.run(sql, args![room_id]).await.map(|_| ())
+        self.run(sql, args![room_id]).await
     }
 
     /// Stamps a room's line with the last change of what it shows.
@@ -212,7 +212,7 @@ impl Rows<'_> {
                        WHEN room_at >= reservation_at AND room_at >= payment_at THEN room_at
                        WHEN reservation_at >= payment_at THEN reservation_at ELSE payment_at END
                    WHERE generation = $1 AND room_id = $2";
-        self.run(sql, args![room_id]).await.map(|_| ())
+        self.run(sql, args![room_id]).await
     }
 
     async fn put_room(&mut self, room: &Room, status: RoomStatus, at: Timestamp) -> Shown {

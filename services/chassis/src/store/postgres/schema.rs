@@ -1,0 +1,146 @@
+//! The tables of every context on PostgreSQL, and how a schema comes to have them.
+
+use sqlx::{Executor, Row as _, postgres::PgConnection};
+
+use crate::{
+    args,
+    clock::Clock,
+    store::{Migration, Schema, StoreError, conn::Conn},
+    time,
+};
+
+/// What the chassis itself needs. Once released a migration is never changed; another one follows.
+///
+/// A row of the log has a place when it is written and a number (`seq`) once it is committed and numbered.
+pub(super) const MIGRATIONS: &[Migration] = &[Migration {
+    name: "chassis/0001_tables",
+    sql: "
+    CREATE TABLE aggregate (
+        kind TEXT NOT NULL, id TEXT NOT NULL, version BIGINT NOT NULL, state TEXT NOT NULL, due_at BIGINT,
+        created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, PRIMARY KEY (kind, id));
+    CREATE INDEX aggregate_due ON aggregate (due_at) WHERE due_at IS NOT NULL;
+    CREATE TABLE claim (
+        scope TEXT NOT NULL, key TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (scope, key));
+    CREATE TABLE log (
+        place BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, partition BIGINT NOT NULL, seq BIGINT, id TEXT NOT NULL,
+        type TEXT NOT NULL, aggregate TEXT NOT NULL, version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL,
+        headers TEXT NOT NULL);
+    CREATE UNIQUE INDEX log_seq ON log (partition, seq) WHERE seq IS NOT NULL;
+    CREATE INDEX log_unnumbered ON log (partition, place) WHERE seq IS NULL;
+    CREATE INDEX log_aggregate ON log (aggregate, version);
+    CREATE TABLE cursor (
+        consumer TEXT NOT NULL, producer TEXT NOT NULL, partition BIGINT NOT NULL, seq BIGINT NOT NULL,
+        PRIMARY KEY (consumer, producer, partition));
+    CREATE TABLE dead_letter (
+        consumer TEXT NOT NULL, producer TEXT NOT NULL, partition BIGINT NOT NULL, seq BIGINT NOT NULL, id TEXT NOT NULL,
+        type TEXT NOT NULL, aggregate TEXT NOT NULL, version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL,
+        headers TEXT NOT NULL, reason TEXT NOT NULL, attempts BIGINT NOT NULL, parked BIGINT NOT NULL,
+        next_attempt_at BIGINT NOT NULL, PRIMARY KEY (consumer, producer, partition, seq));
+    CREATE INDEX dead_letter_aggregate ON dead_letter (consumer, producer, aggregate, partition, seq);
+    CREATE TABLE lease (name TEXT PRIMARY KEY, holder TEXT NOT NULL, ends TIMESTAMPTZ NOT NULL)",
+}];
+
+/// What a context needs: what the chassis does, and its own.
+fn all(own: &[Migration]) -> impl Iterator<Item = &Migration> {
+    MIGRATIONS.iter().chain(own)
+}
+
+/// Applies what is missing: all of it or nothing, and one process at a time.
+pub(super) async fn migrate(
+    connection: &mut PgConnection,
+    own: &[Migration],
+) -> Result<(), sqlx::Error> {
+    // An index takes the time it takes.
+    connection
+        .execute(
+            "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;
+             SELECT pg_advisory_xact_lock(hashtextextended(current_setting('search_path'), 20))",
+        )
+        .await?;
+    let make = "SELECT format('CREATE SCHEMA IF NOT EXISTS %I', trim(both '\" ' from split_part(current_setting('search_path'), ',', 1)))
+                WHERE current_schema() IS NULL";
+    for row in connection.fetch_all(make).await? {
+        let make: String = row.try_get(0)?;
+        connection.execute(sqlx::AssertSqlSafe(make)).await?;
+    }
+    let table = "CREATE TABLE IF NOT EXISTS migration (name TEXT COLLATE \"C\" PRIMARY KEY, applied_at BIGINT NOT NULL)";
+    connection.execute(table).await?;
+    for migration in all(own) {
+        let applied = sqlx::query("SELECT 1 FROM migration WHERE name = $1").bind(migration.name);
+        if connection.fetch_optional(applied).await?.is_some() {
+            continue;
+        }
+        let sql = bytewise(migration.sql);
+        connection
+            .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql)))
+            .await?;
+        let note = sqlx::query("INSERT INTO migration (name, applied_at) VALUES ($1, $2)")
+            .bind(migration.name)
+            .bind(time::to_micros(Clock::System.now()));
+        connection.execute(note).await?;
+        tracing::info!(migration = migration.name, "applied");
+    }
+    connection.execute("COMMIT").await?;
+    Ok(())
+}
+
+/// What is needed, and what of that is missing.
+pub(super) async fn look(conn: &mut dyn Conn, own: &[Migration]) -> Result<Schema, StoreError> {
+    let sql = "SELECT 1 WHERE to_regclass('migration') IS NOT NULL";
+    let applied = if conn.query(sql, args![]).await?.is_empty() {
+        Vec::new()
+    } else {
+        conn.query("SELECT name FROM migration", args![]).await?
+    };
+    let applied: Vec<&str> = applied
+        .iter()
+        .map(|row| row.text(0))
+        .collect::<Result<_, _>>()?;
+    let needed: Vec<String> = all(own).map(|one| one.name.to_owned()).collect();
+    let missing = needed
+        .iter()
+        .filter(|name| !applied.contains(&name.as_str()));
+    Ok(Schema {
+        missing: missing.cloned().collect(),
+        needed,
+    })
+}
+
+/// DDL whose texts are compared byte by byte, as every other engine does.
+fn bytewise(ddl: &str) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut done = String::with_capacity(ddl.len() * 2);
+    for (index, part) in ddl.split('\'').enumerate() {
+        if index > 0 {
+            done.push('\'');
+        }
+        let mut rest = part;
+        while let Some(start) = rest.find("TEXT").filter(|_| index % 2 == 0) {
+            let (before, after) = rest.split_at(start);
+            let after = after.strip_prefix("TEXT").unwrap_or(after);
+            done.push_str(before);
+            done.push_str("TEXT");
+            if !before.ends_with(is_word) && !after.starts_with(is_word) {
+                done.push_str(" COLLATE \"C\"");
+            }
+            rest = after;
+        }
+        done.push_str(rest);
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_compared_bytewise() {
+        assert_eq!(
+            bytewise(
+                "CREATE TABLE a (b TEXT PRIMARY KEY, TEXTURE BIGINT, c TEXT NOT NULL DEFAULT 'TEXT')"
+            ),
+            "CREATE TABLE a (b TEXT COLLATE \"C\" PRIMARY KEY, TEXTURE BIGINT, c TEXT COLLATE \"C\" NOT NULL DEFAULT 'TEXT')"
+        );
+    }
+}
