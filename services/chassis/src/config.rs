@@ -8,6 +8,7 @@ use clap::{
 };
 
 use crate::{
+    jetstream::NatsSettings,
     leading::LeadSettings,
     settings::{Settings, SettingsType},
     store::DatabaseSettings,
@@ -69,6 +70,9 @@ pub struct Config {
     /// How replicas agree who leads.
     #[command(flatten)]
     pub lead: LeadSettings,
+    /// The broker between processes.
+    #[command(flatten)]
+    pub nats: NatsSettings,
 }
 
 /// How logs look.

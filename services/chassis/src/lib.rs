@@ -22,6 +22,7 @@ pub mod faults;
 pub mod health;
 pub mod id;
 pub mod inspection;
+pub mod jetstream;
 pub mod leading;
 pub mod migrate;
 pub mod money;

@@ -60,12 +60,18 @@ impl Bus for Polling {
     ) -> BoxFuture<'_, Result<Box<dyn Feed>, BusError>> {
         match self.elsewhere.get(&topic.0) {
             Some(log) => {
-                let feed = Looks {
-                    log: log.clone(),
-                    partition: topic.1,
-                    told: None,
-                };
-                Box::pin(std::future::ready(Ok(Box::new(feed) as Box<dyn Feed>)))
+                let (log, partition) = (log.clone(), topic.1);
+                Box::pin(async move {
+                    let head = log.head(partition).await;
+                    let head = head.map_err(|error| BusError(error.to_string()))?;
+                    let feed = Looks {
+                        log,
+                        partition,
+                        told: head,
+                        first: Some(head),
+                    };
+                    Ok(Box::new(feed) as Box<dyn Feed>)
+                })
             }
             None => self.here.subscribe(topic, consumer),
         }
@@ -75,7 +81,9 @@ impl Bus for Polling {
 struct Looks {
     log: Arc<dyn LogReader>,
     partition: i32,
-    told: Option<i64>,
+    told: i64,
+    /// What it was when the feed began, until it is told.
+    first: Option<i64>,
 }
 
 impl fmt::Debug for Looks {
@@ -90,19 +98,22 @@ impl fmt::Debug for Looks {
 impl Feed for Looks {
     fn next(&mut self) -> BoxFuture<'_, Result<Signal, BusError>> {
         Box::pin(async {
+            if let Some(first) = self.ready() {
+                return Ok(first);
+            }
             loop {
+                tokio::time::sleep(EVERY).await;
                 let head = self.log.head(self.partition).await;
                 let head = head.map_err(|error| BusError(error.to_string()))?;
-                if self.told != Some(head) {
-                    self.told = Some(head);
+                if self.told != head {
+                    self.told = head;
                     return Ok(Signal::Head(head));
                 }
-                tokio::time::sleep(EVERY).await;
             }
         })
     }
 
     fn ready(&mut self) -> Option<Signal> {
-        None
+        self.first.take().map(Signal::Head)
     }
 }

@@ -139,6 +139,7 @@ impl Site {
             let mut feed = self.subscribe(consumer).await?;
             while let Some(signal) = feed.ready() {
                 any |= consumer.consume(signal).await?;
+                feed.taken().await;
             }
             any |= consumer.retry().await?;
         }
@@ -259,6 +260,7 @@ impl Site {
                 .await
                 .map_err(|error| StepError(error.to_string()))?;
             consumer.consume(signal).await?;
+            feed.taken().await;
         }
     }
 

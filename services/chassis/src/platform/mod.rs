@@ -28,6 +28,7 @@ use crate::{
     context::Context,
     faults::Faults,
     health::Health,
+    jetstream::NatsError,
     peers::Peers,
     settings::Settings,
     site::Site,
@@ -111,6 +112,9 @@ pub enum StartError {
     /// The service key cannot be used.
     #[error("{0}")]
     ServiceKey(#[from] BadServiceKey),
+    /// The broker cannot be used as it was told.
+    #[error("{0}")]
+    Nats(#[from] NatsError),
     /// The contracts cannot be described.
     #[error("contracts cannot be described: {0}")]
     Contracts(#[from] tonic_reflection::server::Error),
@@ -122,7 +126,10 @@ pub enum StartError {
 impl StartError {
     /// Whether it is the fault of what the process was told.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Address(..) | Self::ServiceKey(_))
+        matches!(
+            self,
+            Self::Address(..) | Self::ServiceKey(_) | Self::Nats(_)
+        )
     }
 }
 

@@ -32,6 +32,7 @@ use crate::{
     eventlog::{EventLogs, RemoteLog},
     health::Health,
     inspection::Inspection,
+    jetstream::JetStream,
     peers::Peers,
     polling::Polling,
     serve::{self, Edge, Services, serve},
@@ -109,7 +110,7 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
     let peers = Peers::with(options.clock.clone(), options.faults.clone(), service_key);
     let stores = open_stores(&contexts, &options).await?;
     logs.open(stores.clone());
-    let around = surroundings(&options, &contexts, &stores, &peers)?;
+    let around = surroundings(&options, &contexts, &stores, &peers).await?;
     let mut services = Services::new(public_rpcs(&contexts, &health)?);
     let one = contexts.len() == 1;
     let mut sites = Vec::with_capacity(contexts.len());
@@ -210,7 +211,7 @@ async fn open_stores(contexts: &[Context], options: &Options) -> Result<Vec<Stor
 }
 
 /// The logs of this process and of the others, and the bus between them.
-fn surroundings(
+async fn surroundings(
     options: &Options,
     contexts: &[Context],
     stores: &[Store],
@@ -233,14 +234,19 @@ fn surroundings(
             Arc::new(RemoteLog::new(context.clone(), channel)),
         );
     }
-    let bus: Arc<dyn Bus> = match &options.bus {
-        Some(bus) => bus.clone(),
-        None if logs.is_empty() => InProcess::new(),
-        None => Polling::new(logs.clone()),
-    };
+    let elsewhere = logs.clone();
     for store in stores {
         logs.insert(store.context().to_owned(), Arc::new(store.clone()));
     }
+    let nats = &options.config.nats;
+    let bus: Arc<dyn Bus> = match &options.bus {
+        Some(bus) => bus.clone(),
+        None if nats.nats_url.is_some() => {
+            Arc::new(JetStream::connect(nats, &options.process, logs.clone()).await?)
+        }
+        None if elsewhere.is_empty() => InProcess::new(),
+        None => Polling::new(elsewhere),
+    };
     Ok(Surroundings {
         peers: peers.clone(),
         logs: Arc::new(logs),

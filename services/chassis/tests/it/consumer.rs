@@ -1,15 +1,23 @@
 //! Whatever the bus does, every event has its effect exactly once and in order.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use chassis::{
-    Context, Policies,
+    Context, Policies, Recorded, Store,
     bus::{Bus, InProcess},
     clock::{Clock, ManualClock},
-    consumer::LogReader,
+    consumer::{LogError, LogReader},
     event::Cause,
     faults::Faults,
+    jetstream::JetStream,
     peers::Peers,
+    polling::Polling,
     settings::Settings,
     site::{Site, Surroundings, open_store, settle},
     testing::{
@@ -18,9 +26,11 @@ use chassis::{
     },
     time::SignedDuration,
 };
+use futures::future::BoxFuture;
 use proptest::prelude::*;
 
 use crate::{
+    broker::{Prefix, until},
     counter::{Command, Seat, SeatId},
     tally::{Tally, policies},
 };
@@ -31,11 +41,61 @@ pub(crate) struct Pair {
     pub(crate) consumer: Site,
     pub(crate) clock: ManualClock,
     pub(crate) faults: Faults,
+    pub(crate) log: Arc<Counted>,
     _dir: tempfile::TempDir,
+    _guard: Option<Prefix>,
+}
+
+/// A log that counts the events that are read from it.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    log: Store,
+    read: AtomicUsize,
+}
+
+impl Counted {
+    /// How many since the last time.
+    pub(crate) fn read(&self) -> usize {
+        self.read.swap(0, Ordering::SeqCst)
+    }
+}
+
+impl LogReader for Counted {
+    fn read(
+        &self,
+        partition: i32,
+        after: i64,
+        limit: i64,
+    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
+        Box::pin(async move {
+            let events = LogReader::read(&self.log, partition, after, limit).await?;
+            self.read.fetch_add(events.len(), Ordering::SeqCst);
+            Ok(events)
+        })
+    }
+
+    fn head(&self, partition: i32) -> BoxFuture<'_, Result<i64, LogError>> {
+        LogReader::head(&self.log, partition)
+    }
+}
+
+/// The logs that a bus can read.
+pub(crate) type Readers = BTreeMap<String, Arc<dyn LogReader>>;
+
+/// A bus, and what tidies up behind it.
+pub(crate) struct OnBus {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) guard: Option<Prefix>,
+}
+
+impl From<Arc<dyn Bus>> for OnBus {
+    fn from(bus: Arc<dyn Bus>) -> Self {
+        Self { bus, guard: None }
+    }
 }
 
 impl Pair {
-    pub(crate) async fn on(bus: Arc<dyn Bus>, policies: Policies) -> Self {
+    pub(crate) async fn on(bus: impl AsyncFnOnce(Readers) -> OnBus, policies: Policies) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = ManualClock::new(noon());
         let faults = Faults::default();
@@ -48,10 +108,16 @@ impl Pair {
         let messages = open_store(&message, dir.path(), time, faults.clone())
             .await
             .unwrap();
-        let log: Arc<dyn LogReader> = Arc::new(rooms.clone());
+        let log = Arc::new(Counted {
+            log: rooms.clone(),
+            read: AtomicUsize::new(0),
+        });
+        let reader: Arc<dyn LogReader> = log.clone();
+        let logs = BTreeMap::from([("room".to_owned(), reader)]);
+        let OnBus { bus, guard } = bus(logs.clone()).await;
         let around = Surroundings {
             peers: Peers::new(),
-            logs: Arc::new(BTreeMap::from([("room".to_owned(), log)])),
+            logs: Arc::new(logs),
             bus,
             settings: Settings::default(),
         };
@@ -60,7 +126,9 @@ impl Pair {
             consumer: Site::new(message, messages, &around),
             clock,
             faults,
+            log,
             _dir: dir,
+            _guard: guard,
         }
     }
 
@@ -117,30 +185,47 @@ impl Pair {
     }
 }
 
-fn in_process() -> Arc<dyn Bus> {
-    InProcess::new()
+pub(crate) async fn in_process(_: Readers) -> OnBus {
+    let bus: Arc<dyn Bus> = InProcess::new();
+    bus.into()
 }
 
-fn polite() -> Arc<dyn Bus> {
-    Arc::new(Unreliable::new(
-        1,
-        Manners {
-            lost: 0,
-            repeated: 0,
-            shuffled: false,
-        },
-    ))
+async fn polling(logs: Readers) -> OnBus {
+    let bus: Arc<dyn Bus> = Polling::new(logs);
+    bus.into()
 }
 
-fn rude() -> Arc<dyn Bus> {
-    Arc::new(Unreliable::new(
-        2,
-        Manners {
-            lost: 497,
-            repeated: 400,
-            shuffled: true,
-        },
-    ))
+/// On the NATS that was started for the tests, under a prefix of its own.
+pub(crate) async fn jetstream(logs: Readers) -> OnBus {
+    let prefix = Prefix::new();
+    let bus = JetStream::connect(&prefix.settings(), "room", logs).await;
+    let bus: Arc<dyn Bus> = Arc::new(bus.unwrap());
+    until("connected", async || bus.is_connected()).await;
+    OnBus {
+        bus,
+        guard: Some(prefix),
+    }
+}
+
+fn unreliable(manners: Manners) -> OnBus {
+    let bus: Arc<dyn Bus> = Arc::new(Unreliable::new(2, manners));
+    bus.into()
+}
+
+async fn polite(_: Readers) -> OnBus {
+    unreliable(Manners {
+        lost: 0,
+        repeated: 0,
+        shuffled: false,
+    })
+}
+
+async fn rude(_: Readers) -> OnBus {
+    unreliable(Manners {
+        lost: 497,
+        repeated: 400,
+        shuffled: true,
+    })
 }
 
 /// Runs every story on one bus.
@@ -149,7 +234,7 @@ macro_rules! bus_suite {
         mod $bus {
             $(#[tokio::test]
             async fn $story() {
-                super::$story(super::$bus()).await;
+                super::$story(super::$bus).await;
             })+
         }
     };
@@ -168,9 +253,9 @@ macro_rules! every_bus {
     )+};
 }
 
-every_bus!(in_process, polite, rude);
+every_bus!(in_process, polling, jetstream, polite, rude);
 
-async fn every_event_has_its_effect_once_and_in_order(bus: Arc<dyn Bus>) {
+async fn every_event_has_its_effect_once_and_in_order(bus: impl AsyncFnOnce(Readers) -> OnBus) {
     let pair = Pair::on(bus, policies(|_| false)).await;
     for seat in 1..=50 {
         pair.take(seat).await;
@@ -186,7 +271,7 @@ async fn every_event_has_its_effect_once_and_in_order(bus: Arc<dyn Bus>) {
     assert_eq!(pair.consumer.consumers[0].cursor().await.unwrap(), 100);
 }
 
-async fn a_consumer_that_was_away_catches_up(bus: Arc<dyn Bus>) {
+async fn a_consumer_that_was_away_catches_up(bus: impl AsyncFnOnce(Readers) -> OnBus) {
     let pair = Pair::on(bus, policies(|_| false)).await;
     for seat in 1..=600 {
         pair.take(seat).await;
@@ -200,7 +285,7 @@ async fn a_consumer_that_was_away_catches_up(bus: Arc<dyn Bus>) {
     }
 }
 
-async fn a_step_that_fails_is_taken_again(bus: Arc<dyn Bus>) {
+async fn a_step_that_fails_is_taken_again(bus: impl AsyncFnOnce(Readers) -> OnBus) {
     let pair = Pair::on(bus, policies(|_| false)).await;
     for seat in 1..=10 {
         pair.take(seat).await;
@@ -219,7 +304,7 @@ async fn a_step_that_fails_is_taken_again(bus: Arc<dyn Bus>) {
     }
 }
 
-async fn a_second_replica_has_no_effect_of_its_own(bus: Arc<dyn Bus>) {
+async fn a_second_replica_has_no_effect_of_its_own(bus: impl AsyncFnOnce(Readers) -> OnBus) {
     let pair = Pair::on(bus, policies(|_| false)).await;
     let other = pair.consumer.clone();
     for seat in 1..=100 {
@@ -236,7 +321,7 @@ async fn a_second_replica_has_no_effect_of_its_own(bus: Arc<dyn Bus>) {
     }
 }
 
-async fn a_poisoned_event_stops_only_its_own_aggregate(bus: Arc<dyn Bus>) {
+async fn a_poisoned_event_stops_only_its_own_aggregate(bus: impl AsyncFnOnce(Readers) -> OnBus) {
     let pair = Pair::on(bus, policies(|_| true)).await;
     for seat in 1..=8 {
         pair.take(seat).await;
@@ -282,7 +367,7 @@ async fn a_poisoned_event_stops_only_its_own_aggregate(bus: Arc<dyn Bus>) {
     let around = Surroundings {
         peers: Peers::new(),
         logs: pair.consumer.deps.logs.clone(),
-        bus: in_process(),
+        bus: InProcess::new(),
         settings: Settings::default(),
     };
     let mended = Site::new(mended, pair.consumer.deps.store.clone(), &around);
@@ -294,7 +379,9 @@ async fn a_poisoned_event_stops_only_its_own_aggregate(bus: Arc<dyn Bus>) {
     assert_eq!(pair.letters().await, []);
 }
 
-async fn a_relay_that_dies_after_publishing_publishes_again(bus: Arc<dyn Bus>) {
+async fn a_relay_that_dies_after_publishing_publishes_again(
+    bus: impl AsyncFnOnce(Readers) -> OnBus,
+) {
     let pair = Pair::on(bus, policies(|_| false)).await;
     let faults = &pair.producer.deps.faults;
     pair.take(1).await;
@@ -308,7 +395,7 @@ async fn a_relay_that_dies_after_publishing_publishes_again(bus: Arc<dyn Bus>) {
 
 #[tokio::test]
 async fn what_is_due_is_woken_late_and_never_early() {
-    let pair = Pair::on(in_process(), policies(|_| false)).await;
+    let pair = Pair::on(in_process, policies(|_| false)).await;
     pair.take(1).await;
     pair.clock.turn(SignedDuration::new(15 * 60 - 1, 0));
     pair.settle().await;
@@ -326,7 +413,8 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let bus = Unreliable::new(seed, Manners { lost, repeated, shuffled: true });
-            let pair = Pair::on(Arc::new(bus.clone()), policies(|_| false)).await;
+            let carries: Arc<dyn Bus> = Arc::new(bus.clone());
+            let pair = Pair::on(async |_| carries.into(), policies(|_| false)).await;
             for seat in 1..=12 {
                 pair.take(seat).await;
                 if seat % 4 == 0 {

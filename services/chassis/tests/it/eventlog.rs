@@ -9,7 +9,6 @@ use berth::eventlog::v1::{
 };
 use chassis::{
     Clock, Context, Platform, Store,
-    bus::InProcess,
     config::Addresses,
     event::Cause,
     eventlog::EventLogs,
@@ -168,7 +167,7 @@ async fn dead_letters_are_for_admins() {
 
 #[tokio::test]
 async fn dead_letters_are_listed_page_by_page_and_tried_again() {
-    let pair = Pair::on(InProcess::new(), policies(|_| true)).await;
+    let pair = Pair::on(crate::consumer::in_process, policies(|_| true)).await;
     for seat in [1, 2, 3, 5, 6] {
         pair.take(seat).await;
     }

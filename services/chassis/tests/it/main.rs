@@ -7,6 +7,8 @@
 )]
 
 mod access;
+mod broker;
+mod broker_flow;
 mod consumer;
 mod counter;
 mod errand;
