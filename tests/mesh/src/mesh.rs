@@ -22,7 +22,7 @@ use crate::{
 pub struct MeshOptions {
     /// How many processes each context has.
     pub replicas: usize,
-    /// The server all contexts keep their data on; without one each has a file of its own, and one replica.
+    /// The server all contexts keep their data on, a schema each; without one each has a file of its own, and one replica.
     pub postgres: Option<PostgresOptions>,
     /// The broker; without one the contexts look at each other's logs every now and then.
     pub nats: Option<NatsOptions>,
@@ -41,7 +41,7 @@ impl Default for MeshOptions {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         Self {
             replicas: 1,
-            postgres: None,
+            postgres: Some(PostgresOptions::default()),
             nats: None,
             direct: false,
             env: Env::new(),
@@ -111,8 +111,19 @@ impl Mesh {
             self.balancer
                 .add(process.context(), process.public(), process.admin())?;
         }
+        if self.postgres.is_some() {
+            self.first("migrate").await?;
+        }
         try_join_all(self.processes.iter_mut().map(Process::start)).await?;
         self.ready().await
+    }
+
+    /// Runs a subcommand of every context.
+    async fn first(&self, subcommand: &str) -> Result<()> {
+        let firsts = contexts().into_iter();
+        let firsts = firsts.filter_map(|context| self.replicas(context).next());
+        try_join_all(firsts.map(|process| process.run(subcommand))).await?;
+        Ok(())
     }
 
     /// Waits until every replica that runs is given work.

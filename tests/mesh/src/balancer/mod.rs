@@ -28,11 +28,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+pub use self::pool::Counts;
 use self::{
     door::{Door, Way},
     pool::Pool,
+    replica::Port,
 };
-pub use self::{pool::Counts, replica::Port};
+use crate::process::get;
 
 /// How often it says that it lives.
 const BEAT: Duration = Duration::from_millis(500);
@@ -198,12 +200,17 @@ impl Balancer {
         })?
     }
 
-    /// What was counted for a context: all its replicas together, by the doors it was asked through.
+    /// What was counted for a context, through all its doors.
     pub fn counts(&self, context: &str) -> Counts {
         self.pools
             .get(context)
             .map(|pool| pool.counts())
             .unwrap_or_default()
+    }
+
+    /// What it counted, as Prometheus reads it.
+    pub fn metrics(&self) -> Result<String> {
+        get(self.admin, "/metrics")
     }
 
     fn pool(&self, context: &str) -> Result<&Arc<Pool>> {

@@ -40,7 +40,7 @@ const PING_WAIT: Duration = Duration::from_secs(2);
 
 /// A port of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Port {
+pub(super) enum Port {
     /// For everybody.
     Public,
     /// Health, metrics and the event log.

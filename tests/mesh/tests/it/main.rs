@@ -1,6 +1,8 @@
 //! Does the platform work as many processes, whatever happens to them?
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+mod balancer;
+mod fake;
 mod starts;
 mod up;
 
