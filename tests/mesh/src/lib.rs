@@ -17,7 +17,7 @@ pub mod balancer;
 mod mesh;
 pub mod process;
 
-pub use servers::{Nats, NatsOptions, Postgres, PostgresOptions};
+pub use servers::{Nats, NatsOptions, Postgres, PostgresOptions, Snapshot};
 
 pub use self::{
     mesh::{Mesh, MeshOptions, contexts},

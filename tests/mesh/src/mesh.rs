@@ -42,7 +42,7 @@ impl Default for MeshOptions {
         Self {
             replicas: 1,
             postgres: Some(PostgresOptions::default()),
-            nats: None,
+            nats: Some(NatsOptions::default()),
             direct: false,
             env: Env::new(),
             listen: any,

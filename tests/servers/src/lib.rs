@@ -9,6 +9,7 @@ mod guarded;
 mod nats;
 mod ports;
 mod postgres;
+mod program;
 mod wait;
 
 pub use self::{
@@ -16,6 +17,6 @@ pub use self::{
     guarded::{Dir, Guarded, Signal},
     nats::{Nats, NatsOptions},
     ports::free_port,
-    postgres::{Postgres, PostgresOptions},
+    postgres::{Postgres, PostgresOptions, Snapshot},
     wait::until,
 };

@@ -1,12 +1,7 @@
 //! PostgreSQL.
 
 use std::{
-    ffi::OsStr,
     fs,
-    os::unix::{
-        fs::{MetadataExt, chown},
-        process::CommandExt,
-    },
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -15,9 +10,10 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
-    binaries::{postgres_bin, unpacked, with_libraries},
+    binaries::postgres_bin,
     guarded::{Dir, Guarded, Signal, tail},
     ports::free_port,
+    program::Program,
     wait::until,
 };
 
@@ -100,6 +96,68 @@ impl Postgres {
         self.dir.path()
     }
 
+    /// A schema with everything in it as SQL, for [`Postgres::load`]: what it was when this was asked, all of a piece.
+    pub fn dump(&self, database: &str, schema: &str) -> Result<String> {
+        let url = self.url(database);
+        let flags = [
+            "--clean",
+            "--if-exists",
+            "--schema",
+            schema,
+            "--dbname",
+            &url,
+        ];
+        self.program.run("pg_dump", flags)
+    }
+
+    /// Brings a schema back as it was when it was dumped, all or nothing.
+    pub fn load(&self, database: &str, dump: &str) -> Result<()> {
+        let file = self.dir.path().join("dump.sql");
+        fs::write(&file, dump)?;
+        let (url, file) = (self.url(database), file.display().to_string());
+        let flags = ["--no-psqlrc", "--quiet", "--single-transaction", "--set"];
+        let rest = ["ON_ERROR_STOP=1", "--dbname", &url, "--file", &file];
+        self.program
+            .run("psql", flags.iter().chain(&rest))
+            .map(drop)
+    }
+
+    /// A copy of the whole cluster as it is now, as a standby has it that gets nothing more.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let dir = Dir::new("postgres-snapshot")?;
+        self.program.own(dir.path())?;
+        let to = data(&dir).display().to_string();
+        let from = format!("host=127.0.0.1 port={} user={OWNER}", self.port);
+        let flags = [
+            "--no-sync",
+            "--checkpoint=fast",
+            "--pgdata",
+            &to,
+            "--dbname",
+            &from,
+        ];
+        self.program.run("pg_basebackup", flags)?;
+        Ok(Snapshot(dir))
+    }
+
+    /// Kills it if it runs, and goes on on the same port with what a snapshot has: a failover to a standby that was behind,
+    /// or a restored backup. What was committed since is lost.
+    pub fn return_to(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.kill()?;
+        let data = data(&self.dir);
+        fs::remove_dir_all(&data)?;
+        let from = self::data(&snapshot.0);
+        let flags = [
+            "-R".as_ref(),
+            "-p".as_ref(),
+            from.as_os_str(),
+            data.as_os_str(),
+        ];
+        let copied = Command::new("cp").args(flags).status()?;
+        ensure!(copied.success(), "cannot copy {}", from.display());
+        self.restart()
+    }
+
     /// Its process id, if it runs.
     pub fn pid(&self) -> Option<u32> {
         self.server.as_ref().map(Guarded::pid)
@@ -176,6 +234,10 @@ impl Postgres {
     }
 }
 
+/// A copy of a cluster; gone when it is dropped.
+#[derive(Debug)]
+pub struct Snapshot(Dir);
+
 fn data(dir: &Dir) -> PathBuf {
     dir.path().join("data")
 }
@@ -199,91 +261,4 @@ fn children(parent: u32) -> Vec<u32> {
     all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(is_child)
         .collect()
-}
-
-/// The binaries of PostgreSQL, and as whom they are run: they refuse to work for the superuser of the machine.
-#[derive(Debug)]
-struct Program {
-    bin: PathBuf,
-    dir: PathBuf,
-    user: Option<(u32, u32)>,
-}
-
-impl Program {
-    /// The binaries in a folder, to work in a directory.
-    fn new(bin: PathBuf, dir: &Path) -> Result<Self> {
-        let superuser = fs::metadata(dir)?.uid() == 0;
-        let user = superuser.then(nobody).transpose()?;
-        if let Some((uid, gid)) = user {
-            chown(dir, Some(uid), Some(gid))?;
-        }
-        let mut program = Self {
-            bin,
-            dir: dir.to_owned(),
-            user,
-        };
-        if user.is_some() && program.run("postgres", ["--version"]).is_err() {
-            program.fetch()?;
-        }
-        Ok(program)
-    }
-
-    /// Brings the binaries to where the user can reach them: a checkout may be where only its owner can go.
-    fn fetch(&mut self) -> Result<()> {
-        let unpacked = unpacked(&self.bin).filter(|root| root.parent().is_some());
-        let unpacked = unpacked
-            .with_context(|| format!("{} cannot be run by another user", self.bin.display()))?;
-        let copy = self.dir.join("postgres");
-        let copied = Command::new("cp")
-            .arg("-R")
-            .args([unpacked, &copy])
-            .status()?;
-        ensure!(copied.success(), "cannot copy {}", unpacked.display());
-        self.bin = copy.join(self.bin.strip_prefix(unpacked)?);
-        Ok(())
-    }
-
-    fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(self.bin.join(name));
-        with_libraries(&mut command, &self.bin).current_dir(&self.dir);
-        if let Some((uid, gid)) = self.user {
-            command.uid(uid).gid(gid);
-        }
-        command
-    }
-
-    /// Runs one to its end and answers what it printed.
-    fn run(
-        &self,
-        name: &str,
-        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
-    ) -> Result<String> {
-        let output = self.command(name).args(arguments).output();
-        let output = output.with_context(|| format!("cannot run {name}"))?;
-        ensure!(
-            output.status.success(),
-            "{name} ended with {}:\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(String::from_utf8_lossy(&output.stdout)
-            .trim_end()
-            .to_owned())
-    }
-}
-
-/// A user who is not the superuser: user and group.
-fn nobody() -> Result<(u32, u32)> {
-    let users = fs::read_to_string("/etc/passwd")?;
-    let find = |name: &str| {
-        // postgres:x:101:104:…
-        let mut fields = users
-            .lines()
-            .map(|line| line.split(':'))
-            .find_map(|mut fields| (fields.next() == Some(name)).then_some(fields))?;
-        Some((fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?))
-    };
-    find("postgres")
-        .or_else(|| find("nobody"))
-        .context("no user for PostgreSQL: neither `postgres` nor `nobody`")
 }

@@ -32,6 +32,34 @@ fn what_was_committed_survives_a_kill_and_a_pause() {
 }
 
 #[test]
+fn what_was_is_brought_back() {
+    let mut postgres = Postgres::start(PostgresOptions::default()).unwrap();
+    let run = |postgres: &Postgres, sql: &str| postgres.sql("postgres", sql).unwrap();
+    let numbers = |postgres: &Postgres| {
+        let room = run(postgres, "SELECT n FROM room.tale");
+        (room, run(postgres, "SELECT n FROM view.tale"))
+    };
+    for schema in ["room", "view"] {
+        let make = format!("CREATE SCHEMA {schema}; CREATE TABLE {schema}.tale AS SELECT 1 AS n");
+        run(&postgres, &make);
+    }
+    let (dump, snapshot) = (postgres.dump("postgres", "room"), postgres.snapshot());
+    run(
+        &postgres,
+        "UPDATE room.tale SET n = 2; UPDATE view.tale SET n = 2",
+    );
+    // One of them.
+    postgres.load("postgres", &dump.unwrap()).unwrap();
+    assert_eq!(numbers(&postgres), ("1".into(), "2".into()));
+    // Both, as often as it is asked for.
+    for _ in 0..2 {
+        run(&postgres, "UPDATE room.tale SET n = 3");
+        postgres.return_to(snapshot.as_ref().unwrap()).unwrap();
+        assert_eq!(numbers(&postgres), ("1".into(), "1".into()));
+    }
+}
+
+#[test]
 fn nothing_is_left_behind() {
     let postgres = Postgres::start(PostgresOptions::default()).unwrap();
     let (pid, dir) = (postgres.pid().unwrap(), postgres.dir().to_owned());
