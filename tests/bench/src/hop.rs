@@ -15,9 +15,9 @@ use tonic::{Request, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::{
-    booking::{Person, join_as_customer},
     load, machine,
-    platform::{Platform, connect, free_port},
+    platform::{Mode, Platform, connect, free_port},
+    world::{Person, join_as_customer},
 };
 
 /// How to measure.
@@ -46,9 +46,9 @@ struct Cost {
 pub(crate) async fn run(options: Options) -> Result<()> {
     println!("{}", machine::facts());
     let bare = Bare::start()?;
-    let platform = Platform::start(&[]).await?;
+    let platform = Platform::start(Mode::One, &[]).await?;
     let bare_channels = connect(&bare.address, 4)?;
-    let channels = platform.connect(4)?;
+    let channels = platform.connect("member", 4)?;
     let person = join_as_customer(channels.first().context("a channel")?.clone(), "hopper").await?;
 
     // In turn, so that both meet the same machine.
@@ -56,8 +56,8 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     for round in 0..2 {
         let measured = [
             measure(bare.child.id(), options, bare_channels.clone(), check).await?,
-            measure(platform.pid(), options, channels.clone(), check).await?,
-            measure(platform.pid(), options, channels.clone(), {
+            measure(platform.pid()?, options, channels.clone(), check).await?,
+            measure(platform.pid()?, options, channels.clone(), {
                 let person = person.clone();
                 move |channel| read(channel, person.clone())
             })

@@ -23,19 +23,44 @@ pub(crate) fn facts() -> String {
     )
 }
 
-/// CPU seconds, user and system, that a process has used.
+/// CPU seconds, user and system, that a process and its children have used, those that have ended too. (A database has a
+/// process for each connection.)
 pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
+    let mut sum = stat(pid).context("the process is gone")?.used;
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let other = name.to_str().and_then(|name| name.parse().ok());
+        // One that has ended in the meantime is counted by its parent.
+        if let Some(stat) = other.and_then(|other| stat(other).ok())
+            && stat.parent == pid
+        {
+            sum += stat.used;
+        }
+    }
+    Ok(sum)
+}
+
+/// What the system says of a process.
+struct Stat {
+    parent: u32,
+    used: f64,
+}
+
+fn stat(pid: u32) -> Result<Stat> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name in parentheses may hold spaces; what follows it does not.
     let after = stat.rsplit(')').next().context("stat")?;
-    let field = |index| -> Result<f64> {
-        Ok(after
-            .split_whitespace()
-            .nth(index)
-            .context("stat")?
-            .parse::<f64>()?)
-    };
-    Ok((field(11)? + field(12)?) / TICKS)
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    let field = |index: usize| fields.get(index).copied().context("stat");
+    let mut ticks = 0.0;
+    // User and system time, its own and that of children that have ended.
+    for index in 11..=14 {
+        ticks += field(index)?.parse::<f64>()?;
+    }
+    Ok(Stat {
+        parent: field(1)?.parse()?,
+        used: ticks / TICKS,
+    })
 }
 
 /// Memory that a process holds now, in MiB.

@@ -1,21 +1,21 @@
 //! Benchmarks: programs that say how fast the platform is and what a booking costs, on this machine, now.
 //!
 //! The platform runs as a process of its own, so its CPU time and memory are its own. Latencies are taken in an open loop
-//! (arrivals do not wait for answers, and time counts from the intended start), capacity in a closed one.
+//! (arrivals do not wait for answers, and time counts from the intended start), capacity in a closed one. The allocator is
+//! the platform's, which comes with the chassis, so that the bare server of `hop` differs in nothing else.
 
 #![expect(clippy::print_stdout, reason = "a program that prints")]
 
 mod booking;
+mod catchup;
 mod hop;
+mod lag;
 mod load;
 mod machine;
 mod platform;
+mod world;
 
 use clap::{Parser, Subcommand};
-
-/// The platform's allocator, so that the bare server of `hop` differs in nothing else.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Debug, Parser)]
 #[command(about = "Measures the platform on this machine")]
@@ -30,6 +30,10 @@ enum Bench {
     Booking(booking::Options),
     /// Holds only: requests that wait for their host.
     Hold(booking::Options),
+    /// How long after its answer a booking is on the screen.
+    Lag(lag::Options),
+    /// How fast `view` takes what it has missed.
+    Catchup(catchup::Options),
     /// A call: what the platform's port costs over a bare tonic server.
     Hop(hop::Options),
     /// The bare tonic server of `hop`.
@@ -40,8 +44,10 @@ enum Bench {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().bench {
-        Bench::Booking(options) => booking::run(booking::Kind::Booking, options).await,
-        Bench::Hold(options) => booking::run(booking::Kind::Hold, options).await,
+        Bench::Booking(options) => booking::run(world::Kind::Booking, options).await,
+        Bench::Hold(options) => booking::run(world::Kind::Hold, options).await,
+        Bench::Lag(options) => lag::run(options).await,
+        Bench::Catchup(options) => catchup::run(options).await,
         Bench::Hop(options) => hop::run(options).await,
         Bench::Bare { listen } => hop::serve_bare(&listen).await,
     }

@@ -1,6 +1,7 @@
-//! A platform to be measured: the release binary as a process of its own, on ports of its own.
+//! A platform to be measured, release binaries as processes of their own: all in one, or one for each context.
 
 use std::{
+    collections::BTreeMap,
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -8,62 +9,185 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use mesh::{Mesh, MeshOptions, NatsOptions, PostgresOptions};
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
+use crate::machine;
+
+/// How the platform runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// One process, embedded storage that syncs every commit.
+    #[default]
+    One,
+    /// A process for each context, PostgreSQL that syncs every commit, NATS JetStream.
+    Mesh,
+}
+
+impl Mode {
+    /// What it is called in a report.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::One => "one",
+            Self::Mesh => "mesh",
+        }
+    }
+}
+
 /// A running platform; it is stopped when this goes.
 #[derive(Debug)]
 pub(crate) struct Platform {
-    child: Child,
-    /// Where its public port is.
-    pub(crate) address: String,
+    runs: Runs,
     /// How long it took from start to ready.
     pub(crate) ready_after: Duration,
 }
 
+#[derive(Debug)]
+enum Runs {
+    One(One),
+    Mesh(Box<Mesh>),
+}
+
+#[derive(Debug)]
+struct One {
+    child: Child,
+    address: String,
+}
+
 impl Platform {
-    /// Builds the release binary, starts it on free ports with an ephemeral store, and waits until it is ready.
-    pub(crate) async fn start(more: &[&str]) -> Result<Self> {
+    /// Builds the release binaries, starts the platform on free ports with an empty store, and waits until it is ready.
+    pub(crate) async fn start(mode: Mode, env: &[(&str, &str)]) -> Result<Self> {
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--release", "--quiet", "--package", "all"])
+            .args(["build", "--release", "--quiet", "--workspace", "--bins"])
             .status()
             .context("cargo build")?;
         if !built.success() {
-            bail!("the release binary could not be built");
+            bail!("the release binaries could not be built");
         }
+        let begin = Instant::now();
+        let runs = match mode {
+            Mode::One => Runs::One(One::start(env).await?),
+            Mode::Mesh => Runs::Mesh(Box::new(start_mesh(env).await?)),
+        };
+        Ok(Self {
+            runs,
+            ready_after: begin.elapsed(),
+        })
+    }
+
+    /// The CPU seconds that each part has used so far: processes, the database with all that work for it, the broker.
+    pub(crate) fn cpu(&self) -> Result<BTreeMap<String, f64>> {
+        let parts = self.parts().into_iter();
+        parts
+            .map(|(name, pid)| Ok((name, machine::cpu_seconds(pid)?)))
+            .collect()
+    }
+
+    /// Memory that its processes hold now, in MiB; without database and broker.
+    pub(crate) fn resident_mib(&self) -> Result<f64> {
+        let ours = self.parts().into_iter();
+        let ours = ours.filter(|(name, _)| name != POSTGRES && name != NATS);
+        ours.map(|(_, pid)| machine::resident_mib(pid)).sum()
+    }
+
+    /// Some connections to the port of a context.
+    pub(crate) fn connect(&self, context: &str, count: usize) -> Result<Vec<Channel>> {
+        match &self.runs {
+            Runs::One(one) => connect(&one.address, count),
+            Runs::Mesh(mesh) => {
+                let replica = mesh.replicas(context).next().context("no such context")?;
+                connect(&format!("http://{}", replica.public()), count)
+            }
+        }
+    }
+
+    /// Process id of the one process, or of the first of several.
+    pub(crate) fn pid(&self) -> Result<u32> {
+        let first = self.parts().into_iter().next();
+        first.map(|(_, pid)| pid).context("nothing runs")
+    }
+
+    /// The platform as separate processes, if it is that.
+    pub(crate) fn mesh(&mut self) -> Option<&mut Mesh> {
+        match &mut self.runs {
+            Runs::One(_) => None,
+            Runs::Mesh(mesh) => Some(mesh),
+        }
+    }
+
+    fn parts(&self) -> Vec<(String, u32)> {
+        match &self.runs {
+            Runs::One(one) => vec![("berth".to_owned(), one.child.id())],
+            Runs::Mesh(mesh) => {
+                let processes = mesh.processes.iter();
+                let named =
+                    processes.filter_map(|one| Some((one.context().to_owned(), one.pid()?)));
+                let postgres = mesh.postgres.as_ref().and_then(mesh::Postgres::pid);
+                let nats = mesh.nats.as_ref().and_then(mesh::Nats::pid);
+                let servers = [(POSTGRES, postgres), (NATS, nats)];
+                let servers = servers
+                    .into_iter()
+                    .filter_map(|(name, pid)| Some((name.to_owned(), pid?)));
+                named.chain(servers).collect()
+            }
+        }
+    }
+}
+
+const POSTGRES: &str = "postgres";
+const NATS: &str = "nats";
+
+async fn start_mesh(env: &[(&str, &str)]) -> Result<Mesh> {
+    let more = env.iter().chain(&[("BERTH_LOG", "warn")]);
+    let options = MeshOptions {
+        postgres: Some(PostgresOptions {
+            settings: ["fsync=on", "full_page_writes=on", "shared_buffers=512MB"]
+                .map(str::to_owned)
+                .to_vec(),
+            ..PostgresOptions::default()
+        }),
+        nats: Some(NatsOptions::default()),
+        direct: true,
+        env: more
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..MeshOptions::default()
+    };
+    Mesh::start(options).await
+}
+
+impl One {
+    async fn start(env: &[(&str, &str)]) -> Result<Self> {
         let (public, admin) = (free_port()?, free_port()?);
         let listen = format!("127.0.0.1:{public}");
         let admin_listen = format!("127.0.0.1:{admin}");
-        let begin = Instant::now();
+        let ports = ["--listen", &listen, "--admin-listen", &admin_listen];
         let child = Command::new(binary()?)
-            .args([
-                "--ephemeral",
-                "--listen",
-                &listen,
-                "--admin-listen",
-                &admin_listen,
-            ])
-            .args(more)
+            .arg("--ephemeral")
+            .args(ports)
+            .envs(env.iter().copied())
             .env("BERTH_LOG", "warn")
             .stdout(Stdio::null())
             .spawn()
             .context("the platform could not be started")?;
-        let mut platform = Self {
+        let mut one = Self {
             child,
             address: format!("http://{listen}"),
-            ready_after: Duration::ZERO,
         };
-        platform
-            .wait(&format!("http://{admin_listen}"), begin)
-            .await?;
-        Ok(platform)
+        one.wait(&format!("http://{admin_listen}")).await?;
+        Ok(one)
     }
 
-    async fn wait(&mut self, admin: &str, begin: Instant) -> Result<()> {
+    async fn wait(&mut self, admin: &str) -> Result<()> {
         let mut health = HealthClient::new(Endpoint::from_shared(admin.to_owned())?.connect_lazy());
-        let mut look = tokio::time::interval(Duration::from_millis(5));
+        let (begin, mut look) = (
+            Instant::now(),
+            tokio::time::interval(Duration::from_millis(5)),
+        );
         while begin.elapsed() < Duration::from_secs(30) {
             look.tick().await;
             if let Some(status) = self.child.try_wait()? {
@@ -75,25 +199,14 @@ impl Platform {
             if let Ok(answer) = health.check(request).await
                 && answer.get_ref().status() == ServingStatus::Serving
             {
-                self.ready_after = begin.elapsed();
                 return Ok(());
             }
         }
         bail!("the platform was not ready after 30 s")
     }
-
-    /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Some connections to its public port.
-    pub(crate) fn connect(&self, count: usize) -> Result<Vec<Channel>> {
-        connect(&self.address, count)
-    }
 }
 
-impl Drop for Platform {
+impl Drop for One {
     fn drop(&mut self) {
         // It is over either way.
         let _ = self.child.kill();
