@@ -22,6 +22,12 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Lets things go wrong on a large scale: `cargo xtask campaign <name> …`, passed on to the crate `campaigns`
+    Campaign {
+        /// The name of the campaign and its options
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Runs a command while PostgreSQL and NATS run for it, as they do for all tests:
     /// `cargo xtask servers -- cargo test -p chassis`
     Servers {
@@ -50,6 +56,7 @@ fn main() -> ExitCode {
         Verb::Check => steps.check(),
         Verb::Test => steps.check().and_then(|()| steps.test()),
         Verb::Bench { arguments } => steps::bench(&arguments),
+        Verb::Campaign { arguments } => steps::campaign(&arguments),
         Verb::Servers { command } => servers::run(&command),
         Verb::Up { release, arguments } => up::up(release, &arguments),
         Verb::Down => up::down(),

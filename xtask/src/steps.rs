@@ -96,6 +96,14 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
         .args(arguments))
 }
 
+/// Hands a campaign over to the crate that knows it, with the processes it is about.
+pub(crate) fn campaign(arguments: &[String]) -> Result<()> {
+    run(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
+    run(cargo()
+        .args(["run", "--release", "--package", "campaigns", "--"])
+        .args(arguments))
+}
+
 /// Runs a command at the root of the repository. It must succeed.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     run_in(root(), command)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use berth::{message::v1::MessageWritten, offer::v1::Offer, view::v1::RebuildRequest};
-use chassis::{args, event::Recorded, store::DeadLetter};
+use chassis::{Store, args, event::Recorded, store::DeadLetter};
 use prost::Message;
 
 use super::World;
@@ -15,53 +15,12 @@ use crate::{
 impl World {
     /// The whole log of a context.
     pub async fn log(&self, context: &str) -> Vec<Recorded> {
-        let store = self.store(context);
-        let mut log: Vec<Recorded> = Vec::new();
-        loop {
-            let after = log.last().map_or(0, |last| last.seq);
-            let page = store.log_after(0, after, 1000).await.expect("reads");
-            if page.is_empty() {
-                return log;
-            }
-            log.extend(page);
-        }
+        log(self.store(context)).await
     }
 
     /// Everything that was recorded.
     pub async fn history(&self) -> History {
-        let mut history = History::default();
-        history
-            .read_reservations(&self.log("reservation").await)
-            .expect("decodes");
-        history
-            .read_payments(&self.log("payment").await)
-            .expect("decodes");
-        history.capacities = capacities(&self.log("room").await);
-        history.claims = self.store("reservation").claims().await.expect("reads");
-        let written = self.log("message").await.into_iter();
-        for written in written.filter(|event| event.event_type.ends_with(".MessageWritten")) {
-            let message = MessageWritten::decode(written.data)
-                .expect("decodes")
-                .message
-                .unwrap_or_default();
-            let event = format!("{}/{}", message.event_type, message.reservation_id);
-            history.messages.push((event, message.recipient_id));
-        }
-        history.provider = self.provider().await;
-        history
-    }
-
-    /// The books of the simulated payment provider, which no log tells of.
-    async fn provider(&self) -> BTreeMap<String, Books> {
-        let sql = "SELECT id, state FROM aggregate WHERE kind = 'simulated-provider'";
-        let rows = self.store("payment").read(|conn| conn.query(sql, args![]));
-        let rows = rows.await.expect("reads");
-        let books = rows.iter().map(|row| {
-            let state = row.text(1).expect("a state");
-            let books = serde_json::from_str(state).expect("books");
-            (row.text(0).expect("an id").to_owned(), books)
-        });
-        books.collect()
+        history(&|context| self.store(context).clone()).await
     }
 
     /// Comes to rest and checks every invariant, and that nothing is left among the dead letters.
@@ -94,6 +53,56 @@ impl World {
         let rebuilt = admin.views().rebuild(RebuildRequest {}).await;
         rebuilt.expect("rebuilds").into_inner().equal
     }
+}
+
+/// Everything that was recorded in the stores of a platform.
+pub async fn history(store: &(dyn Fn(&str) -> Store + Sync)) -> History {
+    let mut history = History::default();
+    history
+        .read_reservations(&log(&store("reservation")).await)
+        .expect("decodes");
+    history
+        .read_payments(&log(&store("payment")).await)
+        .expect("decodes");
+    history.capacities = capacities(&log(&store("room")).await);
+    history.claims = store("reservation").claims().await.expect("reads");
+    let written = log(&store("message")).await.into_iter();
+    for written in written.filter(|event| event.event_type.ends_with(".MessageWritten")) {
+        let message = MessageWritten::decode(written.data)
+            .expect("decodes")
+            .message
+            .unwrap_or_default();
+        let event = format!("{}/{}", message.event_type, message.reservation_id);
+        history.messages.push((event, message.recipient_id));
+    }
+    history.provider = provider(&store("payment")).await;
+    history
+}
+
+/// The whole log of a store.
+async fn log(store: &Store) -> Vec<Recorded> {
+    let mut log: Vec<Recorded> = Vec::new();
+    loop {
+        let after = log.last().map_or(0, |last| last.seq);
+        let page = store.log_after(0, after, 1000).await.expect("reads");
+        if page.is_empty() {
+            return log;
+        }
+        log.extend(page);
+    }
+}
+
+/// The books of the simulated payment provider, which no log tells of.
+async fn provider(store: &Store) -> BTreeMap<String, Books> {
+    let sql = "SELECT id, state FROM aggregate WHERE kind = 'simulated-provider'";
+    let rows = store.read(|conn| conn.query(sql, args![]));
+    let rows = rows.await.expect("reads");
+    let books = rows.iter().map(|row| {
+        let state = row.text(1).expect("a state");
+        let books = serde_json::from_str(state).expect("books");
+        (row.text(0).expect("an id").to_owned(), books)
+    });
+    books.collect()
 }
 
 /// The wrapper of the events that carry an offer as their second field.

@@ -29,6 +29,7 @@ use futures::future::join_all;
 use tempfile::TempDir;
 
 pub use self::{
+    evidence::history,
     process::Process,
     words::{eur, eventually, hours, nights},
 };

@@ -1,0 +1,56 @@
+//! S29: every process is stopped and started again, one after the other and the half of all at once, and nobody notices.
+
+use anyhow::{Result, ensure};
+use futures::future::try_join_all;
+use mesh::Process;
+use tokio_util::sync::CancellationToken;
+
+use crate::Stage;
+
+/// Restarts processes until so many requests were answered, and each process at least once. Answers what happened.
+pub async fn restart_everything(requests: u64, people: usize) -> Result<String> {
+    let mut stage = Stage::set(2).await?;
+    let stop = CancellationToken::new();
+    let visits = stage.crowd.use_platform(people, &stop)?;
+    let names: Vec<String> = stage
+        .mesh
+        .processes
+        .iter()
+        .map(|process| process.name().to_owned())
+        .collect();
+    let (mut rounds, mut restarts) = (0, 0);
+    while rounds == 0 || visits.tally.done() < requests {
+        for name in &names {
+            let process = stage.mesh.replica(name)?;
+            process.stop().await?;
+            process.start().await?;
+            stage.mesh.ready().await?;
+            restarts += 1;
+        }
+        // The first replica of every context at once, then the second.
+        for half in ["-0", "-1"] {
+            let processes = stage.mesh.processes.iter_mut();
+            let these: Vec<_> = processes
+                .filter(|process| process.name().ends_with(half))
+                .collect();
+            restarts += these.len();
+            try_join_all(these.into_iter().map(restart)).await?;
+            stage.mesh.ready().await?;
+        }
+        rounds += 1;
+    }
+    stop.cancel();
+    let tally = visits.end().await?;
+    let failed = tally.failed();
+    ensure!(failed.is_empty(), "after {restarts} restarts: {tally}");
+    let bookings = stage.crowd.bookings();
+    stage.close().await?;
+    Ok(format!(
+        "{restarts} restarts, {bookings} bookings; {tally}; every invariant holds"
+    ))
+}
+
+async fn restart(process: &mut Process) -> Result<()> {
+    process.stop().await?;
+    process.start().await
+}
