@@ -11,7 +11,6 @@ use std::{
 };
 
 use berth::inspection::v1 as inspection;
-use futures::future::BoxFuture;
 
 use crate::{
     bus::Signal,
@@ -22,51 +21,12 @@ use crate::{
     track::Track,
 };
 
+pub use crate::reader::{LogError, LogReader};
+
 /// At most so many events share a transaction.
 const BATCH: usize = 128;
 /// After so many tries a dead letter waits for an operator.
 pub const ATTEMPTS: i64 = 8;
-
-/// Reads the log of a context, wherever that runs.
-pub trait LogReader: Send + Sync + fmt::Debug {
-    /// Events after a sequence number, in order and without gaps, at most `limit`.
-    fn read(
-        &self,
-        partition: i32,
-        after: i64,
-        limit: i64,
-    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>>;
-    /// The last sequence number of a partition.
-    fn head(&self, partition: i32) -> BoxFuture<'_, Result<i64, LogError>>;
-}
-
-/// The log of another context cannot be read right now.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("log unavailable: {0}")]
-pub struct LogError(pub String);
-
-impl LogReader for Store {
-    fn read(
-        &self,
-        partition: i32,
-        after: i64,
-        limit: i64,
-    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
-        Box::pin(async move {
-            self.log_after(partition, after, limit)
-                .await
-                .map_err(|error| LogError(error.to_string()))
-        })
-    }
-
-    fn head(&self, partition: i32) -> BoxFuture<'_, Result<i64, LogError>> {
-        Box::pin(async move {
-            Store::head(self, partition)
-                .await
-                .map_err(|error| LogError(error.to_string()))
-        })
-    }
-}
 
 /// Why a step of a consumer failed; the next one takes up where it left off.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -232,6 +192,17 @@ impl Consumer {
         Ok(due.then(|| format!("{name} has dead letters to try again")))
     }
 
+    /// Tells the producer how far it has come, for it may have gone back. Answers how far the producer's log goes.
+    pub async fn report(&self) -> Result<i64, ConsumeError> {
+        let inner = &self.0;
+        let cursor = self.cursor().await?;
+        let head = inner.log.seen(inner.partition, cursor, &inner.name).await?;
+        if head < cursor {
+            tracing::error!(consumer = %inner.name, producer = %inner.producer, cursor, head, "the log has gone back");
+        }
+        Ok(head)
+    }
+
     /// Takes what a signal is about: its events if they come next, else what the log has up to the head that is told of.
     /// Answers whether it took any.
     pub async fn consume(&self, signal: Signal) -> Result<bool, ConsumeError> {
@@ -265,6 +236,11 @@ impl Consumer {
         let inner = &self.0;
         let mut taken = false;
         let head = match signal {
+            Signal::Head(head) if head < cursor => {
+                // Old news, unless the log itself says the same.
+                self.report().await?;
+                head
+            }
             Signal::Head(head) => head,
             Signal::Events(mut events) => {
                 events.sort_by_key(|event| event.seq);
@@ -412,7 +388,10 @@ impl Consumer {
         match (effect, care) {
             (Ok(()), _) => Ok(None),
             (Err(ReactError::Store(error)), _)
-                if matches!(error, StoreError::Unavailable(_) | StoreError::Contended) =>
+                if matches!(
+                    error,
+                    StoreError::Unavailable(_) | StoreError::Contended | StoreError::Fenced(_)
+                ) =>
             {
                 Err(error.into())
             }

@@ -65,13 +65,20 @@ impl EventLogService for EventLogs {
         if !(0..store.partitions()).contains(&request.partition) {
             violations.add("partition", "must be one of the log's");
         }
-        if request.after < 0 {
-            violations.add("after", "must not be negative");
+        for (field, value) in [("after", request.after), ("seen", request.seen)] {
+            violations.require(value >= 0, field, "must not be negative");
         }
         let (partition, limit) = (request.partition, violations.check(limit)?);
         let events = store.log_after(partition, request.after, limit).await?;
         // After the events, so that it is never behind them.
-        let head = store.head(partition).await?;
+        let mut head = store.head(partition).await?;
+        if request.seen > head {
+            let consumer = Some(request.consumer.as_str()).filter(|name| !name.is_empty());
+            let consumer = consumer.unwrap_or("somebody");
+            head = store
+                .seen(partition, request.seen, consumer, store::TAKEN)
+                .await?;
+        }
         Ok(Response::new(ReadResponse {
             events: fitting(events).into_iter().map(Into::into).collect(),
             head,
@@ -202,12 +209,10 @@ where
     C::ResponseBody: http_body::Body<Data = Bytes> + Send + 'static,
     <C::ResponseBody as http_body::Body>::Error: Into<tonic::codegen::StdError> + Send,
 {
-    async fn ask(&self, partition: i32, after: i64, limit: i64) -> Result<ReadResponse, LogError> {
+    async fn ask(&self, asked: ReadRequest) -> Result<ReadResponse, LogError> {
         let mut request = Request::new(ReadRequest {
             context: self.context.clone(),
-            partition,
-            after,
-            limit: i32::try_from(limit.clamp(1, 1000)).unwrap_or(1000),
+            ..asked
         });
         request.set_timeout(std::time::Duration::from_secs(5));
         let mut client = EventLogServiceClient::new(self.channel.clone());
@@ -238,7 +243,13 @@ where
         limit: i64,
     ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
         Box::pin(async move {
-            let answer = self.ask(partition, after, limit).await?;
+            let asked = ReadRequest {
+                partition,
+                after,
+                limit: i32::try_from(limit.clamp(1, 1000)).unwrap_or(1000),
+                ..ReadRequest::default()
+            };
+            let answer = self.ask(asked).await?;
             let events = answer.events.into_iter();
             Ok(events
                 .map(|event| Recorded::from_proto(event, partition))
@@ -247,6 +258,24 @@ where
     }
 
     fn head(&self, partition: i32) -> BoxFuture<'_, Result<i64, LogError>> {
-        Box::pin(async move { Ok(self.ask(partition, i64::MAX, 1).await?.head) })
+        self.seen(partition, 0, "")
+    }
+
+    fn seen(
+        &self,
+        partition: i32,
+        seen: i64,
+        consumer: &str,
+    ) -> BoxFuture<'_, Result<i64, LogError>> {
+        let asked = ReadRequest {
+            partition,
+            // No events.
+            after: i64::MAX,
+            limit: 1,
+            seen,
+            consumer: consumer.to_owned(),
+            ..ReadRequest::default()
+        };
+        Box::pin(async move { Ok(self.ask(asked).await?.head) })
     }
 }

@@ -127,6 +127,10 @@ async fn context(site: &Site) -> inspection::Context {
         store: Some(inspection::Store {
             engine: inspection::StoreEngine::Sqlite.into(),
             writable: !store.is_failing(),
+            fence_reason: store
+                .fenced()
+                .map(|fence| fence.to_string())
+                .unwrap_or_default(),
             ..inspection::Store::default()
         }),
         leads: site.leads(),

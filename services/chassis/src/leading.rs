@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     config::duration,
-    relay::relay_once,
+    relay::{compare, relay_once},
     site::{Site, rest},
 };
 
@@ -78,11 +78,14 @@ impl Site {
     pub(crate) async fn lead(self, stop: CancellationToken) {
         self.lead.set(false);
         while !stop.is_cancelled() {
-            match self.hold().await {
-                Ok(true) => self.work(&stop).await,
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(context = self.context.name, error = %error, "lease failed");
+            // Nothing is done on a log that has gone back.
+            if self.deps.store.fenced().is_none() {
+                match self.hold().await {
+                    Ok(true) => self.work(&stop).await,
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(context = self.context.name, error = %error, "lease failed");
+                    }
                 }
             }
             tokio::select! {
@@ -111,6 +114,9 @@ impl Site {
     async fn work(&self, stop: &CancellationToken) {
         // Another replica may have told the bus more than this one knows of.
         self.bus.forget(self.context.name);
+        if let Err(error) = compare(&self.deps.store, &self.bus).await {
+            tracing::warn!(context = self.context.name, error = %error, "log not compared with the bus");
+        }
         self.lead.set(true);
         let work = stop.child_token();
         let mut workers = self.workers(&work);
@@ -118,6 +124,7 @@ impl Site {
             () = stop.cancelled() => {}
             () = self.renew() => {}
             () = self.hear_wakes() => {}
+            () = self.deps.store.until_fenced() => {}
             ended = workers.join_next() => if !stop.is_cancelled() {
                 failed(self.context.name, ended);
             }

@@ -31,6 +31,7 @@ pub mod peers;
 pub mod platform;
 pub mod policy;
 pub mod polling;
+mod reader;
 pub mod recipes;
 pub mod refusal;
 pub mod relay;

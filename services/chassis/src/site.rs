@@ -132,6 +132,9 @@ impl Site {
 
     /// One step of every worker. Answers whether there was anything to do.
     pub async fn step(&self) -> Result<bool, StepError> {
+        if self.deps.store.fenced().is_some() {
+            return Ok(false);
+        }
         let mut any = relay_once(&self.deps.store, &self.bus)
             .await
             .map_err(|error| StepError(error.to_string()))?;
@@ -183,6 +186,9 @@ impl Site {
     /// What is left to do now, if anything is. What waits for its time is not.
     pub async fn busy(&self) -> Result<Option<String>, StoreError> {
         let name = self.context.name;
+        if self.deps.store.fenced().is_some() {
+            return Ok(None);
+        }
         if self.deps.store.unnumbered().await? > 0 {
             return Ok(Some(format!("{name} has news to tell")));
         }
@@ -254,6 +260,10 @@ impl Site {
     /// Follows a feed until something fails; then a new one begins where the cursor is.
     async fn hear(&self, consumer: &Consumer) -> Result<(), StepError> {
         let mut feed = self.subscribe(consumer).await?;
+        if let Err(error) = consumer.report().await {
+            // The log can be away while the bus is there.
+            tracing::debug!(consumer = consumer.name(), error = %error, "producer not told");
+        }
         loop {
             let signal = feed
                 .next()

@@ -100,6 +100,12 @@ impl From<StoreError> for Status {
                 "CONTENDED",
                 "somebody else was faster; try again",
             ),
+            // When it is recovered nobody can promise.
+            StoreError::Fenced(_) => coded(
+                Code::Unavailable,
+                "LOG_REGRESSED",
+                "nothing can be changed until what was lost is recovered; what is there can be read",
+            ),
             StoreError::Bug(cause) => internal(&cause),
         }
     }

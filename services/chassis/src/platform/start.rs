@@ -27,7 +27,7 @@ use crate::{
     admin,
     bus::{Bus, InProcess},
     config::Config,
-    consumer::LogReader,
+    consumer::{ConsumeError, LogReader},
     context::{Context, Logs},
     eventlog::{EventLogs, RemoteLog},
     health::Health,
@@ -35,6 +35,7 @@ use crate::{
     jetstream::JetStream,
     peers::Peers,
     polling::Polling,
+    relay::compare,
     serve::{self, Edge, Services, serve},
     site::{Site, Surroundings, open_store_on},
     store::Store,
@@ -129,6 +130,7 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
     }
     inspection.open(&sites, &peers, &around.bus);
 
+    look_back(&sites, &around.bus).await;
     let mut works = JoinSet::new();
     for site in &sites {
         works.spawn(super::watch::workers(
@@ -277,9 +279,34 @@ fn warn_of_missing_logs(context: &Context, logs: &Logs) {
     }
 }
 
-/// Does what a context does once before it is ready, until it is done.
+/// Looks whether a log has gone back behind what the bus or another context of this process has seen of it, before
+/// anything is decided on it. Contexts in other processes tell when they subscribe.
+async fn look_back(sites: &[Site], bus: &Arc<dyn Bus>) {
+    for site in sites {
+        while let Err(why) = look_back_of(site, sites, bus).await {
+            tracing::warn!(context = site.context.name, why = %why, "log not looked at yet");
+            tokio::time::sleep(REST).await;
+        }
+    }
+}
+
+async fn look_back_of(site: &Site, sites: &[Site], bus: &Arc<dyn Bus>) -> Result<(), ConsumeError> {
+    site.deps.store.look_at_fence().await?;
+    compare(&site.deps.store, bus).await?;
+    let is_here = |name: &str| sites.iter().any(|site| site.context.name == name);
+    let mut consumers = site.consumers.iter();
+    while let Some(consumer) = consumers.find(|consumer| is_here(consumer.producer())) {
+        consumer.report().await?;
+    }
+    Ok(())
+}
+
+/// Does what a context does once before it is ready, until it is done, or cannot be done because nothing can be changed.
 async fn begin(site: &Site) {
     while let Err(why) = site.start().await {
+        if site.deps.store.fenced().is_some() {
+            return;
+        }
         tracing::warn!(context = site.context.name, why = %why, "not started yet");
         tokio::time::sleep(REST).await;
     }

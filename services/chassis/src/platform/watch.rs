@@ -165,6 +165,9 @@ async fn look_after(sites: &[Site], health: &Health) -> std::convert::Infallible
         sleep(BEAT).await;
         let mut why_not = Vec::new();
         for site in sites {
+            if let Err(error) = site.deps.store.look_at_fence().await {
+                tracing::warn!(context = site.context.name, error = %error, "fence not seen");
+            }
             why_not.extend(unusable(&site.deps.store).await);
         }
         if why_not.is_empty() {

@@ -1,6 +1,6 @@
 //! The two engines under a store, behind the same few operations.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
@@ -66,10 +66,11 @@ impl Engine {
         }
     }
 
-    pub(super) async fn stamp(&self) -> Result<bool, StoreError> {
+    /// Numbers what has no number, of partitions that go as far as they should.
+    pub(super) async fn stamp(&self, floors: &BTreeMap<i32, i64>) -> Result<bool, StoreError> {
         match self {
             Self::Sqlite(_) => Ok(false),
-            Self::Postgres(postgres) => postgres.stamp().await,
+            Self::Postgres(postgres) => postgres.stamp(floors).await,
         }
     }
 

@@ -11,6 +11,9 @@ pub enum StoreError {
     /// Others were faster, several times in a row.
     #[error("store contended")]
     Contended,
+    /// It can only be read, because its log has gone back: see [`Fence`](super::Fence).
+    #[error("store fenced: {0}")]
+    Fenced(String),
     /// A fault of ours.
     #[error("store bug: {0}")]
     Bug(String),

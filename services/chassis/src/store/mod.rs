@@ -3,12 +3,14 @@
 mod conn;
 mod engine;
 mod error;
+mod fence;
 mod postgres;
 mod settings;
 mod sql;
 mod sqlite;
 mod survey;
 mod unit;
+mod upkeep;
 mod work;
 
 use std::{
@@ -23,6 +25,7 @@ use tokio::{sync::watch, time::Instant};
 pub use self::{
     conn::{Conn, Row, Value},
     error::{AsStoreError, ExecuteError, StoreError},
+    fence::Fence,
     postgres::Scratch,
     settings::DatabaseSettings,
     sql::DeadLetter,
@@ -30,6 +33,7 @@ pub use self::{
 };
 use self::{engine::Engine, postgres::Postgres, sqlite::Sqlite, work::Outcome};
 pub(crate) use self::{
+    fence::{CARRIED, READ, TAKEN},
     survey::Survey,
     work::{Batch, Savepoint},
 };
@@ -78,6 +82,7 @@ struct Inner {
     views: Views,
     migrations: &'static [Migration],
     partitions: i32,
+    fencing: fence::Fencing,
 }
 
 /// How a store is opened.
@@ -105,6 +110,7 @@ impl Store {
         store
             .transact(|unit| Box::pin(async move { unit.migrate().await }))
             .await?;
+        store.look_at_fence().await?;
         Ok(store)
     }
 
@@ -139,6 +145,7 @@ impl Store {
             views,
             migrations,
             partitions: 1,
+            fencing: fence::Fencing::default(),
         }))
     }
 
@@ -174,7 +181,7 @@ impl Store {
 
     /// Writes something without meaning, to see whether it can.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        self.transact(|unit| Box::pin(async move { unit.probe().await }))
+        self.transact_fenced(|unit| Box::pin(async move { unit.probe().await }))
             .await
     }
 
@@ -202,8 +209,21 @@ impl Store {
     }
 
     /// Runs work in a transaction. What it wrote is kept if and only if it answers `Ok`. It may run several times, and
-    /// must await nothing but the unit it is given.
+    /// must await nothing but the unit it is given. It does not run while the store is fenced.
     pub async fn transact<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + AsStoreError + Send + 'static,
+        F: for<'u> Fn(&'u mut Unit<'_>) -> BoxFuture<'u, Result<T, E>> + Send + Sync + 'static,
+    {
+        match self.fenced() {
+            Some(fence) => Err(StoreError::Fenced(fence.to_string()).into()),
+            None => self.transact_fenced(work).await,
+        }
+    }
+
+    /// Runs work in a transaction, whether the store is fenced or not.
+    pub(crate) async fn transact_fenced<T, E, F>(&self, work: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + AsStoreError + Send + 'static,
@@ -394,8 +414,11 @@ impl Store {
 
     /// The last sequence number of a partition; 0 if it is empty.
     pub async fn head(&self, partition: i32) -> Result<i64, StoreError> {
-        self.read(move |conn| Box::pin(sql::head(conn, partition)))
-            .await
+        let head = self
+            .read(move |conn| Box::pin(sql::head(conn, partition)))
+            .await?;
+        self.note_head(partition, head);
+        Ok(head)
     }
 
     /// How far a consumer has come with a producer's partition.
@@ -442,52 +465,6 @@ impl Store {
             Box::pin(async move { unit.redrive(&subject).await })
         })
         .await
-    }
-
-    /// Brings the schema up to what this version needs; what is there stays. An embedded store does that by itself.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
-        self.0.engine.migrate(self.0.migrations).await
-    }
-
-    /// What the schema must have, and what of that it lacks. A newer schema is fine.
-    pub async fn schema(&self) -> Result<Schema, StoreError> {
-        self.0.engine.schema(self.0.migrations).await
-    }
-
-    /// Numbers what is committed and has no number yet, without gaps and in the order in which it was recorded. Answers
-    /// whether there was anything. Where there is one writer, events are numbered as they are written.
-    pub async fn stamp(&self) -> Result<bool, StoreError> {
-        self.0.engine.stamp().await
-    }
-
-    /// How many events have no number yet.
-    pub async fn unnumbered(&self) -> Result<i64, StoreError> {
-        self.0.engine.unnumbered().await
-    }
-
-    /// Takes or renews a lease until `time` from now, by the clock of the database. False if somebody else holds it.
-    pub async fn lease(
-        &self,
-        name: &str,
-        holder: &str,
-        time: Duration,
-    ) -> Result<bool, StoreError> {
-        self.0.engine.lease(name, holder, time).await
-    }
-
-    /// Gives a lease back, if the holder has it.
-    pub async fn release(&self, name: &str, holder: &str) -> Result<(), StoreError> {
-        self.0.engine.release(name, holder).await
-    }
-
-    /// Says that somebody else has committed: whoever waits for [`Store::commits`] looks again.
-    pub fn nudge(&self) {
-        self.0.engine.nudge();
-    }
-
-    /// How often it has waited for an answer across the network, for measurements. An embedded store never does.
-    pub fn round_trips(&self) -> u64 {
-        self.0.engine.round_trips()
     }
 }
 

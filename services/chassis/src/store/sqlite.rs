@@ -54,6 +54,9 @@ const TABLES: &str = "
         headers TEXT NOT NULL, reason TEXT NOT NULL, attempts BIGINT NOT NULL, parked BIGINT NOT NULL,
         next_attempt_at BIGINT NOT NULL, PRIMARY KEY (consumer, producer, partition, seq)) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS dead_letter_aggregate ON dead_letter (consumer, producer, aggregate, partition, seq);
+    CREATE TABLE IF NOT EXISTS fence (
+        partition BIGINT PRIMARY KEY, head BIGINT NOT NULL, seen BIGINT NOT NULL, witness TEXT NOT NULL,
+        why TEXT NOT NULL, at BIGINT NOT NULL);
     CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL) WITHOUT ROWID;
 ";
 

@@ -74,6 +74,7 @@ fn read(context: &str, after: i64, limit: i32) -> ReadRequest {
         partition: 0,
         after,
         limit,
+        ..ReadRequest::default()
     }
 }
 
@@ -137,6 +138,35 @@ async fn a_log_is_read_by_services_only() {
     assert_eq!(
         log.read(elsewhere).await.unwrap_err().code(),
         Code::InvalidArgument
+    );
+    platform.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_that_has_taken_more_than_there_is_fences_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let platform = process(seats(), dir.path(), |_| {}).await;
+    let store = &platform.sites()[0].deps.store;
+    take(store, 1).await;
+    let mut log = asked_with(7, "room", platform.admin());
+    let seen = |seen| ReadRequest {
+        seen,
+        consumer: "message".into(),
+        ..read("room", 0, 0)
+    };
+    assert_eq!(
+        log.read(seen(-1)).await.unwrap_err().code(),
+        Code::InvalidArgument
+    );
+    log.read(seen(1)).await.unwrap();
+    assert_eq!(store.fenced(), None);
+    // Told, it still answers: what is there can be read.
+    let answer = log.read(seen(2)).await.unwrap().into_inner();
+    assert_eq!((answer.events.len(), answer.head), (1, 1));
+    let fence = store.fenced().unwrap();
+    assert_eq!(
+        (fence.head, fence.seen, fence.by.as_str()),
+        (1, 2, "message")
     );
     platform.stop().await.unwrap();
 }

@@ -13,6 +13,7 @@ mod consumer;
 mod counter;
 mod errand;
 mod eventlog;
+mod fence;
 mod forged;
 mod handover;
 mod inspection;

@@ -1,6 +1,6 @@
 //! A process of the platform, as a story sees one: it starts, is switched off, and starts again where it was.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use chassis::{
     Context, Platform,
@@ -63,6 +63,12 @@ impl Process {
             .expect("an address")
             .tcp_nodelay(true)
             .connect_lazy()
+    }
+
+    /// The database of one of its contexts, where it is a file.
+    pub fn database(&self, context: &str) -> PathBuf {
+        let dir = &self.options.config.data_dir;
+        dir.join(format!("{context}.db"))
     }
 
     /// Starts it.

@@ -16,3 +16,5 @@ mod money;
 mod outages;
 #[cfg(test)]
 mod races;
+#[cfg(test)]
+mod regress;

@@ -13,6 +13,7 @@ mod wire;
 mod work;
 
 use std::{
+    collections::BTreeMap,
     panic::AssertUnwindSafe,
     str::FromStr,
     sync::{
@@ -208,11 +209,20 @@ impl Postgres {
 
     /// Numbers what is committed and has no number, one process at a time. Each statement sees what was committed before
     /// it begins: the second one everything that whoever held the lock before has numbered.
-    pub(super) async fn stamp(self: &Arc<Self>) -> Result<bool, StoreError> {
+    ///
+    /// A partition that does not go as far as it was seen to go is left alone: after a failover the numbers that follow
+    /// may have been given already, to events that were lost.
+    pub(super) async fn stamp(
+        self: &Arc<Self>,
+        floors: &BTreeMap<i32, i64>,
+    ) -> Result<bool, StoreError> {
         let any = "SELECT 1 FROM log WHERE seq IS NULL LIMIT 1";
         if self.ask(any, args![]).await?.is_empty() {
             return Ok(false);
         }
+        let floors = floors.iter().fold(String::new(), |all, (partition, seq)| {
+            all + &format!(" WHEN {partition} THEN {seq}")
+        });
         let sql = format!(
             "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended(current_schema(), 2));
              WITH new AS MATERIALIZED (
@@ -222,7 +232,7 @@ impl Postgres {
                  SELECT p.partition, COALESCE((SELECT MAX(l.seq) FROM log l WHERE l.partition = p.partition), 0) AS seq
                  FROM (SELECT DISTINCT partition FROM new) p)
              UPDATE log SET seq = head.seq + new.nth FROM new JOIN head ON head.partition = new.partition
-             WHERE log.place = new.place;
+             WHERE log.place = new.place AND head.seq >= CASE head.partition WHEN -1 THEN 0{floors} ELSE 0 END;
              COMMIT"
         );
         Pg::new(self.clone(), 0).run_alone(&sql).await?;

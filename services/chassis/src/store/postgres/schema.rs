@@ -12,7 +12,17 @@ use crate::{
 /// What the chassis itself needs. Once released a migration is never changed; another one follows.
 ///
 /// A row of the log has a place when it is written and a number (`seq`) once it is committed and numbered.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
+pub(super) const MIGRATIONS: &[Migration] = &[TABLES, FENCE];
+
+const FENCE: Migration = Migration {
+    name: "chassis/0002_fence",
+    sql: "
+    CREATE TABLE fence (
+        partition BIGINT PRIMARY KEY, head BIGINT NOT NULL, seen BIGINT NOT NULL, witness TEXT NOT NULL,
+        why TEXT NOT NULL, at BIGINT NOT NULL)",
+};
+
+const TABLES: Migration = Migration {
     name: "chassis/0001_tables",
     sql: "
     CREATE TABLE aggregate (
@@ -38,7 +48,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
         next_attempt_at BIGINT NOT NULL, PRIMARY KEY (consumer, producer, partition, seq));
     CREATE INDEX dead_letter_aggregate ON dead_letter (consumer, producer, aggregate, partition, seq);
     CREATE TABLE lease (name TEXT PRIMARY KEY, holder TEXT NOT NULL, ends TIMESTAMPTZ NOT NULL)",
-}];
+};
 
 /// What a context needs: what the chassis does, and its own.
 fn all(own: &[Migration]) -> impl Iterator<Item = &Migration> {

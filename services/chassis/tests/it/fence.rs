@@ -1,0 +1,190 @@
+//! A log that has gone back is noticed, and what has not gone back is not taken for it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use chassis::{
+    StoreError,
+    bus::{Bus, InProcess, Signal},
+    consumer::LogReader,
+    event::Cause,
+    relay::relay_once,
+    store::{ExecuteError, Store, StoreOptions},
+};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::{
+    consumer::Pair,
+    counter::Seat,
+    store::{Bench, head, seat, store_suite, take},
+    tally::policies,
+};
+
+store_suite!(both:
+    a_store_whose_log_went_back_can_only_be_read,
+    a_relay_that_has_told_more_than_there_is_fences_the_store,
+    a_relay_that_has_read_more_than_there_is_fences_the_store,
+    many_who_commit_and_many_who_look_raise_no_alarm,
+);
+
+async fn sit(store: &Store, n: u128) -> Result<(), ExecuteError<crate::counter::Refusal>> {
+    let cause = Cause::default();
+    let done = store.execute::<Seat>(seat(n), take(10_000), &cause).await;
+    done.map(|_| ())
+}
+
+/// What a failover or an old backup does.
+async fn lose_after(store: &Store, seq: i64) {
+    let lost: Result<(), StoreError> = store
+        .transact(move |unit| {
+            Box::pin(async move {
+                let sql = "DELETE FROM log WHERE seq > $1";
+                let lost = unit.conn().execute(sql, chassis::args![seq]);
+                lost.await.map(|_| ())
+            })
+        })
+        .await;
+    lost.unwrap();
+}
+
+async fn a_store_whose_log_went_back_can_only_be_read(bench: Bench) {
+    let store = &bench.store;
+    for n in 1..=3 {
+        sit(store, n).await.unwrap();
+    }
+    assert_eq!(head(store).await, 3);
+    let reader: &dyn LogReader = store;
+    assert_eq!(reader.seen(0, 3, "view").await, Ok(3));
+    assert_eq!(store.fenced(), None);
+    assert_eq!(reader.seen(0, 5, "view").await, Ok(3));
+    let fence = store.fenced().unwrap();
+    let told = (fence.head, fence.seen, fence.by.as_str());
+    assert_eq!(told, (3, 5, "view"));
+
+    let error = sit(store, 4).await.unwrap_err();
+    let status = Status::from(error);
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!(
+        (status.code(), info.reason.as_str()),
+        (Code::Unavailable, "LOG_REGRESSED")
+    );
+    assert!(status.get_details_retry_info().is_none());
+    assert!(store.load::<Seat>(seat(1)).await.unwrap().is_some());
+    assert!(store.load::<Seat>(seat(4)).await.unwrap().is_none());
+
+    // Whoever has seen most counts, and another replica sees the fence.
+    assert_eq!(reader.seen(0, 4, "message").await, Ok(3));
+    assert_eq!(store.fenced().unwrap().seen, 5);
+    assert_eq!(reader.seen(0, 9, "message").await, Ok(3));
+    let other = bench.place.open(StoreOptions::default()).await;
+    other.look_at_fence().await.unwrap();
+    assert_eq!(other.fenced(), store.fenced());
+    assert_eq!(other.fenced().unwrap().seen, 9);
+}
+
+async fn a_relay_that_has_told_more_than_there_is_fences_the_store(bench: Bench) {
+    let store = &bench.store;
+    sit(store, 1).await.unwrap();
+    let bus = InProcess::new();
+    let topic = ("room".to_owned(), 0);
+    let told = bus.publish(topic, Vec::new(), 4);
+    told.await.unwrap();
+    let bus: Arc<dyn Bus> = bus;
+    relay_once(store, &bus).await.unwrap();
+    let fence = store.fenced().unwrap();
+    assert_eq!((fence.head, fence.seen), (1, 4));
+    assert!(!relay_once(store, &bus).await.unwrap());
+}
+
+async fn a_relay_that_has_read_more_than_there_is_fences_the_store(bench: Bench) {
+    let store = &bench.store;
+    for n in 1..=4 {
+        sit(store, n).await.unwrap();
+    }
+    assert_eq!(head(store).await, 4);
+    lose_after(store, 2).await;
+    let bus: Arc<dyn Bus> = InProcess::new();
+    // What is committed in the meantime must not be given the numbers of what was lost.
+    if matches!(bench.place, crate::store::Place::Schema(_)) {
+        for n in 5..=8 {
+            sit(store, n).await.unwrap();
+        }
+    }
+    relay_once(store, &bus).await.unwrap();
+    let fence = store.fenced().unwrap();
+    assert_eq!((fence.head, fence.seen), (2, 4));
+    assert_eq!(store.log_after(0, 0, 100).await.unwrap().len(), 2);
+}
+
+async fn many_who_commit_and_many_who_look_raise_no_alarm(bench: Bench) {
+    let store = &bench.store;
+    let bus: Arc<dyn Bus> = InProcess::new();
+    let done = Arc::new(AtomicBool::new(false));
+    let mut lookers = tokio::task::JoinSet::new();
+    for looker in 0..4 {
+        let (store, bus, done) = (store.clone(), bus.clone(), done.clone());
+        lookers.spawn(async move {
+            let mut looked = 0;
+            while !done.load(Ordering::SeqCst) || looked == 0 {
+                if looker == 0 {
+                    relay_once(&store, &bus).await.unwrap();
+                }
+                // Three ways to have seen it.
+                let events = store.log_after(0, 0, 10_000).await.unwrap();
+                let last = events.last().map_or(0, |last| last.seq);
+                let known = bus.known(&("room".to_owned(), 0)).await.unwrap();
+                let seen = last.max(known).max(store.head(0).await.unwrap());
+                let reader: &dyn LogReader = &store;
+                assert!(reader.seen(0, seen, "looker").await.unwrap() >= seen);
+                store.look_at_fence().await.unwrap();
+                looked += 1;
+            }
+        });
+    }
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..8_u128 {
+        let store = store.clone();
+        writers.spawn(async move {
+            for n in 1..=15 {
+                sit(&store, writer * 1000 + n).await.unwrap();
+            }
+        });
+    }
+    while let Some(written) = writers.join_next().await {
+        written.unwrap();
+    }
+    done.store(true, Ordering::SeqCst);
+    while let Some(looked) = lookers.join_next().await {
+        looked.unwrap();
+    }
+    assert_eq!(store.fenced(), None);
+    assert_eq!(head(store).await, 120);
+}
+
+#[tokio::test]
+async fn a_consumer_tells_a_producer_that_has_gone_back_and_takes_old_news_for_what_they_are() {
+    let pair = Pair::on(InProcess::new(), policies(|_| false)).await;
+    for n in 1..=3 {
+        pair.take(n).await;
+    }
+    pair.settle().await;
+    let (store, consumer) = (&pair.producer.deps.store, &pair.consumer.consumers[0]);
+    consumer.consume(Signal::Head(1)).await.unwrap();
+    assert_eq!(store.fenced(), None);
+    lose_after(store, 2).await;
+    consumer.consume(Signal::Head(2)).await.unwrap();
+    let fence = store.fenced().unwrap();
+    let told = (fence.head, fence.seen, fence.by.as_str());
+    assert_eq!(told, (2, 3, "message"));
+    // The producer stands still, and the consumer does not mind.
+    let refused = sit(store, 9).await.unwrap_err();
+    assert!(matches!(
+        refused,
+        ExecuteError::Store(StoreError::Fenced(_))
+    ));
+    pair.settle().await;
+    assert_eq!(pair.heard(3).await, ["taken"]);
+}
