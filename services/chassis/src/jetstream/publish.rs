@@ -47,8 +47,8 @@ impl Broker {
             Some(log) => log.head(topic.1).await.map_err(failed)?,
             None => last,
         };
-        // What the broker says it holds cannot be ahead of the log.
-        let known = last.clamp((head - BEHIND).max(0), head.max(0));
+        // If it holds more than there is, the log has gone back, and whoever asks must see that.
+        let known = last.max(head - BEHIND);
         self.published().insert(topic.clone(), known);
         Ok(known)
     }

@@ -77,6 +77,15 @@ impl LogReader for Counted {
     fn head(&self, partition: i32) -> BoxFuture<'_, Result<i64, LogError>> {
         LogReader::head(&self.log, partition)
     }
+
+    fn seen(
+        &self,
+        partition: i32,
+        seen: i64,
+        consumer: &str,
+    ) -> BoxFuture<'_, Result<i64, LogError>> {
+        LogReader::seen(&self.log, partition, seen, consumer)
+    }
 }
 
 /// The logs that a bus can read.

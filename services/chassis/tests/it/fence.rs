@@ -17,7 +17,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::{
-    consumer::Pair,
+    consumer::{Pair, in_process},
     counter::Seat,
     store::{Bench, head, seat, store_suite, take},
     tally::policies,
@@ -166,7 +166,7 @@ async fn many_who_commit_and_many_who_look_raise_no_alarm(bench: Bench) {
 
 #[tokio::test]
 async fn a_consumer_tells_a_producer_that_has_gone_back_and_takes_old_news_for_what_they_are() {
-    let pair = Pair::on(InProcess::new(), policies(|_| false)).await;
+    let pair = Pair::on(in_process, policies(|_| false)).await;
     for n in 1..=3 {
         pair.take(n).await;
     }
