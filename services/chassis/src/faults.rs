@@ -15,7 +15,16 @@ pub struct Faults(Arc<Armed>);
 #[derive(Debug, Default)]
 struct Armed {
     any: AtomicBool,
-    points: Mutex<BTreeMap<String, u32>>,
+    points: Mutex<BTreeMap<String, When>>,
+}
+
+/// When a point fails.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    /// The next so many times.
+    Next(u32),
+    /// Once in so many times, and how often it was passed.
+    OneIn(u32, u32),
 }
 
 /// A fault that a test asked for.
@@ -26,7 +35,16 @@ pub struct Injected(pub String);
 impl Faults {
     /// Makes the next `times` passes of a point fail.
     pub fn arm(&self, point: impl Into<String>, times: u32) {
-        self.points().insert(point.into(), times);
+        self.set(point.into(), When::Next(times));
+    }
+
+    /// Makes one pass of a point in so many fail, until it is disarmed.
+    pub fn arm_one_in(&self, point: impl Into<String>, passes: u32) {
+        self.set(point.into(), When::OneIn(passes, 0));
+    }
+
+    fn set(&self, point: String, when: When) {
+        self.points().insert(point, when);
         self.0.any.store(true, Ordering::SeqCst);
     }
 
@@ -37,7 +55,8 @@ impl Faults {
 
     /// Whether a pass of the point would fail.
     pub fn is_armed(&self, point: &str) -> bool {
-        self.points().get(point).is_some_and(|left| *left > 0)
+        let armed = |when: &When| !matches!(when, When::Next(0));
+        self.points().get(point).is_some_and(armed)
     }
 
     /// Fails if the point is armed.
@@ -47,15 +66,22 @@ impl Faults {
         }
         let mut points = self.points();
         match points.get_mut(point) {
-            Some(left) if *left > 0 => {
+            Some(When::Next(left)) if *left > 0 => {
                 *left -= 1;
                 Err(Injected(point.into()))
+            }
+            Some(When::OneIn(passes, count)) => {
+                *count = count.wrapping_add(1);
+                match *count % (*passes).max(1) {
+                    0 => Err(Injected(point.into())),
+                    _ => Ok(()),
+                }
             }
             _ => Ok(()),
         }
     }
 
-    fn points(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, u32>> {
+    fn points(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, When>> {
         self.0.points.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -46,8 +46,7 @@ pub fn strangers(packages: &[Package]) -> Vec<String> {
         let friends: &[&str] = match package.name.as_str() {
             _ if !package.manifest_path.contains("/services/") => continue,
             "all" => continue,
-            // The servers are those of its tests, and know nobody.
-            "chassis" => &["berth", "servers"],
+            "chassis" => &["berth"],
             _ => &["berth", "chassis"],
         };
         for Dependency { name, path } in &package.dependencies {

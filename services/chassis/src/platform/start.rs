@@ -13,7 +13,10 @@ use berth::{
     eventlog::v1::event_log_service_server::EventLogServiceServer,
     inspection::v1::inspection_service_server::InspectionServiceServer,
 };
-use futures::{FutureExt, future::try_join_all};
+use futures::{
+    FutureExt,
+    future::{join_all, try_join_all},
+};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -48,6 +51,8 @@ pub const OWN_KEY: &str = "service.key";
 const MEMBER: &str = "member";
 /// How long a context rests that could not do what it does at its start.
 const REST: Duration = Duration::from_millis(250);
+/// How often a store is looked at that is not ready.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A platform that is ready.
 pub(super) struct Started {
@@ -110,6 +115,7 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
 
     let peers = Peers::with(options.clock.clone(), options.faults.clone(), service_key);
     let stores = open_stores(&contexts, &options).await?;
+    join_all(stores.iter().map(|store| await_schema(store, &health))).await;
     logs.open(stores.clone());
     let around = surroundings(&options, &contexts, &stores, &peers).await?;
     let mut services = Services::new(public_rpcs(&contexts, &health)?);
@@ -210,6 +216,24 @@ async fn open_stores(contexts: &[Context], options: &Options) -> Result<Vec<Stor
             .map_err(|error| StartError::Store(context.name, error))
     });
     try_join_all(opened).await
+}
+
+/// Waits until a store has all it needs: its database may be away, and its schema is brought up by somebody else.
+async fn await_schema(store: &Store, health: &Health) {
+    let mut told = String::new();
+    loop {
+        let lacks = match store.schema().await {
+            Ok(schema) if schema.missing.is_empty() => return,
+            Ok(schema) => format!("its schema lacks {}", schema.missing.join(", ")),
+            Err(error) => error.to_string(),
+        };
+        if lacks != told {
+            tracing::warn!(context = store.context(), why = %lacks, "waiting for the store");
+            health.set_unready(vec![format!("the store of {}: {lacks}", store.context())]);
+            told = lacks;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// The logs of this process and of the others, and the bus between them.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::sync::{MutexGuard, watch};
 
 use super::{
     Migration, Schema, StoreError,
@@ -40,6 +40,14 @@ impl Engine {
             // There is one writer: who loses a race loses it to a bug.
             Self::Sqlite(_) => Duration::ZERO,
             Self::Postgres(postgres) => postgres.timeout(),
+        }
+    }
+
+    /// Waits for the turn of somebody who has lost a race.
+    pub(super) async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(postgres) => postgres.turn().await,
         }
     }
 

@@ -4,6 +4,7 @@ mod conn;
 mod engine;
 mod error;
 mod fence;
+mod migration;
 mod postgres;
 mod settings;
 mod sql;
@@ -26,6 +27,7 @@ pub use self::{
     conn::{Conn, Row, Value},
     error::{AsStoreError, ExecuteError, StoreError},
     fence::Fence,
+    migration::{Migration, Schema},
     postgres::Scratch,
     settings::DatabaseSettings,
     sql::DeadLetter,
@@ -45,24 +47,6 @@ use crate::{
     policy::Views,
     time::Timestamp,
 };
-
-/// DDL of a context's read models, applied once, in order; in the common subset of SQLite and PostgreSQL.
-#[derive(Clone, Copy, Debug)]
-pub struct Migration {
-    /// Names it for ever.
-    pub name: &'static str,
-    /// The statements, separated by `;`.
-    pub sql: &'static str,
-}
-
-/// What a store needs to be like before it can be used, by the names of the migrations that make it so.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Schema {
-    /// All it needs.
-    pub needed: Vec<String>,
-    /// What of that it lacks.
-    pub missing: Vec<String>,
-}
 
 /// How often a transaction that lost a race is tried at least.
 const TRIES: u32 = 10;
@@ -233,7 +217,12 @@ impl Store {
         let began = Instant::now();
         let mut attempt = 0;
         loop {
+            let turn = match attempt {
+                0 => None,
+                _ => self.0.engine.turn().await,
+            };
             let done = self.attempt(work.clone(), attempt).await;
+            drop(turn);
             attempt += 1;
             let lost =
                 done.as_ref().err().and_then(E::as_store_error) == Some(&StoreError::Contended);

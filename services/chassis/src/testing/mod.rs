@@ -1,9 +1,12 @@
 //! The testing kit: given/when/then for rules, and contexts that are driven step by step.
 
 pub mod bus;
+mod store;
 pub mod tape;
 
 use std::fmt::Debug;
+
+pub use self::store::open_store;
 
 use crate::{
     aggregate::{Aggregate, Now},

@@ -15,14 +15,14 @@ use chassis::{
     consumer::{LogError, LogReader},
     event::Cause,
     faults::Faults,
-    jetstream::{JetStream, NatsSettings},
+    jetstream::JetStream,
     peers::Peers,
     polling::Polling,
     settings::Settings,
-    site::{Site, Surroundings, open_store, settle},
+    site::{Site, Surroundings, settle},
     testing::{
         bus::{Manners, Unreliable},
-        noon,
+        noon, open_store,
     },
     time::SignedDuration,
 };
@@ -91,20 +91,15 @@ impl LogReader for Counted {
 /// The logs that a bus can read.
 pub(crate) type Readers = BTreeMap<String, Arc<dyn LogReader>>;
 
-/// The two ends of a bus, and what tidies up behind it.
+/// A bus, and what tidies up behind it.
 pub(crate) struct OnBus {
-    pub(crate) producer: Arc<dyn Bus>,
-    pub(crate) consumer: Arc<dyn Bus>,
+    pub(crate) bus: Arc<dyn Bus>,
     pub(crate) guard: Option<Prefix>,
 }
 
 impl From<Arc<dyn Bus>> for OnBus {
     fn from(bus: Arc<dyn Bus>) -> Self {
-        Self {
-            producer: bus.clone(),
-            consumer: bus,
-            guard: None,
-        }
+        Self { bus, guard: None }
     }
 }
 
@@ -128,21 +123,21 @@ impl Pair {
         });
         let reader: Arc<dyn LogReader> = log.clone();
         let logs = BTreeMap::from([("room".to_owned(), reader)]);
-        let on = bus(logs.clone()).await;
-        let around = |bus: Arc<dyn Bus>| Surroundings {
+        let OnBus { bus, guard } = bus(logs.clone()).await;
+        let around = Surroundings {
             peers: Peers::new(),
-            logs: Arc::new(logs.clone()),
+            logs: Arc::new(logs),
             bus,
             settings: Settings::default(),
         };
         Self {
-            producer: Site::new(room, rooms, &around(on.producer)),
-            consumer: Site::new(message, messages, &around(on.consumer)),
+            producer: Site::new(room, rooms, &around),
+            consumer: Site::new(message, messages, &around),
             clock,
             faults,
             log,
             _dir: dir,
-            _guard: on.guard,
+            _guard: guard,
         }
     }
 
@@ -212,19 +207,13 @@ async fn polling(logs: Readers) -> OnBus {
 /// On the NATS that was started for the tests, under a prefix of its own.
 pub(crate) async fn jetstream(logs: Readers) -> OnBus {
     let prefix = Prefix::new();
-    let on = over(&prefix.settings(), logs).await;
-    OnBus {
-        guard: Some(prefix),
-        ..on
-    }
-}
-
-/// Over a NATS that is there.
-pub(crate) async fn over(settings: &NatsSettings, logs: Readers) -> OnBus {
-    let bus = JetStream::connect(settings, "room", logs).await.unwrap();
+    let bus = JetStream::connect(&prefix.settings(), "room", logs).await;
+    let bus: Arc<dyn Bus> = Arc::new(bus.unwrap());
     until("connected", async || bus.is_connected()).await;
-    let bus: Arc<dyn Bus> = Arc::new(bus);
-    bus.into()
+    OnBus {
+        bus,
+        guard: Some(prefix),
+    }
 }
 
 fn unreliable(manners: Manners) -> OnBus {

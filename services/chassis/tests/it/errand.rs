@@ -16,8 +16,8 @@ use chassis::{
     faults::Faults,
     peers::Peers,
     settings::Settings,
-    site::{Site, Surroundings, open_store},
-    testing::noon,
+    site::{Site, Surroundings},
+    testing::{noon, open_store},
     time::SignedDuration,
 };
 

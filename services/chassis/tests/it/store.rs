@@ -11,7 +11,10 @@ use chassis::{
     testing::noon,
 };
 
-use crate::counter::{Command, Refusal, Seat, SeatId};
+use crate::{
+    counter::{Command, Refusal, Seat, SeatId},
+    tally::Tally,
+};
 
 pub(crate) fn seat(n: u128) -> SeatId {
     SeatId::from_u128(n)
@@ -119,6 +122,7 @@ store_suite!(both:
     a_claim_leads_to_its_holder,
     what_is_due_is_found,
     sequence_numbers_have_no_gaps,
+    whoever_decided_on_an_old_version_decides_again,
 );
 
 async fn a_command_is_kept_with_its_event_and_claim(bench: Bench) {
@@ -278,4 +282,21 @@ async fn sequence_numbers_have_no_gaps(bench: Bench) {
     );
     let ids: BTreeSet<_> = log.iter().map(|event| event.id.clone()).collect();
     assert_eq!(ids.len(), 134);
+}
+
+async fn whoever_decided_on_an_old_version_decides_again(bench: Bench) {
+    let say = |n: u32| {
+        let store = bench.store.clone();
+        tokio::spawn(async move {
+            let cause = Cause::default();
+            let said = store.execute::<Tally>(seat(1), n.to_string(), &cause);
+            said.await.unwrap();
+        })
+    };
+    for said in (0..40).map(say).collect::<Vec<_>>() {
+        said.await.unwrap();
+    }
+    let tally = bench.store.load::<Tally>(seat(1)).await.unwrap().unwrap();
+    let said: BTreeSet<_> = tally.state.0.into_iter().collect();
+    assert_eq!((said.len(), tally.version), (40, 40));
 }

@@ -17,9 +17,9 @@ use chassis::{
     faults::Faults,
     peers::Peers,
     settings::Settings,
-    site::{Site, Surroundings, open_store},
+    site::{Site, Surroundings},
     status::reason_of,
-    testing::noon,
+    testing::{noon, open_store},
     time::SignedDuration,
 };
 use clap::Command;

@@ -21,8 +21,8 @@ use chassis::{
     faults::Faults,
     peers::Peers,
     settings::Settings,
-    site::{Site, Surroundings, open_store, settle},
-    testing::{noon, tape::Tape},
+    site::{Site, Surroundings, settle},
+    testing::{noon, open_store, tape::Tape},
     time::SignedDuration,
 };
 use prost::Name;
@@ -153,7 +153,9 @@ impl Stage {
 
     /// How many events of a type the context has published.
     pub(crate) async fn published<E: Name>(&self) -> usize {
-        let log = self.site.deps.store.log_after(0, 0, 1000).await.unwrap();
+        let store = &self.site.deps.store;
+        while store.stamp().await.unwrap() {}
+        let log = store.log_after(0, 0, 1000).await.unwrap();
         log.iter()
             .filter(|event| event.event_type == E::full_name())
             .count()

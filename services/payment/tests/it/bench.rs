@@ -21,9 +21,9 @@ use chassis::{
     peers::Peers,
     relay::relay_once,
     settings::Settings,
-    site::{Site, Surroundings, open_store, settle},
+    site::{Site, Surroundings, settle},
     store::StoreOptions,
-    testing::noon,
+    testing::{noon, open_store},
     time::SignedDuration,
 };
 use prost::{Message, Name};

@@ -25,10 +25,10 @@ use chassis::{
     peers::Peers,
     relay::relay_once,
     settings::Settings,
-    site::{Site, Surroundings, open_store, settle},
+    site::{Site, Surroundings, settle},
     status::reason_of,
     store::StoreOptions,
-    testing::noon,
+    testing::{noon, open_store},
     time::{self, SignedDuration},
 };
 use prost::{Message, Name};

@@ -29,10 +29,10 @@ use chassis::{
     peers::Peers,
     relay::relay_once,
     settings::Settings,
-    site::{Site, Surroundings, open_store, settle},
+    site::{Site, Surroundings, settle},
     status::reason_of,
     store::{DeadLetter, StoreOptions},
-    testing::noon,
+    testing::{noon, open_store},
 };
 use prost::{Message, Name};
 use prost_types::FieldMask;

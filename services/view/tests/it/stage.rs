@@ -33,8 +33,8 @@ use chassis::{
     faults::Faults,
     peers::Peers,
     settings::Settings,
-    site::{Site, Surroundings, open_store, settle},
-    testing::{noon, tape::Tape},
+    site::{Site, Surroundings, settle},
+    testing::{noon, open_store, tape::Tape},
     time::{self, SignedDuration},
 };
 use futures::future::BoxFuture;

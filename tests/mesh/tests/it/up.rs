@@ -10,7 +10,7 @@ use std::{
 
 use servers::until;
 
-use crate::{TURN, demo};
+use crate::demo;
 
 /// Longer than anything here should take.
 const MOMENT: Duration = Duration::from_secs(20);
@@ -75,7 +75,6 @@ fn runs(pid: u32) -> bool {
 
 #[test]
 fn what_is_up_comes_down_and_leaves_nothing_behind() {
-    let _turn = TURN.blocking_lock();
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("up");
     let mut up = Up::start(&state);
@@ -97,7 +96,6 @@ fn what_is_up_comes_down_and_leaves_nothing_behind() {
 
 #[test]
 fn what_was_killed_leaves_nothing_behind() {
-    let _turn = TURN.blocking_lock();
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("up");
     let mut up = Up::start(&state);

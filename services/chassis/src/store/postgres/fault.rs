@@ -65,7 +65,7 @@ impl Fault {
     /// Of connecting. It is broken if it may soon be better.
     pub(super) fn connecting(error: &sqlx::Error) -> Self {
         let waits = match error {
-            sqlx::Error::Io(_) => true,
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
             // Starting up, shutting down, too many connections.
             sqlx::Error::Database(error) => error
                 .code()

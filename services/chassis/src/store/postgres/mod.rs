@@ -14,6 +14,7 @@ mod work;
 
 use std::{
     collections::BTreeMap,
+    fmt,
     panic::AssertUnwindSafe,
     str::FromStr,
     sync::{
@@ -28,7 +29,10 @@ use sqlx::{
     ConnectOptions, Connection,
     postgres::{PgConnectOptions, PgConnection},
 };
-use tokio::sync::watch;
+use tokio::{
+    sync::{Mutex, MutexGuard, watch},
+    time::timeout,
+};
 
 pub use self::scratch::Scratch;
 use self::{conn::Pg, fault::Fault, pool::Pool};
@@ -45,7 +49,6 @@ const STATEMENTS: usize = 256;
 const STAMPED: usize = 10_000;
 
 /// One database, or one schema of it.
-#[derive(Debug)]
 pub(super) struct Postgres {
     context: &'static str,
     options: PgConnectOptions,
@@ -56,6 +59,16 @@ pub(super) struct Postgres {
     committed: watch::Sender<u64>,
     failing: AtomicBool,
     round_trips: AtomicU64,
+    losers: Mutex<()>,
+}
+
+/// Says nothing of the options: the password is among them.
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres")
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Postgres {
@@ -69,8 +82,9 @@ impl Postgres {
         let wrong = |_| StoreError::Bug("the URL of the database is wrong".to_owned());
         let options = PgConnectOptions::from_str(url).map_err(wrong)?;
         let (timeout, pooled) = (settings.database_timeout, settings.database_pooled);
+        let name = options.get_application_name().unwrap_or(context).to_owned();
         let mut options = options
-            .application_name(context)
+            .application_name(&name)
             .statement_cache_capacity(STATEMENTS)
             .disable_statement_logging();
         if pooled {
@@ -99,6 +113,7 @@ impl Postgres {
             committed: watch::Sender::new(0),
             failing: AtomicBool::new(false),
             round_trips: AtomicU64::new(0),
+            losers: Mutex::default(),
         })
     }
 
@@ -141,6 +156,11 @@ impl Postgres {
 
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Those who lost a race try again one after the other: all at once, all but one of them would lose again.
+    pub(super) async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        timeout(self.timeout, self.losers.lock()).await.ok()
     }
 
     pub(super) fn commits(&self) -> watch::Receiver<u64> {

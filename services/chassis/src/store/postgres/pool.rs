@@ -29,7 +29,6 @@ const LIFE: Duration = Duration::from_mins(30);
 /// How long to wait before connecting again.
 const REST: Duration = Duration::from_millis(50);
 
-#[derive(Debug)]
 pub(super) struct Pool {
     options: PgConnectOptions,
     permits: Arc<Semaphore>,
@@ -40,7 +39,6 @@ pub(super) struct Pool {
     metrics: Metrics,
 }
 
-#[derive(Debug)]
 struct Idle {
     connection: PgConnection,
     born: Instant,
@@ -53,27 +51,21 @@ struct Metrics {
     wait: metrics::Histogram,
 }
 
-impl std::fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Metrics")
-    }
-}
-
 /// No connection is to be had.
 #[derive(Debug)]
 pub(super) enum NoConnection {
     /// All are lent, for too long.
     Busy,
     /// The database cannot be connected to.
-    Away(String),
+    Away(StoreError),
 }
 
 impl From<NoConnection> for StoreError {
     fn from(why: NoConnection) -> Self {
-        Self::Unavailable(match why {
-            NoConnection::Busy => "all connections are in use".to_owned(),
+        match why {
+            NoConnection::Busy => Self::Unavailable("all connections are in use".to_owned()),
             NoConnection::Away(why) => why,
-        })
+        }
     }
 }
 
@@ -153,7 +145,7 @@ impl Pool {
             };
             let since = *self.away().get_or_insert_with(Instant::now);
             if !fault.broken || since.elapsed() >= self.timeout {
-                return Err(NoConnection::Away(fault.error.to_string()));
+                return Err(NoConnection::Away(fault.error));
             }
             sleep(REST).await;
         }

@@ -12,6 +12,7 @@ const VARIABLE: &str = "BERTH_TEST_POSTGRES_URL";
 pub struct Scratch {
     server: String,
     schema: String,
+    kept: bool,
 }
 
 impl Scratch {
@@ -22,13 +23,7 @@ impl Scratch {
     /// Without a server: a test that needs one does not pass without it.
     #[expect(clippy::panic, reason = "a test may panic")]
     pub async fn new() -> Self {
-        let Ok(server) = std::env::var(VARIABLE) else {
-            panic!(
-                "{VARIABLE} is not set; `cargo xtask test` sets it, or `cargo xtask servers -- cargo test`"
-            );
-        };
-        let schema = format!("t_{}", uuid::Uuid::new_v4().simple());
-        let scratch = Self { server, schema };
+        let scratch = Self::named(format!("t_{}", uuid::Uuid::new_v4().simple()));
         let sql = format!("CREATE SCHEMA {}", scratch.schema);
         if let Err(error) = run(&scratch.server, &sql).await {
             panic!("{VARIABLE}: {error}");
@@ -36,13 +31,50 @@ impl Scratch {
         scratch
     }
 
+    /// The schema of a name, whether it is there or not.
+    ///
+    /// # Panics
+    ///
+    /// Without a server.
+    #[expect(clippy::panic, reason = "a test may panic")]
+    pub fn named(schema: String) -> Self {
+        let Ok(server) = std::env::var(VARIABLE) else {
+            panic!(
+                "{VARIABLE} is not set; `cargo xtask test` sets it, or `cargo xtask servers -- cargo test`"
+            );
+        };
+        Self {
+            server,
+            schema,
+            kept: false,
+        }
+    }
+
+    /// Leaves the schema where it is; it goes with the server. Answers its name.
+    pub fn keep(mut self) -> String {
+        self.kept = true;
+        self.schema.clone()
+    }
+
+    /// Its name, which is also what its connections call themselves.
+    pub fn name(&self) -> &str {
+        &self.schema
+    }
+
+    /// The server it is on.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
     /// Where it is.
     pub fn url(&self) -> String {
-        let joint = if self.server.contains('?') { '&' } else { '?' };
-        format!(
-            "{}{joint}options=-csearch_path%3D{}",
-            self.server, self.schema
-        )
+        self.url_at(&self.server)
+    }
+
+    /// Where it is, for those who reach the server in another way.
+    pub fn url_at(&self, server: &str) -> String {
+        let (joint, name) = (if server.contains('?') { '&' } else { '?' }, &self.schema);
+        format!("{server}{joint}application_name={name}&options=-csearch_path%3D{name}")
     }
 
     /// Settings for a store in it.
@@ -66,6 +98,9 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
         let (server, sql) = (
             self.server.clone(),
             format!("DROP SCHEMA {} CASCADE", self.schema),

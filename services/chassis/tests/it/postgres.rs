@@ -1,0 +1,369 @@
+//! What the engine for PostgreSQL must do beside what every engine must.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chassis::{
+    StoreError, args,
+    event::{Cause, Recorded},
+    store::{Migration, Scratch, Store, StoreOptions, Unit},
+};
+use tokio::sync::{oneshot, watch};
+
+use crate::{
+    counter::{Command, Seat},
+    store::{Bench, Place, log, postgres, seat, sqlite, take},
+};
+
+pub(crate) const SEATS: u32 = 10_000;
+
+/// Takes any seat.
+pub(crate) async fn sit(store: &Store, n: u128) -> Result<i64, StoreError> {
+    let cause = Cause::default();
+    match store.execute::<Seat>(seat(n), take(SEATS), &cause).await {
+        Ok(done) => Ok(done.now.version),
+        Err(chassis::ExecuteError::Store(error)) => Err(error),
+        Err(refused) => panic!("{refused}"),
+    }
+}
+
+/// Takes any seat of a hall, as part of a transaction.
+pub(crate) async fn sit_in(unit: &mut Unit<'_>, n: u128) -> Result<(), StoreError> {
+    let (take, cause) = (take(SEATS), Cause::default());
+    match unit.execute::<Seat>(seat(n), &take, &cause).await {
+        Ok(_) => Ok(()),
+        Err(chassis::ExecuteError::Store(error)) => Err(error),
+        Err(refused) => panic!("{refused}"),
+    }
+}
+
+/// A log has no gaps and no event twice, and every aggregate's events are in order.
+pub(crate) fn assert_sound(log: &[Recorded]) {
+    let mut versions = BTreeMap::new();
+    for (event, seq) in log.iter().zip(1..) {
+        assert_eq!(event.seq, seq);
+        let before = versions.insert(&event.subject, event.version);
+        assert_eq!(before.unwrap_or(0) + 1, event.version, "{}", event.subject);
+    }
+}
+
+#[tokio::test]
+async fn a_command_is_one_question_and_one_statement() {
+    let Bench { store, .. } = &postgres().await;
+    let cause = Cause::default();
+    let leave = || async {
+        let left = store.execute::<Seat>(seat(1), Command::Leave, &cause);
+        left.await.unwrap();
+    };
+    // The statements are prepared, and there is a connection.
+    for n in 100..102 {
+        sit(store, n).await.unwrap();
+        let left = store.execute::<Seat>(seat(n), Command::Leave, &cause);
+        left.await.unwrap();
+    }
+    let mut before = store.round_trips();
+    let mut took = || {
+        let now = store.round_trips();
+        now - std::mem::replace(&mut before, now)
+    };
+    sit(store, 1).await.unwrap();
+    assert_eq!(took(), 2, "a new aggregate");
+    sit(store, 1).await.unwrap();
+    assert_eq!(
+        took(),
+        2,
+        "a repeat looks at what is taken, and writes nothing"
+    );
+    leave().await;
+    assert_eq!(took(), 2, "a command on what is there");
+    leave().await;
+    assert_eq!(took(), 1, "a repeat");
+    store.load::<Seat>(seat(1)).await.unwrap();
+    assert_eq!(took(), 1, "a look");
+    let two: Result<(), StoreError> = store
+        .transact(|unit| {
+            Box::pin(async move {
+                for n in 2..4 {
+                    sit_in(unit, n).await?;
+                }
+                Ok(())
+            })
+        })
+        .await;
+    two.unwrap();
+    assert_eq!(
+        took(),
+        6,
+        "begin, and for each a question and a statement, and commit"
+    );
+}
+
+#[tokio::test]
+async fn what_is_committed_later_is_numbered_later_whoever_began_first() {
+    let bench = postgres().await;
+    let (written, is_written) = oneshot::channel();
+    let (go, may_go) = watch::channel(false);
+    let store = bench.store.clone();
+    let first = tokio::spawn(async move {
+        let written = std::sync::Mutex::new(Some(written));
+        let done: Result<(), StoreError> = store
+            .transact(move |unit| {
+                let (written, mut may_go) = (written.lock().unwrap().take(), may_go.clone());
+                Box::pin(async move {
+                    sit_in(unit, 1).await?;
+                    // What was written is sent with the next question.
+                    unit.conn().query("SELECT 1", args![]).await?;
+                    written.unwrap().send(()).unwrap();
+                    may_go.wait_for(|go| *go).await.unwrap();
+                    Ok(())
+                })
+            })
+            .await;
+        done.unwrap();
+    });
+    is_written.await.unwrap();
+    let hall = Command::Take {
+        hall: "b".into(),
+        capacity: 1,
+    };
+    let (store, cause) = (&bench.store, Cause::default());
+    store.execute::<Seat>(seat(2), hall, &cause).await.unwrap();
+    let subjects = |log: Vec<Recorded>| -> Vec<String> {
+        assert_sound(&log);
+        log.into_iter().map(|event| event.subject).collect()
+    };
+    let one = vec![seat(2).to_string()];
+    assert_eq!(subjects(log(&bench.store).await), one);
+    go.send_replace(true);
+    first.await.unwrap();
+    let both = vec![seat(2).to_string(), seat(1).to_string()];
+    assert_eq!(subjects(log(&bench.store).await), both);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_writers_and_two_who_number_lose_nothing() {
+    let bench = postgres().await;
+    let (stop, stopped) = watch::channel(false);
+    let stampers: Vec<_> = (0..2)
+        .map(|_| {
+            let (store, stopped) = (bench.store.clone(), stopped.clone());
+            tokio::spawn(async move {
+                while !*stopped.borrow() {
+                    if !store.stamp().await.unwrap() {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            })
+        })
+        .collect();
+    let writers: Vec<_> = (0..16)
+        .map(|writer| {
+            let store = bench.store.clone();
+            tokio::spawn(async move {
+                for n in 0..10 {
+                    let seat = seat(writer * 100 + n + 1);
+                    let hall = format!("{writer}");
+                    let take = Command::Take { hall, capacity: 9 };
+                    let cause = Cause::default();
+                    store.execute::<Seat>(seat, take, &cause).await.unwrap();
+                    let left = store.execute::<Seat>(seat, Command::Leave, &cause);
+                    left.await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    stop.send_replace(true);
+    for stamper in stampers {
+        stamper.await.unwrap();
+    }
+    let log = log(&bench.store).await;
+    assert_eq!(log.len(), 320);
+    assert_sound(&log);
+}
+
+#[tokio::test]
+async fn one_at_a_time_numbers() {
+    let Bench { store, .. } = &postgres().await;
+    sit(store, 1).await.unwrap();
+    let (held, is_held) = oneshot::channel();
+    let (go, may_go) = watch::channel(false);
+    let holder = store.clone();
+    let holder = tokio::spawn(async move {
+        let held = std::sync::Mutex::new(Some(held));
+        let done: Result<(), StoreError> = holder
+            .transact(move |unit| {
+                let (held, mut may_go) = (held.lock().unwrap().take(), may_go.clone());
+                Box::pin(async move {
+                    let lock = "SELECT 1 FROM pg_advisory_xact_lock(hashtextextended(current_schema(), 2))";
+                    unit.conn().execute(lock, args![]).await?;
+                    held.unwrap().send(()).unwrap();
+                    may_go.wait_for(|go| *go).await.unwrap();
+                    Ok(())
+                })
+            })
+            .await;
+        done.unwrap();
+    });
+    is_held.await.unwrap();
+    let stamper = store.clone();
+    let stamper = tokio::spawn(async move { stamper.stamp().await });
+    let waits = "SELECT 1 FROM pg_stat_activity
+                 WHERE application_name = current_setting('application_name') AND wait_event = 'advisory'";
+    let waits = || store.read(|conn| Box::pin(conn.query(waits, args![])));
+    while waits().await.unwrap().is_empty() {
+        assert!(!stamper.is_finished(), "numbered what another one numbers");
+    }
+    assert_eq!(store.unnumbered().await.unwrap(), 1);
+    go.send_replace(true);
+    holder.await.unwrap();
+    assert_eq!(stamper.await.unwrap(), Ok(true));
+    assert_eq!(log(store).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_lease_has_one_holder_at_a_time() {
+    let Bench { store, .. } = &postgres().await;
+    let (long, no_time) = (Duration::from_mins(1), Duration::ZERO);
+    assert!(store.lease("work", "a", long).await.unwrap());
+    assert!(!store.lease("work", "b", long).await.unwrap());
+    assert!(store.lease("other", "b", long).await.unwrap());
+    // Renewed, and at once over.
+    assert!(store.lease("work", "a", no_time).await.unwrap());
+    assert!(store.lease("work", "b", long).await.unwrap());
+    assert!(!store.lease("work", "a", long).await.unwrap());
+    store.release("work", "a").await.unwrap();
+    assert!(!store.lease("work", "a", long).await.unwrap());
+    store.release("work", "b").await.unwrap();
+    assert!(store.lease("work", "a", long).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_nudge_is_as_good_as_a_commit() {
+    let Bench { store, .. } = &postgres().await;
+    let mut commits = store.commits();
+    commits.mark_unchanged();
+    sit(store, 1).await.unwrap();
+    assert!(commits.has_changed().unwrap());
+    commits.mark_unchanged();
+    // A repeat commits nothing.
+    sit(store, 1).await.unwrap();
+    assert!(!commits.has_changed().unwrap());
+    store.nudge();
+    assert!(commits.has_changed().unwrap());
+}
+
+const TITLES: &[Migration] = &[Migration {
+    name: "0001_titles",
+    sql: "CREATE TABLE titles (title TEXT PRIMARY KEY, place BIGINT NOT NULL);
+          CREATE INDEX titles_place ON titles (place)",
+}];
+
+#[tokio::test]
+async fn texts_come_in_the_same_order_on_every_engine() {
+    let titles = [
+        "b", "B", "a", "Ä", "ä", "z", "Z", "a b", "a-b", "ab", "", "é", "10", "9", "_",
+    ];
+    let mut orders = Vec::new();
+    for place in [sqlite().await.place, postgres().await.place] {
+        let options = StoreOptions {
+            migrations: TITLES,
+            ..StoreOptions::default()
+        };
+        let store = place.open(options).await;
+        let put: Result<(), StoreError> = store
+            .transact(move |unit| {
+                Box::pin(async move {
+                    for (title, place) in titles.iter().zip(0..) {
+                        let sql = "INSERT INTO titles (title, place) VALUES ($1, $2)";
+                        unit.conn().write(sql, args![*title, place]).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await;
+        put.unwrap();
+        let rows = store.read(|conn| {
+            let sql = "SELECT title, place FROM titles WHERE title > $1 ORDER BY title DESC";
+            Box::pin(conn.query(sql, args!["9"]))
+        });
+        orders.push(rows.await.unwrap());
+    }
+    assert_eq!(orders[0], orders[1]);
+    assert_eq!(orders[0].len(), 12);
+}
+
+#[tokio::test]
+async fn a_schema_is_brought_up_once_by_however_many() {
+    let scratch = Scratch::new().await;
+    let options = || StoreOptions {
+        migrations: TITLES,
+        ..StoreOptions::default()
+    };
+    let open = || Store::postgres("room", &scratch.url(), &scratch.settings(), options()).unwrap();
+    let store = open();
+    let before = store.schema().await.unwrap();
+    assert_eq!(before.needed[0], "chassis/0001_tables");
+    assert_eq!(before.needed.last().unwrap(), "0001_titles");
+    assert_eq!(before.missing, before.needed);
+
+    let all: Vec<_> = (0..8)
+        .map(|_| {
+            let store = open();
+            tokio::spawn(async move { store.migrate().await.unwrap() })
+        })
+        .collect();
+    for one in all {
+        one.await.unwrap();
+    }
+    assert_eq!(store.schema().await.unwrap().missing, Vec::<String>::new());
+    store.migrate().await.unwrap();
+    sit(&store, 1).await.unwrap();
+
+    // Somebody newer was here.
+    let newer = "INSERT INTO migration VALUES ('9999_newer', 0); ALTER TABLE log ADD newer TEXT";
+    scratch.run(newer).await;
+    assert_eq!(store.schema().await.unwrap().missing, Vec::<String>::new());
+    sit(&store, 2).await.unwrap();
+    assert_eq!(log(&store).await.len(), 2);
+}
+
+const BROKEN: &[Migration] = &[
+    TITLES[0],
+    Migration {
+        name: "0002_broken",
+        sql: "ALTER TABLE nowhere ADD nothing TEXT",
+    },
+];
+
+#[tokio::test]
+async fn a_migration_that_fails_leaves_nothing_behind() {
+    let place = Place::Schema(Scratch::new().await);
+    let Place::Schema(scratch) = &place else {
+        return;
+    };
+    let options = StoreOptions {
+        migrations: BROKEN,
+        ..StoreOptions::default()
+    };
+    let store = Store::postgres("room", &scratch.url(), &scratch.settings(), options).unwrap();
+    let failed = store.migrate().await.unwrap_err();
+    assert!(matches!(failed, StoreError::Bug(_)), "{failed}");
+    let schema = store.schema().await.unwrap();
+    assert_eq!(schema.missing, schema.needed);
+}
+
+#[tokio::test]
+async fn a_schema_that_does_not_exist_is_made() {
+    let scratch = Scratch::new().await;
+    scratch
+        .run(&format!("DROP SCHEMA {}", scratch.name()))
+        .await;
+    let (url, settings) = (scratch.url(), scratch.settings());
+    let store = Store::postgres("room", &url, &settings, StoreOptions::default()).unwrap();
+    let schema = store.schema().await.unwrap();
+    assert_eq!(schema.missing, schema.needed);
+    store.migrate().await.unwrap();
+    sit(&store, 1).await.unwrap();
+}

@@ -1,0 +1,82 @@
+//! A process waits for its database, and for its schema.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use chassis::{
+    Context, Platform,
+    config::Config,
+    platform::Options,
+    store::{DatabaseSettings, Scratch, Store, StoreOptions},
+};
+use tokio::{net::TcpStream, time::interval};
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use crate::{
+    stage::{Gate, ask, channel, health, screen},
+    wire::Wire,
+};
+
+/// An address that nobody listens on.
+async fn address() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn a_process_waits_for_its_database_and_then_for_its_schema() {
+    let scratch = Scratch::new().await;
+    let server = scratch.server();
+    let place = server.split(['@', '/']).nth(3).unwrap().to_owned();
+    let wire = Wire::to(place.clone()).await;
+    wire.cut();
+    let url = scratch.url_at(&server.replace(&place, &wire.here.to_string()));
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = Options::in_dir(dir.path());
+    let (admin, public) = (address().await, address().await);
+    options.config = Config {
+        admin_listen: admin,
+        listen: public,
+        database: DatabaseSettings {
+            database_timeout: Duration::from_millis(300),
+            ..DatabaseSettings::of(&url)
+        },
+        ..options.config
+    };
+    let contexts: Vec<Context> = vec![screen(&Arc::new(Gate::default()))];
+    let mut started = tokio::spawn(Platform::start(contexts, options));
+
+    let mut ticks = interval(Duration::from_millis(20));
+    while TcpStream::connect(admin).await.is_err() {
+        ticks.tick().await;
+    }
+    assert_eq!(health(admin, "readiness").await, ServingStatus::NotServing);
+    assert_eq!(health(admin, "liveness").await, ServingStatus::Serving);
+    wire.mend();
+    // Now it is there, and empty.
+    let mut seconds = interval(Duration::from_millis(1200));
+    seconds.tick().await;
+    seconds.tick().await;
+    assert_eq!(health(admin, "readiness").await, ServingStatus::NotServing);
+    assert!(!started.is_finished());
+
+    let settings = scratch.settings();
+    let store = Store::postgres("view", &scratch.url(), &settings, StoreOptions::default());
+    store.unwrap().migrate().await.unwrap();
+    let platform = (&mut started).await.unwrap().unwrap();
+    assert_eq!(health(admin, "readiness").await, ServingStatus::Serving);
+    let mut client = berth::view::v1::view_service_client::ViewServiceClient::new(channel(public));
+    client.list_room_views(ask("write")).await.unwrap();
+
+    // It goes away, and comes back.
+    wire.cut();
+    while health(admin, "readiness").await == ServingStatus::Serving {
+        let _ = client.list_room_views(ask("write")).await;
+    }
+    assert_eq!(health(admin, "liveness").await, ServingStatus::Serving);
+    wire.mend();
+    while health(admin, "readiness").await != ServingStatus::Serving {
+        ticks.tick().await;
+    }
+    client.list_room_views(ask("write")).await.unwrap();
+    platform.stop().await.unwrap();
+}

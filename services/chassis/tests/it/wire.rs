@@ -1,0 +1,92 @@
+//! A wire to a server that can be cut.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+/// What becomes of what is sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Wire {
+    /// Where it begins.
+    pub(crate) here: SocketAddr,
+    /// Whether the server's answers are lost, and the connections with them.
+    deaf: Arc<AtomicBool>,
+    /// Whether nobody is there.
+    cut: watch::Sender<bool>,
+}
+
+impl Wire {
+    /// A wire to a server.
+    pub(crate) async fn to(there: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let wire = Self {
+            here: listener.local_addr().unwrap(),
+            deaf: Arc::default(),
+            cut: watch::Sender::new(false),
+        };
+        tokio::spawn(wire.clone().carry(listener, there));
+        wire
+    }
+
+    /// Cuts every connection, and those that follow.
+    pub(crate) fn cut(&self) {
+        self.cut.send_replace(true);
+    }
+
+    /// Mends it.
+    pub(crate) fn mend(&self) {
+        self.deaf.store(false, Ordering::SeqCst);
+        self.cut.send_replace(false);
+    }
+
+    /// What is sent arrives, and the answer is lost with the connection.
+    pub(crate) fn lose_answers(&self) {
+        self.deaf.store(true, Ordering::SeqCst);
+    }
+
+    async fn carry(self, listener: TcpListener, there: String) {
+        loop {
+            let (client, _) = listener.accept().await.unwrap();
+            if *self.cut.borrow() {
+                continue;
+            }
+            let (wire, there) = (self.clone(), there.clone());
+            tokio::spawn(async move { wire.connect(client, there).await });
+        }
+    }
+
+    async fn connect(self, client: TcpStream, there: String) {
+        let Ok(server) = TcpStream::connect(there).await else {
+            return;
+        };
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = server.into_split();
+        let mut cut = self.cut.subscribe();
+        let answers = async {
+            let mut bytes = vec![0; 16 * 1024];
+            while let Ok(count) = from_server.read(&mut bytes).await {
+                if count == 0 || self.deaf.load(Ordering::SeqCst) {
+                    return;
+                }
+                if to_client.write_all(&bytes[..count]).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            _ = copy(&mut from_client, &mut to_server) => {}
+            () = answers => {}
+            _ = cut.wait_for(|cut| *cut) => {}
+        }
+    }
+}
