@@ -9,7 +9,7 @@ use chassis::{
     config::{self, Config},
     migrate,
     platform::Options,
-    run,
+    provision, run,
 };
 use clap::{ArgMatches, Args, Command};
 
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     match command().try_get_matches() {
         Ok(matches) => match matches.subcommand() {
             Some((migrate::NAME, matches)) => migrate::play(&all::contexts(), matches),
+            Some((provision::NAME, matches)) => provision::play("berth", &all::contexts(), matches),
             Some((_, matches)) => demo::play(matches),
             None => serve(&matches),
         },
@@ -40,7 +41,8 @@ fn command() -> Command {
         .about("Berth: a booking platform of small gRPC services, all in one process")
         .args_conflicts_with_subcommands(true)
         .subcommand(demo::command())
-        .subcommand(migrate::command());
+        .subcommand(migrate::command())
+        .subcommand(provision::command());
     settings()
         .iter()
         .fold(command, |command, settings| settings.augment(command))

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use tonic::service::Routes;
 
 use crate::{
+    bus::Topic,
     clock::Clock,
     consumer::LogReader,
     deadline::{Alarm, NotYet},
@@ -208,6 +209,29 @@ impl Context {
         producers.dedup();
         producers
     }
+
+    /// Its consumers, by name and topic: one for its policies and one for its views of what others publish.
+    pub fn consumers(&self) -> Vec<(String, Topic)> {
+        let hears = |event_type: &str, producer: &str| producer_of(event_type) == Some(producer);
+        let mut consumers = Vec::new();
+        for producer in self.listens_to() {
+            let topic = (producer.clone(), 0);
+            let mut policies = self.policies.iter();
+            if policies.any(|policy| hears(&policy.event_type, &producer)) {
+                consumers.push((self.name.to_owned(), topic.clone()));
+            }
+            let mut views = self.views.iter();
+            if producer != self.name && views.any(|view| hears(&view.event_type, &producer)) {
+                consumers.push((views_of(self.name), topic));
+            }
+        }
+        consumers
+    }
+}
+
+/// The name of the consumer that writes the views of a context.
+pub fn views_of(context: &str) -> String {
+    format!("{context}.views")
 }
 
 /// The context that publishes an event type: `berth.<context>.v1.<Event>`.

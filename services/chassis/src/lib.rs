@@ -31,6 +31,7 @@ pub mod peers;
 pub mod platform;
 pub mod policy;
 pub mod polling;
+pub mod provision;
 mod reader;
 pub mod recipes;
 pub mod refusal;

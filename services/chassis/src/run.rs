@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     migrate,
     platform::{Options, Platform},
-    telemetry,
+    provision, telemetry,
 };
 
 /// A signal that comes so soon after the first is no second one.
@@ -51,7 +51,8 @@ pub fn main(context: Context) -> ExitCode {
     ));
     let command = command
         .args_conflicts_with_subcommands(true)
-        .subcommand(migrate::command());
+        .subcommand(migrate::command())
+        .subcommand(provision::command());
     let command = context
         .settings
         .iter()
@@ -62,6 +63,9 @@ pub fn main(context: Context) -> ExitCode {
     };
     if let Some(matches) = matches.subcommand_matches(migrate::NAME) {
         return migrate::play(&[context], matches);
+    }
+    if let Some(matches) = matches.subcommand_matches(provision::NAME) {
+        return provision::play(context.name, &[context], matches);
     }
     match config::read::<Alone>(&matches, &context.settings) {
         Err(error) => config::refuse(&error),

@@ -13,7 +13,7 @@ use crate::{
     bus::Bus,
     clock::Clock,
     consumer::{ConsumeError, Consumer},
-    context::{Context, Deps, Logs, producer_of},
+    context::{Context, Deps, Logs, producer_of, views_of},
     deadline::{Deadlines, NotYet},
     faults::Faults,
     leading::{Lead, LeadSettings},
@@ -357,7 +357,7 @@ fn consumers(context: &Context, deps: &Deps) -> Vec<Consumer> {
         }
         if views.iter().next().is_some() {
             let reactions = Reactions::Views(views);
-            let name = format!("{}.views", context.name);
+            let name = views_of(context.name);
             consumers.push(Consumer::new(
                 name,
                 topic,

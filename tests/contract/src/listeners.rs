@@ -67,8 +67,12 @@ pub async fn hear(context: Context, event: Recorded) -> Result<Vec<String>> {
             .await;
         wrong.extend(done.err().map(|error| error.to_string()));
     }
+    let foretold = context.consumers();
     let site = Site::new(context, store.clone(), &around);
     for consumer in &site.consumers {
+        let topic = (consumer.producer().to_owned(), consumer.partition());
+        let known = foretold.contains(&(consumer.name().to_owned(), topic));
+        ensure!(known, "the broker would not know {}", consumer.name());
         consumer.consume(Signal::Head(event.seq)).await?;
         let cursor = consumer.cursor().await?;
         ensure!(cursor == event.seq, "{} stays behind", consumer.name());

@@ -14,12 +14,14 @@
 //! ```
 
 pub mod balancer;
+mod binary;
 mod mesh;
 pub mod process;
 
 pub use servers::{Nats, NatsOptions, Postgres, PostgresOptions, Snapshot};
 
 pub use self::{
+    binary::binary,
     mesh::{Mesh, MeshOptions, contexts},
     process::{Env, Process},
 };

@@ -18,7 +18,7 @@ use std::{
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use mesh::{Env, Mesh, MeshOptions, Nats, process::binary};
+use mesh::{Env, Mesh, MeshOptions, Nats, binary};
 use state::State;
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -62,6 +62,7 @@ pub struct Mesh {
     pub postgres: Option<Postgres>,
     /// The broker.
     pub nats: Option<Nats>,
+    env: Env,
     dir: Dir,
 }
 
@@ -100,6 +101,7 @@ impl Mesh {
             balancer,
             postgres,
             nats,
+            env,
             dir,
         };
         mesh.begin().await?;
@@ -160,15 +162,80 @@ impl Mesh {
             .with_context(|| format!("there is no {name}"))
     }
 
+    /// Restarts what runs of some contexts as a new version is rolled out: all of them at the same time, the replicas of each one after the
+    /// other, the next when the one before is given work again.
+    pub async fn roll(&mut self, contexts: &[&str]) -> Result<()> {
+        let (balancer, processes) = (&self.balancer, &mut self.processes);
+        let pools = processes.chunk_by_mut(|one, next| one.context() == next.context());
+        let rolls = pools.map(|replicas| async move {
+            let named = |one: &Process| contexts.contains(&one.context());
+            let runs = |one: &&mut Process| named(one) && one.pid().is_some();
+            let running: Vec<_> = replicas.iter_mut().filter(runs).collect();
+            let count = running.len();
+            for replica in running {
+                replica.stop().await?;
+                replica.start().await?;
+                balancer
+                    .until_ready(replica.context(), count, PATIENCE)
+                    .await?;
+            }
+            Ok::<_, anyhow::Error>(())
+        });
+        try_join_all(rolls).await.map(drop)
+    }
+
+    /// Adds a replica of a context, and waits until it is given work. One is taken away by [`Process::stop`].
+    pub async fn grow(&mut self, context: &str) -> Result<()> {
+        let name = format!("{context}-{}", self.replicas(context).count());
+        let env = env_of(context, &self.env, &self.balancer);
+        let mut new = Process::new(context, &name, self.dir.path(), env)?;
+        new.start().await?;
+        self.balancer.add(context, new.public(), new.admin())?;
+        let last = |one: &Process| one.context() == context;
+        let place = self.processes.iter().rposition(last).unwrap_or_default();
+        self.processes.insert(place + 1, new);
+        self.ready().await
+    }
+
     /// Where logs, and data on the embedded store, are.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The errors and warnings that were logged last, to say what went wrong.
+    fn complaints(&self) -> String {
+        let wrong = |line: &&str| {
+            let levels = [r#""level":"ERROR""#, r#""level":"WARN""#];
+            levels.iter().any(|level| line.contains(level))
+        };
+        let of_one = |process: &Process| {
+            let log = process.log();
+            let lines: Vec<&str> = log.lines().rev().filter(wrong).take(5).collect();
+            let lines = lines.into_iter().rev();
+            let named = lines.map(|line| format!("{}: {line}", process.name()));
+            named.collect::<Vec<_>>()
+        };
+        let all: Vec<_> = self.processes.iter().flat_map(of_one).collect();
+        all.join("\n")
     }
 
     /// Stops everything in order: every process finishes what it has in hand, and must end well.
     pub async fn stop(mut self) -> Result<()> {
         try_join_all(self.processes.iter_mut().map(Process::stop)).await?;
         Ok(())
+    }
+}
+
+impl Drop for Mesh {
+    /// The logs go with it. If a test has failed, what they complain of is shown.
+    #[expect(
+        clippy::print_stderr,
+        reason = "it is for whoever looks at a failed test"
+    )]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.complaints());
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    fs,
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
@@ -18,6 +18,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
+
+use crate::binary::binary;
 
 /// How long a process may take to be ready, or to end when it was asked to.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -256,21 +258,4 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String> {
     let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP")?;
     ensure!(head.split(' ').nth(1) == Some("200"), "{head}");
     Ok(body.to_owned())
-}
-
-/// A binary of the platform: in `BERTH_BIN_DIR`, or beside the program that runs now.
-pub fn binary(name: &str) -> Result<PathBuf> {
-    let here = env::current_exe()?;
-    let beside = here.parent().context("no directory")?;
-    // Tests lie one below.
-    let above = beside.ends_with("deps").then(|| beside.parent()).flatten();
-    let beside = above.unwrap_or(beside).to_owned();
-    let dir = env::var_os("BERTH_BIN_DIR").map_or(beside, PathBuf::from);
-    let binary = dir.join(name);
-    ensure!(
-        binary.is_file(),
-        "{} is not there: `cargo build --workspace --bins` makes it",
-        binary.display()
-    );
-    Ok(binary)
 }

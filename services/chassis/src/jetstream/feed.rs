@@ -184,6 +184,7 @@ impl JetFeed {
                 let head = std::str::from_utf8(&beat.payload).ok();
                 if let Some(head) = head.and_then(|head| head.parse().ok()) {
                     self.heard = now;
+                    self.broker.heard(&self.topic, head);
                     self.hold(now + GRACE, head);
                 }
             }

@@ -19,11 +19,12 @@ mod wake;
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use async_nats::{Client, jetstream};
+use berth::inspection::v1::BusKind;
 use futures::future::BoxFuture;
 
 use self::{feed::JetFeed, names::Names, wake::Wakes};
@@ -32,7 +33,7 @@ pub use self::{
     settings::{NatsError, NatsSettings},
 };
 use crate::{
-    bus::{Bus, BusError, Feed, Topic},
+    bus::{Beat, Bus, BusError, Feed, Topic},
     consumer::LogReader,
     event::Recorded,
 };
@@ -55,6 +56,8 @@ struct Broker {
     logs: BTreeMap<String, Arc<dyn LogReader>>,
     /// How far the broker knows each log of this process.
     published: Mutex<BTreeMap<Topic, i64>>,
+    /// The last word of each producer that was heard.
+    beats: Mutex<BTreeMap<Topic, Beat>>,
     wakes: Wakes,
 }
 
@@ -90,7 +93,20 @@ impl JetStream {
             settings: settings.clone(),
             logs,
             published: Mutex::default(),
+            beats: Mutex::default(),
         })))
+    }
+
+    /// Waits for the connection, for as long as a connection may take. For those who cannot do without.
+    pub(crate) async fn connected(&self) -> Result<(), BusError> {
+        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        let wait = async {
+            while !self.0.is_connected() {
+                looks.tick().await;
+            }
+        };
+        let _ = tokio::time::timeout(5 * PATIENCE, wait).await;
+        self.0.reach()
     }
 
     /// Makes what a context needs at the broker, or changes it to what it should be: its stream, and its consumers, by
@@ -163,5 +179,14 @@ impl Bus for JetStream {
 
     fn is_connected(&self) -> bool {
         self.0.is_connected()
+    }
+
+    fn kind(&self) -> BusKind {
+        BusKind::Jetstream
+    }
+
+    fn beats(&self) -> Vec<Beat> {
+        let beats = self.0.beats.lock().unwrap_or_else(PoisonError::into_inner);
+        beats.values().cloned().collect()
     }
 }

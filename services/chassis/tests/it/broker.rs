@@ -33,6 +33,10 @@ impl Prefix {
         Self(format!("t{}", uuid::Uuid::new_v4().simple()))
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+
     pub(crate) fn settings(&self) -> NatsSettings {
         settings(&variable("BERTH_TEST_NATS_URL"), &self.0)
     }
@@ -46,7 +50,7 @@ impl Drop for Prefix {
             let runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = { runtime }.enable_all().build().unwrap();
             runtime.block_on(async {
-                let js = jetstream(&variable("BERTH_TEST_NATS_URL")).await;
+                let js = client().await;
                 let names: Vec<_> = js.stream_names().collect().await;
                 for name in names.into_iter().flatten() {
                     if name.starts_with(&prefix) {
@@ -58,6 +62,11 @@ impl Drop for Prefix {
         // What a failed test leaves behind must not hide why it failed.
         let _ = tidy.join();
     }
+}
+
+/// A client of the NATS that all share.
+pub(crate) async fn client() -> jetstream::Context {
+    jetstream(&variable("BERTH_TEST_NATS_URL")).await
 }
 
 /// A client of its own, to look and to break things with.

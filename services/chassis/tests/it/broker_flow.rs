@@ -36,23 +36,29 @@ impl AtWork {
         })
         .await;
     }
+
+    /// Waits until events come through the broker and not from the log.
+    pub(crate) async fn flows(&self) {
+        until("through the broker", async || {
+            self.pair.log.read();
+            self.take_more(1).await;
+            self.pair.log.read() == 0
+        })
+        .await;
+    }
+
+    /// Takes so many more seats, and waits until the consumer has heard of the last.
+    pub(crate) async fn take_more(&self, count: u128) {
+        let taken = self.pair.producer.deps.store.head(0).await.unwrap();
+        let next = u128::try_from(taken).unwrap() + 1;
+        self.take(next..=next + count - 1).await;
+    }
 }
 
 #[tokio::test]
 async fn events_come_through_the_broker_and_not_from_the_log() {
     let work = AtWork::on(Pair::on(jetstream, policies(|_| false)).await);
-    work.take(1..=1).await;
-    // What came before the feed may have been read from the log.
-    until("through the broker", async || {
-        work.pair.log.read();
-        let next = work.pair.consumer.consumers[0].cursor().await.unwrap() + 1;
-        let next = u128::try_from(next).unwrap();
-        work.take(next..=next).await;
-        work.pair.log.read() == 0
-    })
-    .await;
-    let next = work.pair.consumer.consumers[0].cursor().await.unwrap() + 1;
-    let next = u128::try_from(next).unwrap();
-    work.take(next..=next + 500).await;
+    work.flows().await;
+    work.take_more(500).await;
     assert_eq!(work.pair.log.read(), 0);
 }

@@ -15,7 +15,7 @@ use chassis::{
     consumer::{LogError, LogReader},
     event::Cause,
     faults::Faults,
-    jetstream::JetStream,
+    jetstream::{JetStream, NatsSettings},
     peers::Peers,
     polling::Polling,
     settings::Settings,
@@ -91,15 +91,20 @@ impl LogReader for Counted {
 /// The logs that a bus can read.
 pub(crate) type Readers = BTreeMap<String, Arc<dyn LogReader>>;
 
-/// A bus, and what tidies up behind it.
+/// The two ends of a bus, and what tidies up behind it.
 pub(crate) struct OnBus {
-    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) producer: Arc<dyn Bus>,
+    pub(crate) consumer: Arc<dyn Bus>,
     pub(crate) guard: Option<Prefix>,
 }
 
 impl From<Arc<dyn Bus>> for OnBus {
     fn from(bus: Arc<dyn Bus>) -> Self {
-        Self { bus, guard: None }
+        Self {
+            producer: bus.clone(),
+            consumer: bus,
+            guard: None,
+        }
     }
 }
 
@@ -123,21 +128,21 @@ impl Pair {
         });
         let reader: Arc<dyn LogReader> = log.clone();
         let logs = BTreeMap::from([("room".to_owned(), reader)]);
-        let OnBus { bus, guard } = bus(logs.clone()).await;
-        let around = Surroundings {
+        let on = bus(logs.clone()).await;
+        let around = |bus: Arc<dyn Bus>| Surroundings {
             peers: Peers::new(),
-            logs: Arc::new(logs),
+            logs: Arc::new(logs.clone()),
             bus,
             settings: Settings::default(),
         };
         Self {
-            producer: Site::new(room, rooms, &around),
-            consumer: Site::new(message, messages, &around),
+            producer: Site::new(room, rooms, &around(on.producer)),
+            consumer: Site::new(message, messages, &around(on.consumer)),
             clock,
             faults,
             log,
             _dir: dir,
-            _guard: guard,
+            _guard: on.guard,
         }
     }
 
@@ -207,13 +212,19 @@ async fn polling(logs: Readers) -> OnBus {
 /// On the NATS that was started for the tests, under a prefix of its own.
 pub(crate) async fn jetstream(logs: Readers) -> OnBus {
     let prefix = Prefix::new();
-    let bus = JetStream::connect(&prefix.settings(), "room", logs).await;
-    let bus: Arc<dyn Bus> = Arc::new(bus.unwrap());
-    until("connected", async || bus.is_connected()).await;
+    let on = over(&prefix.settings(), logs).await;
     OnBus {
-        bus,
         guard: Some(prefix),
+        ..on
     }
+}
+
+/// Over a NATS that is there.
+pub(crate) async fn over(settings: &NatsSettings, logs: Readers) -> OnBus {
+    let bus = JetStream::connect(settings, "room", logs).await.unwrap();
+    until("connected", async || bus.is_connected()).await;
+    let bus: Arc<dyn Bus> = Arc::new(bus);
+    bus.into()
 }
 
 fn unreliable(manners: Manners) -> OnBus {

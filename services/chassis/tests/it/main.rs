@@ -9,6 +9,8 @@
 mod access;
 mod broker;
 mod broker_flow;
+mod broker_provision;
+mod broker_users;
 mod consumer;
 mod counter;
 mod errand;

@@ -8,7 +8,11 @@ mod up;
 
 use std::process::Command;
 
-use mesh::process::binary;
+use mesh::binary;
+use tokio::sync::Mutex;
+
+/// Whoever has it may have many processes: a small machine bears one mesh at a time.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Plays the stories of the demo, all of which must be as they should be.
 fn demo(url: &str) {

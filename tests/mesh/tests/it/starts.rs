@@ -3,10 +3,11 @@
 use berth::room::v1::{ListRoomsRequest, room_service_client::RoomServiceClient};
 use mesh::{Mesh, MeshOptions, balancer::Counts};
 
-use crate::{demo, fake::MOMENT};
+use crate::{TURN, demo, fake::MOMENT};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_plays_without_servers() {
+    let _turn = TURN.lock().await;
     let options = MeshOptions {
         postgres: None,
         nats: None,
@@ -19,6 +20,7 @@ async fn the_demo_plays_without_servers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_are_killed_paused_and_restarted_and_clients_notice_nothing() {
+    let _turn = TURN.lock().await;
     let options = MeshOptions {
         replicas: 2,
         ..MeshOptions::default()
@@ -51,12 +53,16 @@ async fn replicas_are_killed_paused_and_restarted_and_clients_notice_nothing() {
     mesh.replica("room-1").unwrap().resume().unwrap();
     mesh.ready().await.unwrap();
 
-    for name in ["room-0", "room-1"] {
+    mesh.grow("room").await.unwrap();
+    for name in ["room-0", "room-1", "room-2"] {
         mesh.replica(name).unwrap().stop().await.unwrap();
         lists().await;
         mesh.replica(name).unwrap().start().await.unwrap();
-        mesh.ready().await.unwrap();
+        lists().await;
     }
+    mesh.replica("room-2").unwrap().stop().await.unwrap();
+    mesh.roll(&mesh::contexts()).await.unwrap();
+    lists().await;
     for (before, after) in before.iter().zip(counts(&mesh)) {
         assert_eq!(after.absent, before.absent, "{after:?}");
     }

@@ -10,7 +10,7 @@ use std::{
 
 use servers::until;
 
-use crate::demo;
+use crate::{TURN, demo};
 
 /// Longer than anything here should take.
 const MOMENT: Duration = Duration::from_secs(20);
@@ -75,6 +75,7 @@ fn runs(pid: u32) -> bool {
 
 #[test]
 fn what_is_up_comes_down_and_leaves_nothing_behind() {
+    let _turn = TURN.blocking_lock();
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("up");
     let mut up = Up::start(&state);
@@ -96,6 +97,7 @@ fn what_is_up_comes_down_and_leaves_nothing_behind() {
 
 #[test]
 fn what_was_killed_leaves_nothing_behind() {
+    let _turn = TURN.blocking_lock();
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("up");
     let mut up = Up::start(&state);
