@@ -116,6 +116,9 @@ impl Mesh {
         if self.postgres.is_some() {
             self.first("migrate").await?;
         }
+        if self.nats.is_some() {
+            self.first("provision").await?;
+        }
         try_join_all(self.processes.iter_mut().map(Process::start)).await?;
         self.ready().await
     }
