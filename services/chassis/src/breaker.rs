@@ -7,7 +7,12 @@
 //!
 //! It tells the time by the platform's clock, so that tests and the simulation turn it by hand.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
 
 use berth::inspection::v1::BreakerState;
 
@@ -23,6 +28,9 @@ const ENOUGH: u32 = 10;
 /// How long a callee is left alone.
 pub(crate) const OPEN: SignedDuration = SignedDuration::from_secs(1);
 
+/// After so long the callee is tried, whatever the clock says.
+const STANDS_STILL: Duration = Duration::from_secs(5);
+
 /// Counts the outcomes of calls to one callee.
 #[derive(Debug)]
 pub(crate) struct Breaker {
@@ -36,7 +44,7 @@ enum State {
     /// All calls pass. The last outcomes, the latest in the lowest bit, 1 for a failure; and how many there are.
     Closed { failures: u32, calls: u32 },
     /// No call passes.
-    Open { since: Timestamp },
+    Open { since: Timestamp, opened: Instant },
     /// One call passes, to try.
     HalfOpen { probing: bool },
 }
@@ -69,10 +77,12 @@ impl Breaker {
         let mut state = self.lock();
         match *state {
             State::Closed { .. } => Some(Pass::Normal),
-            State::Open { since } => {
+            State::Open { since, opened } => {
                 let waited = self.clock.now().duration_since(since);
-                // A clock that was set back must not keep the callee away.
-                let rested = waited >= OPEN || waited < SignedDuration::ZERO;
+                // A clock that was set back, or stands still, must not keep the callee away.
+                let rested = waited >= OPEN
+                    || waited < SignedDuration::ZERO
+                    || opened.elapsed() >= STANDS_STILL;
                 rested.then(|| {
                     self.become_(&mut state, State::HalfOpen { probing: true });
                     Pass::Probe
@@ -83,6 +93,13 @@ impl Breaker {
                 *state = State::HalfOpen { probing: true };
                 Some(Pass::Probe)
             }
+        }
+    }
+
+    fn open(&self) -> State {
+        State::Open {
+            since: self.clock.now(),
+            opened: Instant::now(),
         }
     }
 
@@ -97,14 +114,10 @@ impl Breaker {
                     *state = State::Closed { failures, calls };
                     return;
                 }
-                State::Open {
-                    since: self.clock.now(),
-                }
+                self.open()
             }
             (State::HalfOpen { .. }, Pass::Probe, Some(false)) => CLOSED,
-            (State::HalfOpen { .. }, Pass::Probe, Some(true)) => State::Open {
-                since: self.clock.now(),
-            },
+            (State::HalfOpen { .. }, Pass::Probe, Some(true)) => self.open(),
             (State::HalfOpen { .. }, Pass::Probe, None) => {
                 *state = State::HalfOpen { probing: false };
                 return;

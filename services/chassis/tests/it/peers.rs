@@ -243,6 +243,18 @@ async fn a_no_to_the_caller_is_no_failure_of_the_context() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_stands_still_does_not_keep_a_context_away() {
+    let bench = Bench::local();
+    bench.platform.heard.become_(Mood::Fails(Code::Unavailable));
+    bench.outcomes(10).await;
+    bench.platform.heard.become_(Mood::Answers);
+    tokio::time::advance(Duration::from_millis(4999)).await;
+    assert_eq!(bench.outcomes(1).await, ["CIRCUIT_OPEN"]);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(bench.outcomes(2).await, ["OK"]);
+}
+
 #[tokio::test]
 async fn a_context_that_fails_now_and_then_is_not_left_alone() {
     let bench = Bench::local();
