@@ -178,11 +178,13 @@ impl Site {
     }
 }
 
-/// A worker never ends by itself: the process must not go on as if it worked.
+/// A worker never ends by itself: the process must not go on as if it worked. One that was cancelled says that the process
+/// itself ends.
 #[expect(clippy::panic, reason = "passes a panic on to whoever watches")]
 fn failed(context: &str, ended: Option<Result<(), tokio::task::JoinError>>) {
     match ended.map(|ended| ended.map_err(tokio::task::JoinError::try_into_panic)) {
         Some(Err(Ok(panic))) => std::panic::resume_unwind(panic),
+        Some(Err(Err(_))) => {}
         _ => panic!("a worker of {context} has ended"),
     }
 }
