@@ -33,12 +33,7 @@ pub async fn quiet(sites: &[Site]) -> Result<(), NotQuiet> {
         for store in &mut commits {
             store.mark_unchanged();
         }
-        let mut busy = None;
-        for site in sites {
-            if busy.is_none() {
-                busy = site.busy().await?;
-            }
-        }
+        let busy = busy(sites).await?;
         // What was seen holds only if nothing was committed in the meantime.
         let moved = commits
             .iter()
@@ -56,4 +51,20 @@ pub async fn quiet(sites: &[Site]) -> Result<(), NotQuiet> {
             _ = futures::future::select_all(changes), if !sites.is_empty() => {}
         }
     }
+}
+
+/// What is left to do at the first of the sites that has something left.
+async fn busy(sites: &[Site]) -> Result<Option<String>, StoreError> {
+    // First everywhere whether an event has no number yet: nobody hears of it before, and its number is no commit.
+    for site in sites {
+        if site.deps.store.unnumbered().await? > 0 {
+            return Ok(Some(format!("{} has news to tell", site.context.name)));
+        }
+    }
+    for site in sites {
+        if let Some(left) = site.busy().await? {
+            return Ok(Some(left));
+        }
+    }
+    Ok(None)
 }
