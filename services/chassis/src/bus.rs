@@ -6,14 +6,13 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use berth::inspection::v1::BusKind;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::event::Recorded;
+use crate::{event::Recorded, time::Timestamp};
 
 /// The bus cannot be used right now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,8 +83,8 @@ pub struct Beat {
     pub topic: Topic,
     /// How far it had come.
     pub head: i64,
-    /// How long ago that was heard.
-    pub ago: Duration,
+    /// When that was heard.
+    pub at: Timestamp,
 }
 
 /// A consumer's end of the bus.

@@ -111,9 +111,8 @@ async fn up(up: &Up, state: &Path) -> Result<()> {
         _ = int.recv() => {}
     }
     println!("Stopping; what is in hand is finished first.");
-    let stopped = mesh.stop().await;
-    state.unlock()?;
-    stopped
+    mesh.stop().await?;
+    state.unlock()
 }
 
 /// What whoever starts it tells the contexts.

@@ -7,6 +7,18 @@ pub enum Mode {
     One,
     /// Every context a process of its own, as in production: ports, stores and peers of its own, real connections between.
     Mesh,
+    /// As in the mesh, with two replicas of every context behind a balancer.
+    Twins,
+}
+
+impl Mode {
+    /// How many processes each context has.
+    pub(crate) fn replicas(self) -> usize {
+        match self {
+            Self::One | Self::Mesh => 1,
+            Self::Twins => 2,
+        }
+    }
 }
 
 /// Makes a test of each story in each of its modes: `one::a_f1_…` and `mesh::a_f1_…` of `async fn a_f1_…(mode: Mode)`.
@@ -19,6 +31,7 @@ macro_rules! told {
     };
     (@one $names:tt) => { $crate::told!(@in one One $names); };
     (@mesh $names:tt) => { $crate::told!(@in mesh Mesh $names); };
+    (@twins $names:tt) => { $crate::told!(@in twins Twins $names); };
     (@in $module:ident $mode:ident [$($name:ident),+ $(,)?]) => {
         mod $module {
             $(#[tokio::test(flavor = "multi_thread")]

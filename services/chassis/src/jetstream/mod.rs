@@ -26,7 +26,6 @@ use std::{
 use async_nats::{Client, jetstream};
 use berth::inspection::v1::BusKind;
 use futures::future::BoxFuture;
-use tokio::time::Instant;
 
 use self::{feed::JetFeed, names::Names, wake::Wakes};
 pub use self::{
@@ -57,9 +56,9 @@ struct Broker {
     logs: BTreeMap<String, Arc<dyn LogReader>>,
     /// How far the broker knows each log of this process.
     published: Mutex<BTreeMap<Topic, i64>>,
+    /// The last word of each producer that was heard.
+    beats: Mutex<BTreeMap<Topic, Beat>>,
     wakes: Wakes,
-    /// The last sign of life of each producer that is listened to: how far its log had come, and when that was heard.
-    heard: Mutex<BTreeMap<Topic, (i64, Instant)>>,
 }
 
 impl fmt::Debug for Broker {
@@ -94,7 +93,7 @@ impl JetStream {
             settings: settings.clone(),
             logs,
             published: Mutex::default(),
-            heard: Mutex::default(),
+            beats: Mutex::default(),
         })))
     }
 
@@ -187,13 +186,7 @@ impl Bus for JetStream {
     }
 
     fn beats(&self) -> Vec<Beat> {
-        let heard = self.0.heard.lock();
-        let heard = heard.unwrap_or_else(PoisonError::into_inner);
-        let beats = heard.iter().map(|(topic, (head, at))| Beat {
-            topic: topic.clone(),
-            head: *head,
-            ago: at.elapsed(),
-        });
-        beats.collect()
+        let beats = self.0.beats.lock().unwrap_or_else(PoisonError::into_inner);
+        beats.values().cloned().collect()
     }
 }

@@ -273,10 +273,7 @@ impl Link {
         };
         match permit.failed {
             Some(true) => self.track.fails(self.clock.now(), &Failure(&answer)),
-            Some(false) => {
-                self.track.succeeds(self.clock.now());
-                self.track.recovers();
-            }
+            Some(false) => self.track.succeeds(self.clock.now()),
             None => {}
         }
         answer

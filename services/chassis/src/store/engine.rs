@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use berth::inspection::v1::StoreEngine;
 use tokio::sync::{MutexGuard, watch};
 
 use super::{
@@ -106,14 +105,6 @@ impl Engine {
         match self {
             Self::Sqlite(_) => Ok(()),
             Self::Postgres(postgres) => postgres.release(name, holder).await,
-        }
-    }
-
-    /// What it is, for whoever operates the platform.
-    pub(super) fn kind(&self) -> StoreEngine {
-        match self {
-            Self::Sqlite(_) => StoreEngine::Sqlite,
-            Self::Postgres(_) => StoreEngine::Postgresql,
         }
     }
 

@@ -1,14 +1,21 @@
 //! The world of a story: a platform in this process behind its real ports, a clock that is turned by hand, and ways to
 //! break things.
 
+mod backup;
+mod broker;
 mod evidence;
+mod gate;
 mod process;
 mod setup;
 mod words;
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use berth::{
@@ -25,11 +32,15 @@ use chassis::{
     site::Site,
     time::{SignedDuration, Timestamp},
 };
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
+use self::setup::Around;
 pub use self::{
+    backup::Backup,
     evidence::history,
+    gate::Gate,
     process::Process,
     words::{eur, eventually, hours, nights},
 };
@@ -44,6 +55,9 @@ pub const BEGIN: &str = "2027-03-01T12:00:00Z";
 /// Address of the operator.
 pub const ADMIN: &str = "admin@stories.example";
 
+/// After so long everybody tries again whoever did not answer.
+const ABSENCE: SignedDuration = SignedDuration::from_secs(5);
+
 /// The world of one story.
 #[derive(Debug)]
 pub struct World {
@@ -55,6 +69,7 @@ pub struct World {
     pub faults: Faults,
     people: Mutex<Vec<Person>>,
     ids: AtomicU64,
+    around: Around,
     _dir: TempDir,
 }
 
@@ -76,12 +91,32 @@ impl World {
         Self::of(mode, dir, BEGIN.parse().expect("a time"), &[], Some(bus)).await
     }
 
+    /// A new world in which the broker is not there. It comes with [`World::broker`].
+    pub async fn without_broker(mode: Mode) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let around = Around::of(mode).await;
+        around.broker().shut();
+        let begin = BEGIN.parse().expect("a time");
+        Self::within(around, mode, dir, begin, &[], None).await
+    }
+
     /// The world as one process has left it in a directory, seen at a time.
     pub async fn found(dir: TempDir, at: Timestamp) -> Self {
         Self::of(Mode::One, dir, at, &[], None).await
     }
 
     async fn of(
+        mode: Mode,
+        dir: TempDir,
+        at: Timestamp,
+        flags: &[&str],
+        bus: Option<Arc<dyn Bus>>,
+    ) -> Self {
+        Self::within(Around::of(mode).await, mode, dir, at, flags, bus).await
+    }
+
+    async fn within(
+        around: Around,
         mode: Mode,
         dir: TempDir,
         at: Timestamp,
@@ -98,12 +133,13 @@ impl World {
             ..Options::in_dir(dir.path())
         };
         let mut world = Self {
-            processes: setup::processes(mode, dir.path(), &base),
+            processes: around.processes(mode, dir.path(), &base).await,
             line: Line::default(),
             clock,
             faults,
             people: Mutex::default(),
             ids: AtomicU64::new(1),
+            around,
             _dir: dir,
         };
         world.restart().await;
@@ -121,28 +157,118 @@ impl World {
         join_all(self.processes.iter_mut().map(Process::crash)).await;
     }
 
-    /// It starts again on what is stored, everything at once.
+    /// What does not run starts again on what is stored, everything at once.
     pub async fn restart(&mut self) {
         join_all(self.processes.iter_mut().map(Process::start)).await;
-        for process in &self.processes {
-            for context in process.contexts() {
-                self.line.turn(context, process.channel());
-            }
+        self.connect().await;
+        if self.around.balancer.is_some() {
+            // It refuses at once while nobody is ready, and those who were refused have given up for a while.
+            self.clock.turn(ABSENCE);
         }
+    }
+
+    /// The processes of a context die without warning.
+    pub async fn crash_of(&mut self, context: &str) {
+        join_all(self.processes_of(context).map(Process::crash)).await;
+    }
+
+    /// What does not run of a context starts again on what is stored. So long time has passed that nobody holds its absence
+    /// against it.
+    pub async fn restart_of(&mut self, context: &str) {
+        join_all(self.processes_of(context).map(Process::start)).await;
+        self.recover().await;
+    }
+
+    /// Of the replicas of a context the one that leads dies without warning.
+    pub async fn crash_leader(&mut self, context: &str) {
+        let mut processes = self.processes_of(context);
+        let leader = processes.find(|process| process.leads(context));
+        leader.expect("a leader").crash().await;
+    }
+
+    /// How many replicas of a context lead.
+    pub fn leaders(&self, context: &str) -> usize {
+        let processes = self.processes.iter();
+        processes.filter(|process| process.leads(context)).count()
+    }
+
+    /// Waits until everything that is asked for is brought to somebody who runs. So long time has passed that nobody holds it
+    /// against those who died.
+    pub async fn recover(&self) {
+        self.connect().await;
+        self.clock.turn(ABSENCE);
+    }
+
+    /// The processes of one context start when those of all others have been started and wait.
+    pub async fn restart_with_last(&mut self, context: &str) {
+        let last = |process: &&mut Process| process.contexts().contains(&context);
+        let (last, first): (Vec<_>, Vec<_>) = self.processes.iter_mut().partition(last);
+        let ports: Vec<_> = first.iter().map(|process| process.admin()).collect();
+        let first = join_all(first.into_iter().map(Process::start));
+        let last = async {
+            let listens = async || {
+                let there = ports.iter().map(TcpStream::connect);
+                join_all(there).await.iter().all(Result::is_ok)
+            };
+            eventually(listens).await;
+            join_all(last.into_iter().map(Process::start)).await;
+        };
+        join(first, last).await;
+        self.connect().await;
+    }
+
+    /// Connects the people to what runs.
+    async fn connect(&self) {
+        let Some(balancer) = &self.around.balancer else {
+            for process in &self.processes {
+                for context in process.contexts() {
+                    self.line.turn(context, process.channel());
+                }
+            }
+            return;
+        };
+        self.line.turn_to(process::channel(balancer.public()));
+        for context in all::contexts() {
+            let running = self
+                .sites()
+                .filter(|site| site.context.name == context.name);
+            let (count, patience) = (running.count(), Duration::from_secs(20));
+            let ready = balancer.until_ready(context.name, count, patience).await;
+            ready.expect("is ready");
+        }
+    }
+
+    fn processes_of(&mut self, context: &str) -> impl Iterator<Item = &mut Process> {
+        let has = move |process: &&mut Process| process.contexts().contains(&context);
+        self.processes.iter_mut().filter(has)
     }
 
     /// Waits until the process of a context ends by itself.
     pub async fn ended(&mut self, context: &str) -> Result<(), Failed> {
-        let has = |process: &&mut Process| process.contexts().contains(&context);
-        let process = self.processes.iter_mut().find(has);
-        let platform = process.and_then(Process::platform_mut);
+        let platform = self.processes_of(context).find_map(Process::platform_mut);
         platform.expect("a running platform").ended().await
     }
 
-    /// The process of a context.
-    pub fn process(&self, context: &str) -> &Process {
-        let has = |process: &&Process| process.contexts().contains(&context);
-        self.processes.iter().find(has).expect("a context")
+    /// Where the admin port of a context is that runs.
+    pub fn admin_port(&self, context: &str) -> SocketAddr {
+        let runs = |process: &&Process| {
+            process
+                .sites()
+                .iter()
+                .any(|site| site.context.name == context)
+        };
+        let process = self.processes.iter().find(runs);
+        process.expect("a running process").admin()
+    }
+
+    /// The gate before the database of a context.
+    pub fn database(&self, context: &str) -> &Gate {
+        self.around.database(context)
+    }
+
+    /// The gate before the broker.
+    pub fn broker(&self) -> &Gate {
+        self.around.broker()
     }
 
     /// The contexts at work.
@@ -253,8 +379,12 @@ impl World {
 
     /// Whether a context has something left to do now.
     pub async fn is_busy(&self, context: &str) -> bool {
-        let site = self.site(context);
-        site.busy().await.expect("looks").is_some()
+        for site in self.sites().filter(|site| site.context.name == context) {
+            if site.busy().await.expect("looks").is_some() {
+                return true;
+            }
+        }
+        false
     }
 
     /// A context neither answers other contexts nor hears them.
@@ -269,7 +399,7 @@ impl World {
         for point in points(context) {
             self.faults.disarm(&point);
         }
-        self.clock.turn(SignedDuration::from_secs(5));
+        self.clock.turn(ABSENCE);
         tokio::task::yield_now().await;
     }
 

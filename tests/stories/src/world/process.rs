@@ -42,6 +42,11 @@ impl Process {
         &mut self.options
     }
 
+    /// The context that runs in it; of several the first.
+    pub fn context(&self) -> &'static str {
+        self.contexts.first().expect("a context")
+    }
+
     /// The contexts that run in it.
     pub fn contexts(&self) -> &[&'static str] {
         &self.contexts
@@ -59,10 +64,7 @@ impl Process {
 
     /// A new connection to its public port.
     pub fn channel(&self) -> Channel {
-        Endpoint::from_shared(format!("http://{}", self.public()))
-            .expect("an address")
-            .tcp_nodelay(true)
-            .connect_lazy()
+        channel(self.public())
     }
 
     /// The database of one of its contexts, where it is a file.
@@ -71,18 +73,15 @@ impl Process {
         dir.join(format!("{context}.db"))
     }
 
-    /// Starts it.
+    /// Starts it, if it does not run.
     pub async fn start(&mut self) {
-        loop {
+        while self.platform.is_none() {
             let contexts = all::contexts().into_iter();
             let contexts: Vec<Context> = contexts
                 .filter(|context| self.contexts.contains(&context.name))
                 .collect();
             match Platform::start(contexts, self.options.clone()).await {
-                Ok(platform) => {
-                    self.platform = Some(platform);
-                    return;
-                }
+                Ok(platform) => self.platform = Some(platform),
                 // What was switched off a moment ago has not let go of its ports yet. A real process has when it is gone.
                 Err(StartError::Listen(address, _)) => {
                     eventually(async || std::net::TcpListener::bind(address).is_ok()).await;
@@ -109,10 +108,24 @@ impl Process {
         self.platform.as_mut()
     }
 
+    /// Whether a context runs in it and leads.
+    pub fn leads(&self, context: &str) -> bool {
+        let mut sites = self.sites().iter();
+        sites.any(|site| site.context.name == context && site.leads())
+    }
+
     /// The contexts at work in it; none if it does not run.
     pub fn sites(&self) -> &[Site] {
         self.platform.as_ref().map_or(&[], Platform::sites)
     }
+}
+
+/// A connection to a port, made when it is used.
+pub(super) fn channel(port: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{port}"))
+        .expect("an address")
+        .tcp_nodelay(true)
+        .connect_lazy()
 }
 
 /// A port of this machine that nobody else has.

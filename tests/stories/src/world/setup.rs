@@ -1,14 +1,20 @@
-//! How the processes of a world are set up.
+//! How a world is set up: its processes, and what is around them.
 
-use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path};
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration};
 
-use chassis::{config::Addresses, platform::Options, settings::Settings};
+use chassis::{
+    Context, config::Addresses, platform::Options, settings::Settings, site, store::Scratch,
+};
+use futures::future::join_all;
+use mesh::balancer::Balancer;
 
-use super::{ADMIN, Process};
+use super::{ADMIN, Gate, Process, broker::Broker};
 use crate::{mode::Mode, people::PASSWORD};
 
 /// By it the processes of the mesh know each other: 32 bytes in base64.
 const SERVICE_KEY: &str = "QSBrZXkgdGhhdCBpcyBvbmx5IHVzZWQgaW4gc3Rvcmk=";
+/// How long a replica that was switched off is still taken for the leader. Stories do not wait for seconds.
+const LEASE: Duration = Duration::from_millis(500);
 
 /// The settings of every context, by flags that each of them may know.
 pub(super) fn settings(flags: &[&str]) -> Settings {
@@ -26,49 +32,153 @@ pub(super) fn settings(flags: &[&str]) -> Settings {
     Settings::read(&types, &matches).expect("settings")
 }
 
-/// The processes of a mode, none of which runs yet.
-pub(super) fn processes(mode: Mode, dir: &Path, base: &Options) -> Vec<Process> {
-    let names = all::contexts().into_iter().map(|context| context.name);
-    match mode {
-        Mode::One => vec![Process::of(names.collect(), base.clone())],
-        Mode::Mesh => {
-            let key = dir.join("service.key");
-            fs::write(&key, SERVICE_KEY).expect("writes");
-            let alone = names.map(|context| {
-                let mut options = base.clone();
-                context.clone_into(&mut options.process);
-                options.config.data_dir = dir.join(context);
-                options.config.trust.service_key_file = Some(key.clone());
-                Process::of(vec![context], options)
+/// What is around the processes of a world. It goes after them.
+#[derive(Debug, Default)]
+pub(super) struct Around {
+    /// Brings requests to one of several replicas.
+    pub(super) balancer: Option<Balancer>,
+    /// The database of each context.
+    databases: BTreeMap<&'static str, Database>,
+    broker: Option<Broker>,
+}
+
+/// A schema for a context alone, behind a gate.
+#[derive(Debug)]
+struct Database {
+    scratch: Scratch,
+    gate: Gate,
+}
+
+impl Around {
+    /// What a mode needs around its processes.
+    pub(super) async fn of(mode: Mode) -> Self {
+        if mode == Mode::One {
+            return Self::default();
+        }
+        let contexts = all::contexts().into_iter();
+        let databases = join_all(contexts.map(async |context| {
+            let scratch = Scratch::new().await;
+            let gate = Gate::before(server(&scratch.url())).await;
+            (context.name, Database { scratch, gate })
+        }));
+        let balancer = match mode {
+            Mode::Twins => Some(balancer().await),
+            _ => None,
+        };
+        Self {
+            balancer,
+            databases: databases.await.into_iter().collect(),
+            broker: Some(Broker::new().await),
+        }
+    }
+
+    /// The gate before the database of a context.
+    pub(super) fn database(&self, context: &str) -> &Gate {
+        &self.databases.get(context).expect("a database").gate
+    }
+
+    /// The schema of a context, if it has one.
+    pub(super) fn scratch(&self, context: &str) -> Option<&Scratch> {
+        self.databases
+            .get(context)
+            .map(|database| &database.scratch)
+    }
+
+    /// The gate before the broker.
+    pub(super) fn broker(&self) -> &Gate {
+        &self.broker.as_ref().expect("a broker").gate
+    }
+
+    /// The processes of a mode, none of which runs yet.
+    pub(super) async fn processes(&self, mode: Mode, dir: &Path, base: &Options) -> Vec<Process> {
+        let contexts = all::contexts();
+        if mode == Mode::One {
+            let names = contexts.iter().map(|context| context.name).collect();
+            return vec![Process::of(names, base.clone())];
+        }
+        let key = dir.join("service.key");
+        fs::write(&key, SERVICE_KEY).expect("writes");
+        let mut base = base.clone();
+        base.config.trust.service_key_file = Some(key);
+        base.config.lead.lease = LEASE;
+        if let Some(broker) = &self.broker {
+            base.config.nats = broker.settings();
+        }
+        let each = contexts.iter().map(async |context| {
+            let mut options = base.clone();
+            context.name.clone_into(&mut options.process);
+            if let Some(database) = self.databases.get(context.name) {
+                let url = database.scratch.url();
+                let url = url.replace(server(&url), &database.gate.address().to_string());
+                options.config.database.database_url = Some(url.into());
+                migrate(context, &options).await;
+            }
+            let replicas = (0..mode.replicas()).map(|number| {
+                let name = format!("{}-{number}", context.name);
+                options.config.data_dir = dir.join(name);
+                Process::of(vec![context.name], options.clone())
             });
-            introduce(alone.collect())
+            replicas.collect::<Vec<_>>()
+        });
+        let mut processes: Vec<_> = join_all(each).await.into_iter().flatten().collect();
+        self.introduce(&mut processes);
+        processes
+    }
+
+    /// Tells every process where the others are.
+    fn introduce(&self, processes: &mut [Process]) {
+        let direct = |port: fn(&Process) -> SocketAddr| {
+            let named = processes
+                .iter()
+                .map(|process| (process.context(), port(process)));
+            named.map(|(name, at)| (name.to_owned(), at)).collect()
+        };
+        let (peers, logs): (BTreeMap<String, SocketAddr>, _) = match &self.balancer {
+            Some(balancer) => (balancer.peers().clone(), balancer.logs().clone()),
+            None => (direct(Process::public), direct(Process::admin)),
+        };
+        for process in processes {
+            let own = process.context();
+            let others = |all: &BTreeMap<String, SocketAddr>| {
+                let others = all.iter().filter(|(name, _)| *name != own);
+                let urls = others.map(|(name, at)| (name.clone(), format!("http://{at}")));
+                Addresses(urls.collect())
+            };
+            let (peers, logs) = (others(&peers), others(&logs));
+            process.options().peers = peers;
+            process.options().logs = logs;
+            if let Some(balancer) = &self.balancer {
+                let added = balancer.add(own, process.public(), process.admin());
+                added.expect("a replica");
+            }
         }
     }
 }
 
-/// Tells every process where the others are.
-fn introduce(mut processes: Vec<Process>) -> Vec<Process> {
-    let addresses = |of: fn(&Process) -> SocketAddr| {
-        let named = processes.iter().flat_map(move |process| {
-            let names = process.contexts().iter();
-            names.map(move |name| ((*name).to_owned(), format!("http://{}", of(process))))
-        });
-        named.collect::<BTreeMap<_, _>>()
+/// Brings the schema of a context up, as `<context> migrate` does.
+async fn migrate(context: &Context, options: &Options) {
+    let (config, clock, faults) = (&options.config, &options.clock, &options.faults);
+    let (database, dir) = (&config.database, &config.data_dir);
+    let store = site::open_store_on(context, database, dir, clock.clone(), faults.clone());
+    let store = store.await.expect("opens");
+    store.migrate().await.expect("migrates");
+}
+
+async fn balancer() -> Balancer {
+    // It waits for its own threads, which a task must not.
+    let start = || {
+        let contexts = all::contexts();
+        let names: Vec<_> = contexts.iter().map(|context| context.name).collect();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Balancer::start(&names, any, any)
     };
-    let (peers, logs) = (addresses(Process::public), addresses(Process::admin));
-    for process in &mut processes {
-        let own = process.contexts().to_vec();
-        let others = |all: &BTreeMap<String, String>| {
-            let others = all.iter().filter(|(name, _)| !own.contains(&name.as_str()));
-            Addresses(
-                others
-                    .map(|(name, at)| (name.clone(), at.clone()))
-                    .collect(),
-            )
-        };
-        let (peers, logs) = (others(&peers), others(&logs));
-        process.options().peers = peers;
-        process.options().logs = logs;
-    }
-    processes
+    let started = tokio::task::spawn_blocking(start).await.expect("ends");
+    started.expect("a balancer")
+}
+
+/// Host and port: `127.0.0.1:5432` of `postgres://berth@127.0.0.1:5432/postgres`.
+pub(super) fn server(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or(rest);
+    authority.rsplit('@').next().unwrap_or(authority)
 }

@@ -84,7 +84,7 @@ async fn a_f1_a_host_registers_modifies_and_deletes_a_room(mode: Mode) {
     world.check().await;
 }
 
-async fn a_f2_a_f3_a_customer_reserves_a_room_and_pays_at_the_same_time(mode: Mode) {
+pub(crate) async fn a_f2_a_f3_a_customer_reserves_a_room_and_pays_at_the_same_time(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
@@ -298,7 +298,7 @@ async fn a_f7_a_completed_stay_is_reviewed_once(mode: Mode) {
     world.check().await;
 }
 
-async fn a_f8_a_n4_a_i2_b_2_everything_is_on_one_screen(mode: Mode) {
+pub(crate) async fn a_f8_a_n4_a_i2_b_2_everything_is_on_one_screen(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world

@@ -9,6 +9,8 @@ mod clocks;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod cut;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod money;
@@ -18,3 +20,7 @@ mod outages;
 mod races;
 #[cfg(test)]
 mod regress;
+#[cfg(test)]
+mod stopped;
+#[cfg(test)]
+mod twins;

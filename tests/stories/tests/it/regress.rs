@@ -1,12 +1,10 @@
 //! A context comes back from yesterday's backup while the others have gone on.
 
-use std::{fs, path::Path};
-
 use berth::{reservation::v1::ReservationStatus, room::v1::Room};
 use stories::{
     mode::Mode,
     people::Person,
-    world::{World, eventually, nights},
+    world::{Backup, World, eventually, nights},
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -25,8 +23,8 @@ struct Scene {
     /// What was booked before the backup, and after it.
     before: String,
     after: String,
-    /// The backup, and the file that it has replaced.
-    _backup: tempfile::TempDir,
+    /// The backup, and what it has replaced.
+    _backup: Backup,
 }
 
 impl Scene {
@@ -43,14 +41,12 @@ impl Scene {
         };
         let before = book(&world, nights("2027-03-10", "2027-03-12")).await;
         world.quiet().await;
-        let backup = tempfile::tempdir().unwrap();
-        let database = world.process("reservation").database("reservation");
-        back_up(&database, &backup.path().join("yesterday.db"));
+        let backup = world.back_up("reservation").await;
 
         let after = book(&world, nights(LATER.0, LATER.1)).await;
         world.quiet().await;
         world.crash().await;
-        put_back(&backup.path().join("yesterday.db"), &database);
+        world.put_back("reservation", &backup).await;
         world.restart().await;
         Self {
             world,
@@ -61,24 +57,6 @@ impl Scene {
             _backup: backup,
         }
     }
-}
-
-/// As `sqlite3 reservation.db ".backup yesterday.db"` does, while everything runs.
-fn back_up(database: &Path, to: &Path) {
-    let connection = rusqlite::Connection::open(database).unwrap();
-    let to = to.to_str().unwrap();
-    connection.execute("VACUUM INTO ?1", [to]).unwrap();
-}
-
-/// The old file takes the place of the new one, which is kept beside it.
-fn put_back(backup: &Path, database: &Path) {
-    for part in ["db", "db-wal", "db-shm"] {
-        let file = database.with_extension(part);
-        if file.exists() {
-            fs::rename(&file, backup.with_file_name(format!("lost.{part}"))).unwrap();
-        }
-    }
-    fs::copy(backup, database).unwrap();
 }
 
 fn why(status: &Status) -> (Code, String) {

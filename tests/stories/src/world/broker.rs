@@ -1,0 +1,73 @@
+//! The broker of a world: a prefix of its own on the NATS that tests are given, behind a gate.
+
+use std::env;
+
+use async_nats::jetstream;
+use chassis::{MemberId, chance, config::Config, jetstream::NatsSettings};
+use futures::future::join_all;
+
+use super::{Gate, setup::server};
+
+/// The variable that says where tests may make streams.
+const VARIABLE: &str = "BERTH_TEST_NATS_URL";
+/// What a stream may keep: a story is short, and a server counts what streams might become.
+const BYTES: i64 = 8 * 1024 * 1024;
+
+/// The broker of a world. Its streams go with it.
+#[derive(Debug)]
+pub(super) struct Broker {
+    url: String,
+    prefix: String,
+    pub(super) gate: Gate,
+}
+
+impl Broker {
+    pub(super) async fn new() -> Self {
+        let url = env::var(VARIABLE).unwrap_or_else(|_| {
+            panic!(
+                "{VARIABLE} is not set; `cargo xtask test` sets it, or `cargo xtask servers -- cargo test`"
+            )
+        });
+        Self {
+            gate: Gate::before(server(&url)).await,
+            prefix: format!("t-{}", chance::id::<MemberId>()),
+            url,
+        }
+    }
+
+    /// What a process is told of it.
+    pub(super) fn settings(&self) -> NatsSettings {
+        let address = self.gate.address().to_string();
+        NatsSettings {
+            nats_url: Some(self.url.replace(server(&self.url), &address).into()),
+            nats_prefix: self.prefix.clone(),
+            nats_max_bytes: BYTES,
+            ..Config::default().nats
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let (url, prefix) = (self.url.clone(), self.prefix.clone());
+        // The runtime of the test may be ending already.
+        let tidies = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(async {
+                let client = async_nats::connect(url)
+                    .await
+                    .map_err(std::io::Error::other)?;
+                let js = jetstream::new(client);
+                let contexts = all::contexts().into_iter();
+                let streams =
+                    contexts.map(|context| js.delete_stream(format!("{prefix}-{}", context.name)));
+                join_all(streams).await;
+                Ok::<_, std::io::Error>(())
+            })
+        });
+        // What is left behind must not hide how the story ended.
+        let _ = tidies.join();
+    }
+}
