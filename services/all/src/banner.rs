@@ -31,6 +31,7 @@ pub(crate) fn show(platform: &Platform, data_dir: &Path, ephemeral: bool, took: 
 Try next:
 
   {berth} demo --server http://{public}
+  {berth} doctor --admin berth=http://{admin} --data-dir {data}
   grpcurl -plaintext {public} list
   grpcurl -plaintext {public} grpc.health.v1.Health/Check
   buf curl --protocol grpc --http2-prior-knowledge --list-methods http://{public}

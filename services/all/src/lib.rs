@@ -1,5 +1,7 @@
 //! All contexts of Berth: the one list of them, and how they are started in one process.
 
+pub mod doctor;
+
 use chassis::{
     Context, Platform,
     platform::{Options, StartError},

@@ -5,6 +5,7 @@ mod demo;
 
 use std::process::ExitCode;
 
+use all::doctor;
 use chassis::{
     config::{self, Config},
     migrate,
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Ok(matches) => match matches.subcommand() {
             Some((migrate::NAME, matches)) => migrate::play(&all::contexts(), matches),
             Some((provision::NAME, matches)) => provision::play("berth", &all::contexts(), matches),
+            Some((doctor::NAME, matches)) => doctor::examine(matches),
             Some((_, matches)) => demo::play(matches),
             None => serve(&matches),
         },
@@ -41,6 +43,7 @@ fn command() -> Command {
         .about("Berth: a booking platform of small gRPC services, all in one process")
         .args_conflicts_with_subcommands(true)
         .subcommand(demo::command())
+        .subcommand(doctor::command())
         .subcommand(migrate::command())
         .subcommand(provision::command());
     settings()

@@ -6,13 +6,14 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use berth::inspection::v1::BusKind;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::{event::Recorded, time::Timestamp};
+use crate::event::Recorded;
 
 /// The bus cannot be used right now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,8 +84,8 @@ pub struct Beat {
     pub topic: Topic,
     /// How far it had come.
     pub head: i64,
-    /// When that was heard.
-    pub at: Timestamp,
+    /// How long ago that was heard.
+    pub ago: Duration,
 }
 
 /// A consumer's end of the bus.

@@ -1,6 +1,6 @@
 //! How a process is, for whoever operates it: the service that every process has on its admin port.
 //!
-//! It answers whatever does not: a store or a bus that hangs is waited for a second and then told of.
+//! It answers whatever does not: a store or a bus that hangs is waited for a moment and then told of.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use berth::inspection::v1::{
     inspection_service_server::InspectionService,
 };
 use futures::future::join_all;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -28,8 +28,10 @@ use crate::{
     time::{Timestamp, to_proto},
 };
 
-/// How long a store or the bus is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a store is waited for.
+const STORE_PATIENCE: Duration = Duration::from_millis(1200);
+/// How long the bus is waited for.
+const BUS_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Tells how a process is. Clones are the same.
 #[derive(Clone, Debug)]
@@ -103,7 +105,7 @@ impl InspectionService for Inspection {
         if let Some(work) = self.0.work.get() {
             answer.contexts = join_all(work.sites.iter().map(context)).await;
             answer.peers = work.peers.inspect();
-            answer.bus = Some(bus(&*work.bus));
+            answer.bus = Some(bus(&*work.bus, self.0.clock.now()));
         }
         // Last, so that its clock is that of the answer.
         answer.process = Some(self.process());
@@ -113,24 +115,31 @@ impl InspectionService for Inspection {
 
 async fn context(site: &Site) -> inspection::Context {
     let store = &site.deps.store;
-    let survey = async {
-        let survey = store.survey().await?;
-        Ok((survey, store.unnumbered().await?))
+    let end = Instant::now() + STORE_PATIENCE;
+    let schema = in_time(end, store.schema()).await;
+    let surveyed = match &schema {
+        Ok(schema) if schema.missing.is_empty() => {
+            let survey = async { Ok((store.survey().await?, store.unnumbered().await?)) };
+            in_time(end, survey).await
+        }
+        // There are no tables to be read, or nobody to read them.
+        Ok(_) => Err(String::new()),
+        Err(error) => Err(error.clone()),
     };
-    let surveyed: Result<_, StoreError> = timeout(PATIENCE, survey)
-        .await
-        .unwrap_or_else(|_| Err(StoreError::Unavailable("it does not answer".into())));
+    let schema = schema.unwrap_or_default();
     let producers = site.context.listens_to();
     let is_missing = |producer: &String| !site.deps.logs.contains_key(producer);
     let told = inspection::Context {
         context: site.context.name.to_owned(),
         store: Some(inspection::Store {
-            engine: inspection::StoreEngine::Sqlite.into(),
+            engine: store.engine().into(),
             writable: !store.is_failing(),
             fence_reason: store
                 .fenced()
                 .map(|fence| fence.to_string())
                 .unwrap_or_default(),
+            needed_migrations: schema.needed,
+            missing_migrations: schema.missing,
             ..inspection::Store::default()
         }),
         leads: site.leads(),
@@ -152,13 +161,21 @@ async fn context(site: &Site) -> inspection::Context {
             let consumers = site.consumers.iter();
             inspection::Context {
                 consumers: consumers.map(|consumer| consumer.inspect(None)).collect(),
-                store: told.store.map(|store| inspection::Store {
-                    error: error.to_string(),
-                    ..store
-                }),
+                store: told.store.map(|store| inspection::Store { error, ..store }),
                 ..told
             }
         }
+    }
+}
+
+/// What a store answers, or why it does not.
+async fn in_time<T>(
+    end: Instant,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, String> {
+    match timeout_at(end, work).await {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(_) => Err("it does not answer".to_owned()),
     }
 }
 
@@ -166,7 +183,7 @@ async fn partitions(site: &Site, survey: &Survey, unnumbered: i64) -> Vec<inspec
     let partitions = (0..).zip(&survey.partitions);
     let told = partitions.map(|(partition, extent)| async move {
         let topic = (site.context.name.to_owned(), partition);
-        let known = timeout(PATIENCE, site.bus.known(&topic)).await;
+        let known = timeout(BUS_PATIENCE, site.bus.known(&topic)).await;
         inspection::Partition {
             partition,
             head: extent.head,
@@ -209,7 +226,7 @@ fn dead_letters(survey: &Survey) -> Vec<inspection::DeadLetters> {
     letters.collect()
 }
 
-fn bus(bus: &dyn Bus) -> inspection::Bus {
+fn bus(bus: &dyn Bus, now: Timestamp) -> inspection::Bus {
     let beats = bus.beats().into_iter();
     inspection::Bus {
         kind: bus.kind().into(),
@@ -219,7 +236,7 @@ fn bus(bus: &dyn Bus) -> inspection::Bus {
                 producer: beat.topic.0,
                 partition: beat.topic.1,
                 head: beat.head,
-                hear_time: Some(to_proto(beat.at)),
+                hear_time: now.checked_sub(beat.ago).ok().map(to_proto),
             })
             .collect(),
     }

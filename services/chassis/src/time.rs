@@ -28,6 +28,12 @@ pub fn from_proto(at: &prost_types::Timestamp) -> Option<Timestamp> {
         .flatten()
 }
 
+/// An instant from a header of HTTP (`Sun, 06 Nov 1994 08:49:37 GMT`), if it is one.
+pub fn from_http(date: &str) -> Option<Timestamp> {
+    let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+    parser.parse_timestamp(date).ok()
+}
+
 /// A duration as the wire shows it.
 pub fn duration_to_proto(duration: SignedDuration) -> prost_types::Duration {
     prost_types::Duration {

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
 use crate::time::{self, Timestamp};
@@ -15,6 +15,8 @@ const NEVER: i64 = i64::MIN;
 #[derive(Debug)]
 pub(crate) struct Track {
     succeeded: AtomicI64,
+    /// Whether there is a failure, so that nobody need look who has none to make good.
+    is_failed: AtomicBool,
     failed: Mutex<Option<(Timestamp, String)>>,
 }
 
@@ -22,6 +24,7 @@ impl Default for Track {
     fn default() -> Self {
         Self {
             succeeded: AtomicI64::new(NEVER),
+            is_failed: AtomicBool::new(false),
             failed: Mutex::default(),
         }
     }
@@ -37,11 +40,14 @@ impl Track {
     pub(crate) fn fails(&self, at: Timestamp, why: &dyn std::fmt::Display) {
         let why = why.to_string().chars().take(LONGEST).collect();
         *self.lock() = Some((at, why));
+        self.is_failed.store(true, Ordering::Release);
     }
 
     /// What failed has been made good.
     pub(crate) fn recovers(&self) {
-        *self.lock() = None;
+        if self.is_failed.swap(false, Ordering::Acquire) {
+            *self.lock() = None;
+        }
     }
 
     /// When it last succeeded.
@@ -50,7 +56,7 @@ impl Track {
         (at != NEVER).then(|| time::from_micros(at))
     }
 
-    /// When and why it last failed.
+    /// When and why it last failed, unless that was made good.
     pub(crate) fn failure(&self) -> Option<(Timestamp, String)> {
         self.lock().clone()
     }

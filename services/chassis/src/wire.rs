@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 
+use crate::trust::SERVICE_HEADER;
+
 /// How long the caller waits.
 pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Outcome of a call.
@@ -13,7 +15,7 @@ pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent"
 /// Id of the request.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Token of the service that calls.
-pub(crate) const SERVICE: HeaderName = HeaderName::from_static("x-berth-service");
+pub(crate) const SERVICE: HeaderName = HeaderName::from_static(SERVICE_HEADER);
 
 /// How long the caller waits, if it says so in a way that can be understood.
 pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {

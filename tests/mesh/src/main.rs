@@ -111,8 +111,9 @@ async fn up(up: &Up, state: &Path) -> Result<()> {
         _ = int.recv() => {}
     }
     println!("Stopping; what is in hand is finished first.");
-    mesh.stop().await?;
-    state.unlock()
+    let stopped = mesh.stop().await;
+    state.unlock()?;
+    stopped
 }
 
 /// What whoever starts it tells the contexts.

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use servers::{Dir, Nats, NatsOptions, Postgres, PostgresOptions};
 use tonic::transport::Channel;
 
@@ -116,6 +116,9 @@ impl Mesh {
         if self.postgres.is_some() {
             self.first("migrate").await?;
         }
+        if self.nats.is_some() {
+            self.first("provision").await?;
+        }
         try_join_all(self.processes.iter_mut().map(Process::start)).await?;
         self.ready().await
     }
@@ -221,8 +224,8 @@ impl Mesh {
 
     /// Stops everything in order: every process finishes what it has in hand, and must end well.
     pub async fn stop(mut self) -> Result<()> {
-        try_join_all(self.processes.iter_mut().map(Process::stop)).await?;
-        Ok(())
+        let stops = join_all(self.processes.iter_mut().map(Process::stop));
+        stops.await.into_iter().collect()
     }
 }
 

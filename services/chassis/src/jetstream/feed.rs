@@ -1,7 +1,11 @@
 //! A consumer's end of the bus. It never fails because the broker is away: then it asks the log how far it has come, once a
 //! second, and tries to come back in the meantime.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use async_nats::{
     Subscriber,
@@ -184,7 +188,7 @@ impl JetFeed {
                 let head = std::str::from_utf8(&beat.payload).ok();
                 if let Some(head) = head.and_then(|head| head.parse().ok()) {
                     self.heard = now;
-                    self.broker.heard(&self.topic, head);
+                    self.broker.hears(&self.topic, head);
                     self.hold(now + GRACE, head);
                 }
             }
@@ -220,6 +224,7 @@ impl JetFeed {
             let heads = self.broker.names.heads(&self.topic);
             let beats = timeout(PATIENCE, self.broker.client.subscribe(heads)).await;
             self.beats = beats.ok().and_then(Result::ok);
+            self.broker.listens(&self.topic);
         }
     }
 
@@ -352,6 +357,34 @@ impl JetFeed {
         let behind = self.head.saturating_sub(self.taken).max(0);
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
         metrics::gauge!("berth_consumer_lag", &self.labels).set(behind as f64);
+    }
+}
+
+impl Broker {
+    /// A producer is listened to from now on, if it was not before.
+    fn listens(&self, topic: &Topic) {
+        let beats = self.heard.lock();
+        let mut beats = beats.unwrap_or_else(PoisonError::into_inner);
+        beats.entry(topic.clone()).or_insert((0, Instant::now()));
+    }
+
+    /// A producer gives a sign of life.
+    fn hears(&self, topic: &Topic, head: i64) {
+        let beats = self.heard.lock();
+        let mut beats = beats.unwrap_or_else(PoisonError::into_inner);
+        beats.insert(topic.clone(), (head, Instant::now()));
+    }
+
+    /// A producer is not listened to any more. Who still does says so at the next sign of life.
+    fn ignores(&self, topic: &Topic) {
+        let beats = self.heard.lock();
+        beats.unwrap_or_else(PoisonError::into_inner).remove(topic);
+    }
+}
+
+impl Drop for JetFeed {
+    fn drop(&mut self) {
+        self.broker.ignores(&self.topic);
     }
 }
 

@@ -26,6 +26,7 @@ use std::{
 use async_nats::{Client, jetstream};
 use berth::inspection::v1::BusKind;
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
 use self::{feed::JetFeed, names::Names, wake::Wakes};
 pub use self::{
@@ -56,9 +57,9 @@ struct Broker {
     logs: BTreeMap<String, Arc<dyn LogReader>>,
     /// How far the broker knows each log of this process.
     published: Mutex<BTreeMap<Topic, i64>>,
-    /// The last word of each producer that was heard.
-    beats: Mutex<BTreeMap<Topic, Beat>>,
     wakes: Wakes,
+    /// The last sign of life of each producer that is listened to: how far its log had come, and when that was heard.
+    heard: Mutex<BTreeMap<Topic, (i64, Instant)>>,
 }
 
 impl fmt::Debug for Broker {
@@ -93,7 +94,7 @@ impl JetStream {
             settings: settings.clone(),
             logs,
             published: Mutex::default(),
-            beats: Mutex::default(),
+            heard: Mutex::default(),
         })))
     }
 
@@ -186,7 +187,13 @@ impl Bus for JetStream {
     }
 
     fn beats(&self) -> Vec<Beat> {
-        let beats = self.0.beats.lock().unwrap_or_else(PoisonError::into_inner);
-        beats.values().cloned().collect()
+        let heard = self.0.heard.lock();
+        let heard = heard.unwrap_or_else(PoisonError::into_inner);
+        let beats = heard.iter().map(|(topic, (head, at))| Beat {
+            topic: topic.clone(),
+            head: *head,
+            ago: at.elapsed(),
+        });
+        beats.collect()
     }
 }

@@ -14,8 +14,7 @@ use async_nats::{
 
 use super::{Broker, cloudevents, provision::failed};
 use crate::{
-    bus::{Beat, BusError, Topic},
-    clock::Clock,
+    bus::{BusError, Topic},
     event::Recorded,
 };
 
@@ -137,17 +136,6 @@ impl Broker {
             // A broker that stands still must not hold up whoever beats.
             let _ = tokio::time::timeout(super::PATIENCE, told).await;
         }
-    }
-
-    /// Remembers the last word of a producer.
-    pub(super) fn heard(&self, topic: &Topic, head: i64) {
-        let beat = Beat {
-            topic: topic.clone(),
-            head,
-            at: Clock::System.now(),
-        };
-        let mut beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
-        beats.insert(topic.clone(), beat);
     }
 
     pub(super) fn published(

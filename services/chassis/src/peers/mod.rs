@@ -273,7 +273,10 @@ impl Link {
         };
         match permit.failed {
             Some(true) => self.track.fails(self.clock.now(), &Failure(&answer)),
-            Some(false) => self.track.succeeds(self.clock.now()),
+            Some(false) => {
+                self.track.succeeds(self.clock.now());
+                self.track.recovers();
+            }
             None => {}
         }
         answer

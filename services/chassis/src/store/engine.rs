@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use berth::inspection::v1::StoreEngine;
 use tokio::sync::{MutexGuard, watch};
 
 use super::{
@@ -105,6 +106,14 @@ impl Engine {
         match self {
             Self::Sqlite(_) => Ok(()),
             Self::Postgres(postgres) => postgres.release(name, holder).await,
+        }
+    }
+
+    /// What it is, for whoever operates the platform.
+    pub(super) fn kind(&self) -> StoreEngine {
+        match self {
+            Self::Sqlite(_) => StoreEngine::Sqlite,
+            Self::Postgres(_) => StoreEngine::Postgresql,
         }
     }
 

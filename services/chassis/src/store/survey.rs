@@ -1,5 +1,7 @@
 //! A store as whoever operates it sees it: what its tables hold, counted no further than is cheap.
 
+use berth::inspection::v1::StoreEngine;
+
 use super::{Conn, Store, StoreError};
 use crate::{args, time::Timestamp};
 
@@ -44,6 +46,11 @@ pub(crate) struct Letters {
 }
 
 impl Store {
+    /// What it is.
+    pub(crate) fn engine(&self) -> StoreEngine {
+        self.0.engine.kind()
+    }
+
     /// What it holds now.
     pub(crate) async fn survey(&self) -> Result<Survey, StoreError> {
         let (partitions, now) = (self.partitions(), self.clock().now());

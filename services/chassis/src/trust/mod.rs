@@ -26,7 +26,9 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 pub use self::{
     claims::{Claims, NotSigned},
-    service::{BadServiceKey, LIFETIME as SERVICE_TOKEN_LIFETIME, ServiceKey},
+    service::{
+        BadServiceKey, HEADER as SERVICE_HEADER, LIFETIME as SERVICE_TOKEN_LIFETIME, ServiceKey,
+    },
 };
 use self::{recent::Recent, service::ServiceClaims};
 use crate::{

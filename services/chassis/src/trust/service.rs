@@ -24,6 +24,9 @@ use crate::{
 /// `typ` of a service's token, so that it is never taken for a person's.
 pub(super) const TYP: &str = "service+jwt";
 
+/// The header in which a service shows its token.
+pub const HEADER: &str = "x-berth-service";
+
 /// How long a service's token is good.
 pub const LIFETIME: SignedDuration = SignedDuration::from_secs(60);
 

@@ -454,3 +454,43 @@ proptest! {
         });
     }
 }
+
+/// A log has no holes. If one is damaged all the same, nothing after the hole is taken until it is mended.
+#[tokio::test]
+async fn a_consumer_does_not_pass_over_a_hole_in_the_log() {
+    let pair = Pair::on(in_process, policies(|_| false)).await;
+    for seat in 1..=3 {
+        pair.take(seat).await;
+    }
+    run(
+        &pair,
+        "CREATE TABLE lost AS SELECT * FROM log WHERE seq = 2",
+    )
+    .await;
+    run(&pair, "DELETE FROM log WHERE seq = 2").await;
+    pair.producer.step().await.unwrap();
+    let error = pair.consumer.step().await.unwrap_err();
+    assert!(error.to_string().contains("the log has a gap"), "{error}");
+    let consumer = &pair.consumer.consumers[0];
+    assert_eq!(consumer.cursor().await.unwrap(), 1);
+    run(&pair, "INSERT INTO log SELECT * FROM lost").await;
+    pair.settle().await;
+    assert_eq!(consumer.cursor().await.unwrap(), 3);
+    assert_eq!(pair.heard(2).await.len(), 1);
+}
+
+/// Runs a statement in the producer's store.
+async fn run(pair: &Pair, sql: &'static str) {
+    let done: Result<(), chassis::StoreError> = pair
+        .producer
+        .deps
+        .store
+        .transact(move |unit| {
+            Box::pin(async move {
+                unit.conn().execute(sql, Vec::new()).await?;
+                Ok(())
+            })
+        })
+        .await;
+    done.unwrap();
+}

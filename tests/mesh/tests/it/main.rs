@@ -14,15 +14,15 @@ use tokio::sync::Mutex;
 /// Whoever has it may have many processes: a small machine bears one mesh at a time.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// Plays the stories of the demo, all of which must be as they should be.
+/// Plays the stories of the demo, all of which must be as they should be. Whoever asks another for the first time must
+/// connect first, and a busy machine may take longer for it than the asker waits: then they are played again.
+#[expect(clippy::print_stdout, reason = "it is told if the test fails")]
 fn demo(url: &str) {
-    let mut demo = Command::new(binary("berth").unwrap());
-    let told = demo.args(["demo", "--server", url]).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        told.status.success(),
-        "{}{}",
-        text(&told.stdout),
-        text(&told.stderr)
-    );
+    let play = || {
+        let mut demo = Command::new(binary("berth").unwrap());
+        let told = demo.args(["demo", "--server", url]).output().unwrap();
+        println!("{}", String::from_utf8_lossy(&told.stdout));
+        told.status.success()
+    };
+    assert!(play() || play());
 }

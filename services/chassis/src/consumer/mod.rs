@@ -1,23 +1,22 @@
 //! A consumer: a cursor over a producer's log. The cursor moves in the same transaction as the effect, so every event has
 //! its effect exactly once and in order; what the bus loses is read from the log.
 
+mod inspect;
+
 use std::{
     collections::BTreeSet,
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
-use berth::inspection::v1 as inspection;
-
 use crate::{
     bus::Signal,
     event::Recorded,
     policy::{ReactError, Reactions, Views},
     store::{Batch, DeadLetter, Savepoint, Store, StoreError, Unit},
-    time::{SignedDuration, Timestamp, to_proto},
+    time::{SignedDuration, Timestamp},
     track::Track,
 };
 
@@ -149,30 +148,6 @@ impl Consumer {
             .await
     }
 
-    /// How it is, for whoever operates the platform, with its cursor if that is known.
-    pub(crate) fn inspect(&self, cursor: Option<i64>) -> inspection::Consumer {
-        let inner = &self.0;
-        let heard = inner.heard.load(Ordering::Relaxed);
-        let failure = inner.track.failure();
-        inspection::Consumer {
-            consumer: inner.name.clone(),
-            producer: inner.producer.clone(),
-            partition: inner.partition,
-            cursor,
-            heard_head: heard,
-            lag: cursor.map_or(0, |cursor| heard.saturating_sub(cursor).max(0)),
-            last_move_time: inner.track.success().map(to_proto),
-            last_error_time: failure.as_ref().map(|(at, _)| to_proto(*at)),
-            last_error: failure.map(|(_, why)| why).unwrap_or_default(),
-            gap: inner.gap.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Notes why a step failed.
-    pub(crate) fn fails(&self, why: &dyn fmt::Display) {
-        self.0.track.fails(self.0.store.clock().now(), why);
-    }
-
     /// What it has left to do now, if anything.
     pub(crate) async fn busy(&self) -> Result<Option<String>, StoreError> {
         let inner = &self.0;
@@ -260,7 +235,7 @@ impl Consumer {
         };
         while cursor < head {
             let limit = i64::try_from(BATCH).unwrap_or(i64::MAX).min(head - cursor);
-            let batch = inner.log.read(inner.partition, cursor, limit).await?;
+            let batch = unbroken(inner.log.read(inner.partition, cursor, limit).await?);
             if batch.is_empty() {
                 tracing::warn!(consumer = %inner.name, producer = %inner.producer, cursor, head, "log ends before its head");
                 inner.gap.store(true, Ordering::Relaxed);
@@ -460,6 +435,16 @@ impl Consumer {
         }
         Ok(any)
     }
+}
+
+/// The events of a batch up to where a number is missing. What comes after it must not be taken: the cursor would pass over
+/// what is missing for ever.
+fn unbroken(mut batch: Vec<Recorded>) -> Vec<Recorded> {
+    let first = batch.first().map_or(0, |first| first.seq);
+    let numbers = batch.iter().zip(first..);
+    let unbroken = numbers.take_while(|(event, seq)| event.seq == *seq).count();
+    batch.truncate(unbroken);
+    batch
 }
 
 /// How long a dead letter waits after so many tries: 100 ms, doubled each time, at most a minute.

@@ -1,0 +1,253 @@
+//! Answers that nobody of ours would give: the doctor neither falls for them nor over them.
+
+use all::doctor::{Answer, Limits, Report, is_doubtful, judge};
+use berth::inspection::v1::{
+    Bus, Consumer, Context, DeadLetters, Due, Heartbeat, InspectResponse, Partition, Peer, Process,
+    Store,
+};
+use chassis::{testing::noon, time::SignedDuration};
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use tokio::{io::AsyncWriteExt, net::TcpListener, task::JoinSet, time::timeout};
+
+use super::{
+    BOUND, House, admin, codes,
+    fake::{fake, process},
+};
+
+const TEXTS: &[&str] = &[
+    "",
+    "room",
+    "view",
+    "view.views",
+    "\u{1b}[31m",
+    "a\nb",
+    "'; rm -rf /",
+    "\u{202e}",
+    "\0",
+];
+const NUMBERS: &[i64] = &[i64::MIN, -1, 0, 1, 2, 1000, i64::MAX - 1, i64::MAX];
+
+/// Says anything.
+struct Babble(StdRng);
+
+impl Babble {
+    fn text(&mut self) -> String {
+        let text = TEXTS.choose(&mut self.0).copied().unwrap();
+        if self.0.random_ratio(1, 50) {
+            text.repeat(10_000)
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn number(&mut self) -> i64 {
+        NUMBERS.choose(&mut self.0).copied().unwrap()
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+    fn small(&mut self) -> i32 {
+        self.number() as i32
+    }
+
+    fn time(&mut self) -> Option<prost_types::Timestamp> {
+        let (seconds, nanos) = (self.number(), self.small());
+        self.0
+            .random::<bool>()
+            .then_some(prost_types::Timestamp { seconds, nanos })
+    }
+
+    fn some<T>(&mut self, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        let count = self.0.random_range(0..4);
+        (0..count).map(|_| one(self)).collect()
+    }
+
+    fn answer(&mut self) -> InspectResponse {
+        let process = Process {
+            process: "room".into(),
+            instance: self.text(),
+            version: self.text(),
+            start_time: self.time(),
+            current_time: self.time(),
+            ready: self.0.random(),
+            not_ready_reasons: self.some(Self::text),
+        };
+        InspectResponse {
+            process: Some(process),
+            contexts: self.some(Self::context),
+            peers: self.some(|this| Peer {
+                peer: this.text(),
+                address: this.text(),
+                in_process: this.0.random(),
+                breaker_state: this.small(),
+                in_flight: this.small(),
+                last_answer_time: this.time(),
+                last_failure_time: this.time(),
+                last_failure: this.text(),
+            }),
+            bus: Some(Bus {
+                kind: self.small(),
+                connected: self.0.random(),
+                heartbeats: self.some(|this| Heartbeat {
+                    producer: this.text(),
+                    partition: this.small(),
+                    head: this.number(),
+                    hear_time: this.time(),
+                }),
+            }),
+        }
+    }
+
+    fn context(&mut self) -> Context {
+        Context {
+            context: self.text(),
+            store: Some(Store {
+                engine: self.small(),
+                writable: self.0.random(),
+                error: self.text(),
+                needed_migrations: self.some(Self::text),
+                missing_migrations: self.some(Self::text),
+                fence_reason: self.text(),
+            }),
+            leads: self.0.random(),
+            partitions: self.some(|this| Partition {
+                partition: this.small(),
+                head: this.number(),
+                missing: this.small(),
+                handed_over: Some(this.number()),
+                unnumbered: this.number(),
+            }),
+            consumers: self.some(|this| Consumer {
+                consumer: this.text(),
+                producer: this.text(),
+                partition: this.small(),
+                cursor: Some(this.number()),
+                heard_head: this.number(),
+                lag: this.number(),
+                last_move_time: this.time(),
+                last_error: this.text(),
+                last_error_time: this.time(),
+                gap: this.0.random(),
+            }),
+            missing_producers: self.some(Self::text),
+            dead_letters: self.some(|this| DeadLetters {
+                consumer: this.text(),
+                producer: this.text(),
+                waiting: this.number(),
+                parked: this.number(),
+                oldest_event_time: this.time(),
+            }),
+            due: Some(Due {
+                count: self.number(),
+                longest_due_time: self.time(),
+            }),
+        }
+    }
+
+    fn look(&mut self) -> Vec<Answer> {
+        self.some(|this| Answer {
+            process: "room".into(),
+            address: "http://127.0.0.1:1".into(),
+            asked: noon(),
+            answered: noon(),
+            said: Ok(this.answer()),
+        })
+    }
+}
+
+const LIMITS: Limits = Limits {
+    clock: SignedDuration::from_secs(2),
+    lag: 1000,
+    overdue: SignedDuration::from_secs(60),
+    silence: SignedDuration::from_secs(10),
+    recent: SignedDuration::from_secs(300),
+};
+
+#[test]
+fn whatever_is_said_is_judged_and_shown_in_plain_text() {
+    let mut babble = Babble(StdRng::seed_from_u64(1));
+    for _ in 0..400 {
+        let (first, mut second) = (babble.look(), babble.look());
+        second.extend(first.clone());
+        is_doubtful(&first);
+        let findings = judge(&first, &second, &LIMITS);
+        for finding in &findings {
+            let remedy = finding.remedy();
+            assert!(!remedy.contains("rm -rf"), "{remedy}");
+        }
+        let report = Report {
+            answers: second,
+            findings,
+        };
+        let shown = report.text();
+        let is_plain = |c: char| c == '\n' || !c.is_control() && c != '\u{202e}';
+        assert!(shown.chars().all(is_plain), "{shown:?}");
+        let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!(json["exit_code"], report.exit_code());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_or_without_sense_is_unreadable() {
+    let house = House::new();
+    let says = async |answer: fn() -> InspectResponse| {
+        let running = fake(move |_| Ok(answer())).await;
+        house
+            .examine_only(&["--admin", &admin("room", running.address)])
+            .await
+    };
+    let nobody = says(InspectResponse::default).await;
+    assert_eq!(
+        (codes(&nobody), nobody.exit_code()),
+        (vec!["ANSWER_UNREADABLE"], 18)
+    );
+    let other = says(|| InspectResponse {
+        process: Some(process("view", noon())),
+        ..Default::default()
+    })
+    .await;
+    assert_eq!(other.findings[0].what, "this is the process `view`");
+    let crowd = says(|| InspectResponse {
+        process: Some(process("room", noon())),
+        peers: vec![Peer::default(); 5000],
+        ..Default::default()
+    })
+    .await;
+    assert_eq!(codes(&crowd), ["ANSWER_UNREADABLE"]);
+    let endless = says(|| InspectResponse {
+        process: Some(Process {
+            version: "x".repeat(3_000_000),
+            ..process("room", noon())
+        }),
+        ..Default::default()
+    })
+    .await;
+    assert_eq!(codes(&endless), ["ANSWER_UNREADABLE"]);
+}
+
+#[tokio::test]
+async fn what_does_not_speak_the_language_is_not_listened_to_for_long() {
+    let house = House::new();
+    let noises: [&[u8]; 4] = [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+    ];
+    for noise in noises {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let _speaks = JoinSet::from_iter([async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                // Who has gone away does not listen.
+                let _ = stream.write_all(noise).await;
+                drop(stream);
+            }
+        }]);
+        let room = admin("room", address);
+        let flags = ["--admin", &*room];
+        let report = timeout(BOUND, house.examine_only(&flags)).await.unwrap();
+        assert_eq!(report.findings.len(), 1, "{}", report.text());
+        assert!([16, 18].contains(&report.exit_code()), "{}", report.text());
+    }
+}

@@ -1,0 +1,281 @@
+//! What the doctor finds: every finding is provoked, and goes when its remedy is followed.
+
+mod binary;
+mod broker;
+mod compared;
+mod fake;
+mod golden;
+mod hostile;
+mod process;
+mod replicas;
+mod work;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Mutex, time::Duration};
+
+use all::doctor::{self, Code, Report};
+use berth::{
+    common::v1::Role,
+    google::r#type::Money,
+    offer::v1::Unit,
+    room::v1::{RegisterRoomRequest, Room, room_service_client::RoomServiceClient},
+};
+use chassis::{
+    Caller, Clock, MemberId, Store, StoreError, clock::ManualClock, config::Addresses,
+    faults::Faults, platform::Options, testing::noon, time::SignedDuration,
+};
+use clap::{Args, FromArgMatches};
+use stories::world::{Process, eventually};
+use tonic::Request;
+
+/// 32 bytes in base64.
+const KEY: &str = "QSBrZXkgdGhhdCBpcyBvbmx5IHVzZWQgaW4gc3Rvcmk=";
+
+/// Contexts that need nobody else, each as a process of its own.
+struct House {
+    rooms: Ward,
+    reservations: Ward,
+    payments: Ward,
+    clock: ManualClock,
+    dir: tempfile::TempDir,
+}
+
+/// A process, with what is broken in it and its clock.
+struct Ward {
+    name: &'static str,
+    process: Process,
+    faults: Faults,
+    clock: ManualClock,
+}
+
+impl Ward {
+    fn store(&self) -> &Store {
+        &self.process.sites()[0].deps.store
+    }
+
+    fn admin(&self) -> String {
+        admin(self.name, self.process.admin())
+    }
+
+    /// Runs a statement in its store.
+    async fn run(&self, sql: &'static str) {
+        run(self.store(), sql).await;
+    }
+
+    /// The file of its database.
+    fn database(&mut self) -> PathBuf {
+        let dir = self.process.options().config.data_dir.clone();
+        dir.join(format!("{}.db", self.name))
+    }
+}
+
+/// Runs a statement in a store.
+async fn run(store: &Store, sql: &'static str) {
+    let done: Result<(), StoreError> = store
+        .transact(move |unit| {
+            Box::pin(async move {
+                unit.conn().execute(sql, Vec::new()).await?;
+                Ok(())
+            })
+        })
+        .await;
+    done.unwrap();
+}
+
+/// A process to be asked.
+fn admin(name: &str, address: SocketAddr) -> String {
+    format!("{name}=http://{address}")
+}
+
+impl House {
+    /// None of it runs yet.
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("key"), KEY).unwrap();
+        let clock = ManualClock::new(noon());
+        let ward = |name: &'static str| {
+            let (faults, clock) = (Faults::default(), ManualClock::new(noon()));
+            let mut options = Options::in_dir(&dir.path().join(name));
+            name.clone_into(&mut options.process);
+            options.clock = Clock::Manual(clock.clone());
+            options.faults = faults.clone();
+            options.config.trust.service_key_file = Some(dir.path().join("key"));
+            Ward {
+                name,
+                process: Process::of(vec![name], options),
+                faults,
+                clock,
+            }
+        };
+        let mut house = Self {
+            rooms: ward("room"),
+            reservations: ward("reservation"),
+            payments: ward("payment"),
+            clock,
+            dir,
+        };
+        let at = |of: fn(&Process) -> SocketAddr| {
+            let wards = [&house.rooms, &house.reservations, &house.payments];
+            wards.map(|ward| {
+                (
+                    ward.name.to_owned(),
+                    format!("http://{}", of(&ward.process)),
+                )
+            })
+        };
+        let (peers, logs) = (at(Process::public), at(Process::admin));
+        for ward in house.wards() {
+            let others = |all: &[(String, String)]| {
+                let others = all.iter().filter(|(name, _)| name != ward.name);
+                Addresses(others.cloned().collect())
+            };
+            let (peers, logs) = (others(&peers), others(&logs));
+            let options = ward.process.options();
+            (options.peers, options.logs) = (peers, logs);
+        }
+        house
+    }
+
+    fn wards(&mut self) -> [&mut Ward; 3] {
+        [&mut self.rooms, &mut self.reservations, &mut self.payments]
+    }
+
+    /// Lets seconds go by, on every clock.
+    fn turn(&self, seconds: i64) {
+        let wards = [&self.rooms, &self.reservations, &self.payments];
+        let clocks = wards.map(|ward| &ward.clock);
+        for clock in clocks.into_iter().chain([&self.clock]) {
+            clock.turn(SignedDuration::from_secs(seconds));
+        }
+    }
+
+    /// All of it runs, and nothing is wrong.
+    async fn healthy() -> Self {
+        let mut house = Self::new();
+        for ward in house.wards() {
+            ward.process.start().await;
+        }
+        house.recovers().await;
+        house
+    }
+
+    fn targets(&self) -> String {
+        [&self.rooms, &self.reservations, &self.payments]
+            .map(Ward::admin)
+            .join(",")
+    }
+
+    /// Examined by the clock of the house.
+    async fn examine(&self, flags: &[&str]) -> Report {
+        let targets = self.targets();
+        let flags = [&["--admin", &targets], flags].concat();
+        self.examine_only(&flags).await
+    }
+
+    async fn examine_only(&self, flags: &[&str]) -> Report {
+        let key = self.dir.path().join("key").display().to_string();
+        let flags = [&["--service-key-file", &key], flags].concat();
+        let clock = Clock::Manual(self.clock.clone());
+        settings(&flags).examine(clock).await.unwrap()
+    }
+
+    /// Examines until a code is found. Answers the report.
+    async fn shows(&self, code: Code) -> Report {
+        self.until(|report| codes(report).contains(&code.name()))
+            .await
+    }
+
+    /// Examines until nothing is wrong any more.
+    async fn recovers(&self) {
+        self.until(|report| report.findings.is_empty()).await;
+    }
+
+    /// Examines until the report is as expected.
+    async fn until(&self, is: impl Fn(&Report) -> bool) -> Report {
+        let targets = self.targets();
+        self.until_only(&["--admin", &targets], is).await
+    }
+
+    async fn until_only(&self, flags: &[&str], is: impl Fn(&Report) -> bool) -> Report {
+        let last = Mutex::new(None);
+        eventually(async || {
+            let report = self.examine_only(flags).await;
+            let is = is(&report);
+            if !is {
+                // A breaker that opened while the others were away lets a call through after a second.
+                self.turn(1);
+            }
+            *last.lock().unwrap() = Some(report);
+            is
+        })
+        .await;
+        last.into_inner().unwrap().unwrap()
+    }
+
+    /// A room is registered: an event that reservations listen to.
+    async fn register(&self, number: u128) {
+        register(&self.rooms, number).await;
+    }
+}
+
+async fn register(rooms: &Ward, number: u128) {
+    let site = &rooms.process.sites()[0];
+    let routes = site.context.make_routes(&site.deps);
+    let host = MemberId::from_u128(7);
+    let room = Room {
+        room_id: uuid(number),
+        host_id: host.to_string(),
+        title: "A room".into(),
+        unit: Unit::Night.into(),
+        max_persons: 2,
+        units: 1,
+        price: Some(Money {
+            currency_code: "EUR".into(),
+            units: 80,
+            nanos: 0,
+        }),
+        time_zone: "Europe/Paris".into(),
+        ..Room::default()
+    };
+    let mut request = Request::new(RegisterRoomRequest { room: Some(room) });
+    let caller = Caller::person(host, &[Role::Host]);
+    request.extensions_mut().insert(caller);
+    let mut client = RoomServiceClient::new(routes.prepare());
+    client.register_room(request).await.unwrap();
+}
+
+fn uuid(number: u128) -> String {
+    MemberId::from_u128(number).to_string()
+}
+
+/// What the doctor is told. It is quick here: nothing is slow.
+fn settings(flags: &[&str]) -> doctor::Settings {
+    let command = doctor::Settings::augment_args(clap::Command::new("doctor"));
+    let command = command.mut_args(|flag| flag.env(None::<&str>));
+    let mut words = vec!["doctor"];
+    if !flags.contains(&"--pause") {
+        words.extend(["--pause", "400ms"]);
+    }
+    let matches = command
+        .try_get_matches_from(words.iter().chain(flags))
+        .unwrap();
+    doctor::Settings::from_arg_matches(&matches).unwrap()
+}
+
+/// The codes that were found, the worst first.
+fn codes(report: &Report) -> Vec<&'static str> {
+    let codes = report.findings.iter().map(|finding| finding.code.name());
+    let mut codes: Vec<_> = codes.collect();
+    codes.dedup();
+    codes
+}
+
+/// What was seen under a code.
+fn seen(report: &Report, code: Code) -> String {
+    let findings = report.findings.iter();
+    let of_code = findings.filter(|finding| finding.code == code);
+    let seen: Vec<&str> = of_code.map(|finding| &*finding.what).collect();
+    seen.join("\n")
+}
+
+/// Longer than the doctor may take when nobody answers.
+const BOUND: Duration = Duration::from_secs(6);
