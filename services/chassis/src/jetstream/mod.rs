@@ -4,7 +4,7 @@
 //! cursor of a consumer is in its own database, what the broker repeats is skipped, and what it lacks is read from the log
 //! of the producer. So it may be away, come back empty or lose what it acknowledged: events come later, and all of them.
 //!
-//! What is held in memory is bounded: a feed asks for at most [`feed`]'s batch, a subscription and the connection have
+//! What is held in memory is bounded: a feed asks for at most its batch, a subscription and the connection have
 //! queues of a fixed length, and what does not fit is dropped, because the log has it.
 
 mod cloudevents;
