@@ -1,11 +1,16 @@
 //! All contexts of Berth: the one list of them, and how they are started in one process.
 
+mod banner;
+mod cli;
+mod demo;
 pub mod doctor;
 
 use chassis::{
     Context, Platform,
     platform::{Options, StartError},
 };
+
+pub use self::cli::{command, main};
 
 /// Every bounded context of the platform.
 pub fn contexts() -> Vec<Context> {

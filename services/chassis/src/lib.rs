@@ -24,6 +24,7 @@ pub mod id;
 pub mod inspection;
 pub mod jetstream;
 pub mod leading;
+pub mod measures;
 pub mod migrate;
 pub mod money;
 pub mod page;

@@ -21,7 +21,7 @@ pub const NAME: &str = "migrate";
 /// The subcommand.
 pub fn command() -> Command {
     let about = "Brings the databases up to what this version needs, and ends";
-    DatabaseSettings::augment_args(Command::new(NAME).about(about))
+    DatabaseSettings::augment_args(Command::new(NAME)).about(about)
 }
 
 /// Runs it for some contexts.

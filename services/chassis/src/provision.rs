@@ -30,7 +30,7 @@ struct Provision {
 pub fn command() -> Command {
     let about =
         "Makes streams and consumers at NATS, or changes them to what they should be, and ends";
-    Provision::augment_args(Command::new(NAME).about(about))
+    Provision::augment_args(Command::new(NAME)).about(about)
 }
 
 /// Runs it for some contexts, in the name of a process.

@@ -43,8 +43,8 @@ struct Alone {
     logs: Addresses,
 }
 
-/// Runs one context as a process of its own, until it is told to stop. The whole `main` of a context.
-pub fn main(context: Context) -> ExitCode {
+/// The command line of a context in a process of its own.
+pub fn command(context: &Context) -> clap::Command {
     let command = Alone::augment_args(clap::Command::new(context.name)).about(format!(
         "Berth: the context `{}` as a process of its own",
         context.name
@@ -53,11 +53,15 @@ pub fn main(context: Context) -> ExitCode {
         .args_conflicts_with_subcommands(true)
         .subcommand(migrate::command())
         .subcommand(provision::command());
-    let command = context
+    context
         .settings
         .iter()
-        .fold(command, |command, settings| settings.augment(command));
-    let matches = match command.try_get_matches() {
+        .fold(command, |command, settings| settings.augment(command))
+}
+
+/// Runs one context as a process of its own, until it is told to stop. The whole `main` of a context.
+pub fn main(context: Context) -> ExitCode {
+    let matches = match command(&context).try_get_matches() {
         Ok(matches) => matches,
         Err(error) => return config::refuse(&error),
     };

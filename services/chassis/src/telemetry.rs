@@ -167,6 +167,7 @@ pub fn metrics() -> Option<&'static PrometheusHandle> {
     METRICS
         .get_or_init(|| {
             recorder()
+                .inspect(|_| crate::measures::describe())
                 .inspect_err(|error| tracing::error!(error = %error, "no metrics"))
                 .ok()
         })

@@ -15,6 +15,8 @@ pub mod knock;
 pub mod listeners;
 pub mod map;
 pub mod names;
+pub mod operating;
+pub mod page;
 pub mod rows;
 pub mod rpcs;
 pub mod samples;

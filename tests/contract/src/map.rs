@@ -1,13 +1,15 @@
 //! The context map: who tells whom what, and who asks whom. Drawn from the contexts themselves.
 use std::{collections::BTreeSet, fmt::Write};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::house::{House, Listener, Room};
+use crate::{
+    house::{House, Listener, Room},
+    page,
+};
 
-/// Where the map stands in a text: between these lines.
-const BEGIN: &str = "<!-- context-map:begin -->\n";
-const END: &str = "<!-- context-map:end -->\n";
+/// What the map is called where it stands in a text.
+const MAP: &str = "context-map";
 
 /// The map as Markdown: a diagram and two tables.
 pub fn draw(house: &House) -> Result<String> {
@@ -20,15 +22,12 @@ pub fn draw(house: &House) -> Result<String> {
 
 /// The map that stands in a text.
 pub fn found(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once(BEGIN)?;
-    Some(rest.split_once(END)?.0)
+    page::found(text, MAP)
 }
 
 /// A text with the map in its place.
 pub fn replaced(text: &str, map: &str) -> Result<String> {
-    let (before, rest) = text.split_once(BEGIN).context("no place for the map")?;
-    let (_, after) = rest.split_once(END).context("the map does not end")?;
-    Ok(format!("{before}{BEGIN}{map}{END}{after}"))
+    page::replaced(text, MAP, map)
 }
 
 /// Solid arrows ask and wait for the answer, dashed ones tell and do not wait.

@@ -20,6 +20,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// A finding about nothing in particular, for what is to be known about a code.
+    pub fn unknown(code: Code) -> Self {
+        Self::new(code, "")
+    }
+
     /// A finding about nothing in particular yet.
     pub(super) fn new(code: Code, what: impl Into<String>) -> Self {
         Self {

@@ -12,6 +12,8 @@ mod hostile;
 #[cfg(test)]
 mod map;
 #[cfg(test)]
+mod operating;
+#[cfg(test)]
 mod port;
 #[cfg(test)]
 mod rpcs;

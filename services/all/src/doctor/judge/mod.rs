@@ -7,7 +7,7 @@ mod across;
 mod process;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use berth::inspection::v1::Context;
 use chassis::{
@@ -15,7 +15,7 @@ use chassis::{
     time::{SignedDuration, from_proto},
 };
 
-use super::{ask::Answer, finding::Finding};
+use super::{ask::Answer, code::Code, finding::Finding};
 
 /// From where on something is a finding.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,19 @@ pub fn judge(first: &[Answer], second: &[Answer], limits: &Limits) -> Vec<Findin
     findings.extend(across::versions(second));
     findings.extend(across::leaders(first, second));
     findings.extend(work::judge(first, second, limits));
+    let fenced: BTreeSet<String> = findings
+        .iter()
+        .filter(|finding| finding.code == Code::StoreFenced)
+        .map(|finding| finding.context.clone())
+        .collect();
+    // Who takes no commands does no work either: that is no finding of its own.
+    findings.retain(|finding| {
+        let follows = matches!(
+            finding.code,
+            Code::NoLeader | Code::ConsumerStalled | Code::RelayLags
+        );
+        !(follows && fenced.contains(&finding.context))
+    });
     findings.sort();
     findings.dedup();
     findings

@@ -57,7 +57,6 @@ fn sick(times: i64) -> InspectResponse {
             error: "store unavailable: connection refused".into(),
             needed_migrations: vec!["0001_views".into()],
             missing_migrations: vec!["0001_views".into()],
-            fence_reason: "reservation has seen 9 events of view, which has 7".into(),
             ..Store::default()
         }),
         consumers: vec![
@@ -120,6 +119,12 @@ fn look(times: i64) -> Vec<Answer> {
     };
     let room = Context {
         partitions: vec![log(4, 4)],
+        store: Some(Store {
+            writable: true,
+            fence_reason:
+                "partition 0 of the log ends at 4, but view.views has taken events up to 9".into(),
+            ..Store::default()
+        }),
         ..context("room")
     };
     let payment = Context {

@@ -54,6 +54,8 @@ async fn a_log_that_was_put_back_is_found() {
         (&*finding.context, &*finding.producer),
         ("reservation", "room")
     );
+    // That nobody leads it now is no finding of its own.
+    assert_eq!(codes(&report), ["LOG_REGRESSED", "STORE_FENCED"]);
     let fence = seen(&report, Code::StoreFenced);
     assert!(fence.contains("reservation"), "{fence}");
 

@@ -1,0 +1,91 @@
+//! The command line of `berth`: what it is told, and what it does then.
+
+use std::process::ExitCode;
+
+use chassis::{
+    config::{self, Config},
+    migrate,
+    platform::Options,
+    provision, run,
+};
+use clap::{ArgMatches, Args, Command};
+
+use crate::{banner, contexts, demo, doctor};
+
+/// What `berth` is told beside what every process is.
+#[derive(Args, Debug)]
+struct Serve {
+    #[command(flatten)]
+    config: Config,
+    /// Keep the databases in a directory of their own that is removed at the end
+    #[arg(long, env = "BERTH_EPHEMERAL", conflicts_with = "data_dir")]
+    ephemeral: bool,
+}
+
+/// Does what the command line says. The whole `main` of `berth`.
+pub fn main() -> ExitCode {
+    match command().try_get_matches() {
+        Ok(matches) => match matches.subcommand() {
+            Some((migrate::NAME, matches)) => migrate::play(&contexts(), matches),
+            Some((provision::NAME, matches)) => provision::play("berth", &contexts(), matches),
+            Some((doctor::NAME, matches)) => doctor::examine(matches),
+            Some((_, matches)) => demo::play(matches),
+            None => serve(&matches),
+        },
+        Err(error) => config::refuse(&error),
+    }
+}
+
+/// The command line of `berth`.
+pub fn command() -> Command {
+    let command = Serve::augment_args(Command::new("berth"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Berth: a booking platform of small gRPC services, all in one process")
+        .args_conflicts_with_subcommands(true)
+        .subcommand(demo::command())
+        .subcommand(doctor::command())
+        .subcommand(migrate::command())
+        .subcommand(provision::command());
+    settings()
+        .iter()
+        .fold(command, |command, settings| settings.augment(command))
+}
+
+/// The settings of all contexts.
+fn settings() -> Vec<chassis::settings::SettingsType> {
+    let contexts = contexts().into_iter();
+    contexts.flat_map(|context| context.settings).collect()
+}
+
+fn serve(matches: &ArgMatches) -> ExitCode {
+    let (
+        Serve {
+            mut config,
+            ephemeral,
+        },
+        settings,
+    ) = match config::read(matches, &settings()) {
+        Ok(read) => read,
+        Err(error) => return config::refuse(&error),
+    };
+    let dir = ephemeral.then(tempfile::tempdir).transpose();
+    let dir = match dir {
+        Ok(dir) => dir,
+        Err(error) => return run::fail(&error),
+    };
+    if let Some(dir) = &dir {
+        dir.path().clone_into(&mut config.data_dir);
+    }
+    let data_dir = config.data_dir.clone();
+    let options = Options {
+        config,
+        settings,
+        ..Options::default()
+    };
+    let code = run::run(contexts(), options, |platform, took| {
+        banner::show(platform, &data_dir, ephemeral, took);
+    });
+    // Removes it; what cannot be removed is the system's to tidy up.
+    drop(dir);
+    code
+}
