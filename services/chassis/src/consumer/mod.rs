@@ -241,6 +241,12 @@ impl Consumer {
                 inner.gap.store(true, Ordering::Relaxed);
                 break;
             }
+            let labels = [
+                ("consumer", inner.name.clone()),
+                ("producer", inner.producer.clone()),
+            ];
+            metrics::counter!("berth_consumed_from_log_total", &labels)
+                .increment(u64::try_from(batch.len()).unwrap_or(0));
             cursor = self.take(cursor, batch).await?;
             taken = true;
         }

@@ -57,8 +57,9 @@ pub(super) struct JetFeed {
     asked: Instant,
     /// When there was last a word from the producer.
     heard: Instant,
-    /// When the last event came, if the broker has more of them.
-    more: Option<Instant>,
+    /// When the last event came, and whether the broker has more of them.
+    came: Instant,
+    more: bool,
     /// How far the log is known to have come, to be told at that time unless the events come before.
     held: Option<(Instant, i64)>,
     /// How far the log is known to have come, and how far the consumer has come.
@@ -114,7 +115,8 @@ impl JetFeed {
             asking: None,
             asked: now,
             heard: now,
-            more: None,
+            came: now,
+            more: false,
             held: None,
             head: 0,
             taken: 0,
@@ -135,7 +137,7 @@ impl JetFeed {
             )
             .await;
             self.rose(rose);
-            if self.more.is_some()
+            if self.more
                 && let Line::Up(stream) = &mut self.line
                 && let Ok(Some(Ok(message))) = timeout(SECOND, stream.next()).await
             {
@@ -202,8 +204,12 @@ impl JetFeed {
     /// What is to be done when nothing happens.
     async fn on_time(&mut self, now: Instant) -> Option<Signal> {
         if self.may_tell() <= now
-            && let Some((_, head)) = self.held.take()
+            && let Some((due, head)) = self.held.take()
         {
+            // Events that came since say more.
+            if head <= self.given.0 && self.came + GRACE > due {
+                return None;
+            }
             self.given.0 = head.max(self.given.0);
             return Some(Signal::Head(head));
         }
@@ -242,8 +248,8 @@ impl JetFeed {
     /// When the head that is held may be told: not while the broker has more events to give.
     fn may_tell(&self) -> Instant {
         let due = self.held.map_or_else(Instant::now, |(due, _)| due);
-        match (self.more, &self.line) {
-            (Some(came), Line::Up(_)) => due.max(came + SECOND),
+        match &self.line {
+            Line::Up(_) if self.more => due.max(self.came + SECOND),
             _ => due,
         }
     }
@@ -281,10 +287,10 @@ impl JetFeed {
 
     fn rose(&mut self, rose: Result<(pull::Stream, u64), BusError>) {
         let now = Instant::now();
-        self.more = None;
+        self.more = false;
         self.line = match rose {
             Ok((stream, waiting)) => {
-                self.more = (waiting > 0).then_some(now);
+                (self.came, self.more) = (now, waiting > 0);
                 Line::Up(Box::new(stream))
             }
             Err(error) => {
@@ -316,6 +322,7 @@ impl JetFeed {
             }
         };
         self.heard = Instant::now();
+        self.came = self.heard;
         if let Some(seq) = events.iter().map(|event: &Recorded| event.seq).max() {
             let received = u64::try_from(events.len()).unwrap_or(0);
             metrics::counter!("berth_bus_received_total", &self.labels).increment(received);
@@ -330,7 +337,7 @@ impl JetFeed {
     /// The event in a message, if it is one. What is not is missed in the sequence, and read from the log.
     fn event(&mut self, message: &Message) -> Option<Recorded> {
         if let Ok(info) = message.info() {
-            self.more = (info.pending > 0).then(Instant::now);
+            self.more = info.pending > 0;
             if info.delivered > 1 {
                 metrics::counter!("berth_bus_redelivered_total", &self.labels).increment(1);
             }

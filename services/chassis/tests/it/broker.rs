@@ -6,7 +6,8 @@ use async_nats::jetstream;
 use chassis::{config::Config, jetstream::NatsSettings};
 use futures::StreamExt;
 
-use crate::stage::MOMENT;
+/// Longer than anything here should take, also while other tests run.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a developer must set, or have set by `cargo xtask`.
 fn variable(name: &str) -> String {
@@ -20,7 +21,7 @@ pub(crate) fn settings(url: &str, prefix: &str) -> NatsSettings {
     NatsSettings {
         nats_url: Some(url.into()),
         nats_prefix: prefix.to_owned(),
-        nats_max_bytes: 64 * 1024 * 1024,
+        nats_max_bytes: 128 * 1024 * 1024,
         ..Config::default().nats
     }
 }
@@ -82,6 +83,6 @@ pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
             ticks.tick().await;
         }
     };
-    let came = tokio::time::timeout(MOMENT, wait).await;
-    assert!(came.is_ok(), "not so after {MOMENT:?}: {what}");
+    let came = tokio::time::timeout(PATIENCE, wait).await;
+    assert!(came.is_ok(), "not so after {PATIENCE:?}: {what}");
 }

@@ -160,7 +160,8 @@ async fn nobody_publishes_as_another_context() {
         .unwrap();
     let topic = ("room".to_owned(), 0);
     assert!(bus.publish(topic.clone(), events, 1).await.is_err());
-    let mut heads = looks.subscribe("berth.heads.forged").await.unwrap();
+    let mut heads = looks.subscribe("berth.heads.forged.>").await.unwrap();
+    looks.flush().await.unwrap();
     bus.beat(&("forged".to_owned(), 0), 1).await;
     forger
         .publish("berth.heads.room.0", "9223372036854775807".into())
@@ -179,12 +180,14 @@ async fn nobody_publishes_as_another_context() {
     }
     // Nor are answers to others overheard.
     let mut overheard = forger.subscribe("_INBOX.>").await.unwrap();
+    forger.flush().await.unwrap();
     work.take_more(20).await;
     for heard in [&mut overheard, &mut heads] {
         assert!(heard.next().now_or_never().flatten().is_none());
     }
     assert_eq!(stream.info().await.unwrap().state.messages, before + 20);
     assert_eq!(work.pair.log.read(), 0, "nothing was missed");
+    work.converges().await;
 }
 
 #[tokio::test]
@@ -255,5 +258,6 @@ async fn what_is_smuggled_into_a_stream_is_not_believed() {
     .await;
     // What really comes next is what the consumer hears.
     work.take_more(20).await;
+    work.converges().await;
     assert_eq!(work.pair.log.read(), 0, "nothing was missed");
 }

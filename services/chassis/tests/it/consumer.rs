@@ -147,8 +147,9 @@ impl Pair {
     }
 
     pub(crate) async fn take(&self, seat: u128) {
+        // Small halls: a free seat is found by looking.
         let command = Command::Take {
-            hall: "a".into(),
+            hall: (seat / 50).to_string(),
             capacity: 10_000,
         };
         let store = &self.producer.deps.store;

@@ -9,6 +9,7 @@
 mod access;
 mod broker;
 mod broker_flow;
+mod broker_losses;
 mod broker_provision;
 mod broker_users;
 mod consumer;
