@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "a program that prints")]
 
 mod booking;
+mod bus;
 mod catchup;
 mod hop;
 mod lag;
@@ -34,6 +35,8 @@ enum Bench {
     Lag(lag::Options),
     /// How fast `view` takes what it has missed.
     Catchup(catchup::Options),
+    /// What NATS JetStream carries, and what an event costs there.
+    Bus(bus::Options),
     /// A call: what the platform's port costs over a bare tonic server.
     Hop(hop::Options),
     /// The bare tonic server of `hop`.
@@ -48,6 +51,7 @@ async fn main() -> anyhow::Result<()> {
         Bench::Hold(options) => booking::run(world::Kind::Hold, options).await,
         Bench::Lag(options) => lag::run(options).await,
         Bench::Catchup(options) => catchup::run(options).await,
+        Bench::Bus(options) => bus::run(options).await,
         Bench::Hop(options) => hop::run(options).await,
         Bench::Bare { listen } => hop::serve_bare(&listen).await,
     }

@@ -1,0 +1,283 @@
+//! The bus over NATS JetStream: how many events it carries, what one costs here and in the broker, and how long it takes.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use chassis::{
+    Recorded,
+    bus::{Bus, Feed, Signal, Topic},
+    config::Config,
+    event::Cause,
+    jetstream::{JetStream, NatsSettings},
+};
+use clap::Args;
+use hdrhistogram::Histogram;
+use mesh::{Nats, NatsOptions};
+
+use crate::machine;
+
+/// So many events are handed over together, as by the relay.
+const BATCH: i64 = 256;
+/// Events in a second while latencies are taken.
+const PACE: u64 = 500;
+
+/// How to measure.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Options {
+    /// Print one JSON object as the last line.
+    #[arg(long)]
+    json: bool,
+    /// Events for each rate.
+    #[arg(long, default_value_t = 200_000)]
+    events: i64,
+    /// Length of each measurement of latencies in seconds.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+}
+
+/// What was measured while something was done.
+struct Cost {
+    per_second: f64,
+    here: f64,
+    broker: f64,
+}
+
+/// A broker with one stream, and this process at both ends of it.
+struct Bench {
+    nats: Nats,
+    bus: JetStream,
+    topic: Topic,
+    next: i64,
+}
+
+/// Measures and reports.
+pub(crate) async fn run(options: Options) -> Result<()> {
+    println!("{}", machine::facts());
+    let mut bench = Bench::start().await?;
+    let count = options.events - options.events % BATCH;
+
+    drop(bench.feed().await?);
+    let publish = bench
+        .cost(count, async |bench| bench.publish(count).await)
+        .await?;
+    println!("published: {publish}");
+    let held = machine::resident_mib(std::process::id())?;
+    let mut feed = bench.feed().await?;
+    let consume = bench
+        .cost(count, async |bench| take(&mut feed, bench.next - 1).await)
+        .await?;
+    println!("taken from a backlog: {consume}");
+    let grown = machine::resident_mib(std::process::id())? - held;
+    println!("memory grown by {grown:.1} MiB while {count} events were taken");
+    let both = bench
+        .cost(count, async |bench| {
+            let last = bench.next + count - 1;
+            let (published, taken) = tokio::join!(bench.publish(count), take(&mut feed, last));
+            published.and(taken)
+        })
+        .await?;
+    println!("published and taken at once: {both}");
+
+    let idle = bench.latency(&mut feed, options.seconds).await?;
+    println!("from one end to the other, idle machine: {}", show(&idle));
+    let load = Load::half();
+    let loaded = bench.latency(&mut feed, options.seconds).await?;
+    println!(
+        "from one end to the other, half of the cores busy: {}",
+        show(&loaded)
+    );
+    drop(load);
+    if options.json {
+        let result = serde_json::json!({
+            "bench": "bus",
+            "machine": machine::facts(),
+            "published_per_second": publish.per_second.round(),
+            "publish_cpu_us": publish.here,
+            "publish_broker_cpu_us": publish.broker,
+            "taken_per_second": consume.per_second.round(),
+            "take_cpu_us": consume.here,
+            "take_broker_cpu_us": consume.broker,
+            "both_per_second": both.per_second.round(),
+            "memory_grown_mib": grown,
+            "idle_p50_us": idle.value_at_quantile(0.5),
+            "idle_p99_us": idle.value_at_quantile(0.99),
+            "busy_p50_us": loaded.value_at_quantile(0.5),
+            "busy_p99_us": loaded.value_at_quantile(0.99),
+        });
+        println!("{result}");
+    }
+    Ok(())
+}
+
+impl Bench {
+    async fn start() -> Result<Self> {
+        let nats = Nats::start(NatsOptions::default())?;
+        let settings = NatsSettings {
+            nats_url: Some(nats.url().into()),
+            nats_max_bytes: 4 << 30,
+            ..Config::default().nats
+        };
+        let bus = JetStream::connect(&settings, "bench", BTreeMap::new()).await?;
+        let mut looks = tokio::time::interval(Duration::from_millis(10));
+        while !bus.is_connected() {
+            looks.tick().await;
+        }
+        let topic = ("room".to_owned(), 0);
+        bus.known(&topic).await?;
+        Ok(Self {
+            nats,
+            bus,
+            topic,
+            next: 1,
+        })
+    }
+
+    async fn feed(&self) -> Result<Box<dyn Feed>> {
+        Ok(self.bus.subscribe(self.topic.clone(), "bench").await?)
+    }
+
+    /// Publishes so many events as the relay does.
+    async fn publish(&mut self, count: i64) -> Result<()> {
+        let end = self.next + count;
+        while self.next < end {
+            let last = (self.next + BATCH).min(end) - 1;
+            let events = (self.next..=last).map(event).collect();
+            self.bus.publish(self.topic.clone(), events, last).await?;
+            self.next = last + 1;
+        }
+        Ok(())
+    }
+
+    /// What something costs for each of so many events.
+    async fn cost(
+        &mut self,
+        count: i64,
+        work: impl AsyncFnOnce(&mut Self) -> Result<()>,
+    ) -> Result<Cost> {
+        let broker = self.nats.pid().context("no broker")?;
+        let used = || {
+            anyhow::Ok((
+                machine::cpu_seconds(std::process::id())?,
+                machine::cpu_seconds(broker)?,
+            ))
+        };
+        let ((here, there), began) = (used()?, Instant::now());
+        work(self).await?;
+        let took = began.elapsed().as_secs_f64();
+        let (here, there) = (used()?.0 - here, used()?.1 - there);
+        let count = f64::from(i32::try_from(count)?);
+        Ok(Cost {
+            per_second: count / took,
+            here: here * 1e6 / count,
+            broker: there * 1e6 / count,
+        })
+    }
+
+    /// How long single events take, in microseconds.
+    async fn latency(&mut self, feed: &mut Box<dyn Feed>, seconds: u64) -> Result<Histogram<u64>> {
+        let mut took = Histogram::new(3)?;
+        let mut pace = tokio::time::interval(Duration::from_secs(1) / u32::try_from(PACE)?);
+        for _ in 0..seconds * PACE {
+            pace.tick().await;
+            let began = Instant::now();
+            let last = self.next;
+            let (published, taken) = tokio::join!(self.publish(1), async {
+                take(feed, last).await?;
+                anyhow::Ok(began.elapsed())
+            });
+            published?;
+            took.saturating_record(u64::try_from(taken?.as_micros())?);
+        }
+        Ok(took)
+    }
+}
+
+/// Takes events until that one, and none is missing.
+async fn take(feed: &mut Box<dyn Feed>, last: i64) -> Result<()> {
+    let mut seen = None;
+    while seen != Some(last) {
+        if let Signal::Events(events) = feed.next().await? {
+            for event in events {
+                ensure!(
+                    seen.is_none_or(|seen| event.seq == seen + 1),
+                    "an event is missing"
+                );
+                seen = Some(event.seq);
+            }
+            feed.taken().await;
+        }
+    }
+    Ok(())
+}
+
+fn event(seq: i64) -> Recorded {
+    Recorded {
+        producer: "room".into(),
+        partition: 0,
+        seq,
+        id: uuid::Uuid::from_u128(seq.unsigned_abs().into()).to_string(),
+        event_type: "berth.room.v1.RoomReserved".into(),
+        subject: uuid::Uuid::nil().to_string(),
+        version: 1,
+        at: chassis::testing::noon(),
+        data: vec![7; 256].into(),
+        cause: Cause {
+            actor: uuid::Uuid::nil().to_string(),
+            correlation: uuid::Uuid::nil().to_string(),
+            ..Cause::default()
+        },
+    }
+}
+
+impl std::fmt::Display for Cost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            per_second,
+            here,
+            broker,
+        } = self;
+        write!(
+            f,
+            "{per_second:.0} events/s; CPU of one {here:.1} µs here, {broker:.1} µs in the broker"
+        )
+    }
+}
+
+fn show(took: &Histogram<u64>) -> String {
+    let at = |quantile| took.value_at_quantile(quantile);
+    format!(
+        "p50 {} µs, p90 {}, p99 {}, max {}",
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        took.max()
+    )
+}
+
+/// Threads that do nothing, busily, until this is dropped.
+struct Load(std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+impl Load {
+    fn half() -> Self {
+        let stop = std::sync::Arc::<std::sync::atomic::AtomicBool>::default();
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        for _ in 0..cores / 2 {
+            let stop = stop.clone();
+            std::thread::spawn(move || {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        Self(stop)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
