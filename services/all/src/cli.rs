@@ -6,7 +6,7 @@ use chassis::{
     config::{self, Config},
     migrate,
     platform::Options,
-    provision, run,
+    provision, recover, run,
 };
 use clap::{ArgMatches, Args, Command};
 
@@ -28,6 +28,7 @@ pub fn main() -> ExitCode {
         Ok(matches) => match matches.subcommand() {
             Some((migrate::NAME, matches)) => migrate::play(&contexts(), matches),
             Some((provision::NAME, matches)) => provision::play("berth", &contexts(), matches),
+            Some((recover::NAME, matches)) => recover::play(&contexts(), matches),
             Some((doctor::NAME, matches)) => doctor::examine(matches),
             Some((_, matches)) => demo::play(matches),
             None => serve(&matches),
@@ -45,7 +46,8 @@ pub fn command() -> Command {
         .subcommand(demo::command())
         .subcommand(doctor::command())
         .subcommand(migrate::command())
-        .subcommand(provision::command());
+        .subcommand(provision::command())
+        .subcommand(recover::command());
     settings()
         .iter()
         .fold(command, |command, settings| settings.augment(command))

@@ -63,6 +63,16 @@ pub trait Bus: Send + Sync + std::fmt::Debug {
     fn woken(&self, _context: &str) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }
+    /// The events of a log after a sequence number up to another one, as far as it still has them: for a log that has gone
+    /// back.
+    fn read_back(
+        &self,
+        _topic: &Topic,
+        _after: i64,
+        _to: i64,
+    ) -> BoxFuture<'_, Result<Vec<Recorded>, BusError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
     /// Whether it can be reached.
     fn is_connected(&self) -> bool {
         true

@@ -15,6 +15,7 @@ use crate::{
     faults::Faults,
     peers::Peers,
     policy::{Policies, Views},
+    restore::{Restore, Restorer},
     settings::{Settings, SettingsType},
     store::{Migration, Store},
 };
@@ -77,6 +78,8 @@ pub struct Context {
     pub migrations: &'static [Migration],
     pub(crate) alarms: Vec<Alarm>,
     pub(crate) start: Option<Arc<Start>>,
+    /// What makes its aggregates again from the log.
+    pub restores: Vec<Restorer>,
     /// Its settings.
     pub settings: Vec<SettingsType>,
     tune: Option<fn(Context, &Settings) -> Context>,
@@ -102,6 +105,7 @@ impl Context {
             migrations: &[],
             alarms: Vec::new(),
             start: None,
+            restores: Vec::new(),
             settings: Vec::new(),
             tune: None,
         }
@@ -152,6 +156,13 @@ impl Context {
         Fut: Future<Output = Result<(), NotYet>> + Send + 'static,
     {
         self.alarms.push(Alarm::errand::<A, F, Fut>(errand));
+        self
+    }
+
+    /// Aggregates of this kind can be made again from the log.
+    #[must_use]
+    pub fn restores<A: Restore>(mut self) -> Self {
+        self.restores.push(Restorer::of::<A>());
         self
     }
 

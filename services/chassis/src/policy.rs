@@ -36,17 +36,28 @@ impl From<crate::money::MoneyError> for Malformed {
 
 /// What a policy wants done: commands on aggregates of its own context.
 #[derive(Clone, Debug)]
-pub struct Then<A: Publish>(Vec<(A::Id, A::Command)>);
+pub struct Then<A: Publish>(Vec<(A::Id, A::Command)>, Option<Otherwise>);
 
 impl<A: Publish> Then<A> {
     /// Nothing.
     pub fn nothing() -> Self {
-        Self(Vec::new())
+        Self(Vec::new(), None)
     }
 
     /// One command.
     pub fn on(id: A::Id, command: A::Command) -> Self {
-        Self(vec![(id, command)])
+        Self(vec![(id, command)], None)
+    }
+
+    /// If a command is refused because there is no such aggregate, and an operator has accepted that something was lost
+    /// from this context, another command instead. Otherwise it is a refusal as any other, and tried again.
+    #[must_use]
+    pub fn if_lost<B: Publish>(mut self, id: B::Id, command: B::Command) -> Self {
+        self.1 = Some(Otherwise(Arc::new(move |unit, cause| {
+            let command = command.clone();
+            Box::pin(async move { give::<B>(unit, id, &command, cause).await })
+        })));
+        self
     }
 
     /// One more command.
@@ -80,6 +91,34 @@ impl AsStoreError for ReactError {
             Self::Store(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+type Instead = dyn for<'u> Fn(&'u mut Unit<'_>, &'u Cause) -> BoxFuture<'u, Result<(), ReactError>>
+    + Send
+    + Sync;
+
+/// What is done instead.
+#[derive(Clone)]
+struct Otherwise(Arc<Instead>);
+
+impl fmt::Debug for Otherwise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("something else")
+    }
+}
+
+/// Gives a command.
+async fn give<A: Publish>(
+    unit: &mut Unit<'_>,
+    id: A::Id,
+    command: &A::Command,
+    cause: &Cause,
+) -> Result<(), ReactError> {
+    match unit.execute::<A>(id, command, cause).await {
+        Ok(_) => Ok(()),
+        Err(ExecuteError::Refused(refusal)) => Err(ReactError::Refused(refusal.to_string())),
+        Err(ExecuteError::Store(error)) => Err(error.into()),
     }
 }
 
@@ -129,7 +168,7 @@ impl Policies {
             let policy = policy.clone();
             Box::pin(async move {
                 let heard = recorded.hear::<E>().map_err(Malformed::because)?;
-                let Then(commands) = policy(heard)?;
+                let Then(commands, otherwise) = policy(heard)?;
                 let cause = Cause {
                     actor: format!("service:{}", recorded.producer),
                     causation: recorded.id.clone(),
@@ -137,12 +176,14 @@ impl Policies {
                     traceparent: recorded.cause.traceparent.clone(),
                 };
                 for (id, command) in commands {
-                    match unit.execute::<A>(id, &command, &cause).await {
-                        Ok(_) => {}
-                        Err(ExecuteError::Refused(refusal)) => {
-                            return Err(ReactError::Refused(refusal.to_string()));
+                    let given = give::<A>(unit, id, &command, &cause).await;
+                    match (given, &otherwise) {
+                        (Err(ReactError::Refused(_)), Some(Otherwise(instead)))
+                            if unit.has_losses().await? && unit.load::<A>(id).await?.is_none() =>
+                        {
+                            instead(unit, &cause).await?;
                         }
-                        Err(ExecuteError::Store(error)) => return Err(error.into()),
+                        (given, _) => given?,
                     }
                 }
                 Ok(())

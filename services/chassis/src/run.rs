@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     migrate,
     platform::{Options, Platform},
-    provision, telemetry,
+    provision, recover, telemetry,
 };
 
 /// A signal that comes so soon after the first is no second one.
@@ -52,7 +52,8 @@ pub fn command(context: &Context) -> clap::Command {
     let command = command
         .args_conflicts_with_subcommands(true)
         .subcommand(migrate::command())
-        .subcommand(provision::command());
+        .subcommand(provision::command())
+        .subcommand(recover::command());
     context
         .settings
         .iter()
@@ -70,6 +71,9 @@ pub fn main(context: Context) -> ExitCode {
     }
     if let Some(matches) = matches.subcommand_matches(provision::NAME) {
         return provision::play(context.name, &[context], matches);
+    }
+    if let Some(matches) = matches.subcommand_matches(recover::NAME) {
+        return recover::play(&[context], matches);
     }
     match config::read::<Alone>(&matches, &context.settings) {
         Err(error) => config::refuse(&error),

@@ -42,6 +42,12 @@ pub fn duration_to_proto(duration: SignedDuration) -> prost_types::Duration {
     }
 }
 
+/// A duration from the wire, if it is one.
+pub fn duration_from_proto(duration: &prost_types::Duration) -> Option<SignedDuration> {
+    let whole = SignedDuration::from_secs(duration.seconds);
+    whole.checked_add(SignedDuration::from_nanos(duration.nanos.into()))
+}
+
 /// A date as the wire shows it.
 pub fn date_to_proto(date: Date) -> google::Date {
     google::Date {

@@ -3,7 +3,7 @@
 //! ```text
 //! commands   ChargePayment, ReceiveNotification              (rpc)   charge, refund (policies)
 //! emits      PaymentDelayed, PaymentApproved, PaymentDeclined, PaymentCancelled
-//! listens    reservation: ReservationApproved, ReservationCancelRequested, ConfirmationMissed;
+//! listens    reservation: ReservationApproved, ReservationCancelRequested, ConfirmationMissed, ReservationLost;
 //!            ReservationCompleted, ReservationCancelled (the ledger)
 //! views      payment_list, ledger
 //! ```

@@ -4,6 +4,7 @@ use berth::{
     google::r#type as google,
     reservation::v1::{
         ConfirmationMissed, Reservation, ReservationApproved, ReservationCancelRequested,
+        ReservationLost,
     },
 };
 use chassis::{Heard, Malformed, Money, Policies, Then, time::SignedDuration};
@@ -18,6 +19,7 @@ pub(crate) fn list() -> Policies {
         .whenever("charge-approved", whenever_reservation_approved_charge)
         .whenever("refund-cancelled", whenever_cancel_requested_refund)
         .whenever("refund-unwanted", whenever_confirmation_missed_refund)
+        .whenever("refund-lost", whenever_reservation_lost_refund)
 }
 
 /// Whenever a host has approved a reservation, charge its price. The errand asks the provider at once.
@@ -58,6 +60,18 @@ fn whenever_cancel_requested_refund(
 /// Whenever a payment came for a reservation that no longer wanted it, refund all that is left.
 fn whenever_confirmation_missed_refund(
     heard: Heard<ConfirmationMissed>,
+) -> Result<Then<Payment>, Malformed> {
+    let id = payment_of(&given(heard.event.reservation)?)?;
+    let refund = Command::Refund {
+        why: Why::Unwanted,
+        amount: None,
+    };
+    Ok(Then::on(id, refund))
+}
+
+/// Whenever a payment came for a reservation that was lost, refund all that is left.
+fn whenever_reservation_lost_refund(
+    heard: Heard<ReservationLost>,
 ) -> Result<Then<Payment>, Malformed> {
     let id = payment_of(&given(heard.event.reservation)?)?;
     let refund = Command::Refund {

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | commands | Request, Pay, Approve, Reject, Cancel (rpc); Confirm, Decline, AwaitPayment, Refunded (policies); Due (time) |
 //! | asks | the owner of the offer (`OfferService.GetOffer`, falling back on the replica), `payment` (`ChargePayment`) |
-//! | events out | ReservationRequested, …Approved, …PaymentPending, …Confirmed, …Rejected, …Lapsed, …CancelRequested, …Cancelled, …Completed, ConfirmationMissed |
+//! | events out | ReservationRequested, …Approved, …PaymentPending, …Confirmed, …Rejected, …Lapsed, …CancelRequested, …Cancelled, …Completed, …Lost, ConfirmationMissed |
 //! | events in | `payment`: PaymentApproved, PaymentDeclined, PaymentDelayed, PaymentCancelled; `room`: RoomRegistered, RoomModified, RoomDeleted |
 //! | views | the list of reservations; the replica of offers |
 
@@ -29,5 +29,6 @@ pub fn context() -> Context {
         .views(views::list(), views::MIGRATIONS)
         .publishes(codec::EVENTS)
         .deadlines::<domain::Reservation>()
+        .restores::<domain::Reservation>()
         .settings::<settings::Settings>()
 }

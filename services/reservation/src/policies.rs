@@ -8,7 +8,7 @@ use chassis::{Heard, Malformed, Policies, Then};
 
 use crate::{
     codec,
-    domain::{Command, Reservation},
+    domain::{Command, Reservation, lost::Lost},
 };
 
 /// The policies. Their names are kept in the store and never change.
@@ -23,15 +23,16 @@ pub(crate) fn list() -> Policies {
         )
 }
 
-/// Whenever a payment is approved, the reservation it pays for is confirmed, or says that it no longer wants it.
+/// Whenever a payment is approved, the reservation it pays for is confirmed, or says that it no longer wants it. If there is
+/// none it was lost, and that is said.
 fn whenever_payment_approved_confirm(
     heard: Heard<PaymentApproved>,
 ) -> Result<Then<Reservation>, Malformed> {
     let payment = told(heard.event.payment)?;
-    Ok(Then::on(
-        payment.reservation_id.parse()?,
-        codec::confirm(&payment)?,
-    ))
+    let id = payment.reservation_id.parse()?;
+    let then = Then::on(id, codec::confirm(&payment)?);
+    // Nothing is paid that was not requested before.
+    Ok(then.if_lost::<Lost>(id, codec::lost(&payment)?))
 }
 
 /// Whenever a payment is declined, the reservation is rejected.

@@ -64,6 +64,8 @@ pub struct History {
     pub messages: Vec<(String, String)>,
     /// What the payment provider did, by its own books.
     pub provider: BTreeMap<String, Books>,
+    /// Where a stored reservation is not what its log makes of it.
+    pub unlike_log: Vec<String>,
     /// Whether the view shows something else than the logs say.
     pub view_differs: bool,
 }
@@ -108,7 +110,10 @@ struct AboutPayment {
 impl History {
     /// Adds the log of reservations.
     pub fn read_reservations(&mut self, log: &[Recorded]) -> Result<(), prost::DecodeError> {
-        for event in log {
+        // What is told of what was lost is no step of anybody's life.
+        let lost = [".ReservationLost", ".EventLost"];
+        let is_step = |event: &&Recorded| !lost.iter().any(|lost| event.event_type.ends_with(lost));
+        for event in log.iter().filter(is_step) {
             let about = AboutReservation::decode(event.data.clone())?;
             self.events.push(event.clone());
             if let Some(reservation) = about.reservation {

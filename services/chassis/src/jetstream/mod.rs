@@ -13,6 +13,7 @@ mod link;
 mod names;
 mod provision;
 mod publish;
+mod read_back;
 mod settings;
 mod wake;
 
@@ -156,6 +157,16 @@ impl Bus for JetStream {
     ) -> BoxFuture<'_, Result<Box<dyn Feed>, BusError>> {
         let feed = JetFeed::new(self.0.clone(), topic, consumer.to_owned());
         Box::pin(async move { Ok(Box::new(feed.begin().await) as Box<dyn Feed>) })
+    }
+
+    fn read_back(
+        &self,
+        topic: &Topic,
+        after: i64,
+        to: i64,
+    ) -> BoxFuture<'_, Result<Vec<Recorded>, BusError>> {
+        let topic = topic.clone();
+        Box::pin(async move { self.0.read_back(&topic, after, to).await })
     }
 
     fn forget(&self, context: &str) {

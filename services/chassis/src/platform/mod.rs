@@ -16,6 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::start::lock;
 pub use self::{
     quiet::{NotQuiet, quiet},
     start::{OWN_KEY, log_of},

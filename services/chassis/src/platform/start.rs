@@ -66,7 +66,7 @@ pub(super) struct Started {
 }
 
 /// Makes the data directory, and locks it: two processes on one database would each believe to be the only writer.
-pub(super) fn lock(dir: &Path) -> Result<File, StartError> {
+pub(crate) fn lock(dir: &Path) -> Result<File, StartError> {
     let name = || dir.display().to_string();
     let open = || {
         fs::create_dir_all(dir)?;

@@ -181,6 +181,24 @@ async fn append(conn: &mut dyn Conn, event: &Recorded) -> Result<()> {
     conn.execute(sql, values).await.map(|_| ())
 }
 
+/// Puts an event where it was.
+pub(crate) async fn append_again(conn: &mut dyn Conn, event: &Recorded) -> Result<()> {
+    let sql = "INSERT INTO log (partition, seq, id, type, aggregate, version, at, payload, headers)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    let values = args![
+        event.partition,
+        event.seq,
+        &*event.id,
+        &*event.event_type,
+        &*event.subject,
+        event.version,
+        event.at,
+        &*event.data,
+        headers(&event.cause)?
+    ];
+    conn.execute(sql, values).await.map(|_| ())
+}
+
 const LOG_COLUMNS: &str =
     "partition, COALESCE(seq, 0), id, type, aggregate, version, at, payload, headers";
 

@@ -188,15 +188,71 @@ impl<'c> Unit<'c> {
             told: told.clone(),
         };
         self.conn.save(step).await?;
-        let inner = self.inner;
         for event in &told {
-            let shown = inner.views.show(self.conn, event).await;
-            shown.map_err(|error| match error {
-                ReactError::Store(error) => error,
-                error => bug(&error),
-            })?;
+            self.show(event).await?;
         }
         Ok(())
+    }
+
+    /// Shows an event of the context's own in its read models.
+    async fn show(&mut self, event: &Recorded) -> Result<(), StoreError> {
+        let inner = self.inner;
+        let shown = inner.views.show(self.conn, event).await;
+        shown.map_err(|error| match error {
+            ReactError::Store(error) => error,
+            error => StoreError::Bug(error.to_string()),
+        })
+    }
+
+    /// Saves a state that was told of before: the log has it already.
+    pub(crate) async fn save_again<A: Aggregate>(
+        &mut self,
+        subject: String,
+        after: &Versioned<A>,
+        from: i64,
+        held: &Claims,
+    ) -> Result<(), StoreError> {
+        self.save(subject, after, from, held, Vec::new()).await
+    }
+
+    /// Puts an event on the log where it was, and into the context's own read models.
+    pub(crate) async fn append_again(&mut self, event: &Recorded) -> Result<(), StoreError> {
+        sql::append_again(self.conn, event).await?;
+        self.show(event).await
+    }
+
+    /// Whether events of this context were lost for good: on its log something else stands in their place.
+    pub(crate) async fn has_losses(&mut self) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM log WHERE aggregate = '' LIMIT 1";
+        let about_nothing = self.conn.query(sql, Vec::new()).await?;
+        Ok(!about_nothing.is_empty())
+    }
+
+    /// Name of the context whose store it is.
+    pub(crate) fn context(&self) -> &'static str {
+        self.inner.context
+    }
+
+    /// The last sequence number of a partition.
+    pub(crate) async fn head(&mut self, partition: i32) -> Result<i64, StoreError> {
+        sql::head(self.conn, partition).await
+    }
+
+    /// A partition of the log has what others have seen of it.
+    pub(crate) async fn lift_fence(&mut self, partition: i32) -> Result<(), StoreError> {
+        let sql = "DELETE FROM fence WHERE partition = $1";
+        let values = crate::args![partition];
+        self.conn.execute(sql, values).await.map(|_| ())
+    }
+
+    /// Who holds a claim, as `<kind>/<id>`.
+    pub(crate) async fn holder_of(
+        &mut self,
+        scope: &str,
+        key: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let row = sql::holder(self.conn, scope, key).await?;
+        row.map(|row| Ok(row.text(0)?.to_owned())).transpose()
     }
 
     /// One aggregate, as this transaction sees it.

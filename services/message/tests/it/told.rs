@@ -34,11 +34,11 @@ macro_rules! happens {
 async fn the_customer_is_told_of_every_change() {
     let stage = Stage::set("").await;
     let method = String::new;
-    happens!(stage, "", ReservationRequested, payment_method: method());
+    happens!(stage, "", ReservationRequested, payment_method: method(), agreement: None);
     happens!(stage, "", ReservationApproved, payment_method: method());
-    happens!(stage, "", ReservationPaymentPending);
+    happens!(stage, "", ReservationPaymentPending, give_up_time: None);
     happens!(stage, "", ReservationConfirmed);
-    happens!(stage, "", ReservationRejected);
+    happens!(stage, "", ReservationRejected, by: None);
     happens!(stage, "", ReservationLapsed);
     happens!(stage, "", ReservationCancelRequested, refund: None);
     happens!(stage, "", ReservationCancelled);
@@ -79,6 +79,7 @@ async fn the_host_is_asked_for_approval() {
     let event = ReservationRequested {
         reservation: Some(reservation(ReservationStatus::PendingApproval)),
         payment_method: String::new(),
+        agreement: None,
     };
     stage.happens(&GUEST.to_string(), &event).await;
     assert_eq!(subjects(&stage, GUEST).await, ["Reservation requested"]);
@@ -88,7 +89,7 @@ async fn the_host_is_asked_for_approval() {
 #[tokio::test]
 async fn the_host_is_not_told_of_what_they_did() {
     let stage = Stage::set("").await;
-    happens!(stage, &HOST.to_string(), ReservationRejected);
+    happens!(stage, &HOST.to_string(), ReservationRejected, by: None);
     assert_eq!(subjects(&stage, GUEST).await, ["Reservation rejected"]);
     assert_eq!(stage.inbox(HOST).await, []);
 }

@@ -4,8 +4,8 @@ use berth::reservation::v1;
 use chassis::{EventType, Fact, Publish, Recorded, ReservationId, Versioned, time};
 use prost::Message;
 
-use super::reservation;
-use crate::domain::{Event, Reservation};
+use super::{reservation, restore};
+use crate::domain::{Event, Reservation, lost::Lost};
 
 /// An event that tells a reservation as it is after it.
 pub(crate) trait Tells {
@@ -37,6 +37,29 @@ events! {
     ReservationCancelled,
     ReservationCompleted,
     ConfirmationMissed,
+    ReservationLost,
+}
+
+impl Publish for Lost {
+    fn facts(id: ReservationId, lost: &Lost, after: &Versioned<Self>) -> Vec<Fact> {
+        let at = Some(time::to_proto(after.created));
+        let reservation = v1::Reservation {
+            reservation_id: id.to_string(),
+            customer_id: lost.customer.to_string(),
+            price: Some(lost.price.into()),
+            status: v1::ReservationStatus::Cancelled.into(),
+            reason: "LOST".to_owned(),
+            version: after.version,
+            create_time: at,
+            update_time: at,
+            ..v1::Reservation::default()
+        };
+        let fact = Fact::of(&v1::ReservationLost {
+            reservation: Some(reservation),
+            payment_id: lost.payment.to_string(),
+        });
+        vec![fact.about(id)]
+    }
 }
 
 impl Publish for Reservation {
@@ -47,16 +70,21 @@ impl Publish for Reservation {
             Event::Requested { .. } => Fact::of(&v1::ReservationRequested {
                 reservation,
                 payment_method: payment_method(),
+                agreement: Some(restore::agreement(&after.state.booking)),
             }),
             Event::Approved { .. } => Fact::of(&v1::ReservationApproved {
                 reservation,
                 payment_method: payment_method(),
             }),
-            Event::PaymentPending { .. } => {
-                Fact::of(&v1::ReservationPaymentPending { reservation })
-            }
+            Event::PaymentPending { give_up } => Fact::of(&v1::ReservationPaymentPending {
+                reservation,
+                give_up_time: Some(time::to_proto(*give_up)),
+            }),
             Event::Confirmed { .. } => Fact::of(&v1::ReservationConfirmed { reservation }),
-            Event::Rejected { .. } => Fact::of(&v1::ReservationRejected { reservation }),
+            Event::Rejected { why } => Fact::of(&v1::ReservationRejected {
+                reservation,
+                by: Some(restore::by(why)),
+            }),
             Event::Lapsed => Fact::of(&v1::ReservationLapsed { reservation }),
             Event::CancelRequested { refund, .. } => Fact::of(&v1::ReservationCancelRequested {
                 reservation,

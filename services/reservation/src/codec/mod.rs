@@ -4,6 +4,7 @@ mod facts;
 mod list;
 mod offer;
 mod payment;
+mod restore;
 
 use berth::{
     offer::v1::{self as offers, period::Kind},
@@ -20,7 +21,7 @@ pub(crate) use self::{
     facts::{EVENTS, Tells, entry},
     list::{listing, page},
     offer::terms,
-    payment::{confirm, told},
+    payment::{confirm, lost, told},
 };
 use crate::domain::{
     Actor, Command, Reservation,

@@ -3,7 +3,7 @@
 use berth::payment::v1::{Payment, PaymentStatus};
 use chassis::{Malformed, Money};
 
-use crate::domain::Command;
+use crate::domain::{Command, lost::Lost};
 
 /// What the answer to a charge tells; nothing if the money is on its way back, and something else was told before.
 pub(crate) fn told(payment: &Payment) -> Result<Option<Command>, Malformed> {
@@ -26,5 +26,18 @@ pub(crate) fn confirm(payment: &Payment) -> Result<Command, Malformed> {
     Ok(Command::Confirm {
         payment: payment.payment_id.parse()?,
         amount: Money::try_from(amount)?,
+    })
+}
+
+/// It was charged, and what it was charged for is not there.
+pub(crate) fn lost(payment: &Payment) -> Result<Lost, Malformed> {
+    let amount = payment
+        .amount
+        .as_ref()
+        .ok_or_else(|| Malformed::because("no amount"))?;
+    Ok(Lost {
+        customer: payment.customer_id.parse()?,
+        price: Money::try_from(amount)?,
+        payment: payment.payment_id.parse()?,
     })
 }

@@ -23,6 +23,7 @@ pub(crate) mod availability;
 pub(crate) mod booking;
 mod brought;
 pub(crate) mod claims;
+pub(crate) mod lost;
 pub(crate) mod period;
 pub(crate) mod refund;
 pub(crate) mod refusal;

@@ -48,6 +48,7 @@ pub(crate) fn list(target: Target) -> Views {
         .on(Into(target, project::reservation_cancelled))
         .on(Into(target, project::reservation_completed))
         .on(Into(target, project::confirmation_missed))
+        .on(Into(target, project::reservation_lost))
         .on(Into(target, project::payment_delayed))
         .on(Into(target, project::payment_approved))
         .on(Into(target, project::payment_declined))

@@ -12,7 +12,7 @@ use berth::{
     reservation::v1::{
         ConfirmationMissed, Reservation, ReservationApproved, ReservationCancelRequested,
         ReservationCancelled, ReservationCompleted, ReservationConfirmed, ReservationLapsed,
-        ReservationPaymentPending, ReservationRejected, ReservationRequested,
+        ReservationLost, ReservationPaymentPending, ReservationRejected, ReservationRequested,
     },
     room::v1::{
         ReviewCreated, ReviewDeleted, ReviewModified, Room, RoomDeleted, RoomModified,
@@ -166,6 +166,27 @@ pub(super) async fn confirmation_missed(
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
     rows.put_reservation(&reservation, heard.at).await
+}
+
+/// What is known of it is little; what was shown before stays beside that.
+pub(super) async fn reservation_lost(mut rows: Rows<'_>, heard: Heard<ReservationLost>) -> Shown {
+    let reservation = given(heard.event.reservation)?;
+    let price = money(given(reservation.price.as_ref())?)?;
+    let sql = "INSERT INTO reservation (generation, reservation_id, customer_id, offer_id, title, period, currency, price,
+                   status, reason, created_at, changed_at)
+               VALUES ($1, $2, $3, '', '', $4, $5, $6, $7, $8, $9, $9)
+               ON CONFLICT (generation, reservation_id) DO UPDATE SET status = $7, reason = $8, changed_at = $9";
+    let values = args![
+        &*reservation.reservation_id,
+        &*reservation.customer_id,
+        Vec::<u8>::new(),
+        price.currency.code(),
+        price.minor,
+        reservation.status,
+        &*reservation.reason,
+        heard.at
+    ];
+    rows.run(sql, values).await
 }
 
 pub(super) async fn payment_delayed(mut rows: Rows<'_>, heard: Heard<PaymentDelayed>) -> Shown {

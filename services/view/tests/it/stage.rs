@@ -337,6 +337,7 @@ fn reservation(n: u128, room: u128, minutes: i64, status: ReservationStatus) -> 
 
 pub(crate) fn requested(n: u128, room: u128, minutes: i64) -> ReservationRequested {
     ReservationRequested {
+        agreement: None,
         reservation: Some(reservation(n, room, minutes, ReservationStatus::Requested)),
         payment_method: String::new(),
     }

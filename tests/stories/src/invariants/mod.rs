@@ -35,7 +35,7 @@ pub enum Invariant {
     I5Conservation,
     /// A booking is charged at most once.
     I6SingleEffect,
-    /// Only legal transitions; versions grow by one; what is final stays.
+    /// Only legal transitions; versions grow by one; what is final stays; what is stored is what the log makes of it.
     I7LegalTransitions,
     /// Every change of a reservation is told to its customer, once.
     I8NoLostEvent,
@@ -71,6 +71,7 @@ pub fn check(history: &History) -> Vec<Broken> {
     report(Invariant::I5Conservation, money::misbooked(history));
     report(Invariant::I6SingleEffect, money::charged_twice(history));
     report(Invariant::I7LegalTransitions, illegal(history));
+    report(Invariant::I7LegalTransitions, history.unlike_log.clone());
     report(Invariant::I8NoLostEvent, untold(history));
     report(Invariant::I9NoPhantomEvent, phantoms(history));
     report(Invariant::I10ExpiryNeverEarly, early(history));

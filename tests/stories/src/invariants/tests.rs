@@ -395,6 +395,12 @@ fn i11_what_waits_while_all_is_quiet_is_stuck() {
 }
 
 #[test]
+fn i7_what_is_stored_is_what_the_log_makes_of_it() {
+    let unlike = |history: &mut History| history.unlike_log.push("version 2, not 3".into());
+    bites(unlike, &[Invariant::I7LegalTransitions]);
+}
+
+#[test]
 fn i12_a_view_that_differs_is_untrue() {
     let differs = |history: &mut History| history.view_differs = true;
     bites(differs, &[Invariant::I12ViewIsTrue]);

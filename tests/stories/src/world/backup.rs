@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use chassis::config::Config;
 use tempfile::TempDir;
 
 use super::World;
@@ -57,9 +58,17 @@ impl World {
         fs::copy(dir.path().join("yesterday.db"), database).expect("copies");
     }
 
+    /// What the process of a context was told.
+    pub fn config(&self, context: &str) -> &Config {
+        self.one_of(context).config()
+    }
+
     fn file(&self, context: &str) -> std::path::PathBuf {
+        self.one_of(context).database(context)
+    }
+
+    fn one_of(&self, context: &str) -> &super::Process {
         let has = |process: &&super::Process| process.contexts().contains(&context);
-        let process = self.processes.iter().find(has).expect("a process");
-        process.database(context)
+        self.processes.iter().find(has).expect("a process")
     }
 }

@@ -28,6 +28,12 @@ impl World {
         self.quiet().await;
         let mut history = self.history().await;
         history.view_differs = !self.rebuilds_equal().await;
+        for site in self.sites() {
+            for restorer in &site.context.restores {
+                let unlike = restorer.compare(&site.deps.store).await;
+                history.unlike_log.extend(unlike.expect("reads"));
+            }
+        }
         let broken = invariants::check(&history);
         assert!(broken.is_empty(), "{broken:#?}");
         for site in self.sites() {

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use chassis::{
     Context, Platform,
+    config::Config,
     platform::{Options, StartError},
     site::Site,
 };
@@ -40,6 +41,11 @@ impl Process {
     /// What it is told at its next start.
     pub fn options(&mut self) -> &mut Options {
         &mut self.options
+    }
+
+    /// What it was told.
+    pub fn config(&self) -> &Config {
+        &self.options.config
     }
 
     /// The context that runs in it; of several the first.

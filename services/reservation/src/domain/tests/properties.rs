@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chassis::time::Time;
+use chassis::{Publish, Recorded, Restore, Versioned, time::Time};
 use proptest::prelude::*;
 
 use super::*;
@@ -169,7 +169,7 @@ impl World {
         let after = fold(before.clone(), events.clone()).unwrap();
         let again = Reservation::decide(Some(&after), command, &now);
         prop_assert!(again.unwrap_or_default().is_empty(), "{:?} twice", command);
-        if let Some(before) = before {
+        if let Some(before) = &before {
             prop_assert_eq!(&before.booking, &after.booking);
             let ended = !before.status.is_open()
                 && !matches!(before.status, Status::CancelRequested { .. });
@@ -179,6 +179,7 @@ impl World {
                 before.status
             );
         }
+        can_be_made_again(before, &events)?;
         self.told.entry(*id).or_default().extend(events);
         prop_assert_eq!(fold(None, self.told[id].clone()), Some(after.clone()));
         let stored = serde_json::to_string(&after).unwrap();
@@ -205,6 +206,41 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// What the world is told of events is enough to make of it what came of them.
+fn can_be_made_again(before: Option<Reservation>, events: &[Event]) -> Result<(), TestCaseError> {
+    let mut state = before;
+    for event in events {
+        let after = Reservation::evolve(state.clone(), event).unwrap();
+        let at = noon();
+        let (version, created, updated) = (7, at, at);
+        let stored = Versioned {
+            state: after.clone(),
+            version,
+            created,
+            updated,
+        };
+        let facts = Reservation::facts(PAYMENT, event, &stored);
+        prop_assert_eq!(facts.len(), 1);
+        let told = Recorded {
+            producer: "reservation".into(),
+            partition: 0,
+            seq: 1,
+            id: String::new(),
+            event_type: facts[0].event_type.clone(),
+            subject: PAYMENT.to_string(),
+            version,
+            at,
+            data: facts[0].data.clone(),
+            cause: chassis::Cause::default(),
+        };
+        prop_assert!(Reservation::is_told_by(&told.event_type));
+        let again = Reservation::event(&told, state.as_ref());
+        prop_assert_eq!(again.as_ref(), Some(event));
+        state = Some(after);
+    }
+    Ok(())
 }
 
 /// What is true of every state.
