@@ -40,6 +40,11 @@ pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok(sum)
 }
 
+/// Whose child a process is.
+pub(crate) fn parent(pid: u32) -> Result<u32> {
+    Ok(stat(pid)?.parent)
+}
+
 /// What the system says of a process.
 struct Stat {
     parent: u32,

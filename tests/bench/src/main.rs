@@ -14,6 +14,7 @@ mod lag;
 mod load;
 mod machine;
 mod platform;
+mod step;
 mod world;
 
 use clap::{Parser, Subcommand};
@@ -39,6 +40,8 @@ enum Bench {
     Bus(bus::Options),
     /// A call: what the platform's port costs over a bare tonic server.
     Hop(hop::Options),
+    /// A step: what a command costs on the store alone, embedded or on PostgreSQL.
+    Step(step::Options),
     /// The bare tonic server of `hop`.
     #[command(hide = true)]
     Bare { listen: String },
@@ -53,6 +56,7 @@ async fn main() -> anyhow::Result<()> {
         Bench::Catchup(options) => catchup::run(options).await,
         Bench::Bus(options) => bus::run(options).await,
         Bench::Hop(options) => hop::run(options).await,
+        Bench::Step(options) => step::run(options).await,
         Bench::Bare { listen } => hop::serve_bare(&listen).await,
     }
 }

@@ -24,9 +24,11 @@ mod life;
 mod peers;
 mod platform;
 mod postgres;
+mod postgres_consumers;
 mod postgres_faults;
+mod postgres_pooled;
 mod postgres_start;
-mod postgres_views;
+
 mod serve;
 mod service_identity;
 mod stage;

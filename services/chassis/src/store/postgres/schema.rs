@@ -76,7 +76,9 @@ pub(super) async fn migrate(
     let table = "CREATE TABLE IF NOT EXISTS migration (name TEXT COLLATE \"C\" PRIMARY KEY, applied_at BIGINT NOT NULL)";
     connection.execute(table).await?;
     for migration in all(own) {
-        let applied = sqlx::query("SELECT 1 FROM migration WHERE name = $1").bind(migration.name);
+        let applied = sqlx::query("SELECT 1 FROM migration WHERE name = $1")
+            .persistent(false)
+            .bind(migration.name);
         if connection.fetch_optional(applied).await?.is_some() {
             continue;
         }
@@ -85,6 +87,7 @@ pub(super) async fn migrate(
             .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql)))
             .await?;
         let note = sqlx::query("INSERT INTO migration (name, applied_at) VALUES ($1, $2)")
+            .persistent(false)
             .bind(migration.name)
             .bind(time::to_micros(Clock::System.now()));
         connection.execute(note).await?;

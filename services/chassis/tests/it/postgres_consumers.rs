@@ -1,17 +1,23 @@
-//! What several producers tell meets in the same rows, whichever comes first.
+//! Consumers on PostgreSQL: what they cost, and that what several producers tell meets in the same rows.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use berth::{message::v1::MessageSent, room::v1::RoomReserved};
 use chassis::{
-    Heard, StoreError, Views, args,
-    bus::Signal,
+    Context, Heard, StoreError, Views, args,
+    bus::{InProcess, Signal},
     consumer::{Consumer, LogReader},
+    peers::Peers,
+    settings::Settings,
+    site::{Site, Surroundings},
     store::{Conn, Migration, StoreOptions},
     testing::{noon, tape::Tape},
 };
 
-use crate::store::postgres;
+use crate::{
+    store::{postgres, seat},
+    tally::{Tally, policies},
+};
 
 const MEETINGS: &[Migration] = &[Migration {
     name: "0001_meetings",
@@ -69,4 +75,50 @@ async fn what_two_producers_tell_always_meets() {
     both.1.await.unwrap();
     let met = store.read(|conn| Box::pin(conn.query("SELECT COUNT(*) FROM met", args![])));
     assert_eq!(met.await.unwrap()[0].int(0).unwrap(), 60);
+}
+
+#[tokio::test]
+async fn an_event_is_one_question_and_one_statement() {
+    let bench = postgres().await;
+    let log = Tape::of("room");
+    for n in 1..=40 {
+        log.record(seat(n), noon(), "", &RoomReserved::default());
+    }
+    let reader: Arc<dyn LogReader> = Arc::new(log);
+    let around = Surroundings {
+        peers: Peers::new(),
+        logs: Arc::new(BTreeMap::from([("room".to_owned(), reader)])),
+        bus: InProcess::new(),
+        settings: Settings::default(),
+    };
+    let message = Context::named("message").policies(policies(|_| false));
+    let site = Site::new(message, bench.store.clone(), &around);
+    let consumer = &site.consumers[0];
+    let store = &site.deps.store;
+    // The cursor is made, and statements are prepared.
+    for head in [1, 2, 5] {
+        consumer.consume(Signal::Head(head)).await.unwrap();
+    }
+    let mut before = store.round_trips();
+    let mut took = || {
+        let now = store.round_trips();
+        now - std::mem::replace(&mut before, now)
+    };
+    consumer.consume(Signal::Head(6)).await.unwrap();
+    assert_eq!(
+        took(),
+        3,
+        "where the cursor is, the aggregate, and all of it"
+    );
+    consumer.consume(Signal::Head(26)).await.unwrap();
+    assert_eq!(
+        took(),
+        43,
+        "the cursor, begin, two for each event, and commit"
+    );
+    for n in 1..=26 {
+        let tally = store.load::<Tally>(seat(n)).await.unwrap().unwrap();
+        assert_eq!(tally.state.0.len(), 1);
+    }
+    assert_eq!(consumer.cursor().await.unwrap(), 26);
 }
