@@ -144,6 +144,11 @@ pub const MEASURES: &[Measure] = &[
         &["consumer", "producer"],
         "Events that a consumer has passed, whether they had an effect or not",
     ),
+    counter(
+        "berth_consumed_from_log_total",
+        &["consumer", "producer"],
+        "Those of them that were read from the log: all without NATS, and what NATS lacked",
+    ),
     gauge(
         "berth_consumer_lag",
         &["consumer", "producer"],
