@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, TryLockError},
+    io,
     net::SocketAddr,
     path::Path,
     sync::Arc,
@@ -17,7 +18,10 @@ use futures::{
     FutureExt,
     future::{join_all, try_join_all},
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -49,6 +53,8 @@ use crate::{
 pub const OWN_KEY: &str = "service.key";
 /// The context that issues tokens.
 const MEMBER: &str = "member";
+/// So many may be about to connect.
+const BACKLOG: u32 = 1024;
 /// How long a context rests that could not do what it does at its start.
 const REST: Duration = Duration::from_millis(250);
 /// How often a store is looked at that is not ready.
@@ -82,8 +88,8 @@ pub(crate) fn lock(dir: &Path) -> Result<File, StartError> {
 
 pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<Started, StartError> {
     let config = &options.config;
-    let (public_port, public) = listen(config.listen).await?;
-    let (admin_port, admin) = listen(config.admin_listen).await?;
+    let (public_port, public) = listen(config.listen)?;
+    let (admin_port, admin) = listen(config.admin_listen)?;
     let (stop, work, serving, tending) = <(
         CancellationToken,
         CancellationToken,
@@ -198,9 +204,22 @@ fn believed(given: Option<&ServiceKey>, dir: &Path) -> Result<ServiceKey, StartE
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+/// Listens. After a restart everybody connects at once: the usual queue of 128 would have some of them believe that they
+/// are connected.
+fn queue(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |error| StartError::Listen(address, error);
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = queue(address).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }

@@ -24,7 +24,7 @@ struct Messages {
 }
 
 /// Flag and length before each message.
-const HEAD: usize = 5;
+pub(super) const HEAD: usize = 5;
 
 impl Messages {
     /// Takes the next bytes. Answers the length of the first message in them that is longer than allowed.

@@ -7,9 +7,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures::{FutureExt, future::BoxFuture};
+use futures::{FutureExt, future::BoxFuture, poll};
 use http::{Request, Response};
-use tokio::{sync::Semaphore, time::Instant};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, body::Body, service::Routes, transport::server::TcpConnectInfo};
 use tower::{Service, ServiceExt};
@@ -17,7 +21,8 @@ use tracing::{Instrument, Span, field::Empty};
 
 use super::{
     Connection, Limits,
-    body::{Inbound, Outbound, code_of},
+    body::{HEAD, Inbound, Outbound, code_of},
+    lobby::Lobby,
     rpc::{Record, Rpc},
 };
 use crate::{
@@ -63,20 +68,23 @@ impl Services {
     }
 
     fn at(&self, path: &str) -> Routes {
-        let Some(ours) = path.strip_prefix("/berth.") else {
+        let Some(context) = context_of(path) else {
             return self.others.clone();
         };
-        let context = ours.split('.').next();
         let found = self
             .contexts
             .iter()
-            .find(|(name, _)| context == Some(name))
+            .find(|(name, _)| context == name)
             .map(|(_, routes)| routes);
         found.or(self.only.as_ref()).unwrap_or(&self.others).clone()
     }
 }
 
 /// The way into the services of a port: load shed, deadline, size limits, panics, traces and metrics.
+///
+/// A request takes a place among those in hand when it has come whole: who sends slowly takes nothing from others. Of
+/// several contexts on a port none may take more than half of the places, so that one that is overloaded or waits for
+/// another leaves the others theirs.
 #[derive(Clone, Debug)]
 pub struct Edge(Arc<Inner>);
 
@@ -84,16 +92,25 @@ pub struct Edge(Arc<Inner>);
 struct Inner {
     services: Services,
     limits: Limits,
-    room: Arc<Semaphore>,
+    room: Semaphore,
+    /// Room for each context of several.
+    rooms: Vec<(String, Semaphore)>,
+    lobby: Lobby,
     stop: CancellationToken,
 }
 
 impl Edge {
     /// A way into services. Streams end when `stop` is cancelled.
     pub fn new(services: Services, limits: &Limits, stop: CancellationToken) -> Self {
+        let all = limits.max_in_flight;
+        let several = services.contexts.len() > 1;
+        let contexts = services.contexts.iter().filter(|_| several);
+        let rooms = contexts.map(|(name, _)| (name.clone(), Semaphore::new(all.div_ceil(2))));
         Self(Arc::new(Inner {
+            rooms: rooms.collect(),
             services,
-            room: Arc::new(Semaphore::new(limits.max_in_flight)),
+            room: Semaphore::new(all),
+            lobby: Lobby::new(all),
             limits: limits.clone(),
             stop,
         }))
@@ -149,21 +166,6 @@ impl Inner {
         span: &Span,
     ) -> Result<Response<Body>, Status> {
         let connection = request.extensions().get::<Connection>().cloned();
-        let (mut of_all, mut of_connection) = (None, None);
-        if !rpc.always {
-            of_all = Some(self.room.try_acquire().map_err(|_| overloaded())?);
-            of_connection = connection
-                .as_ref()
-                .map(|connection| connection.room.try_acquire())
-                .transpose()
-                .map_err(|_| overloaded())?;
-        }
-        if let Some(connection) = &connection {
-            request.extensions_mut().insert(TcpConnectInfo {
-                local_addr: None,
-                remote_addr: Some(connection.remote),
-            });
-        }
         // The context learns how long it may take.
         let longest = self.limits.request_timeout;
         let wait = wire::timeout(request.headers()).map_or(longest, |asked| asked.min(longest));
@@ -171,11 +173,29 @@ impl Inner {
             .headers_mut()
             .insert(wire::TIMEOUT, wire::timeout_value(wait));
         let most = self.limits.max_request_bytes;
-        let routes = self.services.at(request.uri().path());
         let request = request.map(|body| Body::new(Inbound::new(body, most)));
+        let mut request = if rpc.always || rpc.client_streams {
+            request
+        } else {
+            timeout_at(began + wait, self.comes(request))
+                .await
+                .map_err(|_| too_late())??
+        };
+        let places = if rpc.always {
+            None
+        } else {
+            Some(self.places(request.uri().path(), connection.as_ref())?)
+        };
+        if let Some(connection) = &connection {
+            request.extensions_mut().insert(TcpConnectInfo {
+                local_addr: None,
+                remote_addr: Some(connection.remote),
+            });
+        }
+        let routes = self.services.at(request.uri().path());
         let work = AssertUnwindSafe(routes.oneshot(request).instrument(span.clone()));
-        let done = tokio::time::timeout_at(began + wait, work.catch_unwind()).await;
-        drop((of_all, of_connection));
+        let done = timeout_at(began + wait, work.catch_unwind()).await;
+        drop(places);
         match done {
             Ok(Ok(Ok(answer))) => Ok(answer),
             Ok(Ok(Err(never))) => match never {},
@@ -183,6 +203,57 @@ impl Inner {
             Err(_) => Err(too_late()),
         }
     }
+}
+
+/// What a request in hand takes up.
+type Places<'a> = [Option<SemaphorePermit<'a>>; 3];
+
+impl Inner {
+    /// A place for a request in every respect, or none.
+    fn places<'a>(
+        &'a self,
+        path: &str,
+        connection: Option<&'a Connection>,
+    ) -> Result<Places<'a>, Status> {
+        let context = context_of(path);
+        let named = self.rooms.iter().find(|(name, _)| context == Some(name));
+        let take = |room: &'a Semaphore| room.try_acquire().map_err(|_| overloaded());
+        Ok([
+            Some(take(&self.room)?),
+            named.map(|(_, room)| take(room)).transpose()?,
+            connection
+                .map(|connection| take(&connection.room))
+                .transpose()?,
+        ])
+    }
+
+    /// Waits until a request of one message has come whole. Many have when they are first looked at, and nearly
+    /// all a moment later.
+    async fn comes(&self, request: Request<Body>) -> Result<Request<Body>, Status> {
+        let (head, body) = request.into_parts();
+        let most = HEAD + usize::try_from(self.limits.max_request_bytes).unwrap_or(usize::MAX);
+        let mut gathered = Box::pin(Limited::new(body, most).collect());
+        let bytes = match poll!(&mut gathered) {
+            Poll::Ready(bytes) => bytes,
+            Poll::Pending => self.lobby.wait(gathered).await.ok_or_else(overloaded)?,
+        };
+        let bytes = bytes.map_err(not_come)?.to_bytes();
+        Ok(Request::from_parts(head, Body::new(Full::new(bytes))))
+    }
+}
+
+/// A request broke off, or a limit of the port.
+fn not_come(error: Box<dyn std::error::Error + Send + Sync>) -> Status {
+    if error.is::<LengthLimitError>() {
+        let more = "the request is more than one message";
+        return status(Kind::Invalid, "MALFORMED_REQUEST", more);
+    }
+    Status::try_from_error(error).unwrap_or_else(|_| Status::cancelled("the request broke off"))
+}
+
+/// `room` of `/berth.room.v1.RoomService/GetRoom`.
+fn context_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/berth.")?.split('.').next()
 }
 
 /// An INTERNAL without details is the library's word for a request it cannot read: that is the caller's fault.

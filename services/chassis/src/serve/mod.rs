@@ -3,6 +3,7 @@
 mod body;
 mod edge;
 mod incoming;
+mod lobby;
 mod rpc;
 
 use std::{convert::Infallible, time::Duration};

@@ -19,6 +19,8 @@ pub(super) struct Rpc {
     pub(super) method: String,
     /// Whether it answers a stream.
     pub(super) streaming: bool,
+    /// Whether it is asked by a stream.
+    pub(super) client_streams: bool,
     /// Whether it is answered however much there is to do.
     pub(super) always: bool,
     in_flight: OnceLock<Gauge>,
@@ -35,7 +37,7 @@ static RPCS: LazyLock<HashMap<String, Rpc>> = LazyLock::new(|| {
     ];
     sets.into_iter().flat_map(rpcs).collect()
 });
-static UNKNOWN: LazyLock<Rpc> = LazyLock::new(|| Rpc::new("unknown", "unknown", false));
+static UNKNOWN: LazyLock<Rpc> = LazyLock::new(|| Rpc::new("unknown", "unknown", false, true));
 
 /// Every rpc of a descriptor set by its path.
 fn rpcs(descriptors: &[u8]) -> Vec<(String, Rpc)> {
@@ -47,7 +49,8 @@ fn rpcs(descriptors: &[u8]) -> Vec<(String, Rpc)> {
         for service in &file.service {
             let name = format!("{}.{}", file.package(), service.name());
             for method in &service.method {
-                let rpc = Rpc::new(&name, method.name(), method.server_streaming());
+                let streams = (method.server_streaming(), method.client_streaming());
+                let rpc = Rpc::new(&name, method.name(), streams.0, streams.1);
                 rpcs.push((format!("/{name}/{}", method.name()), rpc));
             }
         }
@@ -73,11 +76,12 @@ pub fn services_of(package: &str) -> Vec<String> {
 }
 
 impl Rpc {
-    fn new(service: &str, method: &str, streaming: bool) -> Self {
+    fn new(service: &str, method: &str, streaming: bool, client_streams: bool) -> Self {
         Self {
             service: service.to_owned(),
             method: method.to_owned(),
             streaming,
+            client_streams,
             always: service == "grpc.health.v1.Health",
             in_flight: OnceLock::new(),
             durations: Default::default(),

@@ -185,12 +185,13 @@ impl Writer {
         let mut batch = Vec::with_capacity(BATCH);
         while let Some(first) = jobs.blocking_recv() {
             batch.push(first);
-            while batch.len() < BATCH {
-                match jobs.try_recv() {
-                    Ok(next) => batch.push(next),
-                    Err(_) => break,
-                }
+            while batch.len() < BATCH
+                && let Ok(next) = jobs.try_recv()
+            {
+                batch.push(next);
             }
+            // What nobody waits for any more is not begun.
+            batch.retain(|(_, reply)| !reply.is_closed());
             metrics::histogram!("berth_store_batch")
                 .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
             self.commit(&mut batch);

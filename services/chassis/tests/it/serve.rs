@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use berth::view::v1::view_service_client::ViewServiceClient;
+use berth::{
+    room::v1::{ListRoomsRequest, room_service_client::RoomServiceClient},
+    view::v1::view_service_client::ViewServiceClient,
+};
 use chassis::{
     serve::{Edge, Limits, Services},
     telemetry::LogFilter,
@@ -127,6 +130,24 @@ async fn too_many_connections_are_closed_and_a_place_is_free_again_when_one_goes
     timeout(MOMENT, free).await.unwrap();
 }
 
+/// A connection with a request that has begun and does not come whole.
+async fn unfinished(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(PREFACE).await.unwrap();
+    stream.write_all(SETTINGS).await.unwrap();
+    let path = b"/berth.view.v1.ViewService/ListRoomViews";
+    let mut headers = vec![0x83, 0x86, 0x41, 1, b'x', 0x44];
+    headers.push(u8::try_from(path.len()).unwrap());
+    headers.extend(path);
+    let length = u8::try_from(headers.len()).unwrap();
+    stream
+        .write_all(&[0, 0, length, 1, 4, 0, 0, 0, 1])
+        .await
+        .unwrap();
+    stream.write_all(&headers).await.unwrap();
+    stream
+}
+
 #[tokio::test]
 async fn an_old_connection_is_asked_to_go_and_then_cut_off() {
     let stage = Stage::with(|limits| {
@@ -134,19 +155,8 @@ async fn an_old_connection_is_asked_to_go_and_then_cut_off() {
         limits.connection_age_grace = Duration::from_millis(50);
     })
     .await;
-    let mut old = TcpStream::connect(stage.platform.public()).await.unwrap();
-    old.write_all(PREFACE).await.unwrap();
-    old.write_all(SETTINGS).await.unwrap();
     // A request that is never finished keeps it open as long as it may.
-    let path = b"/berth.view.v1.ViewService/ListRoomViews";
-    let mut headers = vec![0x83, 0x86, 0x41, 1, b'x', 0x44];
-    headers.push(u8::try_from(path.len()).unwrap());
-    headers.extend(path);
-    let length = u8::try_from(headers.len()).unwrap();
-    old.write_all(&[0, 0, length, 1, 4, 0, 0, 0, 1])
-        .await
-        .unwrap();
-    old.write_all(&headers).await.unwrap();
+    let mut old = unfinished(stage.platform.public()).await;
     let mut said = closed(&mut old).await;
     let mut farewells = Vec::new();
     while let [a, b, c, kind, ..] = said[..] {
@@ -224,6 +234,38 @@ async fn one_connection_cannot_take_all_the_room() {
     let first = tokio::spawn(async move { first.list_room_views(ask("slow")).await });
     stage.gate.comes().await;
     stage.client().list_room_views(ask("")).await.unwrap();
+    stage.gate.lets_go();
+    first.await.unwrap().unwrap();
+}
+
+/// However many of them there are, and whatever they have sent by now.
+#[tokio::test]
+async fn who_sends_slowly_takes_no_place_from_others() {
+    let stage = Stage::with(|limits| limits.max_in_flight = 1).await;
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let mut stream = unfinished(stage.platform.public()).await;
+        // The settings are answered when the request has been seen, too.
+        stream.read_u8().await.unwrap();
+        slow.push(stream);
+    }
+    for _ in 0..20 {
+        stage.client().list_room_views(ask("")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn one_context_cannot_take_all_the_room() {
+    let stage = Stage::with(|limits| limits.max_in_flight = 2).await;
+    let mut first = stage.client();
+    let first = tokio::spawn(async move { first.list_room_views(ask("slow")).await });
+    stage.gate.comes().await;
+    let refused = why(stage.client().list_room_views(ask("")).await);
+    assert_eq!(refused, (Code::Unavailable, "OVERLOADED".into()));
+    // The other context of the port has its own half; it has no such rpc, and says so.
+    let mut rooms = RoomServiceClient::new(channel(stage.platform.public()));
+    let answer = rooms.list_rooms(ListRoomsRequest::default()).await;
+    assert_eq!(answer.unwrap_err().code(), Code::Unimplemented);
     stage.gate.lets_go();
     first.await.unwrap().unwrap();
 }

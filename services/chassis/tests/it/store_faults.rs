@@ -1,5 +1,7 @@
 //! What every store must do when something goes wrong below it or inside a job.
 
+use std::sync::{Arc, Barrier};
+
 use chassis::{
     Clock,
     event::Cause,
@@ -28,7 +30,41 @@ store_suite!(disk on sqlite:
     a_disk_that_fills_up_under_load_keeps_exactly_what_was_acknowledged,
     a_read_only_disk_refuses_writes_and_still_reads,
     a_disk_that_cannot_sync_stops_the_store,
+    who_gives_up_before_their_turn_has_changed_nothing,
 );
+
+async fn who_gives_up_before_their_turn_has_changed_nothing(bench: Bench) {
+    let gate = Arc::new(Barrier::new(2));
+    let pass = async || {
+        let gate = gate.clone();
+        tokio::task::spawn_blocking(move || gate.wait())
+            .await
+            .unwrap();
+    };
+    let (store, door) = (bench.store.clone(), gate.clone());
+    let busy = tokio::spawn(async move {
+        let held = store.transact(move |_| {
+            let door = door.clone();
+            Box::pin(async move {
+                door.wait();
+                door.wait();
+                Ok::<(), StoreError>(())
+            })
+        });
+        held.await
+    });
+    pass().await;
+    let cause = Cause::default();
+    {
+        let queued = bench.store.execute::<Seat>(seat(1), take(1), &cause);
+        assert!(futures::poll!(&mut Box::pin(queued)).is_pending());
+    }
+    pass().await;
+    busy.await.unwrap().unwrap();
+    // There is one seat, and it is free.
+    let done = bench.store.execute::<Seat>(seat(2), take(1), &cause).await;
+    assert_eq!(done.unwrap().events.len(), 1);
+}
 
 /// Sets something on the writer's own connection.
 async fn pragma(store: &Store, pragma: &'static str) {
