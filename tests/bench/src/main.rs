@@ -13,6 +13,7 @@ mod hop;
 mod lag;
 mod load;
 mod machine;
+mod overload;
 mod platform;
 mod step;
 mod world;
@@ -42,6 +43,8 @@ enum Bench {
     Hop(hop::Options),
     /// A step: what a command costs on the store alone, embedded or on PostgreSQL.
     Step(step::Options),
+    /// Several times what the platform can do: what is refused, how fast, and what becomes of the rest.
+    Overload(overload::Options),
     /// The bare tonic server of `hop`.
     #[command(hide = true)]
     Bare { listen: String },
@@ -57,6 +60,7 @@ async fn main() -> anyhow::Result<()> {
         Bench::Bus(options) => bus::run(options).await,
         Bench::Hop(options) => hop::run(options).await,
         Bench::Step(options) => step::run(options).await,
+        Bench::Overload(options) => overload::run(options).await,
         Bench::Bare { listen } => hop::serve_bare(&listen).await,
     }
 }

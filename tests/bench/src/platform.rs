@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    net::TcpListener,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -56,6 +57,7 @@ enum Runs {
 struct One {
     child: Child,
     address: String,
+    admin: String,
 }
 
 impl Platform {
@@ -105,6 +107,17 @@ impl Platform {
         }
     }
 
+    /// What `reservation` has refused so far, as it counts itself.
+    pub(crate) fn refusals(&self) -> Result<Refusals> {
+        Refusals::read(&match &self.runs {
+            Runs::One(one) => get(&one.admin)?,
+            Runs::Mesh(mesh) => {
+                let replica = mesh.replicas("reservation").next();
+                replica.context("no reservation")?.metrics()?
+            }
+        })
+    }
+
     /// Process id of the one process, or of the first of several.
     pub(crate) fn pid(&self) -> Result<u32> {
         let first = self.parts().into_iter().next();
@@ -136,6 +149,49 @@ impl Platform {
             }
         }
     }
+}
+
+/// How many requests were refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Refusals {
+    /// All of them.
+    pub(crate) all: u64,
+    /// Those that took 5 ms or less.
+    pub(crate) fast: u64,
+}
+
+impl Refusals {
+    fn read(metrics: &str) -> Result<Self> {
+        let mut refusals = Self::default();
+        let refused = |line: &&str| {
+            line.starts_with("berth_rpc_duration_seconds_bucket")
+                && line.contains("code=\"UNAVAILABLE\"")
+        };
+        for line in metrics.lines().filter(refused) {
+            let number = line.rsplit(' ').next().context("a number")?;
+            if line.contains("le=\"+Inf\"") {
+                refusals.all += number.parse::<u64>()?;
+            } else if line.contains("le=\"0.005\"") {
+                refusals.fast += number.parse::<u64>()?;
+            }
+        }
+        Ok(refusals)
+    }
+
+    /// Share of those that took 5 ms or less.
+    pub(crate) fn share(self) -> f64 {
+        let number = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        number(self.fast) / number(self.all.max(1))
+    }
+}
+
+/// Reads the metrics of an admin port.
+fn get(admin: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(admin)?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: bench\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 const POSTGRES: &str = "postgres";
@@ -177,6 +233,7 @@ impl One {
         let mut one = Self {
             child,
             address: format!("http://{listen}"),
+            admin: admin_listen.clone(),
         };
         one.wait(&format!("http://{admin_listen}")).await?;
         Ok(one)

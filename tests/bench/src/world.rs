@@ -47,7 +47,8 @@ pub(crate) const ENV: &[(&str, &str)] = &[("MAX_RESERVATION_PER_PERSON", "1000")
 #[derive(Debug)]
 pub(crate) struct World {
     kind: Kind,
-    channels: Vec<Channel>,
+    /// The connections to `reservation`, in turn.
+    pub(crate) channels: Vec<Channel>,
     rooms: Vec<String>,
     customers: Vec<Person>,
     next: AtomicUsize,
