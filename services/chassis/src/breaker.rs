@@ -128,6 +128,11 @@ impl Breaker {
         self.become_(&mut state, next);
     }
 
+    /// Whether all calls pass.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(*self.lock(), State::Closed { .. })
+    }
+
     /// How it stands, for whoever operates the platform.
     pub(crate) fn standing(&self) -> BreakerState {
         match *self.lock() {
@@ -138,11 +143,22 @@ impl Breaker {
     }
 
     fn become_(&self, state: &mut State, next: State) {
-        match next {
-            State::Closed { .. } => tracing::info!(peer = self.peer, "breaker closed"),
-            State::Open { .. } => tracing::warn!(peer = self.peer, "breaker open"),
-            State::HalfOpen { .. } => tracing::info!(peer = self.peer, "breaker half-open"),
-        }
+        let to = match next {
+            State::Closed { .. } => {
+                tracing::info!(peer = self.peer, "breaker closed");
+                "closed"
+            }
+            State::Open { .. } => {
+                tracing::warn!(peer = self.peer, "breaker open");
+                "open"
+            }
+            State::HalfOpen { .. } => {
+                tracing::info!(peer = self.peer, "breaker half-open");
+                "half_open"
+            }
+        };
+        metrics::counter!("berth_breaker_transitions_total", "peer" => self.peer.clone(), "to" => to)
+            .increment(1);
         *state = next;
         self.show(next);
     }

@@ -1,5 +1,7 @@
 //! Chance: secrets and new ids, from the operating system's random numbers.
 
+use std::time::Duration;
+
 use rand::{TryRngCore, rngs::OsRng};
 use uuid::Uuid;
 
@@ -23,9 +25,25 @@ pub fn id<I: From<Uuid>>() -> I {
         .into()
 }
 
+/// A time to wait, between half of what is given and all of it, so that those who wait do not come back together.
+pub(crate) fn within(most: Duration) -> Duration {
+    let [byte] = secret();
+    most / 2 + most / 2 * u32::from(byte) / u32::from(u8::MAX)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use crate::id::MemberId;
+
+    #[test]
+    fn who_waits_waits_between_half_and_all() {
+        let most = Duration::from_millis(100);
+        let waits: Vec<_> = (0..200).map(|_| super::within(most)).collect();
+        assert!(waits.iter().all(|wait| (most / 2..=most).contains(wait)));
+        assert!(waits.iter().any(|wait| *wait != waits[0]));
+    }
 
     #[test]
     fn no_two_are_the_same() {

@@ -84,6 +84,11 @@ pub const MEASURES: &[Measure] = &[
         &["peer"],
         "Whether calls to a peer are let through: 0 all, 1 one to try, 2 none",
     ),
+    counter(
+        "berth_breaker_transitions_total",
+        &["peer", "to"],
+        "Times that a breaker became `closed`, `open` or `half_open`",
+    ),
     gauge(
         "berth_bus_connected",
         &[],
@@ -168,6 +173,11 @@ pub const MEASURES: &[Measure] = &[
         "berth_parked_events_total",
         &["consumer"],
         "Dead letters that were parked for an operator",
+    ),
+    counter(
+        "berth_peer_retries_total",
+        &["peer", "outcome"],
+        "Further tries of calls to a peer that were `answered` or `failed`, or not made for want of budget (`no_budget`)",
     ),
     histogram(
         "berth_rpc_duration_seconds",

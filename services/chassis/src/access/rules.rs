@@ -6,6 +6,7 @@ use berth::common::v1::{Access, Role};
 use prost_reflect::{
     DescriptorPool, ExtensionDescriptor, Kind, MessageDescriptor, MethodDescriptor,
 };
+use prost_types::method_options::IdempotencyLevel;
 
 /// The rules of the contracts of this build.
 pub(crate) static CONTRACTS: LazyLock<Rules> = LazyLock::new(|| Rules::read(berth::DESCRIPTORS));
@@ -25,6 +26,8 @@ pub(crate) struct Rule {
     pub(super) who: Who,
     /// Whether the answer is a stream.
     pub(crate) streams: bool,
+    /// Whether it has the same effect if it is called again: unary, and its idempotency level says so.
+    pub(crate) repeatable: bool,
 }
 
 /// Who may call an rpc.
@@ -84,12 +87,26 @@ impl Rules {
                         );
                         Who::Nobody
                     });
-                    let streams = method.is_server_streaming();
-                    (path, Rule { who, streams })
+                    let rule = Rule {
+                        who,
+                        streams: method.is_server_streaming(),
+                        repeatable: is_repeatable(&method),
+                    };
+                    (path, rule)
                 })
                 .collect(),
         )
     }
+}
+
+fn is_repeatable(method: &MethodDescriptor) -> bool {
+    let options = method.method_descriptor_proto().options.as_ref();
+    let level = options.map_or(IdempotencyLevel::IdempotencyUnknown, |options| {
+        options.idempotency_level()
+    });
+    level != IdempotencyLevel::IdempotencyUnknown
+        && !method.is_client_streaming()
+        && !method.is_server_streaming()
 }
 
 fn who(
@@ -211,6 +228,19 @@ pub(super) mod tests {
         assert!(CONTRACTS.0.len() > 30);
         for (path, rule) in &CONTRACTS.0 {
             assert_ne!(rule.who, Who::Nobody, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_unary_rpcs_that_say_so_are_called_again() {
+        let repeatable = |path| CONTRACTS.get(path).map(|rule| rule.repeatable);
+        for (path, expected) in [
+            ("/berth.payment.v1.PaymentService/ChargePayment", true),
+            ("/berth.offer.v1.OfferService/GetOffer", true),
+            ("/berth.member.v1.MemberService/SignIn", false),
+            ("/berth.member.v1.MemberService/RefreshTokens", false),
+        ] {
+            assert_eq!(repeatable(path), Some(expected), "{path}");
         }
     }
 

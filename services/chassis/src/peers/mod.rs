@@ -3,11 +3,17 @@
 //! In one process a call goes straight to the callee's guarded routes, without a socket; across processes it goes over a
 //! lazily connected HTTP/2 channel, with a token of the calling service, the person's token and the trace in its headers.
 //! Around both: the caller's deadline (5 seconds if there is none), a circuit breaker and a limit of calls in flight for
-//! each callee, so that a callee that is down or slow costs its callers little.
+//! each callee, so that a callee that is down or slow costs its callers little; and another try where that is safe and may
+//! help ([`again`]).
 //!
-//! Fault points for tests: `peer.<context>` makes calls fail as if the context were down, `peer.<context>.slow` makes them
+//! The breaker is told one outcome for each call, however many tries it took: that of the last. So a callee that restarts
+//! does not look down to it when the second try is answered, and one that is down is noticed after as many calls as
+//! without further tries. The call by which an open breaker tries its callee is tried once.
+//!
+//! Fault points for tests: `peer.<context>` makes tries fail as if the context were down, `peer.<context>.slow` makes them
 //! unanswered until the deadline.
 
+mod again;
 mod remote;
 
 use std::{
@@ -31,7 +37,7 @@ use tonic::{
 };
 use tower::{Service, ServiceExt};
 
-use self::remote::Remote;
+use self::{again::Budget, remote::Remote};
 use crate::{
     breaker::{Breaker, Pass},
     caller::Caller,
@@ -226,6 +232,7 @@ struct Link {
     faults: Faults,
     down: String,
     slow: String,
+    budget: Budget,
 }
 
 impl std::fmt::Debug for Link {
@@ -249,6 +256,7 @@ impl Link {
             faults: all.faults.clone(),
             down: format!("peer.{context}"),
             slow: format!("peer.{context}.slow"),
+            budget: Budget::new(context),
         }
     }
 
@@ -262,7 +270,7 @@ impl Link {
             return Err(too_late());
         }
         let mut permit = self.admit()?;
-        let answer = match timeout_at(deadline, self.send(request)).await {
+        let answer = match timeout_at(deadline, self.tries(request, permit.pass, deadline)).await {
             Ok(Err(_)) if deadline <= Instant::now() => Err(too_late()),
             Ok(answer) => answer,
             Err(_) => Err(too_late()),
@@ -307,6 +315,36 @@ impl Link {
             last_failure_time: failure.as_ref().map(|(at, _)| to_proto(*at)),
             last_failure: failure.map(|(_, why)| why).unwrap_or_default(),
         }
+    }
+
+    /// Makes the call, and again if that is safe and may help.
+    async fn tries(
+        &self,
+        request: http::Request<Body>,
+        pass: Option<Pass>,
+        deadline: Instant,
+    ) -> Answer {
+        if pass != Some(Pass::Normal) || !again::may_be(request.uri().path()) {
+            return self.send(request).await;
+        }
+        self.budget.earn();
+        let call = again::Call::read(request).await?;
+        let mut answer = self.send(call.request()).await;
+        for tries in again::tries() {
+            let Some(wait) = again::wait(&answer, tries, deadline) else {
+                break;
+            };
+            if !self.budget.spend() {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+            if !self.breaker.is_closed() {
+                break;
+            }
+            answer = self.send(call.request()).await;
+            self.budget.tried(&answer);
+        }
+        answer
     }
 
     async fn send(&self, request: http::Request<Body>) -> Answer {

@@ -8,7 +8,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
-use tonic::{Status, body::Body, transport::Channel};
+use tonic::{Code, Status, body::Body, transport::Channel};
 use tower::ServiceExt;
 
 use super::{Answer, absent};
@@ -68,6 +68,12 @@ impl Remote {
             tracing::debug!(peer = self.context, error = %error, "answer cut off");
             absent()
         })?;
+        // An error that came after all is told where every error is.
+        if let Some(status) = body.trailers().and_then(Status::from_header_map)
+            && status.code() != Code::Ok
+        {
+            return Ok(status.into_http());
+        }
         Ok(http::Response::from_parts(parts, Body::new(body)))
     }
 

@@ -20,15 +20,15 @@ use tonic_types::StatusExt;
 use crate::platform::{ADMIN, CUSTOMER, Mood, Platform, service_key, token};
 
 /// A caller of `payment`.
-struct Bench {
-    platform: Platform,
+pub(crate) struct Bench {
+    pub(crate) platform: Platform,
     faults: Faults,
-    peers: Peers,
-    patience: Duration,
+    pub(crate) peers: Peers,
+    pub(crate) patience: Duration,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let platform = Platform::new();
         let faults = Faults::default();
         let clock = Clock::Manual(platform.clock.clone());
@@ -41,24 +41,24 @@ impl Bench {
         }
     }
 
-    fn local() -> Self {
+    pub(crate) fn local() -> Self {
         let bench = Self::new();
         bench.peers.add_local("payment", bench.platform.routes());
         bench
     }
 
-    fn payment(&self) -> PaymentServiceClient<Peer> {
+    pub(crate) fn payment(&self) -> PaymentServiceClient<Peer> {
         PaymentServiceClient::new(self.peers.to("payment"))
     }
 
-    async fn charge(&self) -> Result<(), Status> {
+    pub(crate) async fn charge(&self) -> Result<(), Status> {
         let mut request = Request::new(payment::ChargePaymentRequest::default());
         request.set_timeout(self.patience);
         self.payment().charge_payment(request).await.map(|_| ())
     }
 
     /// How the next calls end.
-    async fn outcomes(&self, calls: usize) -> Vec<String> {
+    pub(crate) async fn outcomes(&self, calls: usize) -> Vec<String> {
         let mut outcomes = Vec::new();
         for _ in 0..calls {
             outcomes.push(outcome(&self.charge().await));
@@ -68,7 +68,7 @@ impl Bench {
     }
 }
 
-fn outcome(answer: &Result<(), Status>) -> String {
+pub(crate) fn outcome(answer: &Result<(), Status>) -> String {
     match answer {
         Ok(()) => "OK".to_owned(),
         Err(status) => reason_of(status).unwrap_or_else(|| format!("{:?}", status.code())),
@@ -185,7 +185,7 @@ async fn nobody_waits_longer_than_the_caller() {
 #[tokio::test(start_paused = true)]
 async fn a_test_takes_a_context_down_or_makes_it_slow() {
     let bench = Bench::local();
-    bench.faults.arm("peer.payment", 1);
+    bench.faults.arm("peer.payment", 3);
     assert_eq!(bench.outcomes(2).await, ["PEER_UNAVAILABLE", "OK"]);
     bench.faults.arm("peer.payment.slow", 1);
     assert_eq!(bench.outcomes(2).await, ["DEADLINE_EXCEEDED", "OK"]);
@@ -319,8 +319,8 @@ async fn only_so_many_calls_to_a_context_are_in_flight() {
 }
 
 /// `payment` in another process, as far as its callers can tell.
-struct Elsewhere {
-    uri: String,
+pub(crate) struct Elsewhere {
+    pub(crate) uri: String,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
@@ -328,6 +328,14 @@ struct Elsewhere {
 impl Elsewhere {
     async fn serve(platform: &Platform, context: &str) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(listener, platform, context)
+    }
+
+    pub(crate) fn on(
+        listener: tokio::net::TcpListener,
+        platform: &Platform,
+        context: &str,
+    ) -> Self {
         let uri = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         let routes = Access::new(&platform.trust).guard(context, platform.bare());
@@ -341,7 +349,7 @@ impl Elsewhere {
         Self { uri, stop, task }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap();
     }

@@ -1,6 +1,10 @@
 //! A small platform to knock at: members with tokens, two guarded contexts, and what the contexts were told of the caller.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use berth::{
     common::v1::Role,
@@ -20,12 +24,15 @@ use berth::{
 use chassis::{
     Access, Caller, Clock, MemberId, accept,
     clock::ManualClock,
+    refusal::Kind,
+    status::retry_after,
     testing::noon,
     time::SignedDuration,
     trust::{Claims, ServiceKey, Trust, TrustSettings},
 };
 use ed25519_dalek::SigningKey;
 use tonic::{Code, Request, Response, Status, service::Routes};
+use tonic_types::{ErrorDetails, StatusExt};
 
 pub(crate) const CUSTOMER: MemberId = MemberId::from_u128(0xc);
 pub(crate) const OTHER: MemberId = MemberId::from_u128(0xd);
@@ -112,7 +119,12 @@ pub(crate) struct Platform {
 pub(crate) enum Mood {
     #[default]
     Answers,
+    /// As a context fails: with a reason.
     Fails(Code),
+    /// As a proxy fails that finds nobody: without one.
+    Absent,
+    /// Sheds load, and says when to come back.
+    Sheds(Duration),
     Hangs,
 }
 
@@ -122,6 +134,8 @@ pub(crate) struct Heard {
     callers: Arc<Mutex<Vec<Caller>>>,
     pub(crate) told: Arc<Mutex<member::GetTrustResponse>>,
     pub(crate) mood: Arc<Mutex<Mood>>,
+    /// Moods of the next calls, before that.
+    first: Arc<Mutex<VecDeque<Mood>>>,
 }
 
 impl Heard {
@@ -137,15 +151,26 @@ impl Heard {
         *self.mood.lock().unwrap() = mood;
     }
 
+    /// How the next calls are met, one after the other.
+    pub(crate) fn first(&self, moods: impl IntoIterator<Item = Mood>) {
+        self.first.lock().unwrap().extend(moods);
+    }
+
     async fn answer<Q, A: Default>(&self, request: Request<Q>) -> Result<Response<A>, Status> {
         assert_eq!(request.metadata().get("x-berth-service"), None);
         assert_eq!(request.metadata().get("authorization"), None);
         let (caller, _) = accept(request);
         self.callers.lock().unwrap().push(caller);
-        let mood = *self.mood.lock().unwrap();
+        let mood = self.first.lock().unwrap().pop_front();
+        let mood = mood.unwrap_or_else(|| *self.mood.lock().unwrap());
         match mood {
             Mood::Answers => Ok(Response::new(A::default())),
-            Mood::Fails(code) => Err(Status::new(code, "as told")),
+            Mood::Fails(code) => {
+                let details = ErrorDetails::with_error_info(format!("{code:?}"), "berth", []);
+                Err(Status::with_error_details(code, "as told", details))
+            }
+            Mood::Absent => Err(Status::unavailable("nobody is there")),
+            Mood::Sheds(delay) => Err(retry_after(delay, Kind::Unavailable, "OVERLOADED", "later")),
             Mood::Hangs => std::future::pending().await,
         }
     }

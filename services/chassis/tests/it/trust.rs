@@ -199,7 +199,7 @@ async fn while_member_is_down_the_last_known_stays_in_force() {
         );
     };
     still();
-    faults.arm("peer.member", 1);
+    faults.arm("peer.member", 3);
     assert_eq!(
         platform
             .trust
@@ -275,7 +275,7 @@ async fn before_member_has_told_anything_a_token_is_neither_good_nor_bad() {
     let (peers, faults) = peers(&platform);
     let clock = Clock::Manual(platform.clock.clone());
     platform.trust = Trust::new(TrustSettings::default(), Some(service_key(7)), clock);
-    faults.arm("peer.member", 3);
+    faults.arm("peer.member", 9);
     let stop = CancellationToken::new();
     let following = tokio::spawn(platform.trust.clone().follow(peers, stop.clone()));
     let knock = async || {

@@ -59,7 +59,7 @@ fn every_metric_is_told_of() {
     let unknown = "berth_boats_total: not in services/chassis/src/measures.rs";
     assert_eq!(measured(&tree), [unknown]);
     tree.remove("services/chassis/src/breaker.rs");
-    assert_eq!(measured(&tree).len(), 2);
+    assert_eq!(measured(&tree).len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
