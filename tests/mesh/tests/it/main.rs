@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod balancer;
+mod breaker;
 mod fake;
+mod floods;
 mod starts;
 mod up;
 

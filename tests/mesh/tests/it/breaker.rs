@@ -1,0 +1,235 @@
+//! The experiment with circuit breakers that every brief has, with real processes: a load on one context must not be felt
+//! by the others, and what cannot be done now is taken for later. What the breaker did is read where an operator reads it.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use berth::{
+    common::v1::Role,
+    member::v1::GetMemberRequest,
+    offer::v1::Unit,
+    payment::v1::ListPaymentsRequest,
+    reservation::v1::{PayReservationRequest, ReservationStatus},
+    room::v1::{GetRoomRequest, RegisterRoomRequest, Room},
+    view::v1::ListRoomViewsRequest,
+};
+use futures::future::join_all;
+use mesh::{Env, Mesh, MeshOptions};
+use stories::{
+    people::{Line, Person},
+    world::{eur, nights},
+};
+use tokio::time::interval;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// How many book at the same time.
+const LOAD: usize = 16;
+
+/// A mesh with a room that many may book.
+struct Stage {
+    mesh: Mesh,
+    line: Line,
+    room: Room,
+}
+
+impl Stage {
+    async fn build() -> Self {
+        let limit = ("MAX_RESERVATION_PER_PERSON", "1000");
+        let options = MeshOptions {
+            env: Env::from([(limit.0.to_owned(), limit.1.to_owned())]),
+            postgres: None,
+            nats: None,
+            ..MeshOptions::default()
+        };
+        let mesh = Mesh::start(options).await.unwrap();
+        let line = Line::to(mesh.channel().unwrap());
+        let host = Person::join(&line, id(), &[Role::Host]).await.unwrap();
+        let room = Room {
+            room_id: id(),
+            host_id: host.id.clone(),
+            title: "A room".into(),
+            description: "Quiet".into(),
+            unit: Unit::Night.into(),
+            max_persons: 2,
+            units: 1000,
+            price: eur(80),
+            time_zone: "UTC".into(),
+            ..Room::default()
+        };
+        let request = RegisterRoomRequest { room: Some(room) };
+        let room = host.rooms().register_room(request).await.unwrap();
+        let room = room.into_inner().room.unwrap();
+        Self { mesh, line, room }
+    }
+
+    async fn customer(&self) -> Person {
+        Person::join(&self.line, id(), &[Role::Customer])
+            .await
+            .unwrap()
+    }
+
+    /// Books and answers the reservation's id and what became of it, which must be something.
+    async fn books(&self, person: &Person, method: &str) -> (String, ReservationStatus) {
+        let mut wanted = person.wants(id(), &self.room, nights("2027-04-01", "2027-04-02"));
+        wanted.payment_method = method.into();
+        let id = wanted.reservation_id.clone();
+        let answer = person.request(wanted).await.unwrap();
+        let status = answer.reservation.unwrap().status();
+        // Who has not paid is asked to pay later.
+        let paid = status == ReservationStatus::Confirmed;
+        assert_eq!(answer.retry_delay.is_some(), !paid, "{status:?}");
+        (id, status)
+    }
+
+    async fn pays(&self, person: &Person, reservation_id: &str) -> Result<(), Status> {
+        let pay = PayReservationRequest {
+            reservation_id: reservation_id.to_owned(),
+        };
+        person.reservations().pay_reservation(pay).await.map(|_| ())
+    }
+
+    /// How often the breaker of a process for `payment` has become something.
+    fn became(&self, process: &str, to: &str) -> u64 {
+        let replica = self.mesh.processes.iter().find(|one| one.name() == process);
+        let metrics = replica.unwrap().metrics().unwrap();
+        let name = format!("berth_breaker_transitions_total{{peer=\"payment\",to=\"{to}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        line.map_or(0, |number| number.parse().unwrap())
+    }
+
+    /// Books until the breaker has become something, and answers how long that took.
+    async fn books_until(&self, person: &Person, to: &str, held: &mut Vec<String>) -> Duration {
+        let (began, before) = (Instant::now(), self.became("reservation-0", to));
+        while self.became("reservation-0", to) == before {
+            assert!(began.elapsed() < Duration::from_secs(20), "never {to}");
+            let many = (0..LOAD).map(|_| self.books(person, "tok_approved"));
+            for (id, status) in join_all(many).await {
+                match status {
+                    ReservationStatus::Requested => held.push(id),
+                    other => assert_eq!(other, ReservationStatus::Confirmed),
+                }
+            }
+        }
+        began.elapsed()
+    }
+}
+
+fn id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_breaker_opens_within_a_second_and_closes_within_five() {
+    let mut stage = Stage::build().await;
+    let guest = stage.customer().await;
+    let mut held = Vec::new();
+    // What the load takes on this machine when nothing is wrong.
+    let began = Instant::now();
+    let many = (0..LOAD).map(|_| stage.books(&guest, "tok_approved"));
+    for (_, status) in join_all(many).await {
+        assert_eq!(status, ReservationStatus::Confirmed);
+    }
+    let usual = began.elapsed();
+    stage.mesh.replica("payment-0").unwrap().kill().unwrap();
+    let opened = stage.books_until(&guest, "open", &mut held).await;
+    let second = Duration::from_secs(1);
+    assert!(opened < usual + second, "open after {opened:?}");
+    assert!(held.len() >= 10, "{}", held.len());
+    // Nobody waits for what is known to be away.
+    let began = Instant::now();
+    let (last, status) = stage.books(&guest, "tok_approved").await;
+    held.push(last);
+    assert_eq!(status, ReservationStatus::Requested);
+    assert!(began.elapsed() < usual + second);
+
+    let payment = stage.mesh.replica("payment-0").unwrap();
+    payment.start().await.unwrap();
+    stage.mesh.ready().await.unwrap();
+    let closed = stage.books_until(&guest, "closed", &mut held).await;
+    assert!(closed < usual + 5 * second, "closed after {closed:?}");
+    for id in &held {
+        stage.pays(&guest, id).await.unwrap();
+        let found = guest.reservation(id).await.unwrap();
+        assert_eq!(found.status(), ReservationStatus::Confirmed);
+    }
+    // It is the breaker of the process that calls; nobody else has had reason to think so.
+    assert_eq!(stage.became("message-0", "open"), 0);
+    stage.mesh.stop().await.unwrap();
+}
+
+/// What people do who have nothing to do with it. Answers how much of it there was; all of it must succeed.
+async fn goes_on(stage: &Stage, person: &Person, done: &AtomicBool) -> usize {
+    let mut count = 0;
+    while !done.load(Ordering::Relaxed) || count < 50 {
+        let get = GetRoomRequest {
+            room_id: stage.room.room_id.clone(),
+        };
+        person.rooms().get_room(get).await.unwrap();
+        let list = ListRoomViewsRequest::default();
+        person.views().list_room_views(list).await.unwrap();
+        person.my_page().await.unwrap();
+        person.inbox().await.unwrap();
+        let get = GetMemberRequest {
+            member_id: person.id.clone(),
+        };
+        person.members().get_member(get).await.unwrap();
+        count += 5;
+    }
+    count
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overload_of_payments_is_felt_by_nobody_else_and_is_paid_later() {
+    let mut stage = Stage::build().await;
+    let (crowd, normal) = (stage.customer().await, stage.customer().await);
+    let payment = stage.mesh.replica("payment-0").unwrap();
+    payment.set("BERTH_MAX_IN_FLIGHT", "8");
+    payment.set("BERTH_PAYMENT_PROVIDER_TIMEOUT_MS", "500");
+    payment.start().await.unwrap();
+    stage.mesh.ready().await.unwrap();
+
+    let done = AtomicBool::new(false);
+    let overload = async {
+        let (mut made, mut waves) = (Vec::new(), interval(Duration::from_millis(250)));
+        for _ in 0..12 {
+            waves.tick().await;
+            let many = (0..64).map(|_| stage.books(&crowd, "tok_slow_5000"));
+            made.extend(join_all(many).await);
+        }
+        done.store(true, Ordering::Relaxed);
+        made
+    };
+    // Who asks `payment` itself while it has too much to do is refused, and told when to come back.
+    let asking = async {
+        let mut refused = 0;
+        while !done.load(Ordering::Relaxed) {
+            let list = ListPaymentsRequest::default();
+            if let Err(status) = crowd.payments().list_payments(list).await {
+                assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+                assert!(status.get_details_retry_info().is_some(), "{status:?}");
+                refused += 1;
+            }
+        }
+        refused
+    };
+    let (made, refused, count) = tokio::join!(overload, asking, goes_on(&stage, &normal, &done));
+    assert!(refused > 0);
+    assert!(count >= 50);
+    let later = made
+        .iter()
+        .filter(|(_, status)| *status == ReservationStatus::Requested);
+    assert!(later.clone().count() > made.len() / 2, "most pay later");
+    assert!(stage.became("reservation-0", "open") >= 1);
+    // None is lost.
+    for (id, _) in &made {
+        crowd.reservation(id).await.unwrap();
+    }
+    // When it is over the breaker closes, and everything is as before.
+    stage.books_until(&normal, "closed", &mut Vec::new()).await;
+    let (_, status) = stage.books(&normal, "tok_approved").await;
+    assert_eq!(status, ReservationStatus::Confirmed);
+    stage.mesh.stop().await.unwrap();
+}
