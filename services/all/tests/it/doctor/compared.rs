@@ -186,12 +186,40 @@ async fn a_consumer_that_moves_lags_only_if_it_is_far_behind() {
         codes(&found(moving([10, 10], [11, 11]), &[]).await),
         ["LOG_REGRESSED"]
     );
+    assert_eq!(codes(&found(moving([10, 12], [9, 13]), &[]).await), [""; 0]);
     // What just came is on its way.
     assert_eq!(codes(&found(moving([10, 11], [9, 10]), &[]).await), [""; 0]);
     assert_eq!(
         codes(&found(moving([10, 11], [9, 9]), &[]).await),
         ["CONSUMER_STALLED"]
     );
+}
+
+/// A lease that changes hands is nobody's for a moment.
+#[tokio::test]
+async fn nobody_leads_only_if_nobody_does_in_both_looks() {
+    let leading = |leads: [bool; 2]| {
+        move |times: u32| {
+            let look = (times as usize).min(1);
+            // Something is on its way, so that there is a second look.
+            let partition = Partition {
+                unnumbered: i64::from(times == 0),
+                ..Partition::default()
+            };
+            let context = Context {
+                leads: leads[look],
+                partitions: vec![partition],
+                ..context("view")
+            };
+            told("view", vec![context])
+        }
+    };
+    for leads in [[true, false], [false, true], [true, true]] {
+        let report = found(leading(leads), &[]).await;
+        assert_eq!(codes(&report), [""; 0], "{leads:?}");
+    }
+    let report = found(leading([false, false]), &[]).await;
+    assert_eq!(codes(&report), ["NO_LEADER"]);
 }
 
 /// With more than a few seconds between the clocks nobody is believed; the header of HTTP tells why.
