@@ -66,7 +66,7 @@ codes! {
     /// A consumer has seen more of a log than there is.
     LogRegressed = "LOG_REGRESSED", Critical, 10:
         "A consumer has consumed events that its producer does not have. The producer's database was restored from an older copy, or replaced. What happened since that copy is forgotten by the producer and known to the consumer; new events will be given numbers that the consumer takes for old ones and passes over.",
-        "Stop taking work for `{producer}`. Bring its database up to its last commit (write-ahead log, or the replica that was ahead). If that is lost, see \"Backup and restore\" in docs/operating.md before you start it again.";
+        "Bring the database of `{producer}` up to its last commit (the write-ahead log, the old primary, or a standby that was ahead). If that is lost, `berth recover --context {producer} --dry-run` says what can be had again, and without `--dry-run` puts it back: docs/recovery.md tells how.";
     /// Numbers are missing in a log.
     LogGap = "LOG_GAP", Critical, 11:
         "The log of a producer lacks events that must be there: its sequence numbers have a gap, or it ends before what it said. Consumers cannot pass that place.",
@@ -74,7 +74,7 @@ codes! {
     /// A store has closed itself.
     StoreFenced = "STORE_FENCED", Critical, 12:
         "A context refuses commands, because what its store holds contradicts what others have seen.",
-        "Read the reason, and see \"Backup and restore\" in docs/operating.md. The fence must not be taken away before the store is as new as what others have seen.";
+        "`berth recover --context {context} --dry-run` says what was lost and what can be had again; without `--dry-run` it is put back and the fence lifted: docs/recovery.md tells how. The fence must not be taken away by hand: what was sold would be sold again.";
     /// Several replicas of a context lead.
     TwoLeaders = "TWO_LEADERS", Critical, 13:
         "Several replicas of a context say that they lead. Those that share a database are fenced by it and do no harm for the few seconds that this may last; if it lasts, they have different databases.",
