@@ -33,6 +33,7 @@ pub async fn quiet(sites: &[Site]) -> Result<(), NotQuiet> {
         for store in &mut commits {
             store.mark_unchanged();
         }
+        let began = Instant::now();
         let busy = busy(sites).await?;
         // What was seen holds only if nothing was committed in the meantime.
         let moved = commits
@@ -44,6 +45,8 @@ pub async fn quiet(sites: &[Site]) -> Result<(), NotQuiet> {
             None if Instant::now() > end => return Err(NotQuiet::Busy("always commits".into())),
             _ => {}
         }
+        // Whoever looks over the wire must not keep those busy who are to come to rest.
+        sleep(began.elapsed()).await;
         let changes = commits.iter_mut().map(|store| Box::pin(store.changed()));
         let changes: Vec<_> = changes.collect();
         tokio::select! {
