@@ -5,7 +5,8 @@
 pub enum Mode {
     /// All contexts in one process on embedded storage, as everybody meets it first.
     One,
-    /// Every context a process of its own, as in production: ports, stores and peers of its own, real connections between.
+    /// Every context a process of its own, as in production: its own ports and peers, a schema of PostgreSQL, JetStream and
+    /// real connections between them.
     Mesh,
     /// As in the mesh, with two replicas of every context behind a balancer.
     Twins,
@@ -23,7 +24,7 @@ impl Mode {
 
 /// Makes a test of each story in each of its modes: `one::a_f1_…` and `mesh::a_f1_…` of `async fn a_f1_…(mode: Mode)`.
 ///
-/// A story that only makes sense in one mode is listed with that mode alone; why is said where it is told.
+/// A story that makes sense in one mode only is listed with that alone, or is a test by itself; why is said there.
 #[macro_export]
 macro_rules! told {
     ($($mode:ident),+: $names:tt) => {

@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use berth::{
     common::v1::Role,
     member::v1::{JoinRequest, Member, SignInRequest, member_service_client::MemberServiceClient},
@@ -18,6 +19,10 @@ use berth::{
     },
     room::v1::{Room, room_service_client::RoomServiceClient},
     view::v1::{ListMyPageRequest, MyPageEntry, view_service_client::ViewServiceClient},
+};
+use chassis::{
+    time::{SignedDuration, Timestamp},
+    trust::Claims,
 };
 use futures::future::BoxFuture;
 use tonic::{
@@ -117,6 +122,9 @@ pub struct Person {
     line: Line,
 }
 
+/// A token that is good for less is not worth keeping.
+const A_WHILE: SignedDuration = SignedDuration::from_mins(5);
+
 /// The password of everybody in the stories.
 pub const PASSWORD: &str = "correct horse battery staple";
 
@@ -161,6 +169,18 @@ impl Person {
         let (token, _) = tokens(self.line.clone(), &self.email, PASSWORD).await?;
         *self.token.0.lock().unwrap_or_else(PoisonError::into_inner) = token;
         Ok(())
+    }
+
+    /// Whether their token is good at a time, and for a while after it.
+    pub fn is_signed_in(&self, at: Timestamp) -> bool {
+        let token = self.token();
+        let claims = token.split('.').nth(1).unwrap_or_default();
+        let claims = URL_SAFE_NO_PAD.decode(claims).expect("a token");
+        let claims: Claims = serde_json::from_slice(&claims).expect("claims");
+        claims.iat <= at
+            && at
+                .saturating_add(A_WHILE)
+                .is_ok_and(|soon| soon < claims.exp)
     }
 
     /// Their access token.

@@ -338,12 +338,13 @@ impl World {
         registered.into_inner().room.expect("a room")
     }
 
-    /// Turns the clock, waits until what became due is done, and has everybody sign in again.
+    /// Turns the clock, waits until what became due is done, and has everybody sign in again whose token has ended.
     pub async fn advance(&self, by: SignedDuration) {
         self.clock.turn(by);
         self.quiet().await;
         let people: Vec<Person> = self.people().clone();
-        for person in people {
+        let now = self.clock.now();
+        for person in people.iter().filter(|person| !person.is_signed_in(now)) {
             person.sign_in_again().await.expect("signs in again");
         }
     }

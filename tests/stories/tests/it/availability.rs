@@ -443,10 +443,14 @@ async fn meeting_rooms_are_let_by_the_hour(mode: Mode) {
     world.check().await;
 }
 
-/// Of one process only: in the mesh the one port is the gateway's.
+/// In one process, and with twins behind the one port of their balancer; in the mesh people go to each context by itself.
 #[tokio::test(flavor = "multi_thread")]
-async fn b_3_one_port_carries_every_service_of_the_platform() {
-    let world = World::start(Mode::One).await;
+async fn b_3_one_port_carries_every_service_of_one_process() {
+    b_3_one_port_carries_every_service_of_the_platform(Mode::One).await;
+}
+
+pub(crate) async fn b_3_one_port_carries_every_service_of_the_platform(mode: Mode) {
+    let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
     let id = world.id();

@@ -133,7 +133,9 @@ async fn runs_forwards(person: &Person, id: &str) {
 }
 
 async fn s27_a_clock_that_jumps_five_minutes_to_and_fro_breaks_no_promise(mode: Mode) {
-    for seed in 1..=3 {
+    // Over the wire once is enough: what it is about is the clock.
+    let seeds = if mode == Mode::One { 3 } else { 1 };
+    for seed in 1..=seeds {
         let mut chance = StdRng::seed_from_u64(seed);
         let world = World::with_flags(mode, &["--max-reservation-per-person", "100"]).await;
         let (host, guest) = (world.host().await, world.customer().await);

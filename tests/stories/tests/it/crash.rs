@@ -1,4 +1,5 @@
-//! Crashes: the platform dies at every point of a booking's life, starts again on what is on disk, and heals.
+//! Crashes: the platform dies at every point of a booking's life, starts again on what is stored, and heals. In the mesh
+//! `payment` dies alone where the point is its own.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -85,6 +86,7 @@ impl Life {
 }
 
 struct Scene {
+    mode: Mode,
     world: World,
     host: Person,
     guest: Person,
@@ -114,6 +116,7 @@ impl Scene {
             .await;
         world.quiet().await;
         Self {
+            mode,
             world,
             host,
             guest,
@@ -149,9 +152,15 @@ impl Scene {
         if there.await.is_ok() {
             self.died.insert(point.to_owned());
         }
-        self.world.crash().await;
-        self.world.faults.disarm(point);
-        self.world.restart().await;
+        if self.mode == Mode::Mesh && point.contains("payment") {
+            self.world.crash_of("payment").await;
+            self.world.faults.disarm(point);
+            self.world.restart_of("payment").await;
+        } else {
+            self.world.crash().await;
+            self.world.faults.disarm(point);
+            self.world.restart().await;
+        }
     }
 
     async fn live(&mut self, life: Life, point: &str) {

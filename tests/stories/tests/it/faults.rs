@@ -414,7 +414,7 @@ async fn disk(world: &World, context: &str, pages: Option<i64>) -> i64 {
     set.unwrap()
 }
 
-/// Of SQLite only: a production database has its disk to itself.
+/// Of SQLite only: a production database has its disk to itself, and is not reached at worst (`cut`, S25).
 #[tokio::test(flavor = "multi_thread")]
 async fn s25_a_full_disk_refuses_and_loses_nothing_that_was_acknowledged() {
     let mode = Mode::One;
@@ -474,7 +474,7 @@ async fn s25_a_full_disk_refuses_and_loses_nothing_that_was_acknowledged() {
     }
 }
 
-/// Of SQLite only.
+/// Of SQLite only: elsewhere a connection breaks, and nobody knows what was committed on it (`cut`, S23).
 #[tokio::test(flavor = "multi_thread")]
 async fn s25_a_disk_that_cannot_sync_ends_the_process_and_a_restart_heals() {
     let mode = Mode::One;

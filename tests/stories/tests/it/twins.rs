@@ -16,6 +16,7 @@ use crate::{
         a_f2_a_f3_a_customer_reserves_a_room_and_pays_at_the_same_time,
         a_f8_a_n4_a_i2_b_2_everything_is_on_one_screen,
     },
+    availability::b_3_one_port_carries_every_service_of_the_platform,
     faults::{Moment, a_busy_day, after_a_good_day, cancel, similar_asserts},
     races::{
         s1_of_a_thousand_requests_for_seven_rooms_seven_win, s3_every_two_of_pay_cancel_and_lapse,
@@ -26,6 +27,7 @@ use crate::{
 stories::told! { twins: [
     a_f2_a_f3_a_customer_reserves_a_room_and_pays_at_the_same_time,
     a_f8_a_n4_a_i2_b_2_everything_is_on_one_screen,
+    b_3_one_port_carries_every_service_of_the_platform,
     s1_of_a_thousand_requests_for_seven_rooms_seven_win,
     s3_every_two_of_pay_cancel_and_lapse,
     s5_the_same_request_ten_times_is_one_booking,
