@@ -33,7 +33,8 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// A source that was changed after the binary was made of it, as far as cargo has left a list of them.
+/// A source that was changed after the binary was made of it, as far as cargo has left a list of them. The list may be older
+/// than the binary; what is not there any more was removed since.
 fn newer(binary: &Path) -> Result<Option<PathBuf>> {
     let Ok(list) = fs::read_to_string(binary.with_extension("d")) else {
         return Ok(None);
@@ -43,8 +44,8 @@ fn newer(binary: &Path) -> Result<Option<PathBuf>> {
     let sources = list.split_once(": ").map_or("", |(_, sources)| sources);
     let mut sources = sources.split_whitespace().map(PathBuf::from);
     Ok(sources.find(|source| {
-        let is_newer = || changed(source).is_ok_and(|changed| changed > built);
-        !source.is_dir() && (!source.exists() || is_newer())
+        let is_newer = changed(source).is_ok_and(|changed| changed > built);
+        is_newer && source.is_file()
     }))
 }
 
@@ -79,11 +80,12 @@ mod tests {
             fs::write(binary.with_extension("d"), text).unwrap();
         };
         assert_eq!(newer(&binary).unwrap(), None);
-        list(&old);
-        assert_eq!(newer(&binary).unwrap(), None);
-        for source in [at("new.rs", 6), dir.path().join("gone.rs")] {
+        for source in [old.clone(), dir.path().join("gone.rs")] {
             list(&source);
-            assert_eq!(newer(&binary).unwrap(), Some(source));
+            assert_eq!(newer(&binary).unwrap(), None);
         }
+        let new = at("new.rs", 6);
+        list(&new);
+        assert_eq!(newer(&binary).unwrap(), Some(new));
     }
 }
