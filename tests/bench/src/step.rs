@@ -97,7 +97,10 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         None => Store::sqlite("bench", &dir.path().join("x.db"), StoreOptions::default()).await?,
     };
     store.migrate().await?;
-    let server = server(&store).await?;
+    let server = match &settings.database_url {
+        Some(_) => server(&store).await?,
+        None => None,
+    };
     let numbers = options.numbered.then(|| {
         let store = store.clone();
         tokio::spawn(async move {
@@ -148,9 +151,6 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 
 /// The process of the database, if it is on this machine.
 async fn server(store: &Store) -> Result<Option<u32>> {
-    if store.round_trips() == 0 {
-        return Ok(None);
-    }
     let sql = "SELECT pg_backend_pid()";
     let rows = store
         .read(|conn| Box::pin(conn.query(sql, args![])))
