@@ -158,6 +158,54 @@ impl Postgres {
         self.restart()
     }
 
+    /// A server on a port of its own that follows this one, a moment behind. Its name among the followers is `standby`.
+    pub fn standby(&self) -> Result<Self> {
+        let dir = Dir::new("postgres-standby")?;
+        let bin = postgres_bin().context("no PostgreSQL")?;
+        let program = Program::new(bin, dir.path())?;
+        let to = data(&dir).display().to_string();
+        let from = format!(
+            "host=127.0.0.1 port={} user={OWNER} application_name=standby",
+            self.port
+        );
+        let flags = [
+            "--no-sync",
+            "--checkpoint=fast",
+            "--write-recovery-conf",
+            "--pgdata",
+            &to,
+            "--dbname",
+            &from,
+        ];
+        program.run("pg_basebackup", flags)?;
+        let mut standby = Self {
+            server: None,
+            program,
+            port: free_port()?,
+            settings: self.settings.clone(),
+            dir,
+        };
+        standby.restart()?;
+        Ok(standby)
+    }
+
+    /// A standby gets nothing more from whom it follows, and has what it has got by then.
+    pub fn cut_off(&self) -> Result<()> {
+        self.sql("postgres", "ALTER SYSTEM SET primary_conninfo = ''")?;
+        self.sql("postgres", "SELECT pg_reload_conf()")?;
+        until("the standby is cut off", PATIENCE, || {
+            let receivers = self.sql("postgres", "SELECT COUNT(*) FROM pg_stat_wal_receiver")?;
+            Ok((receivers.trim() == "0").then_some(()))
+        })
+    }
+
+    /// A standby follows nobody any more, and takes writes.
+    pub fn promote(&self) -> Result<()> {
+        let promoted = self.sql("postgres", "SELECT pg_promote()")?;
+        ensure!(promoted.trim() == "t", "not promoted: {promoted}");
+        Ok(())
+    }
+
     /// Its process id, if it runs.
     pub fn pid(&self) -> Option<u32> {
         self.server.as_ref().map(Guarded::pid)

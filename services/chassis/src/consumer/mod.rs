@@ -170,6 +170,8 @@ impl Consumer {
     /// Tells the producer how far it has come, for it may have gone back. Answers how far the producer's log goes.
     pub async fn report(&self) -> Result<i64, ConsumeError> {
         let inner = &self.0;
+        // Its own store may have gone back, too.
+        inner.left_at.store(UNKNOWN, Ordering::SeqCst);
         let cursor = self.cursor().await?;
         let head = inner.log.seen(inner.partition, cursor, &inner.name).await?;
         if head < cursor {
@@ -216,7 +218,13 @@ impl Consumer {
                 self.report().await?;
                 head
             }
-            Signal::Head(head) => head,
+            Signal::Head(head) => {
+                if head == cursor {
+                    // While nothing else happens its own store may go back: the next time it is asked where the cursor is.
+                    inner.left_at.store(UNKNOWN, Ordering::SeqCst);
+                }
+                head
+            }
             Signal::Events(mut events) => {
                 events.sort_by_key(|event| event.seq);
                 let head = events.last().map_or(0, |last| last.seq);

@@ -388,8 +388,11 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Recorded>, StoreError> {
         let context = self.0.context;
-        self.read(move |conn| Box::pin(sql::log_after(conn, context, partition, after, limit)))
-            .await
+        let events = self
+            .read(move |conn| Box::pin(sql::log_after(conn, context, partition, after, limit)))
+            .await?;
+        self.note_head(partition, events.last().map_or(0, |last| last.seq));
+        Ok(events)
     }
 
     /// All events about one aggregate, oldest first.

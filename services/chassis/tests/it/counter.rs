@@ -1,8 +1,8 @@
 //! A small aggregate to try the chassis with: a seat counter that holds one of `capacity` seats.
 
 use chassis::{
-    Aggregate, Claims, Fact, Kind, Look, Now, Publish, Refused, Timestamp, Versioned,
-    time::SignedDuration,
+    Aggregate, Claims, Fact, Kind, Look, Now, Publish, Recorded, Refused, Restore, Timestamp,
+    Versioned, time::SignedDuration,
 };
 use serde::{Deserialize, Serialize};
 
@@ -134,5 +134,25 @@ impl Publish for Seat {
             reservation_id: format!("{action} at {}", after.version),
             status: 0,
         })]
+    }
+}
+
+impl Restore for Seat {
+    fn event(told: &Recorded, _: Option<&Self>) -> Option<Event> {
+        let heard = told.hear::<berth::room::v1::RoomReserved>().ok()?;
+        let mut words = heard.event.reservation_id.split(' ');
+        match words.next()? {
+            "taken" => Some(Event::Taken {
+                // There is no other one.
+                hall: "a".into(),
+                seat: words.next()?.parse().ok()?,
+                until: told.at.checked_add(SignedDuration::from_mins(15)).ok()?,
+            }),
+            _ => Some(Event::Left),
+        }
+    }
+
+    fn is_told_by(event_type: &str) -> bool {
+        event_type == "berth.room.v1.RoomReserved"
     }
 }

@@ -188,3 +188,33 @@ async fn a_consumer_tells_a_producer_that_has_gone_back_and_takes_old_news_for_w
     pair.settle().await;
     assert_eq!(pair.heard(3).await, ["taken"]);
 }
+
+#[tokio::test]
+async fn a_consumer_whose_own_store_has_gone_back_takes_again_what_it_has_lost() {
+    let pair = Pair::on(in_process, policies(|_| false)).await;
+    for n in 1..=3 {
+        pair.take(n).await;
+    }
+    pair.settle().await;
+    let (store, consumer) = (&pair.consumer.deps.store, &pair.consumer.consumers[0]);
+    // As if a standby that had heard of two seats had taken its place.
+    let lost: Result<(), StoreError> = store
+        .transact(|unit| {
+            Box::pin(async move {
+                for sql in [
+                    "UPDATE cursor SET seq = 2",
+                    "DELETE FROM aggregate WHERE id LIKE '%3'",
+                ] {
+                    unit.conn().execute(sql, Vec::new()).await?;
+                }
+                Ok(())
+            })
+        })
+        .await;
+    lost.unwrap();
+    assert!(pair.heard(3).await.is_empty());
+    for _ in 0..2 {
+        consumer.consume(Signal::Head(3)).await.unwrap();
+    }
+    assert_eq!(pair.heard(3).await, ["taken"]);
+}

@@ -28,6 +28,7 @@ mod postgres_consumers;
 mod postgres_faults;
 mod postgres_pooled;
 mod postgres_start;
+mod recover;
 mod retries;
 mod serve;
 mod service_identity;

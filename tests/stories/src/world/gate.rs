@@ -14,6 +14,7 @@ use tokio::{
 pub struct Gate {
     address: SocketAddr,
     open: watch::Sender<bool>,
+    server: watch::Sender<String>,
     keeper: JoinHandle<()>,
 }
 
@@ -23,10 +24,12 @@ impl Gate {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (open, is_open) = watch::channel(true);
-        let keeper = tokio::spawn(keep(listener, server.to_owned(), is_open));
+        let (server, behind) = watch::channel(server.to_owned());
+        let keeper = tokio::spawn(keep(listener, behind, is_open));
         Self {
             address,
             open,
+            server,
             keeper,
         }
     }
@@ -39,6 +42,13 @@ impl Gate {
     /// Breaks every connection and takes no more.
     pub fn shut(&self) {
         self.open.send_replace(false);
+    }
+
+    /// Breaks every connection; new ones lead to another server.
+    pub fn turn_to(&self, server: &str) {
+        self.shut();
+        self.server.send_replace(server.to_owned());
+        self.open();
     }
 
     /// Takes connections again.
@@ -54,10 +64,11 @@ impl Drop for Gate {
     }
 }
 
-async fn keep(listener: TcpListener, server: String, open: watch::Receiver<bool>) {
+async fn keep(listener: TcpListener, server: watch::Receiver<String>, open: watch::Receiver<bool>) {
     while let Ok((client, _)) = listener.accept().await {
         if *open.borrow() {
-            tokio::spawn(pass(client, server.clone(), open.clone()));
+            let server = server.borrow().clone();
+            tokio::spawn(pass(client, server, open.clone()));
         }
     }
 }

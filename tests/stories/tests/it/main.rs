@@ -11,6 +11,8 @@ mod crash;
 #[cfg(test)]
 mod cut;
 #[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod money;

@@ -31,17 +31,17 @@ stories::told! { one, mesh: [
 ] }
 
 /// A night that is booked after the backup.
-const LATER: (&str, &str) = ("2027-03-20", "2027-03-22");
+pub(crate) const LATER: (&str, &str) = ("2027-03-20", "2027-03-22");
 
-struct Scene {
-    world: World,
-    guest: Person,
-    room: Room,
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) guest: Person,
+    pub(crate) room: Room,
     /// What was booked before the backup, and after it.
-    before: String,
-    after: String,
+    pub(crate) before: String,
+    pub(crate) after: String,
     /// The backup, and what it has replaced.
-    backup: Backup,
+    pub(crate) backup: Backup,
 }
 
 impl Scene {
@@ -76,7 +76,7 @@ impl Scene {
     }
 }
 
-fn why(status: &Status) -> (Code, String) {
+pub(crate) fn why(status: &Status) -> (Code, String) {
     let info = status.get_details_error_info();
     let reason = info.map_or_else(String::new, |info| info.reason);
     (status.code(), reason)
@@ -117,14 +117,14 @@ async fn s30_a_context_from_yesterdays_backup_sells_nothing_and_can_be_read(mode
     world.quiet().await;
 }
 
-fn reservation() -> Context {
+pub(crate) fn reservation() -> Context {
     let mut contexts = all::contexts().into_iter();
     contexts.find(|one| one.name == "reservation").unwrap()
 }
 
 impl Scene {
     /// Waits for the fence. Where the database is a file the process must let go of it then.
-    async fn stand_still(&mut self) {
+    pub(crate) async fn stand_still(&mut self) {
         let store = self.world.store("reservation").clone();
         eventually(async || store.fenced().is_some()).await;
         drop(store);
@@ -159,7 +159,7 @@ impl Scene {
     }
 
     /// What a recovery would do, and everything that was lost.
-    async fn look(&self) -> Report {
+    pub(crate) async fn look(&self) -> Report {
         let store = self.open().await;
         let sources = self.sources(&store).await;
         let restores = reservation().restores;
@@ -170,7 +170,7 @@ impl Scene {
     }
 
     /// `reservation recover …`, with the databases and without a broker.
-    async fn recover(&self, words: &[String]) -> ExitCode {
+    pub(crate) async fn recover(&self, words: &[String]) -> ExitCode {
         let config = self.world.config("reservation");
         let mut all = vec!["recover".to_owned()];
         if let Some(url) = &config.database.database_url {
@@ -184,7 +184,7 @@ impl Scene {
     }
 
     /// Where a recovery is told to look.
-    fn there(&self) -> Vec<String> {
+    pub(crate) fn there(&self) -> Vec<String> {
         if let Backup::File(dir) = &self.backup {
             let file = dir.path().join("lost.db");
             return vec!["--from".into(), file.display().to_string()];
@@ -201,14 +201,14 @@ impl Scene {
     }
 
     /// The context goes on by itself; where its database is a file it is started again.
-    async fn go_on(&mut self) {
+    pub(crate) async fn go_on(&mut self) {
         self.world.restart().await;
         let store = self.world.store("reservation");
         eventually(async || store.fenced().is_none()).await;
         self.world.quiet().await;
     }
 
-    async fn book_later(&self) -> Result<ReservationStatus, Status> {
+    pub(crate) async fn book_later(&self) -> Result<ReservationStatus, Status> {
         let period = nights(LATER.0, LATER.1);
         let wanted = self.guest.wants(self.world.id(), &self.room, period);
         Ok(self.guest.book(wanted).await?.status())
