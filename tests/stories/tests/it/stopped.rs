@@ -116,7 +116,7 @@ async fn s28_what_works_while_the_process_of_a_context_is_gone(mode: Mode) {
         let (booked, held, new) = (world.id(), world.id(), world.id());
         let wanted = guest.wants(booked.clone(), &room, period);
         guest.book(wanted).await.unwrap();
-        world.faults.arm("peer.payment", 1);
+        world.faults.arm("peer.payment", 3);
         let wanted = guest.wants(held.clone(), &room, period);
         guest.book(wanted).await.unwrap();
         world.quiet().await;
