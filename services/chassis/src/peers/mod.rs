@@ -4,7 +4,7 @@
 //! lazily connected HTTP/2 channel, with a token of the calling service, the person's token and the trace in its headers.
 //! Around both: the caller's deadline (5 seconds if there is none), a circuit breaker and a limit of calls in flight for
 //! each callee, so that a callee that is down or slow costs its callers little; and another try where that is safe and may
-//! help ([`again`]).
+//! help (`again`).
 //!
 //! The breaker is told one outcome for each call, however many tries it took: that of the last. So a callee that restarts
 //! does not look down to it when the second try is answered, and one that is down is noticed after as many calls as
