@@ -65,9 +65,8 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     loop {
         looks.tick().await;
         // Lag as the consumers themselves tell it, and how much they have taken since they started.
-        let metrics = view.metrics()?;
-        consumed = sum(&metrics, "berth_consumed_events_total").max(consumed);
-        if sum(&metrics, "berth_consumer_lag") < 50.0 && consumed > 0.0 {
+        consumed = view.metric("berth_consumed_events_total")?.max(consumed);
+        if view.metric("berth_consumer_lag")? < 50.0 && consumed > 0.0 {
             break;
         }
         if began.elapsed() > PATIENCE {
@@ -100,11 +99,4 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         println!("{result}");
     }
     Ok(())
-}
-
-/// The sum of a metric over all its labels.
-fn sum(metrics: &str, name: &str) -> f64 {
-    let lines = metrics.lines().filter(|line| line.starts_with(name));
-    let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    values.sum()
 }

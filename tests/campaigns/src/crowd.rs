@@ -17,6 +17,7 @@ use berth::{
     reservation::v1::{GetReservationRequest, Reservation, ReservationStatus},
     room::v1::{ListRoomsRequest, RegisterRoomRequest, Room},
 };
+use futures::{StreamExt, TryStreamExt, stream};
 use hdrhistogram::Histogram;
 use jiff::{ToSpan, Zoned};
 use mesh::Mesh;
@@ -28,6 +29,15 @@ use tokio::{task::JoinSet, time::interval};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use uuid::Uuid;
+
+/// So many nights of a room are booked: all that may be booked today lie within two years.
+const NIGHTS: usize = 700;
+/// So many open reservations each customer has at most: a few less than `MAX_RESERVATION_PER_PERSON` allows.
+const OPEN: usize = 950;
+/// So many rooms and so many customers there are at least, so that they are not in each other's way.
+const FEW: usize = 20;
+/// So many join at a time.
+const AT_A_TIME: usize = 4;
 
 /// What became of requests.
 #[derive(Debug)]
@@ -112,18 +122,17 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Has people join and rooms registered.
-    pub async fn gather(mesh: &Mesh, rooms: usize, customers: usize) -> Result<Self> {
+    /// Has so many people join and so many rooms registered that there can be so many bookings.
+    pub async fn gather(mesh: &Mesh, bookings: usize) -> Result<Self> {
         let line = Line::to(mesh.channel()?);
         let host = Person::join(&line, id(), &[Role::Host]).await?;
-        let mut offered = Vec::new();
-        for _ in 0..rooms {
-            offered.push(register(&host, Approval::None).await?);
-        }
-        let mut joined = Vec::new();
-        for _ in 0..customers {
-            joined.push(Person::join(&line, id(), &[Role::Customer]).await?);
-        }
+        let rooms =
+            (0..FEW.max(bookings.div_ceil(NIGHTS))).map(|_| register(&host, Approval::None));
+        let offered = stream::iter(rooms).buffered(AT_A_TIME).try_collect();
+        let people = (0..FEW.max(bookings.div_ceil(OPEN)))
+            .map(|_| Person::join(&line, id(), &[Role::Customer]));
+        let joined = stream::iter(people).buffered(AT_A_TIME).try_collect();
+        let (offered, joined) = tokio::try_join!(offered, joined)?;
         Ok(Self {
             asked: register(&host, Approval::Host).await?,
             line,
@@ -188,9 +197,10 @@ impl Crowd {
     pub async fn book(&self) -> Result<Reservation, Status> {
         let n = self.nights.fetch_add(1, Ordering::Relaxed);
         let customer = self.customer(n)?;
-        let room = self.rooms.get(n % self.rooms.len().max(1));
-        let room = room.ok_or_else(|| Status::internal("no room"))?;
-        let wanted = customer.wants(id(), room, night(n / self.rooms.len().max(1)));
+        let rooms = self.rooms.len().max(1);
+        let room = self.rooms.get(n % rooms).filter(|_| n / rooms < NIGHTS);
+        let room = room.ok_or_else(|| Status::internal("more bookings than were planned"))?;
+        let wanted = customer.wants(id(), room, night(n / rooms));
         let reservation = customer.book(wanted).await?;
         match reservation.status() {
             ReservationStatus::Confirmed

@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Stage, broker::sum};
+use crate::Stage;
 
 /// The replicas of `view`.
 const REPLICAS: usize = 4;
 
 /// Lets so many events pile up. Answers what happened.
 pub async fn scale_out_and_in(backlog: i64, people: usize) -> Result<String> {
-    let mut stage = Stage::set(REPLICAS).await?;
+    // A booking is about eleven events, and the load goes on while they are taken.
+    let bookings = usize::try_from(backlog)? / 5 + 10_000;
+    let mut stage = Stage::set(REPLICAS, bookings).await?;
     // One replica of everything, to begin with.
     for process in &mut stage.mesh.processes {
         if !process.name().ends_with("-0") {
@@ -92,7 +94,7 @@ async fn leader(stage: &Stage) -> Result<String> {
     while began.elapsed() < Duration::from_secs(30) {
         looks.tick().await;
         for process in stage.mesh.replicas("view") {
-            let leads = sum(&process.metrics()?, "berth_leading") > 0.0;
+            let leads = process.metric("berth_leading")? > 0.0;
             if leads {
                 return Ok(process.name().to_owned());
             }

@@ -203,6 +203,20 @@ impl Process {
         get(self.admin, "/metrics")
     }
 
+    /// The sum of a metric over all its labels.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let page = self.metrics()?;
+        // `berth_consumer_lag{consumer="view.views"} 3`
+        let values = page.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let value = rest
+                .starts_with(['{', ' '])
+                .then(|| rest.rsplit(' ').next());
+            value??.parse::<f64>().ok()
+        });
+        Ok(values.sum())
+    }
+
     fn signal(&self, signal: Signal) -> Result<()> {
         self.running
             .as_ref()
