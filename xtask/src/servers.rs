@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use servers::{Nats, NatsOptions, Postgres, PostgresOptions};
+use servers::{Nats, NatsOptions, Pooler, Postgres, PostgresOptions};
 
 use crate::tools;
 
@@ -15,6 +15,7 @@ use crate::tools;
 pub(crate) struct Servers {
     tells: Vec<(&'static str, OsString)>,
     _nats: Option<Nats>,
+    _pooler: Option<Pooler>,
     _postgres: Option<Postgres>,
 }
 
@@ -42,9 +43,11 @@ impl Servers {
                 Ok((postgres.url("postgres"), postgres))
             },
         )?;
+        let pooler = pooler(&mut tells)?;
         Ok(Self {
             tells,
             _nats: nats,
+            _pooler: pooler,
             _postgres: postgres,
         })
     }
@@ -72,6 +75,23 @@ fn start<S>(
     let (url, server) = start()?;
     tells.push((url_name, url.into()));
     Ok(Some(server))
+}
+
+/// A pooler before the server, whoever has started that.
+fn pooler(tells: &mut Vec<(&'static str, OsString)>) -> Result<Option<Pooler>> {
+    let (url_name, server_name) = ("BERTH_TEST_PGBOUNCER", "BERTH_TEST_POSTGRES_URL");
+    let told = tells.iter().find(|(name, _)| *name == server_name);
+    let server = told.map_or_else(|| env::var_os(server_name), |(_, url)| Some(url.clone()));
+    let server = server.and_then(|url| url.into_string().ok());
+    let (Some(server), None) = (server, env::var_os(url_name)) else {
+        return Ok(None);
+    };
+    if tools::pgbouncer()?.is_none() {
+        return Ok(None);
+    }
+    let pooler = Pooler::start(&server)?;
+    tells.push((url_name, pooler.url().into()));
+    Ok(Some(pooler))
 }
 
 /// Runs a command where it was asked for, and ends as it ends.

@@ -24,6 +24,7 @@ impl Steps {
         self.step("python", tools::python)?;
         self.step("nats-server", tools::nats)?;
         self.step("postgresql", tools::postgres)?;
+        self.step("pgbouncer", tools::pgbouncer)?;
         Ok(())
     }
 

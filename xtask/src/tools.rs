@@ -39,9 +39,11 @@ pub(crate) fn deny() -> Result<PathBuf> {
     let home = home("deny");
     once(&home, DENY, || {
         run(cargo()
-            .args(["install", "--quiet", "--locked", "cargo-deny", "--version"])
-            .args([DENY, "--root"])
-            .arg(&home))
+            // Built for speed it would be there a minute later, and judge a second faster.
+            .args(["install", "--quiet", "--locked", "--debug"])
+            .args(["cargo-deny", "--version", DENY, "--root"])
+            .arg(&home)
+            .env("CARGO_PROFILE_DEV_DEBUG", "false"))
     })?;
     Ok(home.join("bin/cargo-deny"))
 }
@@ -78,8 +80,30 @@ pub(crate) fn postgres() -> Result<Option<PathBuf>> {
     if !found("apt-get", "PostgreSQL (from version 14 on), no tests on it")? {
         return Ok(None);
     }
+    unpack("postgresql", "postgres")?;
+    let bin = servers::postgres_bin();
+    Ok(Some(bin.context(
+        "the package has no PostgreSQL from version 14 on",
+    )?))
+}
+
+/// The folder with PgBouncer, as [`postgres`] is found.
+pub(crate) fn pgbouncer() -> Result<Option<PathBuf>> {
+    if let Some(bin) = servers::pgbouncer_bin() {
+        return Ok(Some(bin));
+    }
+    if !found("apt-get", "PgBouncer, no test behind it")? {
+        return Ok(None);
+    }
+    unpack("pgbouncer", "pgbouncer")?;
+    let bin = servers::pgbouncer_bin();
+    Ok(Some(bin.context("the package has no PgBouncer")?))
+}
+
+/// Unpacks a package of Debian and what it needs below `target/tools`.
+fn unpack(name: &str, home: &str) -> Result<()> {
     // Somewhere else first, so that half of it is never found.
-    let (home, new) = (home("postgres"), home("postgres.new"));
+    let (home, new) = (self::home(home), self::home(&format!("{home}.new")));
     if new.exists() {
         fs::remove_dir_all(&new)?;
     }
@@ -88,7 +112,7 @@ pub(crate) fn postgres() -> Result<Option<PathBuf>> {
         &new,
         Command::new("apt-get")
             .args(["download", "-qq", "--option", "APT::Sandbox::User=root"])
-            .args(missing_packages("postgresql")?),
+            .args(missing_packages(name)?),
     )?;
     for package in fs::read_dir(&new)? {
         let package = package?.path();
@@ -98,11 +122,7 @@ pub(crate) fn postgres() -> Result<Option<PathBuf>> {
         )?;
         fs::remove_file(package)?;
     }
-    fs::rename(new, home)?;
-    let bin = servers::postgres_bin();
-    Ok(Some(bin.context(
-        "the package has no PostgreSQL from version 14 on",
-    )?))
+    Ok(fs::rename(new, home)?)
 }
 
 /// A package of Debian with everything it needs, as far as it is not installed.

@@ -49,9 +49,18 @@ pub fn postgres_bin() -> Option<PathBuf> {
         .find(|bin| bin.join("initdb").is_file() && is_new_enough(bin))
 }
 
-/// Where the package was unpacked that has this `usr/lib/postgresql/15/bin`.
+/// The folder with PgBouncer: on the path, or where the package has it, here or below [`tools`].
+pub fn pgbouncer_bin() -> Option<PathBuf> {
+    let packages =
+        ["/".into(), tools().join("pgbouncer")].map(|root: PathBuf| root.join("usr/sbin"));
+    let mut places = path().into_iter().chain(packages);
+    places.find(|bin| bin.join("pgbouncer").is_file())
+}
+
+/// Where the package was unpacked that has this `usr/lib/postgresql/15/bin` or `usr/sbin`.
 pub(crate) fn unpacked(bin: &Path) -> Option<&Path> {
-    bin.ancestors().nth(5)
+    let usr = bin.ancestors().find(|dir| dir.ends_with("usr"))?;
+    usr.parent()
 }
 
 /// The libraries that were unpacked along with it.

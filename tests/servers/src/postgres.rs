@@ -48,7 +48,7 @@ impl Postgres {
         let bin = postgres_bin()
             .context("no PostgreSQL from version 14 on: `cargo xtask tools` installs it")?;
         let dir = Dir::new("postgres")?;
-        let program = Program::new(bin, dir.path())?;
+        let program = Program::new(bin, "postgres", dir.path())?;
         program.run(
             "initdb",
             ["--locale=C", "--encoding=UTF8", "--auth=trust", "--no-sync"]
@@ -162,7 +162,7 @@ impl Postgres {
     pub fn standby(&self) -> Result<Self> {
         let dir = Dir::new("postgres-standby")?;
         let bin = postgres_bin().context("no PostgreSQL")?;
-        let program = Program::new(bin, dir.path())?;
+        let program = Program::new(bin, "postgres", dir.path())?;
         let to = data(&dir).display().to_string();
         let from = format!(
             "host=127.0.0.1 port={} user={OWNER} application_name=standby",

@@ -1,4 +1,4 @@
-//! The binaries of PostgreSQL, and as whom they are run.
+//! The binaries of a package, and as whom they are run.
 
 use std::{
     ffi::OsStr,
@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::binaries::{unpacked, with_libraries};
 
-/// The binaries of PostgreSQL, and as whom they are run: they refuse to work for the superuser of the machine.
+/// The binaries of a package, and as whom they are run: they refuse to work for the superuser of the machine.
 #[derive(Debug)]
 pub(crate) struct Program {
     bin: PathBuf,
@@ -24,8 +24,8 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// The binaries in a folder, to work in a directory.
-    pub(crate) fn new(bin: PathBuf, dir: &Path) -> Result<Self> {
+    /// The binaries in a folder, one of which is named, to work in a directory.
+    pub(crate) fn new(bin: PathBuf, name: &str, dir: &Path) -> Result<Self> {
         let superuser = fs::metadata(dir)?.uid() == 0;
         let user = superuser.then(nobody).transpose()?;
         let mut program = Self {
@@ -34,7 +34,7 @@ impl Program {
             user,
         };
         program.own(dir)?;
-        if user.is_some() && program.run("postgres", ["--version"]).is_err() {
+        if user.is_some() && program.run(name, ["--version"]).is_err() {
             program.fetch()?;
         }
         Ok(program)
@@ -53,7 +53,7 @@ impl Program {
         let unpacked = unpacked(&self.bin).filter(|root| root.parent().is_some());
         let unpacked = unpacked
             .with_context(|| format!("{} cannot be run by another user", self.bin.display()))?;
-        let copy = self.dir.join("postgres");
+        let copy = self.dir.join("unpacked");
         let copied = Command::new("cp")
             .arg("-R")
             .args([unpacked, &copy])
@@ -105,5 +105,5 @@ fn nobody() -> Result<(u32, u32)> {
     };
     find("postgres")
         .or_else(|| find("nobody"))
-        .context("no user for PostgreSQL: neither `postgres` nor `nobody`")
+        .context("no user for its binaries: neither `postgres` nor `nobody`")
 }

@@ -10,7 +10,7 @@ use futures::StreamExt;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a developer must set, or have set by `cargo xtask`.
-fn variable(name: &str) -> String {
+pub(crate) fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
         panic!("{name} is not set: run `cargo xtask servers -- cargo test -p chassis`")
     })

@@ -9,20 +9,16 @@ use chassis::{
 use tokio::task::JoinSet;
 
 use crate::{
+    broker::variable,
     counter::Seat,
     postgres::{assert_sound, sit, sit_in},
     store::{log, seat},
 };
 
-/// Where a PgBouncer in transaction mode is, before the server of the tests: `postgres://berth@127.0.0.1:6432`. It takes
-/// no startup parameters, so the tables are in a database of their own. Few have one, so this test may have nothing to do.
-const VARIABLE: &str = "BERTH_TEST_PGBOUNCER";
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_pooler_may_give_every_transaction_another_connection() {
-    let Ok(pooler) = std::env::var(VARIABLE) else {
-        return;
-    };
+    // It takes no startup parameters, so the tables are in a database of their own.
+    let pooler = variable("BERTH_TEST_PGBOUNCER");
     let scratch = Scratch::new().await;
     let database = scratch.name();
     scratch.run(&format!("CREATE DATABASE {database}")).await;
