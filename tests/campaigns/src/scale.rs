@@ -1,5 +1,5 @@
-//! S21, A-C23, A-C24: `view` is away for a while, comes back with four replicas, its leader dies in the middle, and one
-//! is left in the end. What it missed is there, once, and in order.
+//! S21, A-C23, A-C24: `view` grows from one replica to four, is away for a while, and comes back; its leader dies in the
+//! middle, and one is left in the end. What it missed is there, once, and in order.
 
 use std::time::{Duration, Instant};
 
@@ -15,16 +15,14 @@ const REPLICAS: usize = 4;
 pub async fn scale_out_and_in(backlog: i64, people: usize) -> Result<String> {
     // A booking is about eleven events, and the load goes on while they are taken.
     let bookings = usize::try_from(backlog)? / 5 + 10_000;
-    let mut stage = Stage::set(REPLICAS, bookings).await?;
-    // One replica of everything, to begin with.
-    for process in &mut stage.mesh.processes {
-        if !process.name().ends_with("-0") {
-            process.stop().await?;
-        }
+    let mut stage = Stage::set(1, bookings).await?;
+    for _ in 1..REPLICAS {
+        stage.mesh.grow("view").await?;
     }
-    stage.mesh.ready().await?;
     stage.evidence.quiet().await?;
-    stage.mesh.replica("view-0")?.kill()?;
+    for number in 0..REPLICAS {
+        stage.mesh.replica(&format!("view-{number}"))?.kill()?;
+    }
 
     let stop = CancellationToken::new();
     let visits = stage.crowd.book_only(people, &stop)?;
