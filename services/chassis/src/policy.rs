@@ -7,7 +7,7 @@ use prost::{Message, Name};
 
 use crate::{
     event::{Cause, Heard, Publish, Recorded},
-    store::{AsStoreError, Conn, ExecuteError, StoreError, Unit},
+    store::{AsStoreError, Conn, ExecuteError, StoreError, Subjects, Unit},
 };
 
 /// An event that breaks its contract, for example with an id that is none.
@@ -122,6 +122,7 @@ async fn give<A: Publish>(
     }
 }
 
+type Subject = dyn Fn(&Recorded, &mut Subjects) + Send + Sync;
 type React = dyn for<'u> Fn(&'u mut Unit<'_>, &'u Recorded) -> BoxFuture<'u, Result<(), ReactError>>
     + Send
     + Sync;
@@ -136,6 +137,7 @@ pub struct Policy {
     pub slug: &'static str,
     /// The event it listens to.
     pub event_type: String,
+    subjects: Arc<Subject>,
     react: Arc<React>,
 }
 
@@ -164,6 +166,14 @@ impl Policies {
         P: Fn(Heard<E>) -> Result<Then<A>, Malformed> + Send + Sync + 'static,
     {
         let policy = Arc::new(policy);
+        let pure = policy.clone();
+        let subjects: Arc<Subject> = Arc::new(move |recorded, subjects| {
+            let heard = recorded.hear::<E>().map_err(Malformed::because);
+            if let Ok(Then(commands, _)) = heard.and_then(|heard| pure(heard)) {
+                let ids = commands.into_iter().map(|(id, _)| id.to_string());
+                subjects.entry(A::KIND).or_default().extend(ids);
+            }
+        });
         let react: Arc<React> = Arc::new(move |unit, recorded| {
             let policy = policy.clone();
             Box::pin(async move {
@@ -192,6 +202,7 @@ impl Policies {
         self.0.push(Policy {
             slug,
             event_type: E::full_name(),
+            subjects,
             react,
         });
         self
@@ -212,6 +223,16 @@ impl Policies {
                 .cloned()
                 .collect(),
         )
+    }
+
+    /// Adds the aggregates that will be given commands because of the event, as far as they can be told before.
+    fn add_subjects(&self, event: &Recorded, subjects: &mut Subjects) {
+        let listen = |policy: &&Policy| policy.event_type == event.event_type;
+        for policy in self.0.iter().filter(listen) {
+            let add = AssertUnwindSafe(|| (policy.subjects)(event, subjects));
+            // A policy that panics does it again when it reacts, and is heard then.
+            let _ = std::panic::catch_unwind(add);
+        }
     }
 
     /// Has every policy that listens to the event react.
@@ -349,6 +370,15 @@ impl Reactions {
                 .collect(),
             Self::Views(views) => views.iter().map(|view| view.event_type.clone()).collect(),
         }
+    }
+
+    /// The aggregates that will be given commands because of events.
+    pub(crate) fn subjects<'e>(&self, events: impl Iterator<Item = &'e Recorded>) -> Subjects {
+        let mut subjects = Subjects::new();
+        if let Self::Policies(policies) = self {
+            events.for_each(|event| policies.add_subjects(event, &mut subjects));
+        }
+        subjects
     }
 
     pub(crate) async fn react(

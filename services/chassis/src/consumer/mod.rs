@@ -341,10 +341,12 @@ impl Consumer {
         });
         let blocked = advanced.await?.ok_or(ConsumeError::Fenced)?;
         let mut blocked: BTreeSet<String> = blocked.into_iter().collect();
-        for event in batch
-            .iter()
-            .filter(|event| inner.types.contains(&event.event_type))
-        {
+        let heard = |event: &&Recorded| inner.types.contains(&event.event_type);
+        if care == Care::Hopeful {
+            let subjects = inner.reactions.subjects(batch.iter().filter(heard));
+            unit.look_ahead(subjects).await?;
+        }
+        for event in batch.iter().filter(heard) {
             let letter = if blocked.contains(&event.subject) {
                 Some(self.letter(event, String::new(), 0, unit.at()))
             } else {

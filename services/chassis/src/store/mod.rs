@@ -37,6 +37,7 @@ use self::{engine::Engine, postgres::Postgres, sqlite::Sqlite, work::Outcome};
 pub(crate) use self::{
     fence::{CARRIED, READ, TAKEN},
     survey::Survey,
+    unit::Subjects,
     work::{Batch, Savepoint},
 };
 use crate::{

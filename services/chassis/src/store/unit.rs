@@ -1,6 +1,9 @@
 //! A unit of work: one transaction on one store.
 
-use std::fmt;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use super::{
     Conn, DeadLetter, ExecuteError, Inner, Row, StoreError, sql,
@@ -21,6 +24,9 @@ pub struct Done<A: Aggregate> {
     /// What happened; nothing if the command was a repeat.
     pub events: Vec<A::Event>,
 }
+
+/// The ids of aggregates, by kind.
+pub(crate) type Subjects = BTreeMap<&'static str, BTreeSet<String>>;
 
 /// One transaction. Work on it must await nothing else.
 pub struct Unit<'c> {
@@ -262,6 +268,15 @@ impl<'c> Unit<'c> {
     ) -> Result<Option<Versioned<A>>, StoreError> {
         let row = sql::aggregate(self.conn, A::KIND, &id.to_string()).await?;
         row.map(|row| versioned(&row, 0)).transpose()
+    }
+
+    /// Aggregates will be given commands, in their order.
+    pub(crate) async fn look_ahead(&mut self, wanted: Subjects) -> Result<(), StoreError> {
+        for (kind, ids) in wanted {
+            let ids: Vec<String> = ids.into_iter().collect();
+            self.conn.look_ahead(kind, &ids).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn advance(

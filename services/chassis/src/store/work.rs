@@ -1,6 +1,6 @@
 //! What the chassis itself does on a connection, as operations: each engine finds its own way to few round trips.
 
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 
 use super::{
     StoreError,
@@ -97,6 +97,11 @@ pub(crate) trait Work: Conn {
         id: &'a str,
         looks: &'a [Look],
     ) -> Answer<'a, Found>;
+
+    /// Aggregates of a kind will be looked for, each once at first. An engine may fetch them all now.
+    fn look_ahead<'a>(&'a mut self, _kind: &'static str, _ids: &'a [String]) -> Answer<'a, ()> {
+        std::future::ready(Ok(())).boxed()
+    }
 
     /// For each look the keys that somebody other than `owner` holds.
     fn taken<'a>(&'a mut self, looks: &'a [Look], owner: &'a str) -> Answer<'a, Vec<Vec<String>>>;

@@ -78,11 +78,21 @@ async fn what_two_producers_tell_always_meets() {
 }
 
 #[tokio::test]
-async fn an_event_is_one_question_and_one_statement() {
+async fn a_batch_is_two_questions_and_one_statement() {
     let bench = postgres().await;
     let log = Tape::of("room");
     for n in 1..=40 {
         log.record(seat(n), noon(), "", &RoomReserved::default());
+    }
+    for round in 0..10 {
+        for n in 101..=103 {
+            let reservation_id = format!("{round} of {n}");
+            let event = RoomReserved {
+                reservation_id,
+                ..RoomReserved::default()
+            };
+            log.record(seat(n), noon(), "", &event);
+        }
     }
     let reader: Arc<dyn LogReader> = Arc::new(log);
     let around = Surroundings {
@@ -113,12 +123,19 @@ async fn an_event_is_one_question_and_one_statement() {
     consumer.consume(Signal::Head(26)).await.unwrap();
     assert_eq!(
         took(),
-        43,
-        "the cursor, begin, two for each event, and commit"
+        3,
+        "as many, however many events and aggregates there are"
     );
     for n in 1..=26 {
         let tally = store.load::<Tally>(seat(n)).await.unwrap().unwrap();
         assert_eq!(tally.state.0.len(), 1);
     }
     assert_eq!(consumer.cursor().await.unwrap(), 26);
+    // Those that are about the same come one after the other all the same.
+    consumer.consume(Signal::Head(70)).await.unwrap();
+    for n in 101..=103 {
+        let tally = store.load::<Tally>(seat(n)).await.unwrap().unwrap();
+        let heard: Vec<_> = (0..10).map(|round| format!("{round} of {n}")).collect();
+        assert_eq!(tally.state.0, heard);
+    }
 }

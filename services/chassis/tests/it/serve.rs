@@ -14,6 +14,7 @@ use chassis::{
     serve::{Edge, Limits, Services},
     telemetry::LogFilter,
 };
+use futures::{FutureExt, future::select};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -28,6 +29,8 @@ use tonic_types::StatusExt;
 use crate::stage::{MOMENT, Stage, ask, channel, health, why};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The kind of the frame with which an answer begins.
+const HEADERS: u8 = 1;
 /// The kind of the frame by which a connection is asked to go.
 const GOAWAY: u8 = 7;
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -148,6 +151,20 @@ async fn unfinished(address: SocketAddr) -> TcpStream {
     stream
 }
 
+/// Waits until the request of a connection is answered.
+async fn answered(mut stream: TcpStream) {
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let [a, b, c, kind, ..] = head;
+        let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap();
+        stream.read_exact(&mut vec![0; length]).await.unwrap();
+        if kind == HEADERS {
+            return;
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_old_connection_is_asked_to_go_and_then_cut_off() {
     let stage = Stage::with(|limits| {
@@ -242,12 +259,11 @@ async fn one_connection_cannot_take_all_the_room() {
 #[tokio::test]
 async fn who_sends_slowly_takes_no_place_from_others() {
     let stage = Stage::with(|limits| limits.max_in_flight = 1).await;
-    let mut slow = Vec::new();
+    let mut slow = answered(unfinished(stage.platform.public()).await).boxed();
     for _ in 0..3 {
-        let mut stream = unfinished(stage.platform.public()).await;
-        // The settings are answered when the request has been seen, too.
-        stream.read_u8().await.unwrap();
-        slow.push(stream);
+        // One must go when the other comes: then both have been seen.
+        let other = answered(unfinished(stage.platform.public()).await).boxed();
+        slow = select(slow, other).await.factor_first().1.into_inner();
     }
     for _ in 0..20 {
         stage.client().list_room_views(ask("")).await.unwrap();

@@ -7,7 +7,7 @@ use chassis::{
     clock::{Clock, ManualClock},
     event::{Cause, Recorded},
     faults::Faults,
-    store::{ExecuteError, Scratch, Store, StoreOptions},
+    store::{ExecuteError, Scratch, Store, StoreError, StoreOptions},
     testing::noon,
 };
 
@@ -123,6 +123,7 @@ store_suite!(both:
     what_is_due_is_found,
     sequence_numbers_have_no_gaps,
     whoever_decided_on_an_old_version_decides_again,
+    many_commands_in_one_transaction_are_as_many_in_their_order,
 );
 
 async fn a_command_is_kept_with_its_event_and_claim(bench: Bench) {
@@ -299,4 +300,68 @@ async fn whoever_decided_on_an_old_version_decides_again(bench: Bench) {
     let tally = bench.store.load::<Tally>(seat(1)).await.unwrap().unwrap();
     let said: BTreeSet<_> = tally.state.0.into_iter().collect();
     assert_eq!((said.len(), tally.version), (40, 40));
+}
+
+/// What statements are made of many commands is the engine's business; what comes of them is not.
+async fn many_commands_in_one_transaction_are_as_many_in_their_order(bench: Bench) {
+    const COMMANDS: u64 = 200;
+    let apart = sqlite().await;
+    let other = &apart.store;
+    // Forty people, who take a seat or leave it, in two halls that have three seats: by a fixed sequence that has no pattern.
+    let commands: Vec<(SeatId, Command)> = (1..=COMMANDS)
+        .map(|n| {
+            let dice = n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
+            let who = seat(u128::from(dice % 40 + 1));
+            let hall = if dice & 64 == 0 { "a" } else { "b" };
+            let (hall, capacity) = (hall.to_owned(), 3);
+            let take = Command::Take { hall, capacity };
+            let leaves = (dice >> 32).is_multiple_of(2);
+            (who, if leaves { Command::Leave } else { take })
+        })
+        .collect();
+    let mut expected = Vec::new();
+    let cause = Cause::default();
+    for (who, command) in &commands {
+        let done = other.execute::<Seat>(*who, command.clone(), &cause);
+        expected.push(done.await.map(|done| done.events).map_err(refusal));
+    }
+    let told = commands.clone();
+    let work = bench.store.transact(move |unit| {
+        let told = told.clone();
+        Box::pin(async move {
+            let (mut came, cause) = (Vec::new(), Cause::default());
+            for (who, command) in &told {
+                let done = unit.execute::<Seat>(*who, command, &cause);
+                came.push(done.await.map(|done| done.events).map_err(refusal));
+            }
+            Ok::<_, StoreError>(came)
+        })
+    });
+    assert_eq!(work.await.unwrap(), expected);
+    let happened = expected.iter().flatten().flatten().count();
+    let refused = expected.iter().filter(|one| one.is_err()).count();
+    assert!(happened > 20 && refused > 10, "{happened} and {refused}");
+    let facts = |log: Vec<Recorded>| -> Vec<_> {
+        let facts = log.into_iter();
+        facts
+            .map(|event| (event.seq, event.subject, event.version, event.data))
+            .collect()
+    };
+    assert_eq!(facts(log(&bench.store).await), facts(log(other).await));
+    assert_eq!(
+        bench.store.claims().await.unwrap(),
+        other.claims().await.unwrap()
+    );
+    for (who, _) in commands {
+        let here = bench.store.load::<Seat>(who).await.unwrap();
+        let there = other.load::<Seat>(who).await.unwrap();
+        assert_eq!(here.map(|it| it.state), there.map(|it| it.state));
+    }
+}
+
+fn refusal(error: ExecuteError<Refusal>) -> Refusal {
+    match error {
+        ExecuteError::Refused(refusal) => refusal,
+        ExecuteError::Store(error) => panic!("{error}"),
+    }
 }

@@ -1,6 +1,6 @@
 //! A job's connection: borrowed when the first statement is sent, with writes that wait until somebody must know.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{FutureExt, TryStreamExt, future::BoxFuture};
 use sqlx::{
@@ -12,9 +12,10 @@ use tokio::time::{Instant, timeout};
 use super::{
     Postgres,
     fault::{Fault, Sent},
-    plan::{Pending, Statement, plan},
+    plan::{Pending, plan},
     pool::Lent,
     wire,
+    with::Statement,
 };
 use crate::{
     args,
@@ -44,6 +45,8 @@ pub(super) struct Pg {
     lent: Option<Lent>,
     began: Instant,
     pending: Vec<Pending>,
+    /// Rows of aggregates that were fetched before they were asked for.
+    pub(super) ahead: BTreeMap<(&'static str, String), Option<Row>>,
     /// Whether something was written, or locked, that would be lost with the connection.
     written: bool,
     /// Why the transaction cannot be committed any more.
@@ -58,6 +61,7 @@ impl Pg {
             lent: None,
             began: Instant::now(),
             pending: Vec::new(),
+            ahead: BTreeMap::new(),
             written: false,
             failed: None,
             attempt,
@@ -141,6 +145,27 @@ impl Pg {
         let waits = |pending: &Pending| !matches!(pending, Pending::Cursor(_));
         if self.pending.iter().any(waits) {
             self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// As [`Pg::settle`], if what waits may matter to whoever asks for an aggregate, and for claims if it looks at some.
+    pub(super) async fn settle_for(
+        &mut self,
+        kind: &str,
+        id: &str,
+        looks: bool,
+    ) -> Result<(), StoreError> {
+        let matters = |pending: &Pending| match pending {
+            Pending::Step(step) => {
+                let claims = !step.claimed.is_empty() || !step.released.is_empty();
+                (step.kind == kind && step.id == id) || (looks && claims)
+            }
+            // Read models are tables of their own.
+            Pending::Cursor(_) | Pending::Write(..) => false,
+        };
+        if self.failed.is_some() || self.pending.iter().any(matters) {
+            self.settle().await?;
         }
         Ok(())
     }
@@ -313,6 +338,7 @@ impl Pg {
     pub(super) async fn mark(&mut self, point: Savepoint) -> Result<(), StoreError> {
         if point == Savepoint::Back {
             self.pending.clear();
+            self.ahead.clear();
             self.failed = None;
         } else if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -329,6 +355,16 @@ impl Pg {
             Ok(_) => Ok(()),
             Err(fault) => Err(self.fail(fault)),
         }
+    }
+
+    /// Asks for rows, whatever waits.
+    pub(super) async fn rows(
+        &mut self,
+        sql: &str,
+        args: Vec<Value>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let reply = self.ask(sql, Some(&args)).await?;
+        reply.rows.iter().map(wire::row).collect()
     }
 
     /// Something is sent later.
@@ -382,8 +418,7 @@ impl Conn for Pg {
     ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
         async move {
             self.settle().await?;
-            let reply = self.ask(sql, Some(&args)).await?;
-            reply.rows.iter().map(wire::row).collect()
+            self.rows(sql, args).await
         }
         .boxed()
     }

@@ -10,6 +10,7 @@ mod pool;
 mod schema;
 mod scratch;
 mod wire;
+mod with;
 mod work;
 
 use std::{

@@ -1,21 +1,19 @@
-//! How statements that wait to be sent become few: what does not meet in a table travels as one data-modifying `WITH`.
+//! How statements that wait to be sent become few: what does not meet in a table travels as one data-modifying `WITH`, and
+//! what does the same to many rows does it once.
 //!
 //! The parts of such a statement see the tables as they were before it and do not see each other. So what writes a table
-//! that another part mentions goes into the next statement.
+//! that another part mentions goes into a later statement; all else goes as early as it may.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
-use sqlx::{Arguments, Encode, Postgres, Type, postgres::PgArguments};
-
-use super::wire;
-use crate::{
-    event::Recorded,
-    store::{
-        StoreError, Value, sql,
-        work::{Batch, Step},
-    },
-    time::to_micros,
+use super::with::{Statement, With};
+use crate::store::{
+    StoreError, Value,
+    work::{Batch, Step},
 };
+
+/// How many steps of aggregates that were there before travel together: each is a part of the statement.
+const OLD_STEPS: usize = 8;
 
 /// Something that waits to be sent.
 #[derive(Debug)]
@@ -31,11 +29,11 @@ pub(super) enum Pending {
 /// The move of a cursor.
 #[derive(Debug)]
 pub(super) struct Move {
-    consumer: String,
-    producer: String,
-    partition: i32,
-    from: i64,
-    to: i64,
+    pub(super) consumer: String,
+    pub(super) producer: String,
+    pub(super) partition: i32,
+    pub(super) from: i64,
+    pub(super) to: i64,
 }
 
 impl From<Batch<'_>> for Move {
@@ -50,64 +48,94 @@ impl From<Batch<'_>> for Move {
     }
 }
 
-/// A statement that is ready to be sent.
-#[derive(Debug)]
-pub(super) struct Statement {
-    pub(super) sql: String,
-    pub(super) args: PgArguments,
-    /// Whether it divides by zero if a version or a cursor is not where it must be.
-    pub(super) guarded: bool,
-}
-
 /// Makes statements of what waits, as few as can be.
 pub(super) fn plan(pending: Vec<Pending>) -> Result<Vec<Statement>, StoreError> {
-    let mut statements = Vec::new();
-    let mut group = Group::default();
+    let mut groups: Vec<Group> = Vec::new();
     for next in pending {
-        let touched = Touched::by(&next);
-        if group.meets(&touched) {
-            statements.extend(std::mem::take(&mut group).finish()?);
+        let next = Member::of(next);
+        // After the last that it meets.
+        let met = groups.iter().rposition(|group| group.meets(&next));
+        let place = met.map_or(0, |met| met + 1);
+        if groups.len() == place {
+            groups.push(Group::default());
         }
-        group.members.push(next);
-        group.touched.push(touched);
+        if let Some(group) = groups.get_mut(place) {
+            group.add(next);
+        }
     }
-    statements.extend(group.finish()?);
-    Ok(statements)
+    groups.into_iter().map(Group::finish).collect()
 }
 
-/// The tables that something writes, and all words in which it may name others.
-#[derive(Debug)]
-struct Touched {
-    /// None: nobody knows.
-    writes: Option<Vec<String>>,
-    words: Vec<String>,
+/// Something that wants to travel.
+enum Member {
+    Step(Step),
+    Cursor(Move),
+    Write(Many),
 }
 
-impl Touched {
-    fn by(pending: &Pending) -> Self {
-        let own = |tables: &[&str]| {
-            let tables: Vec<String> = tables.iter().map(|table| (*table).to_owned()).collect();
-            Self {
-                writes: Some(tables.clone()),
-                words: tables,
-            }
-        };
+impl Member {
+    fn of(pending: Pending) -> Self {
         match pending {
-            Pending::Step(_) => own(&["aggregate", "claim", "log"]),
-            Pending::Cursor(_) => own(&["cursor"]),
-            Pending::Write(sql, _) => {
-                let words = words(sql);
-                let place = match words.first().map(String::as_str) {
-                    Some("insert" | "delete") => words.get(2),
-                    Some("update") => words.get(1),
-                    _ => None,
-                };
-                Self {
-                    writes: place.map(|table| vec![table.clone()]),
-                    words,
-                }
-            }
+            Pending::Step(step) => Self::Step(step),
+            Pending::Cursor(cursor) => Self::Cursor(cursor),
+            Pending::Write(sql, values) => Self::Write(Many::of(sql, values)),
         }
+    }
+}
+
+/// A statement, and the values for which it is to be run.
+#[derive(Debug)]
+struct Many {
+    sql: String,
+    rows: Vec<Vec<Value>>,
+    /// The table it writes; nobody knows if there is none.
+    writes: Option<String>,
+    /// All words in which it may name tables.
+    words: HashSet<String>,
+    /// Whether it does nothing but add a row, so that several can be added at once.
+    adds: bool,
+}
+
+impl Many {
+    fn of(sql: String, values: Vec<Value>) -> Self {
+        let words = words(&sql);
+        let writes = match words.first().map(String::as_str) {
+            Some("insert" | "delete") => words.get(2),
+            Some("update") => words.get(1),
+            _ => None,
+        };
+        let more = ["conflict", "select", "returning"];
+        let adds = words.first().is_some_and(|first| first == "insert")
+            && sql.matches("VALUES").count() == 1
+            && !more
+                .iter()
+                .any(|more| words.iter().any(|word| word == more));
+        Self {
+            writes: writes.cloned(),
+            words: words.into_iter().collect(),
+            rows: vec![values],
+            sql,
+            adds,
+        }
+    }
+
+    /// Whether the other writes what this one names.
+    fn is_met_by(&self, other: &Self) -> bool {
+        let names = |table: &String| self.words.contains(table);
+        other.writes.as_ref().is_none_or(names)
+    }
+
+    fn names_any(&self, tables: &[&str]) -> bool {
+        tables.iter().any(|table| self.words.contains(*table)) || self.writes.is_none()
+    }
+
+    /// Whether the other adds rows of the same kind.
+    fn is_like(&self, other: &Self) -> bool {
+        let types = |many: &Self| -> Vec<_> {
+            let row = many.rows.first().into_iter().flatten();
+            row.map(std::mem::discriminant).collect()
+        };
+        self.adds && self.sql == other.sql && types(self) == types(other)
     }
 }
 
@@ -124,246 +152,76 @@ fn words(sql: &str) -> Vec<String> {
     words
 }
 
+/// Where steps are kept.
+const OF_STEPS: &[&str] = &["aggregate", "claim", "log"];
+
 /// What travels together.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Group {
-    members: Vec<Pending>,
-    touched: Vec<Touched>,
+    steps: Vec<Step>,
+    cursors: Vec<Move>,
+    writes: Vec<Many>,
+    subjects: HashSet<(&'static str, String)>,
+    /// How many steps are of aggregates that were there before.
+    old: usize,
+    claims: bool,
+    releases: bool,
 }
 
 impl Group {
     /// Whether something cannot travel with the group.
-    fn meets(&self, next: &Touched) -> bool {
-        let names = |words: &[String], tables: &Option<Vec<String>>| match tables {
-            Some(tables) => tables.iter().any(|table| words.contains(table)),
-            None => true,
-        };
-        let mut members = self.touched.iter();
-        members.any(|one| names(&next.words, &one.writes) || names(&one.words, &next.writes))
-    }
-
-    fn finish(self) -> Result<Option<Statement>, StoreError> {
-        let alone = self.members.len() == 1;
-        let mut with = With::default();
-        for member in self.members {
-            match member {
-                Pending::Write(sql, values) if alone => return with.just(sql, values).map(Some),
-                Pending::Write(sql, values) => with.write(&sql, values)?,
-                Pending::Step(step) => with.step(step)?,
-                Pending::Cursor(cursor) => with.cursor(cursor)?,
+    fn meets(&self, next: &Member) -> bool {
+        match next {
+            Member::Step(step) => {
+                let claims = !step.claimed.is_empty();
+                let releases = !step.released.is_empty();
+                self.writes.iter().any(|write| write.names_any(OF_STEPS))
+                    || (self.releases && claims)
+                    || (self.claims && releases)
+                    || (step.from > 0 && self.old == OLD_STEPS)
+                    || self.subjects.contains(&(step.kind, step.id.clone()))
+            }
+            Member::Cursor(_) => {
+                !self.cursors.is_empty() || self.writes.iter().any(|one| one.names_any(&["cursor"]))
+            }
+            Member::Write(next) => {
+                (!self.steps.is_empty() && next.names_any(OF_STEPS))
+                    || (!self.cursors.is_empty() && next.names_any(&["cursor"]))
+                    || self.writes.iter().any(|one| {
+                        !one.is_like(next) && (next.is_met_by(one) || one.is_met_by(next))
+                    })
             }
         }
-        Ok((!with.parts.is_empty()).then(|| with.finish()))
-    }
-}
-
-/// A `WITH` in the making. Its parts are named so that no table is hidden.
-#[derive(Default)]
-struct With {
-    parts: Vec<String>,
-    guards: Vec<String>,
-    args: PgArguments,
-}
-
-impl With {
-    /// Adds an argument; answers its place.
-    fn add<'v, T: Encode<'v, Postgres> + Type<Postgres>>(
-        &mut self,
-        value: T,
-    ) -> Result<usize, StoreError> {
-        self.args
-            .add(value)
-            .map_err(|error| StoreError::Bug(error.to_string()))?;
-        Ok(self.args.len())
     }
 
-    /// A statement as it stands.
-    fn just(mut self, sql: String, values: Vec<Value>) -> Result<Statement, StoreError> {
-        for value in values {
-            wire::bind(&mut self.args, value)?;
-        }
-        Ok(Statement {
-            sql,
-            args: self.args,
-            guarded: false,
-        })
-    }
-
-    fn write(&mut self, sql: &str, values: Vec<Value>) -> Result<(), StoreError> {
-        let before = self.args.len();
-        for value in values {
-            wire::bind(&mut self.args, value)?;
-        }
-        let (name, sql) = (self.parts.len(), moved(sql, before));
-        self.parts.push(format!("_write{name} AS ({sql})"));
-        Ok(())
-    }
-
-    fn cursor(&mut self, cursor: Move) -> Result<(), StoreError> {
-        let consumer = self.add(cursor.consumer)?;
-        let producer = self.add(cursor.producer)?;
-        let partition = self.add(i64::from(cursor.partition))?;
-        let to = self.add(cursor.to)?;
-        let name = format!("_cursor{}", self.parts.len());
-        let part = if cursor.from == 0 {
-            format!(
-                "{name} AS (INSERT INTO cursor (consumer, producer, partition, seq)
-                 VALUES (${consumer}, ${producer}, ${partition}, ${to})
-                 ON CONFLICT (consumer, producer, partition) DO UPDATE SET seq = excluded.seq
-                 WHERE cursor.seq = 0 RETURNING 1)"
-            )
-        } else {
-            let from = self.add(cursor.from)?;
-            format!(
-                "{name} AS (UPDATE cursor SET seq = ${to} WHERE consumer = ${consumer} AND producer = ${producer}
-                 AND partition = ${partition} AND seq = ${from} RETURNING 1)"
-            )
-        };
-        self.parts.push(part);
-        self.guards.push(name);
-        Ok(())
-    }
-
-    fn step(&mut self, step: Step) -> Result<(), StoreError> {
-        let owner = step.owner();
-        let kind = self.add(step.kind)?;
-        let id = self.add(step.id.clone())?;
-        let version = self.add(step.version)?;
-        let state = self.add(step.state)?;
-        let due = self.add(step.due.map(to_micros))?;
-        let at = self.add(to_micros(step.at))?;
-        let put = format!("_put{}", self.parts.len());
-        if step.from == 0 {
-            // One that is there already violates the key.
-            self.parts.push(format!(
-                "{put} AS (INSERT INTO aggregate (kind, id, version, state, due_at, created_at, updated_at)
-                 VALUES (${kind}, ${id}, ${version}, ${state}, ${due}, ${at}, ${at}))"
-            ));
-        } else {
-            let from = self.add(step.from)?;
-            self.parts.push(format!(
-                "{put} AS (UPDATE aggregate SET version = ${version}, state = ${state}, due_at = ${due},
-                 updated_at = ${at} WHERE kind = ${kind} AND id = ${id} AND version = ${from} RETURNING 1)"
-            ));
-            self.guards.push(put);
-        }
-        self.claims(&owner, step.released, step.claimed)?;
-        self.told(step.told)
-    }
-
-    fn claims(
-        &mut self,
-        owner: &str,
-        released: Vec<(String, String)>,
-        claimed: Vec<(String, String)>,
-    ) -> Result<(), StoreError> {
-        if released.is_empty() && claimed.is_empty() {
-            return Ok(());
-        }
-        let owner = self.add(owner.to_owned())?;
-        let mut scopes: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (scope, key) in released {
-            scopes.entry(scope).or_default().push(key);
-        }
-        for (scope, keys) in scopes {
-            let (scope, keys) = (self.add(scope)?, self.add(keys)?);
-            let name = self.parts.len();
-            self.parts.push(format!(
-                "_free{name} AS (DELETE FROM claim WHERE scope = ${scope} AND key = ANY(${keys}) AND owner = ${owner})"
-            ));
-        }
-        if !claimed.is_empty() {
-            let (scopes, keys): (Vec<_>, Vec<_>) = claimed.into_iter().unzip();
-            let (scopes, keys) = (self.add(scopes)?, self.add(keys)?);
-            let name = self.parts.len();
-            // One that somebody else holds violates the key.
-            self.parts.push(format!(
-                "_hold{name} AS (INSERT INTO claim (scope, key, owner)
-                 SELECT c.scope, c.key, ${owner} FROM unnest(${scopes}, ${keys}) AS c (scope, key))"
-            ));
-        }
-        Ok(())
-    }
-
-    /// Records what the world is told, in its order.
-    fn told(&mut self, told: Vec<Recorded>) -> Result<(), StoreError> {
-        let Some(first) = told.first() else {
-            return Ok(());
-        };
-        let partition = self.add(i64::from(first.partition))?;
-        let subject = self.add(first.subject.clone())?;
-        let mut columns = Columns::default();
-        for event in told {
-            columns.headers.push(sql::headers(&event.cause)?);
-            columns.ids.push(event.id);
-            columns.types.push(event.event_type);
-            columns.versions.push(event.version);
-            columns.ats.push(to_micros(event.at));
-            columns.payloads.push(event.data.to_vec());
-        }
-        let ids = self.add(columns.ids)?;
-        let types = self.add(columns.types)?;
-        let versions = self.add(columns.versions)?;
-        let ats = self.add(columns.ats)?;
-        let payloads = self.add(columns.payloads)?;
-        let headers = self.add(columns.headers)?;
-        let name = self.parts.len();
-        self.parts.push(format!(
-            "_tell{name} AS (INSERT INTO log (partition, id, type, aggregate, version, at, payload, headers)
-             SELECT ${partition}, e.id, e.type, ${subject}, e.version, e.at, e.payload, e.headers
-             FROM unnest(${ids}, ${types}, ${versions}, ${ats}, ${payloads}, ${headers})
-             AS e (id, type, version, at, payload, headers))"
-        ));
-        Ok(())
-    }
-
-    /// The whole. Every guard is a part that must have changed one row.
-    fn finish(self) -> Statement {
-        let one = |part: &String| format!("(SELECT count(*) FROM {part})");
-        let guards: Vec<String> = self.guards.iter().map(one).collect();
-        let check = if guards.is_empty() {
-            "SELECT 1".to_owned()
-        } else {
-            format!("SELECT 1 / ({})", guards.join(" * "))
-        };
-        Statement {
-            sql: format!("WITH {} {check}", self.parts.join(", ")),
-            args: self.args,
-            guarded: !guards.is_empty(),
+    fn add(&mut self, next: Member) {
+        match next {
+            Member::Step(step) => {
+                self.subjects.insert((step.kind, step.id.clone()));
+                self.old += usize::from(step.from > 0);
+                self.claims |= !step.claimed.is_empty();
+                self.releases |= !step.released.is_empty();
+                self.steps.push(step);
+            }
+            Member::Cursor(cursor) => self.cursors.push(cursor),
+            Member::Write(next) => match self.writes.iter_mut().find(|one| one.is_like(&next)) {
+                Some(like) => like.rows.extend(next.rows),
+                None => self.writes.push(next),
+            },
         }
     }
-}
 
-/// Events, a column at a time.
-#[derive(Default)]
-struct Columns {
-    ids: Vec<String>,
-    types: Vec<String>,
-    versions: Vec<i64>,
-    ats: Vec<i64>,
-    payloads: Vec<Vec<u8>>,
-    headers: Vec<String>,
-}
-
-/// A statement whose `$1` has become `$1 + by`.
-fn moved(sql: &str, by: usize) -> String {
-    let mut moved = String::with_capacity(sql.len() + 8);
-    let mut quoted = false;
-    let mut rest = sql.chars().peekable();
-    while let Some(c) = rest.next() {
-        moved.push(c);
-        quoted ^= c == '\'';
-        if c != '$' || quoted {
-            continue;
+    fn finish(self) -> Result<Statement, StoreError> {
+        let mut with = With::default();
+        for cursor in self.cursors {
+            with.cursor(cursor)?;
         }
-        let mut place = 0;
-        while let Some(digit) = rest.peek().and_then(|c| c.to_digit(10)) {
-            place = place * 10 + digit as usize;
-            rest.next();
+        with.steps(self.steps)?;
+        for Many { sql, rows, .. } in self.writes {
+            with.write(sql, rows)?;
         }
-        moved.push_str(&(place + by).to_string());
+        Ok(with.finish())
     }
-    moved
 }
 
 #[cfg(test)]
@@ -375,9 +233,29 @@ mod tests {
         Pending::Write(sql.to_owned(), args!["x"])
     }
 
+    fn step(id: &str) -> Step {
+        Step {
+            kind: "room",
+            id: id.to_owned(),
+            from: 0,
+            version: 1,
+            state: "{}".to_owned(),
+            due: None,
+            at: crate::Timestamp::UNIX_EPOCH,
+            released: Vec::new(),
+            claimed: Vec::new(),
+            told: Vec::new(),
+        }
+    }
+
     fn sent(pending: Vec<Pending>) -> Vec<String> {
         let statements = plan(pending).unwrap();
         statements.into_iter().map(|sent| sent.sql).collect()
+    }
+
+    /// How many statements some steps make.
+    fn statements(steps: Vec<Step>) -> usize {
+        sent(steps.into_iter().map(Pending::Step).collect()).len()
     }
 
     #[test]
@@ -401,10 +279,61 @@ mod tests {
             "UPDATE a SET c = $1",
             "DELETE FROM b WHERE id IN (SELECT id FROM A)",
             "WITH c AS (SELECT 1) INSERT INTO d SELECT * FROM c",
+            "INSERT INTO a (id) VALUES ($1) ON CONFLICT DO NOTHING",
         ] {
             assert_eq!(sent(vec![write(first), write(second)]), [first, second]);
             assert_eq!(sent(vec![write(second), write(first)]), [second, first]);
         }
         assert_eq!(sent(vec![]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_meets_nobody_goes_first() {
+        let (one, two) = ("UPDATE a SET c = $1", "UPDATE a SET d = $1");
+        let other = "UPDATE b SET c = $1";
+        assert_eq!(
+            sent(vec![write(one), write(two), write(other)]),
+            [
+                "WITH _write0 AS (UPDATE a SET c = $1), _write1 AS (UPDATE b SET c = $2) SELECT 1",
+                two
+            ]
+        );
+        // After what it meets, wherever that is.
+        assert_eq!(
+            sent(vec![write(one), write(other), write("DELETE FROM b")]).len(),
+            2
+        );
+    }
+
+    #[test]
+    fn rows_of_one_kind_are_added_at_once() {
+        let sql = "INSERT INTO a (id, n, at) VALUES ($1, 1, $2)";
+        let row = |id: &str| Pending::Write(sql.to_owned(), args![id, 3]);
+        assert_eq!(sent(vec![row("x")]), [sql]);
+        assert_eq!(
+            sent(vec![row("x"), row("y"), row("z")]),
+            ["INSERT INTO a (id, n, at) SELECT v.c1, 1, v.c2 FROM unnest($1, $2) AS v (c1, c2)"]
+        );
+        // What changes rows that are there does so one at a time.
+        let sql = "UPDATE a SET n = n + $1";
+        assert_eq!(sent(vec![write(sql), write(sql)]), [sql, sql]);
+        let sql = "INSERT INTO a (id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET n = a.n + 1";
+        assert_eq!(sent(vec![write(sql), write(sql)]), [sql, sql]);
+    }
+
+    #[test]
+    fn steps_of_different_aggregates_travel_together() {
+        assert_eq!(statements(vec![step("a"), step("b"), step("c")]), 1);
+        assert_eq!(statements(vec![step("a"), step("b"), step("a")]), 2);
+    }
+
+    #[test]
+    fn what_is_released_is_claimed_later() {
+        let claim = || vec![("night".to_owned(), "1".to_owned())];
+        let (mut free, mut hold) = (step("a"), step("b"));
+        free.released = claim();
+        hold.claimed = claim();
+        assert_eq!(statements(vec![free.clone(), hold.clone()]), 2);
+        assert_eq!(statements(vec![hold, free]), 2);
     }
 }

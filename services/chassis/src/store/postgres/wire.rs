@@ -18,6 +18,46 @@ pub(super) fn bind(args: &mut PgArguments, value: Value) -> Result<(), StoreErro
     bound.map_err(|error| StoreError::Bug(error.to_string()))
 }
 
+/// Adds rows of values as arrays, one for each column. The values of a column are of one type.
+pub(super) fn bind_columns(
+    args: &mut PgArguments,
+    rows: Vec<Vec<Value>>,
+) -> Result<(), StoreError> {
+    let width = rows.first().map_or(0, Vec::len);
+    let mut columns: Vec<Vec<Value>> = (0..width).map(|_| Vec::new()).collect();
+    for row in rows {
+        for (column, value) in columns.iter_mut().zip(row) {
+            column.push(value);
+        }
+    }
+    for column in columns {
+        bind_array(args, column)?;
+    }
+    Ok(())
+}
+
+macro_rules! array {
+    ($args:ident, $column:ident, $variant:ident) => {{
+        let values = $column.into_iter().map(|value| match value {
+            Value::$variant(value) => Ok(value),
+            other => Err(StoreError::Bug(format!("{other:?} among others"))),
+        });
+        let values: Result<Vec<_>, _> = values.collect();
+        $args.add(values?)
+    }};
+}
+
+fn bind_array(args: &mut PgArguments, column: Vec<Value>) -> Result<(), StoreError> {
+    let bound = match column.first() {
+        Some(Value::Int(_)) => array!(args, column, Int),
+        Some(Value::Real(_)) => array!(args, column, Real),
+        Some(Value::Text(_)) => array!(args, column, Text),
+        Some(Value::Blob(_)) => array!(args, column, Blob),
+        None => Ok(()),
+    };
+    bound.map_err(|error| StoreError::Bug(error.to_string()))
+}
+
 /// Values as the arguments of a statement.
 pub(super) fn arguments(values: &[Value]) -> Result<PgArguments, StoreError> {
     let mut args = PgArguments::default();

@@ -7,7 +7,7 @@ use crate::{
     aggregate::Look,
     args,
     store::{
-        Value,
+        StoreError, Value,
         conn::Conn,
         work::{Answer, Batch, Found, Savepoint, Step, Work},
     },
@@ -21,6 +21,13 @@ impl Work for Pg {
         looks: &'a [Look],
     ) -> Answer<'a, Found> {
         async move {
+            if let Some(row) = self.ahead.remove(&(kind, id.to_owned()))
+                && (row.is_some() || looks.is_empty())
+            {
+                let taken = row.is_none().then(Vec::new);
+                return Ok(Found { row, taken });
+            }
+            self.settle_for(kind, id, !looks.is_empty()).await?;
             let mut sql =
                 "SELECT CAST(-1 AS BIGINT), state, version, created_at, updated_at FROM aggregate \
                            WHERE kind = $1 AND id = $2"
@@ -34,7 +41,7 @@ impl Work for Pg {
                 );
                 sql.push_str(&look);
             }
-            let rows = self.query(&sql, values).await?;
+            let rows = self.rows(&sql, values).await?;
             let mut found = Found {
                 row: None,
                 taken: Some(vec![Vec::new(); looks.len()]),
@@ -46,6 +53,27 @@ impl Work for Pg {
                 }
             }
             Ok(found)
+        }
+        .boxed()
+    }
+
+    fn look_ahead<'a>(&'a mut self, kind: &'static str, ids: &'a [String]) -> Answer<'a, ()> {
+        async move {
+            let list = serde_json::to_string(ids);
+            let list = list.map_err(|error| StoreError::Bug(error.to_string()))?;
+            // Each is found by its key, whatever the planner knows of the table.
+            let sql = "SELECT w.id, a.state, a.version, a.created_at, a.updated_at
+                       FROM jsonb_array_elements_text($2::jsonb) AS w (id), LATERAL (
+                           SELECT state, version, created_at, updated_at FROM aggregate
+                           WHERE kind = $1 AND id = w.id OFFSET 0) AS a";
+            let rows = self.rows(sql, args![kind, list]).await?;
+            let absent = ids.iter().map(|id| ((kind, id.clone()), None));
+            self.ahead.extend(absent);
+            for row in rows {
+                let key = (kind, row.text(0)?.to_owned());
+                self.ahead.insert(key, Some(row.after(1)));
+            }
+            Ok(())
         }
         .boxed()
     }
