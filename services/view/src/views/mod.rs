@@ -59,28 +59,47 @@ pub(crate) fn list(target: Target) -> Views {
 /// The rows of one generation, to be written.
 pub(crate) struct Rows<'c> {
     conn: &'c mut dyn Conn,
-    generation: i64,
+    target: Target,
 }
 
 impl Rows<'_> {
     /// Runs a statement whose `$1` is the generation.
     async fn run(&mut self, sql: &str, values: Vec<Value>) -> Result<(), StoreError> {
-        let values = self.with_generation(values);
-        self.conn.write(sql, values).await
+        let (sql, values) = self.aimed(sql, values);
+        self.conn.write(&sql, values).await
     }
 
     /// The first row of a query whose `$1` is the generation.
     async fn find(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<Row>, StoreError> {
-        let values = self.with_generation(values);
-        let rows = self.conn.query(sql, values).await?;
+        let (sql, values) = self.aimed(sql, values);
+        let rows = self.conn.query(&sql, values).await?;
         Ok(rows.into_iter().next())
     }
 
-    fn with_generation(&self, values: Vec<Value>) -> Vec<Value> {
-        let mut all = args![self.generation];
+    /// A statement with its generation. Which one is live the statement itself finds out: nobody waits for that, and it
+    /// cannot change before the transaction ends, because who changes it takes the cursors of the live views away.
+    fn aimed(&self, sql: &str, values: Vec<Value>) -> (String, Vec<Value>) {
+        let (sql, generation) = match self.target {
+            Target::Live => (live(sql), None),
+            Target::Generation(generation) => (sql.to_owned(), Some(generation)),
+        };
+        let mut all = args![generation];
         all.extend(values);
-        all
+        (sql, all)
     }
+}
+
+/// A statement in which the live generation stands for `$1`.
+fn live(sql: &str) -> String {
+    const LIVE: &str = "COALESCE($1, (SELECT live FROM view_generation WHERE id = 1))";
+    let mut parts = sql.split("$1");
+    let mut live = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let longer = part.starts_with(|c: char| c.is_ascii_digit());
+        live.push_str(if longer { "$1" } else { LIVE });
+        live.push_str(part);
+    }
+    live
 }
 
 /// A projection into the rows of a target.
@@ -97,13 +116,6 @@ where
 
     fn show(&self, conn: &'c mut dyn Conn, heard: Heard<E>) -> Self::Shown {
         let Self(target, project) = *self;
-        async move {
-            let generation = match target {
-                Target::Live => generation::current(conn).await?.live,
-                Target::Generation(generation) => generation,
-            };
-            project(Rows { conn, generation }, heard).await
-        }
-        .boxed()
+        project(Rows { conn, target }, heard).boxed()
     }
 }

@@ -220,28 +220,17 @@ pub(super) async fn message_sent(mut rows: Rows<'_>, heard: Heard<MessageSent>) 
 }
 
 impl Rows<'_> {
-    /// Makes sure that a room has a line, be it a stub.
-    async fn begin_room(&mut self, room_id: &str) -> Shown {
-        let sql =
-            "INSERT INTO room_view (generation, room_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        self.run(sql, args![room_id]).await
-    }
-
-    /// Stamps a room's line with the last change of what it shows.
-    async fn stamp_room(&mut self, room_id: &str) -> Shown {
-        let sql = "UPDATE room_view SET updated_at = CASE
-                       WHEN room_at >= reservation_at AND room_at >= payment_at THEN room_at
-                       WHEN reservation_at >= payment_at THEN reservation_at ELSE payment_at END
-                   WHERE generation = $1 AND room_id = $2";
-        self.run(sql, args![room_id]).await
-    }
-
     async fn put_room(&mut self, room: &Room, status: RoomStatus, at: Timestamp) -> Shown {
-        self.begin_room(&room.room_id).await?;
         let price = given(room.price.as_ref())?;
-        let sql = "UPDATE room_view SET host_id = $3, title = $4, description = $5, unit = $6, currency = $7, price = $8,
-                       room_status = $9, room_at = CASE WHEN room_at > $10 THEN room_at ELSE $10 END
-                   WHERE generation = $1 AND room_id = $2";
+        let at_room = later("room_view.room_at", "$10");
+        let stamp = latest(&at_room, "room_view.reservation_at", "room_view.payment_at");
+        let sql = format!(
+            "INSERT INTO room_view (generation, room_id, host_id, title, description, unit, currency, price, room_status,
+                 room_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+             ON CONFLICT (generation, room_id) DO UPDATE SET host_id = $3, title = $4, description = $5, unit = $6,
+                 currency = $7, price = $8, room_status = $9, room_at = {at_room}, updated_at = {stamp}"
+        );
         let values = args![
             &*room.room_id,
             &*room.host_id,
@@ -253,16 +242,18 @@ impl Rows<'_> {
             i32::from(status),
             at
         ];
-        self.run(sql, values).await?;
-        self.stamp_room(&room.room_id).await
+        self.run(&sql, values).await
     }
 
     async fn put_room_status(&mut self, room_id: &str, status: i32, at: Timestamp) -> Shown {
-        self.begin_room(room_id).await?;
-        let sql = "UPDATE room_view SET room_status = $3, room_at = CASE WHEN room_at > $4 THEN room_at ELSE $4 END
-                   WHERE generation = $1 AND room_id = $2";
-        self.run(sql, args![room_id, status, at]).await?;
-        self.stamp_room(room_id).await
+        let at_room = later("room_view.room_at", "$4");
+        let stamp = latest(&at_room, "room_view.reservation_at", "room_view.payment_at");
+        let sql = format!(
+            "INSERT INTO room_view (generation, room_id, room_status, room_at, updated_at) VALUES ($1, $2, $3, $4, $4)
+             ON CONFLICT (generation, room_id) DO UPDATE
+             SET room_status = $3, room_at = {at_room}, updated_at = {stamp}"
+        );
+        self.run(&sql, args![room_id, status, at]).await
     }
 
     /// Notes a review's rating; 0 if it is no more.
@@ -279,15 +270,17 @@ impl Rows<'_> {
         let sql = "INSERT INTO review (generation, reservation_id, room_id, rating, changed_at) VALUES ($1, $2, $3, $4, $5)
                    ON CONFLICT (generation, reservation_id) DO UPDATE SET rating = $4, changed_at = $5";
         self.run(sql, args![id, room_id, rating, at]).await?;
-        self.begin_room(room_id).await?;
-        let sql =
-            "UPDATE room_view SET review_count = review_count + $3, rating_sum = rating_sum + $4,
-                       room_at = CASE WHEN room_at > $5 THEN room_at ELSE $5 END
-                   WHERE generation = $1 AND room_id = $2";
+        let at_room = later("room_view.room_at", "$5");
+        let stamp = latest(&at_room, "room_view.reservation_at", "room_view.payment_at");
+        let sql = format!(
+            "INSERT INTO room_view (generation, room_id, review_count, rating_sum, room_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $5)
+             ON CONFLICT (generation, room_id) DO UPDATE SET review_count = room_view.review_count + $3,
+                 rating_sum = room_view.rating_sum + $4, room_at = {at_room}, updated_at = {stamp}"
+        );
         let more = i64::from(rating > 0) - i64::from(before > 0);
-        self.run(sql, args![room_id, more, rating - before, at])
-            .await?;
-        self.stamp_room(room_id).await
+        let values = args![room_id, more, rating - before, at];
+        self.run(&sql, values).await
     }
 
     async fn put_reservation(&mut self, reservation: &Reservation, at: Timestamp) -> Shown {
@@ -296,8 +289,15 @@ impl Rows<'_> {
         let created = given(created.and_then(time::from_proto))?;
         let period = reservation.period.as_ref();
         let id = &*reservation.reservation_id;
-        let sql = "SELECT 1 FROM reservation WHERE generation = $1 AND reservation_id = $2";
-        let is_new = self.find(sql, args![id]).await?.is_none();
+        let room_id = &*reservation.offer_id;
+        if reservation.kind() == OfferKind::Room {
+            // Counted once, by the first event that is heard of it.
+            let sql = "INSERT INTO room_view (generation, room_id, reservation_count)
+                       SELECT $1, $2, 1 - COUNT(*) FROM reservation WHERE generation = $1 AND reservation_id = $3
+                       ON CONFLICT (generation, room_id) DO UPDATE
+                       SET reservation_count = room_view.reservation_count + excluded.reservation_count";
+            self.run(sql, args![room_id, id]).await?;
+        }
         let sql = "INSERT INTO reservation (generation, reservation_id, customer_id, offer_id, title, period, currency,
                        price, status, reason, created_at, changed_at)
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
@@ -320,18 +320,16 @@ impl Rows<'_> {
         if reservation.kind() != OfferKind::Room {
             return Ok(());
         }
-        let room_id = &*reservation.offer_id;
-        self.begin_room(room_id).await?;
-        let sql = "UPDATE room_view SET reservation_count = reservation_count + $3 WHERE generation = $1 AND room_id = $2";
-        self.run(sql, args![room_id, is_new]).await?;
         // The latest reservation is the one with the greatest creation time and id, whenever we hear of it.
-        let sql = "UPDATE room_view SET reservation_id = $3, customer_id = $4, reservation_created_at = $5,
-                       reservation_status = $6, reservation_at = $7,
-                       payment_status = COALESCE((SELECT p.status FROM payment p
-                           WHERE p.generation = $1 AND p.reservation_id = $3), 0),
-                       payment_at = COALESCE((SELECT p.changed_at FROM payment p
-                           WHERE p.generation = $1 AND p.reservation_id = $3), 0)
-                   WHERE generation = $1 AND room_id = $2 AND (reservation_created_at, reservation_id) <= ($5, $3)";
+        let stamp = latest("room_at", "$7", "paid.changed_at");
+        let sql = format!(
+            "UPDATE room_view SET reservation_id = $3, customer_id = $4, reservation_created_at = $5,
+                 reservation_status = $6, reservation_at = $7, payment_status = paid.status,
+                 payment_at = paid.changed_at, updated_at = {stamp}
+             FROM (SELECT COALESCE(MAX(status), 0) AS status, COALESCE(MAX(changed_at), 0) AS changed_at
+                   FROM payment WHERE generation = $1 AND reservation_id = $3) AS paid
+             WHERE room_view.generation = $1 AND room_id = $2 AND (reservation_created_at, reservation_id) <= ($5, $3)"
+        );
         let values = args![
             room_id,
             id,
@@ -340,8 +338,7 @@ impl Rows<'_> {
             reservation.status,
             at
         ];
-        self.run(sql, values).await?;
-        self.stamp_room(room_id).await
+        self.run(&sql, values).await
     }
 
     /// Notes how far a payment has come, and all that was refunded if anything was.
@@ -366,17 +363,24 @@ impl Rows<'_> {
             at
         ];
         self.run(sql, values).await?;
-        let sql = "SELECT offer_id FROM reservation WHERE generation = $1 AND reservation_id = $2";
-        let Some(reservation) = self.find(sql, args![id]).await? else {
-            return Ok(());
-        };
-        let room_id = reservation.text(0)?;
-        let sql = "UPDATE room_view SET payment_status = $4, payment_at = $5
-                   WHERE generation = $1 AND room_id = $2 AND reservation_id = $3";
-        self.run(sql, args![room_id, id, payment.status, at])
-            .await?;
-        self.stamp_room(room_id).await
+        let stamp = latest("room_at", "reservation_at", "$4");
+        let sql = format!(
+            "UPDATE room_view SET payment_status = $3, payment_at = $4, updated_at = {stamp}
+             WHERE generation = $1 AND reservation_id = $2 AND room_id = (
+                 SELECT offer_id FROM reservation WHERE generation = $1 AND reservation_id = $2)"
+        );
+        self.run(&sql, args![id, payment.status, at]).await
     }
+}
+
+/// SQL for the later of two times.
+fn later(one: &str, other: &str) -> String {
+    format!("CASE WHEN {one} > {other} THEN {one} ELSE {other} END")
+}
+
+/// SQL for the last change of what a room's line shows: of the room, of its latest reservation, or of what was paid for it.
+fn latest(room: &str, reservation: &str, payment: &str) -> String {
+    later(room, &format!("({})", later(reservation, payment)))
 }
 
 /// What every event of its kind has.
