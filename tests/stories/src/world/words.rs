@@ -48,7 +48,7 @@ pub fn hours(start: &str, end: &str) -> Period {
 
 /// Waits until something holds that comes about by itself; gives up loudly.
 pub async fn eventually(holds: impl AsyncFn() -> bool) {
-    let patience = std::time::Duration::from_secs(20);
+    let patience = std::time::Duration::from_mins(1);
     let wait = async {
         let mut look = tokio::time::interval(std::time::Duration::from_millis(10));
         while !holds().await {
