@@ -93,7 +93,8 @@ pub(super) async fn reservation_requested(
     heard: Heard<ReservationRequested>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.at).await
+    rows.put_reservation(&reservation, heard.version, heard.at)
+        .await
 }
 
 pub(super) async fn reservation_approved(
@@ -101,7 +102,8 @@ pub(super) async fn reservation_approved(
     heard: Heard<ReservationApproved>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.at).await
+    rows.put_reservation(&reservation, heard.version, heard.at)
+        .await
 }
 
 pub(super) async fn reservation_payment_pending(
@@ -109,7 +111,8 @@ pub(super) async fn reservation_payment_pending(
     heard: Heard<ReservationPaymentPending>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.at).await
+    rows.put_reservation(&reservation, heard.version, heard.at)
+        .await
 }
 
 pub(super) async fn reservation_confirmed(
@@ -117,7 +120,8 @@ pub(super) async fn reservation_confirmed(
     heard: Heard<ReservationConfirmed>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.at).await
+    rows.put_reservation(&reservation, heard.version, heard.at)
+        .await
 }
 
 pub(super) async fn reservation_rejected(
@@ -125,7 +129,8 @@ pub(super) async fn reservation_rejected(
     heard: Heard<ReservationRejected>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.at).await
+    rows.put_reservation(&reservation, heard.version, heard.at)
+        .await
 }
 
 pub(super) async fn reservation_lapsed(
@@ -133,7 +138,8 @@ pub(super) async fn reservation_lapsed(
     heard: Heard<ReservationLapsed>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.at).await
+    rows.put_reservation(&reservation, heard.version, heard.at)
+        .await
 }
 
 pub(super) async fn reservation_cancel_requested(
@@ -141,7 +147,8 @@ pub(super) async fn reservation_cancel_requested(
     heard: Heard<ReservationCancelRequested>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.at).await
+    rows.put_reservation(&reservation, heard.version, heard.at)
+        .await
 }
 
 pub(super) async fn reservation_cancelled(
@@ -149,7 +156,8 @@ pub(super) async fn reservation_cancelled(
     heard: Heard<ReservationCancelled>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.at).await
+    rows.put_reservation(&reservation, heard.version, heard.at)
+        .await
 }
 
 pub(super) async fn reservation_completed(
@@ -157,7 +165,8 @@ pub(super) async fn reservation_completed(
     heard: Heard<ReservationCompleted>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.at).await
+    rows.put_reservation(&reservation, heard.version, heard.at)
+        .await
 }
 
 pub(super) async fn confirmation_missed(
@@ -165,7 +174,8 @@ pub(super) async fn confirmation_missed(
     heard: Heard<ConfirmationMissed>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.at).await
+    rows.put_reservation(&reservation, heard.version, heard.at)
+        .await
 }
 
 /// What is known of it is little; what was shown before stays beside that.
@@ -214,7 +224,8 @@ pub(super) async fn message_sent(mut rows: Rows<'_>, heard: Heard<MessageSent>) 
     let message = given(heard.event.message)?;
     let sql = "INSERT INTO told (generation, reservation_id, recipient_id, times, changed_at) VALUES ($1, $2, $3, 1, $4)
                ON CONFLICT (generation, reservation_id, recipient_id) DO UPDATE SET times = told.times + 1,
-                   changed_at = CASE WHEN told.changed_at > $4 THEN told.changed_at ELSE $4 END";
+                   changed_at = CASE WHEN told.changed_at > excluded.changed_at THEN told.changed_at
+                       ELSE excluded.changed_at END";
     let values = args![message.reservation_id, message.recipient_id, heard.at];
     rows.run(sql, values).await
 }
@@ -222,14 +233,15 @@ pub(super) async fn message_sent(mut rows: Rows<'_>, heard: Heard<MessageSent>) 
 impl Rows<'_> {
     async fn put_room(&mut self, room: &Room, status: RoomStatus, at: Timestamp) -> Shown {
         let price = given(room.price.as_ref())?;
-        let at_room = later("room_view.room_at", "$10");
+        let at_room = later("room_view.room_at", "excluded.room_at");
         let stamp = latest(&at_room, "room_view.reservation_at", "room_view.payment_at");
         let sql = format!(
             "INSERT INTO room_view (generation, room_id, host_id, title, description, unit, currency, price, room_status,
                  room_at, updated_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
-             ON CONFLICT (generation, room_id) DO UPDATE SET host_id = $3, title = $4, description = $5, unit = $6,
-                 currency = $7, price = $8, room_status = $9, room_at = {at_room}, updated_at = {stamp}"
+             ON CONFLICT (generation, room_id) DO UPDATE SET host_id = excluded.host_id, title = excluded.title,
+                 description = excluded.description, unit = excluded.unit, currency = excluded.currency,
+                 price = excluded.price, room_status = excluded.room_status, room_at = {at_room}, updated_at = {stamp}"
         );
         let values = args![
             &*room.room_id,
@@ -246,12 +258,12 @@ impl Rows<'_> {
     }
 
     async fn put_room_status(&mut self, room_id: &str, status: i32, at: Timestamp) -> Shown {
-        let at_room = later("room_view.room_at", "$4");
+        let at_room = later("room_view.room_at", "excluded.room_at");
         let stamp = latest(&at_room, "room_view.reservation_at", "room_view.payment_at");
         let sql = format!(
             "INSERT INTO room_view (generation, room_id, room_status, room_at, updated_at) VALUES ($1, $2, $3, $4, $4)
              ON CONFLICT (generation, room_id) DO UPDATE
-             SET room_status = $3, room_at = {at_room}, updated_at = {stamp}"
+             SET room_status = excluded.room_status, room_at = {at_room}, updated_at = {stamp}"
         );
         self.run(&sql, args![room_id, status, at]).await
     }
@@ -270,41 +282,38 @@ impl Rows<'_> {
         let sql = "INSERT INTO review (generation, reservation_id, room_id, rating, changed_at) VALUES ($1, $2, $3, $4, $5)
                    ON CONFLICT (generation, reservation_id) DO UPDATE SET rating = $4, changed_at = $5";
         self.run(sql, args![id, room_id, rating, at]).await?;
-        let at_room = later("room_view.room_at", "$5");
+        let at_room = later("room_view.room_at", "excluded.room_at");
         let stamp = latest(&at_room, "room_view.reservation_at", "room_view.payment_at");
         let sql = format!(
             "INSERT INTO room_view (generation, room_id, review_count, rating_sum, room_at, updated_at)
              VALUES ($1, $2, $3, $4, $5, $5)
-             ON CONFLICT (generation, room_id) DO UPDATE SET review_count = room_view.review_count + $3,
-                 rating_sum = room_view.rating_sum + $4, room_at = {at_room}, updated_at = {stamp}"
+             ON CONFLICT (generation, room_id) DO UPDATE SET
+                 review_count = room_view.review_count + excluded.review_count,
+                 rating_sum = room_view.rating_sum + excluded.rating_sum, room_at = {at_room}, updated_at = {stamp}"
         );
         let more = i64::from(rating > 0) - i64::from(before > 0);
         let values = args![room_id, more, rating - before, at];
         self.run(&sql, values).await
     }
 
-    async fn put_reservation(&mut self, reservation: &Reservation, at: Timestamp) -> Shown {
+    async fn put_reservation(
+        &mut self,
+        reservation: &Reservation,
+        version: i64,
+        at: Timestamp,
+    ) -> Shown {
         let price = money(given(reservation.price.as_ref())?)?;
         let created = reservation.create_time.as_ref();
         let created = given(created.and_then(time::from_proto))?;
         let period = reservation.period.as_ref();
-        let id = &*reservation.reservation_id;
-        let room_id = &*reservation.offer_id;
-        if reservation.kind() == OfferKind::Room {
-            // Counted once, by the first event that is heard of it.
-            let sql = "INSERT INTO room_view (generation, room_id, reservation_count)
-                       SELECT $1, $2, 1 - COUNT(*) FROM reservation WHERE generation = $1 AND reservation_id = $3
-                       ON CONFLICT (generation, room_id) DO UPDATE
-                       SET reservation_count = room_view.reservation_count + excluded.reservation_count";
-            self.run(sql, args![room_id, id]).await?;
-        }
         let sql = "INSERT INTO reservation (generation, reservation_id, customer_id, offer_id, title, period, currency,
                        price, status, reason, created_at, changed_at)
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-                   ON CONFLICT (generation, reservation_id) DO UPDATE SET title = $5, period = $6, currency = $7,
-                       price = $8, status = $9, reason = $10, changed_at = $12";
+                   ON CONFLICT (generation, reservation_id) DO UPDATE SET title = excluded.title,
+                       period = excluded.period, currency = excluded.currency, price = excluded.price,
+                       status = excluded.status, reason = excluded.reason, changed_at = excluded.changed_at";
         let values = args![
-            id,
+            &*reservation.reservation_id,
             &*reservation.customer_id,
             &*reservation.offer_id,
             &*reservation.title,
@@ -317,22 +326,59 @@ impl Rows<'_> {
             at
         ];
         self.run(sql, values).await?;
-        if reservation.kind() != OfferKind::Room {
-            return Ok(());
+        if reservation.kind() == OfferKind::Room {
+            let is_first = version == 1;
+            self.put_room_reservation(reservation, is_first, created, at)
+                .await?;
         }
-        // The latest reservation is the one with the greatest creation time and id, whenever we hear of it.
-        let stamp = latest("room_at", "$7", "paid.changed_at");
+        Ok(())
+    }
+
+    /// Notes a reservation of a room with the room. It is counted by its first event. The latest is the one with the
+    /// greatest creation time and id, whenever we hear of it.
+    async fn put_room_reservation(
+        &mut self,
+        reservation: &Reservation,
+        is_first: bool,
+        created: Timestamp,
+        at: Timestamp,
+    ) -> Shown {
+        const IS_LATEST: &str = "(room_view.reservation_created_at, room_view.reservation_id)
+                                 <= (excluded.reservation_created_at, excluded.reservation_id)";
+        let columns = [
+            "reservation_id",
+            "customer_id",
+            "reservation_created_at",
+            "reservation_status",
+            "reservation_at",
+            "payment_status",
+            "payment_at",
+        ];
+        let newer = |column: &str| {
+            format!("CASE WHEN {IS_LATEST} THEN excluded.{column} ELSE room_view.{column} END")
+        };
+        let set = columns.map(|column| format!("{column} = {}", newer(column)));
+        let (reserved, paid) = (newer("reservation_at"), newer("payment_at"));
+        let paid_of = |column: &str| {
+            format!(
+                "COALESCE((SELECT p.{column} FROM payment p WHERE p.generation = $1 AND p.reservation_id = $4), 0)"
+            )
+        };
         let sql = format!(
-            "UPDATE room_view SET reservation_id = $3, customer_id = $4, reservation_created_at = $5,
-                 reservation_status = $6, reservation_at = $7, payment_status = paid.status,
-                 payment_at = paid.changed_at, updated_at = {stamp}
-             FROM (SELECT COALESCE(MAX(status), 0) AS status, COALESCE(MAX(changed_at), 0) AS changed_at
-                   FROM payment WHERE generation = $1 AND reservation_id = $3) AS paid
-             WHERE room_view.generation = $1 AND room_id = $2 AND (reservation_created_at, reservation_id) <= ($5, $3)"
+            "INSERT INTO room_view (generation, room_id, reservation_count, {}, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, {}, {}, $8)
+             ON CONFLICT (generation, room_id) DO UPDATE
+             SET reservation_count = room_view.reservation_count + excluded.reservation_count, {}, updated_at = {}",
+            columns.join(", "),
+            paid_of("status"),
+            paid_of("changed_at"),
+            set.join(", "),
+            latest("room_view.room_at", &reserved, &paid)
         );
         let values = args![
-            room_id,
-            id,
+            &*reservation.offer_id,
+            is_first,
+            &*reservation.reservation_id,
             &*reservation.customer_id,
             created,
             reservation.status,
@@ -353,8 +399,8 @@ impl Rows<'_> {
         let sql =
             "INSERT INTO payment (generation, reservation_id, status, currency, refund, changed_at)
                    VALUES ($1, $2, $3, $4, $5, $6)
-                   ON CONFLICT (generation, reservation_id) DO UPDATE
-                   SET status = $3, currency = $4, refund = $5, changed_at = $6";
+                   ON CONFLICT (generation, reservation_id) DO UPDATE SET status = excluded.status,
+                       currency = excluded.currency, refund = excluded.refund, changed_at = excluded.changed_at";
         let values = args![
             id,
             payment.status,

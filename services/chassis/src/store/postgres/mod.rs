@@ -7,6 +7,7 @@ mod conn;
 mod fault;
 mod plan;
 mod pool;
+mod puts;
 mod schema;
 mod scratch;
 mod wire;

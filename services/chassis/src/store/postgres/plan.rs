@@ -6,7 +6,10 @@
 
 use std::collections::HashSet;
 
-use super::with::{Statement, With};
+use super::{
+    puts::Puts,
+    with::{Statement, With},
+};
 use crate::store::{
     StoreError, Value,
     work::{Batch, Step},
@@ -92,8 +95,10 @@ struct Many {
     writes: Option<String>,
     /// All words in which it may name tables.
     words: HashSet<String>,
-    /// Whether it does nothing but add a row, so that several can be added at once.
-    adds: bool,
+    /// How it puts a row, if that is all it does: then several can be put at once.
+    puts: Option<Puts>,
+    /// What tells the rows apart.
+    keys: HashSet<String>,
 }
 
 impl Many {
@@ -104,18 +109,17 @@ impl Many {
             Some("update") => words.get(1),
             _ => None,
         };
-        let more = ["conflict", "select", "returning"];
-        let adds = words.first().is_some_and(|first| first == "insert")
-            && sql.matches("VALUES").count() == 1
-            && !more
-                .iter()
-                .any(|more| words.iter().any(|word| word == more));
+        // What depends on rows of its own table must see each of them.
+        let depends = |puts: &Puts| writes.is_none_or(|own| self::words(puts.row()).contains(own));
+        let puts = Puts::by(&sql).filter(|puts| !depends(puts));
+        let key = puts.as_ref().and_then(|puts| puts.key(&values));
         Self {
             writes: writes.cloned(),
             words: words.into_iter().collect(),
+            keys: key.into_iter().collect(),
             rows: vec![values],
+            puts,
             sql,
-            adds,
         }
     }
 
@@ -129,13 +133,21 @@ impl Many {
         tables.iter().any(|table| self.words.contains(*table)) || self.writes.is_none()
     }
 
-    /// Whether the other adds rows of the same kind.
+    /// Whether the other puts rows of the same kind, and none that this one puts.
     fn is_like(&self, other: &Self) -> bool {
         let types = |many: &Self| -> Vec<_> {
             let row = many.rows.first().into_iter().flatten();
             row.map(std::mem::discriminant).collect()
         };
-        self.adds && self.sql == other.sql && types(self) == types(other)
+        self.puts.is_some()
+            && self.sql == other.sql
+            && types(self) == types(other)
+            && self.keys.is_disjoint(&other.keys)
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        self.keys.extend(other.keys);
     }
 }
 
@@ -205,7 +217,7 @@ impl Group {
             }
             Member::Cursor(cursor) => self.cursors.push(cursor),
             Member::Write(next) => match self.writes.iter_mut().find(|one| one.is_like(&next)) {
-                Some(like) => like.rows.extend(next.rows),
+                Some(like) => like.extend(next),
                 None => self.writes.push(next),
             },
         }
@@ -317,8 +329,20 @@ mod tests {
         // What changes rows that are there does so one at a time.
         let sql = "UPDATE a SET n = n + $1";
         assert_eq!(sent(vec![write(sql), write(sql)]), [sql, sql]);
-        let sql = "INSERT INTO a (id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET n = a.n + 1";
+        let sql = "INSERT INTO a (n) VALUES ((SELECT COUNT(*) FROM a WHERE id = $1))";
         assert_eq!(sent(vec![write(sql), write(sql)]), [sql, sql]);
+        // Those that may be there are put at once if they are different ones.
+        let sql =
+            "INSERT INTO a (g, id) VALUES ($1, $2) ON CONFLICT (g, id) DO UPDATE SET n = a.n + 1";
+        let row = |id: &str| Pending::Write(sql.to_owned(), args![7, id]);
+        assert_eq!(
+            sent(vec![row("x"), row("y"), row("x"), row("z")]),
+            [
+                "INSERT INTO a (g, id) SELECT v.c1, v.c2 FROM unnest($1, $2) AS v (c1, c2) \
+                 ON CONFLICT (g, id) DO UPDATE SET n = a.n + 1",
+                sql
+            ]
+        );
     }
 
     #[test]

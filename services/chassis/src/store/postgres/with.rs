@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use sqlx::{Arguments, Encode, Postgres, Type, postgres::PgArguments};
 
-use super::{plan::Move, wire};
+use super::{
+    plan::Move,
+    puts::{Puts, placed},
+    wire,
+};
 use crate::{
     event::Recorded,
     store::{StoreError, Value, sql, work::Step},
@@ -72,7 +76,9 @@ impl With {
         } else {
             let width = rows.first().map_or(0, Vec::len);
             wire::bind_columns(&mut self.args, rows)?;
-            many(&sql, width, before)?
+            let puts = Puts::by(&sql);
+            let puts = puts.ok_or_else(|| StoreError::Bug(format!("puts no row: {sql}")))?;
+            puts.many(width, before)
         };
         self.part("_write", sql);
         self.given += 1;
@@ -303,45 +309,4 @@ impl Told {
         self.payloads.push(event.data.to_vec());
         Ok(())
     }
-}
-
-/// A statement that adds a row, as one that adds many: its values come from arrays, which begin after `before`.
-fn many(sql: &str, width: usize, before: usize) -> Result<String, StoreError> {
-    let parts = sql.split_once("VALUES");
-    let parts = parts.and_then(|(head, row)| {
-        let row = row.trim().strip_prefix('(')?.strip_suffix(')')?;
-        Some((head.trim_end(), row))
-    });
-    let (head, row) = parts.ok_or_else(|| StoreError::Bug(format!("adds no row: {sql}")))?;
-    let row = placed(row, |place| format!("v.c{place}"));
-    let list = |one: &dyn Fn(usize) -> String| -> String {
-        let all: Vec<String> = (1..=width).map(one).collect();
-        all.join(", ")
-    };
-    let arrays = list(&|place| format!("${}", place + before));
-    let columns = list(&|place| format!("c{place}"));
-    Ok(format!(
-        "{head} SELECT {row} FROM unnest({arrays}) AS v ({columns})"
-    ))
-}
-
-/// A statement in which something else stands for `$1`, `$2`, …
-fn placed(sql: &str, put: impl Fn(usize) -> String) -> String {
-    let mut placed = String::with_capacity(sql.len() + 16);
-    let mut quoted = false;
-    let mut rest = sql.chars().peekable();
-    while let Some(c) = rest.next() {
-        quoted ^= c == '\'';
-        if c != '$' || quoted {
-            placed.push(c);
-            continue;
-        }
-        let mut place = 0;
-        while let Some(digit) = rest.peek().and_then(|c| c.to_digit(10)) {
-            place = place * 10 + digit as usize;
-            rest.next();
-        }
-        placed.push_str(&put(place));
-    }
-    placed
 }
