@@ -335,7 +335,16 @@ impl World {
             .register_room(request)
             .await
             .expect("registers");
+        self.is_heard_of().await;
         registered.into_inner().room.expect("a room")
+    }
+
+    /// Gives `reservation` a moment to hear of what was registered, if it can hear: on a machine with too much to do its
+    /// first question to `room` may take too long.
+    async fn is_heard_of(&self) {
+        let heard =
+            eventually(async || !self.is_busy("room").await && !self.is_busy("reservation").await);
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), heard).await;
     }
 
     /// Turns the clock, waits until what became due is done, and has everybody sign in again whose token has ended.
