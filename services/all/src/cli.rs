@@ -3,14 +3,15 @@
 use std::process::ExitCode;
 
 use chassis::{
-    config::{self, Config},
-    migrate,
-    platform::Options,
-    provision, recover, run,
+    cli::{run, subcommand::Subcommand, usage},
+    runtime::{config::Config, options::Options, settings::SettingsType},
 };
 use clap::{ArgMatches, Args, Command};
 
 use crate::{banner, contexts, demo, doctor};
+
+/// The subcommands of other crates.
+const SUBCOMMANDS: &[Subcommand] = &[recovery::SUBCOMMAND];
 
 /// What `berth` is told beside what every process is.
 #[derive(Args, Debug)]
@@ -26,14 +27,14 @@ struct Serve {
 pub fn main() -> ExitCode {
     match command().try_get_matches() {
         Ok(matches) => match matches.subcommand() {
-            Some((migrate::NAME, matches)) => migrate::play(&contexts(), matches),
-            Some((provision::NAME, matches)) => provision::play("berth", &contexts(), matches),
-            Some((recover::NAME, matches)) => recover::play(&contexts(), matches),
             Some((doctor::NAME, matches)) => doctor::examine(matches),
-            Some((_, matches)) => demo::play(matches),
+            Some((demo::NAME, matches)) => demo::play(matches),
+            Some((name, matches)) => {
+                run::run_subcommand(SUBCOMMANDS, name, "berth", &contexts(), matches)
+            }
             None => serve(&matches),
         },
-        Err(error) => config::refuse(&error),
+        Err(error) => usage::refuse(&error),
     }
 }
 
@@ -44,17 +45,17 @@ pub fn command() -> Command {
         .about("Berth: a booking platform of small gRPC services, all in one process")
         .args_conflicts_with_subcommands(true)
         .subcommand(demo::command())
-        .subcommand(doctor::command())
-        .subcommand(migrate::command())
-        .subcommand(provision::command())
-        .subcommand(recover::command());
+        .subcommand(doctor::command());
+    let command = run::subcommands(SUBCOMMANDS).fold(command, |command, subcommand| {
+        command.subcommand((subcommand.command)())
+    });
     settings()
         .iter()
         .fold(command, |command, settings| settings.augment(command))
 }
 
 /// The settings of all contexts.
-fn settings() -> Vec<chassis::settings::SettingsType> {
+fn settings() -> Vec<SettingsType> {
     let contexts = contexts().into_iter();
     contexts.flat_map(|context| context.settings).collect()
 }
@@ -66,14 +67,14 @@ fn serve(matches: &ArgMatches) -> ExitCode {
             ephemeral,
         },
         settings,
-    ) = match config::read(matches, &settings()) {
+    ) = match usage::read(matches, &settings()) {
         Ok(read) => read,
-        Err(error) => return config::refuse(&error),
+        Err(error) => return usage::refuse(&error),
     };
     let dir = ephemeral.then(tempfile::tempdir).transpose();
     let dir = match dir {
         Ok(dir) => dir,
-        Err(error) => return run::fail(&error),
+        Err(error) => return usage::fail(&error),
     };
     if let Some(dir) = &dir {
         dir.path().clone_into(&mut config.data_dir);

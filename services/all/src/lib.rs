@@ -7,7 +7,7 @@ pub mod doctor;
 
 use chassis::{
     Context, Platform,
-    platform::{Options, StartError},
+    runtime::{options::Options, start_error::StartError},
 };
 
 pub use self::cli::{command, main};

@@ -1,77 +1,68 @@
 //! The chassis: everything that is the same in every bounded context, so that a context holds nothing but its own rules.
 //!
 //! A context is a value ([`Context`]); its rules are pure functions ([`Aggregate`]); the chassis loads, decides, saves and
-//! records ([`store::Store`]), carries events from one context's log to the others ([`consumer`]), wakes aggregates when
-//! their time has come ([`deadline`]), and serves it all. [`recipes`] tells how to add things.
+//! records ([`store::Store`]), carries events from one context's log to the others ([`messaging`]), wakes aggregates when
+//! their time has come, and serves it all ([`server`]).
+//!
+//! The modules are layers: each imports only those below it, and a test keeps it so.
+//!
+//! ```text
+//! cli        the command line of a context
+//! runtime    a context as a value, its workers, the platform that runs them
+//! server     ports: limits, request pipeline, health, admin
+//! client     calls to other contexts
+//! messaging  bus, relay, consumers, JetStream
+//! store      one transaction for each command: state, claims, log, cursors
+//! security   who calls, and whether they may
+//! telemetry  logs, metrics, traces
+//! domain     aggregates and events
+//! contract   what the descriptors say about each rpc
+//! error      refusals, violations, statuses
+//! base       time, money, ids, clock
+//! ```
 
-pub mod access;
-mod admin;
-pub mod aggregate;
-mod breaker;
-pub mod bus;
-pub mod caller;
-pub mod chance;
-pub mod clock;
-pub mod config;
-pub mod consumer;
-pub mod context;
-pub mod deadline;
-pub mod event;
-pub mod eventlog;
-pub mod faults;
-pub mod health;
-pub mod id;
-pub mod inspection;
-pub mod jetstream;
-pub mod leading;
-pub mod measures;
-pub mod migrate;
-pub mod money;
-pub mod page;
-pub mod peers;
-pub mod platform;
-pub mod policy;
-pub mod polling;
-pub mod provision;
-mod reader;
-pub mod recipes;
-pub mod recover;
-pub mod refusal;
-pub mod relay;
-pub mod restore;
-pub mod run;
-pub mod serve;
-pub mod settings;
-pub mod site;
-pub mod status;
+pub mod base;
+pub mod cli;
+pub mod client;
+pub mod contract;
+pub mod domain;
+pub mod error;
+pub mod messaging;
+pub mod runtime;
+pub mod security;
+pub mod server;
 pub mod store;
 pub mod telemetry;
-pub mod testing;
-pub mod time;
-mod track;
-pub mod trust;
-pub mod violations;
-mod wire;
 
-pub use access::Access;
-pub use aggregate::{Aggregate, Claims, Look, Now, Versioned};
-pub use caller::{Caller, accept};
-pub use clock::Clock;
-pub use context::{Context, Deps};
-pub use deadline::NotYet;
-pub use event::{Cause, EventType, Fact, Heard, Publish, Recorded};
-pub use id::{MemberId, OfferId, ReservationId};
-pub use money::Money;
-pub use platform::Platform;
-pub use policy::{Malformed, Policies, Then, Views};
-pub use refusal::{Kind, Refused};
-pub use restore::Restore;
-pub use run::main;
-pub use store::{Done, ExecuteError, Store, StoreError};
-pub use time::Timestamp;
-pub use violations::Violations;
+pub use base::{
+    clock::Clock,
+    id::{MemberId, OfferId, ReservationId},
+    money::Money,
+    time::Timestamp,
+};
+pub use cli::{run::main, subcommand::Subcommand};
+pub use domain::{
+    aggregate::{Aggregate, ClaimRange, Claims, Now, Versioned},
+    event::{Cause, EventType, Fact, Malformed, Publish, Received, Recorded},
+};
+pub use error::{
+    refusal::{Kind, Refused},
+    violations::Violations,
+};
+pub use messaging::policies::{Policies, Then};
+pub use runtime::{
+    context::Context,
+    deps::{Deps, RetryLater},
+    platform::Platform,
+};
+pub use security::{
+    access::Access,
+    caller::{Caller, accept},
+};
+pub use store::{Done, ExecuteError, Store, StoreError, projections::Views, restorer::Restore};
 
 /// Gives memory back and does not grow an arena for every thread that once hashed a password.
+#[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

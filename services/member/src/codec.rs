@@ -8,7 +8,7 @@ use berth::{
 };
 use chassis::{
     EventType, Fact, Kind, MemberId, Publish, Refused, Timestamp, Versioned, Violations,
-    status::retry_after, store::ExecuteError, time,
+    base::time, error::status::retry_after, store::ExecuteError,
 };
 use secrecy::SecretString;
 use tonic::Status;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use berth::member::v1 as proto;
 use chassis::{
     Cause, Deps, MemberId, Versioned,
-    status::internal,
+    base::time,
+    error::status::internal,
+    security::tokens::TrustSettings,
     store::{Done, ExecuteError},
-    time,
-    trust::TrustSettings,
 };
 use secrecy::SecretString;
 use tonic::Status;

@@ -11,7 +11,8 @@ use berth::member::v1::{
     member_service_server::{MemberService, MemberServiceServer},
 };
 use chassis::{
-    Caller, Deps, MemberId, StoreError, Timestamp, Versioned, accept, status::not_found, time,
+    Caller, Deps, MemberId, StoreError, Timestamp, Versioned, accept, base::time,
+    error::status::not_found,
 };
 use tonic::{Request, Response, Status, service::Routes};
 

@@ -1,6 +1,6 @@
 //! The key ring in the store: made when it is first needed.
 
-use chassis::{Cause, Deps, chance};
+use chassis::{Cause, Deps, base::random};
 use tonic::Status;
 
 use crate::{
@@ -16,7 +16,7 @@ pub(crate) async fn open(deps: &Deps) -> Result<KeyRing, Status> {
     if let Some(ring) = deps.store.load::<KeyRing>(RING).await? {
         return Ok(ring.state);
     }
-    let begin = Command::Begin(tokens::new_key(chance::id()));
+    let begin = Command::Begin(tokens::new_key(random::id()));
     let cause = Cause::by("service:member");
     Ok(deps.store.execute(RING, begin, &cause).await?.now.state)
 }

@@ -1,5 +1,5 @@
 //! The context `member` as a process of its own.
 
 fn main() -> std::process::ExitCode {
-    chassis::main(member::context())
+    chassis::main(member::context(), &[recovery::SUBCOMMAND])
 }

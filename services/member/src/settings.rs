@@ -1,6 +1,6 @@
 //! What can be set.
 
-use chassis::{Timestamp, time::SignedDuration};
+use chassis::{Timestamp, base::time::SignedDuration};
 use clap::Args;
 use secrecy::SecretString;
 
@@ -58,7 +58,7 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use chassis::settings::{Settings as Read, SettingsType};
+    use chassis::runtime::settings::{Settings as Read, SettingsType};
     use clap::Command;
 
     use super::*;

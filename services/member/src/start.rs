@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chassis::{Cause, Deps, NotYet, chance, store::ExecuteError};
+use chassis::{Cause, Deps, RetryLater, base::random, store::ExecuteError};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Runs before the context is ready.
-pub(crate) async fn start(deps: Deps) -> Result<(), NotYet> {
+pub(crate) async fn start(deps: Deps) -> Result<(), RetryLater> {
     key_ring::open(&deps).await?;
     let settings = deps.settings::<Settings>();
     match (&settings.admin_email, &settings.admin_password) {
@@ -27,7 +27,11 @@ pub(crate) async fn start(deps: Deps) -> Result<(), NotYet> {
 }
 
 /// Lets the first ADMIN join, unless somebody has the address: that member is left as they are.
-async fn first_admin(deps: &Deps, email: &Email, password: &SecretString) -> Result<(), NotYet> {
+async fn first_admin(
+    deps: &Deps,
+    email: &Email,
+    password: &SecretString,
+) -> Result<(), RetryLater> {
     let key = email.as_str().to_owned();
     if let Some(member) = deps.store.holder::<Account>(EMAIL, key).await? {
         let account = deps.store.load::<Account>(member).await?;
@@ -37,11 +41,11 @@ async fn first_admin(deps: &Deps, email: &Email, password: &SecretString) -> Res
         return Ok(());
     }
     if !(10..=200).contains(&password.expose_secret().chars().count()) {
-        return Err(NotYet(
+        return Err(RetryLater(
             "BERTH_ADMIN_PASSWORD must have 10 to 200 characters".into(),
         ));
     }
-    let member = chance::id();
+    let member = random::id();
     let join = Command::Join(Join {
         member,
         email: email.clone(),

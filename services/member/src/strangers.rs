@@ -64,7 +64,8 @@ fn key(email: &Email) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
-    use chassis::{testing::noon, time::SignedDuration};
+    use chassis::base::time::SignedDuration;
+    use chassis_testing::noon;
 
     use super::*;
 

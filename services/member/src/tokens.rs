@@ -4,8 +4,9 @@ use std::{fmt, str::FromStr};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use chassis::{
-    Timestamp, chance,
-    trust::{Claims, TrustSettings},
+    Timestamp,
+    base::random,
+    security::{claims::Claims, tokens::TrustSettings},
 };
 use sha2::{Digest, Sha256};
 
@@ -35,7 +36,7 @@ pub(crate) fn access_token(
         aud: trust.token_audience.clone(),
         sub: account.member,
         sid: session.to_string(),
-        jti: chance::id::<SessionId>().to_string(),
+        jti: random::id::<SessionId>().to_string(),
         iat: account.issue_time(at),
         nbf: at,
         exp: ends,
@@ -53,7 +54,7 @@ pub(crate) fn session_of(token: &str) -> Option<SessionId> {
 
 /// A new signing key.
 pub(crate) fn new_key(id: KeyId) -> SigningKey {
-    let pair = ed25519_dalek::SigningKey::from_bytes(&chance::secret());
+    let pair = ed25519_dalek::SigningKey::from_bytes(&random::secret());
     SigningKey {
         id,
         seed: Seed(BASE64.encode(pair.to_bytes())),
@@ -83,16 +84,16 @@ impl RefreshToken {
     /// The first token of a new session.
     pub(crate) fn new() -> Self {
         Self {
-            session: chance::id(),
-            family: chance::secret(),
-            current: chance::secret(),
+            session: random::id(),
+            family: random::secret(),
+            current: random::secret(),
         }
     }
 
     /// The token that follows it.
     pub(crate) fn next(&self) -> Self {
         Self {
-            current: chance::secret(),
+            current: random::secret(),
             ..*self
         }
     }

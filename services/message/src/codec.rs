@@ -10,7 +10,8 @@ use berth::{
 };
 use chassis::{
     Aggregate, EventType, Fact, Malformed, MemberId, Money, Publish, Timestamp, Versioned,
-    Violations, page, time,
+    Violations,
+    base::{page, time},
 };
 use tonic::Status;
 use uuid::Uuid;

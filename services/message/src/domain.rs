@@ -9,7 +9,7 @@
 mod text;
 
 use chassis::{
-    Aggregate, Kind, MemberId, Now, Refused, ReservationId, Timestamp, time::SignedDuration,
+    Aggregate, Kind, MemberId, Now, Refused, ReservationId, Timestamp, base::time::SignedDuration,
 };
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,7 @@ use berth::message::v1::{
     ListMessagesRequest, ListMessagesResponse, MarkMessageReadRequest, MarkMessageReadResponse,
     message_service_server::{MessageService, MessageServiceServer},
 };
-use chassis::{Deps, Store, page};
+use chassis::{Deps, Store, base::page};
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{codec, domain::Message, views};

@@ -1,7 +1,7 @@
 //! Message: what people are told about their reservations, in their inbox and by e-mail.
 //!
 //! ```text
-//! commands  MarkMessageRead (rpc) · Tell (policies) · how an e-mail fared (errand)
+//! commands  MarkMessageRead (rpc) · Tell (policies) · how an e-mail fared (job)
 //! emits     MessageWritten, MessageRead (the inbox lives on them) · MessageSent
 //! listens   reservation.* : the customer is told of every change of status, the host of those that concern them
 //!           member.MemberJoined/MemberModified : where an e-mail goes
@@ -11,8 +11,8 @@
 mod codec;
 mod domain;
 mod grpc;
+mod jobs;
 mod policies;
-mod post;
 mod views;
 
 use chassis::Context;
@@ -24,11 +24,11 @@ pub fn context() -> Context {
         .policies(policies::list(true))
         .views(views::list(), views::MIGRATIONS)
         .publishes(codec::EVENTS)
-        .errands::<domain::Message, _, _>(post::send)
-        .settings::<post::Settings>()
+        .jobs::<domain::Message, _, _>(jobs::send)
+        .settings::<jobs::Settings>()
         .tuned(|context, settings| {
             let by_email = settings
-                .get::<post::Settings>()
+                .get::<jobs::Settings>()
                 .is_some_and(|post| post.has_server());
             context.policies(policies::list(by_email))
         })

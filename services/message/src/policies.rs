@@ -5,7 +5,7 @@ use berth::reservation::v1::{
     ReservationCancelled, ReservationCompleted, ReservationConfirmed, ReservationLapsed,
     ReservationPaymentPending, ReservationRejected, ReservationRequested, ReservationStatus,
 };
-use chassis::{Heard, Malformed, MemberId, Policies, Then, Timestamp};
+use chassis::{Malformed, MemberId, Policies, Received, Then, Timestamp};
 use prost::Name;
 
 use crate::{
@@ -51,7 +51,7 @@ pub(crate) fn list(by_email: bool) -> Policies {
 
 type Told = Result<Tell, Malformed>;
 
-fn whenever_reservation_requested_tell(heard: Heard<ReservationRequested>) -> Told {
+fn whenever_reservation_requested_tell(heard: Received<ReservationRequested>) -> Told {
     let reservation = heard.event.reservation.as_ref();
     let asks_host = reservation
         .is_some_and(|reservation| reservation.status() == ReservationStatus::PendingApproval);
@@ -63,39 +63,39 @@ fn whenever_reservation_requested_tell(heard: Heard<ReservationRequested>) -> To
     News::of(&heard, happened).tell(heard.event.reservation)
 }
 
-fn whenever_reservation_approved_tell(heard: Heard<ReservationApproved>) -> Told {
+fn whenever_reservation_approved_tell(heard: Received<ReservationApproved>) -> Told {
     News::of(&heard, Happened::Approved).tell(heard.event.reservation)
 }
 
-fn whenever_reservation_payment_pending_tell(heard: Heard<ReservationPaymentPending>) -> Told {
+fn whenever_reservation_payment_pending_tell(heard: Received<ReservationPaymentPending>) -> Told {
     News::of(&heard, Happened::PaymentPending).tell(heard.event.reservation)
 }
 
-fn whenever_reservation_confirmed_tell(heard: Heard<ReservationConfirmed>) -> Told {
+fn whenever_reservation_confirmed_tell(heard: Received<ReservationConfirmed>) -> Told {
     News::of(&heard, Happened::Confirmed).tell(heard.event.reservation)
 }
 
-fn whenever_reservation_rejected_tell(heard: Heard<ReservationRejected>) -> Told {
+fn whenever_reservation_rejected_tell(heard: Received<ReservationRejected>) -> Told {
     News::of(&heard, Happened::Rejected).tell(heard.event.reservation)
 }
 
-fn whenever_reservation_lapsed_tell(heard: Heard<ReservationLapsed>) -> Told {
+fn whenever_reservation_lapsed_tell(heard: Received<ReservationLapsed>) -> Told {
     News::of(&heard, Happened::Lapsed).tell(heard.event.reservation)
 }
 
-fn whenever_reservation_cancel_requested_tell(heard: Heard<ReservationCancelRequested>) -> Told {
+fn whenever_reservation_cancel_requested_tell(heard: Received<ReservationCancelRequested>) -> Told {
     News::of(&heard, Happened::CancelRequested).tell(heard.event.reservation)
 }
 
-fn whenever_reservation_cancelled_tell(heard: Heard<ReservationCancelled>) -> Told {
+fn whenever_reservation_cancelled_tell(heard: Received<ReservationCancelled>) -> Told {
     News::of(&heard, Happened::Cancelled).tell(heard.event.reservation)
 }
 
-fn whenever_reservation_completed_tell(heard: Heard<ReservationCompleted>) -> Told {
+fn whenever_reservation_completed_tell(heard: Received<ReservationCompleted>) -> Told {
     News::of(&heard, Happened::Completed).tell(heard.event.reservation)
 }
 
-fn whenever_confirmation_missed_tell(heard: Heard<ConfirmationMissed>) -> Told {
+fn whenever_confirmation_missed_tell(heard: Received<ConfirmationMissed>) -> Told {
     News::of(&heard, Happened::ConfirmationMissed).tell(heard.event.reservation)
 }
 
@@ -109,7 +109,7 @@ struct News {
 }
 
 impl News {
-    fn of<E: Name>(heard: &Heard<E>, happened: Happened) -> Self {
+    fn of<E: Name>(heard: &Received<E>, happened: Happened) -> Self {
         Self {
             happened,
             event_type: E::full_name(),

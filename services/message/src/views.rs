@@ -5,7 +5,7 @@ use berth::{
     message::v1::{MessageRead, MessageWritten},
 };
 use chassis::{
-    Heard, MemberId, ReservationId, Store, StoreError, Views, args,
+    MemberId, Received, ReservationId, Store, StoreError, Views, args,
     store::{Conn, Migration, Value},
 };
 
@@ -26,7 +26,7 @@ pub(crate) fn list() -> Views {
 
 async fn message_written(
     conn: &mut dyn Conn,
-    heard: Heard<MessageWritten>,
+    heard: Received<MessageWritten>,
 ) -> Result<(), StoreError> {
     let message = heard.event.message.unwrap_or_default();
     let sql = "INSERT INTO inbox (message_id, recipient_id, reservation_id, unread, created_at)
@@ -40,18 +40,21 @@ async fn message_written(
     conn.write(sql, values).await
 }
 
-async fn message_read(conn: &mut dyn Conn, heard: Heard<MessageRead>) -> Result<(), StoreError> {
+async fn message_read(conn: &mut dyn Conn, heard: Received<MessageRead>) -> Result<(), StoreError> {
     let sql = "UPDATE inbox SET unread = 0 WHERE message_id = $1";
     conn.write(sql, args![heard.subject]).await
 }
 
-async fn member_joined(conn: &mut dyn Conn, heard: Heard<MemberJoined>) -> Result<(), StoreError> {
+async fn member_joined(
+    conn: &mut dyn Conn,
+    heard: Received<MemberJoined>,
+) -> Result<(), StoreError> {
     note_address(conn, heard.event.member.unwrap_or_default()).await
 }
 
 async fn member_modified(
     conn: &mut dyn Conn,
-    heard: Heard<MemberModified>,
+    heard: Received<MemberModified>,
 ) -> Result<(), StoreError> {
     note_address(conn, heard.event.member.unwrap_or_default()).await
 }

@@ -2,8 +2,8 @@
 
 use berth::payment::v1;
 use chassis::{
-    EventType, Fact, MemberId, Money, Publish, Timestamp, Versioned, Violations, page,
-    time::{self, SignedDuration},
+    EventType, Fact, MemberId, Money, Publish, Timestamp, Versioned, Violations,
+    base::{page, time, time::SignedDuration},
 };
 use tonic::Status;
 

@@ -9,10 +9,10 @@ use berth::payment::v1::{
     payment_service_server::{PaymentService, PaymentServiceServer},
 };
 use chassis::{
-    Deps, Kind, accept, page,
-    status::{internal, not_found, status},
+    Deps, Kind, accept,
+    base::{page, time, time::SignedDuration},
+    error::status::{internal, not_found, status},
     store::ExecuteError,
-    time::{self, SignedDuration},
 };
 use secrecy::ExposeSecret;
 use tonic::{Request, Response, Status, service::Routes};
@@ -20,13 +20,13 @@ use tonic::{Request, Response, Status, service::Routes};
 use crate::{
     codec,
     domain::{Command, Payment, Refusal, Stage},
-    errand,
+    jobs,
     settings::PaymentSettings,
     signature,
     views::{self, Whose},
 };
 
-/// For so much longer than the provider may take, the caller of a charge looks after it, and then the errand.
+/// For so much longer than the provider may take, the caller of a charge looks after it, and then the job.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The routes of this context.
@@ -53,7 +53,7 @@ impl PaymentService for Api {
         self.deps
             .faults
             .pass("payment.before_intent")
-            .map_err(errand::crashed)?;
+            .map_err(jobs::crashed)?;
         let cause = caller.cause();
         let done = self.deps.store.execute::<Payment>(id, command, &cause);
         let mut payment = done.await?.now;
@@ -61,7 +61,7 @@ impl PaymentService for Api {
         if matches!(stage, Some(Stage::Pending(_)))
             && let Some(task) = payment.state.task(self.deps.clock.now())
         {
-            payment = errand::perform(&self.deps, id, task, patience, &cause).await?;
+            payment = jobs::perform(&self.deps, id, task, patience, &cause).await?;
         }
         let (_, payment) = codec::shown(id, &payment)
             .ok_or_else(|| internal(&"a payment that was requested was not"))?;
@@ -165,7 +165,7 @@ impl PaymentService for Api {
             ));
         }
         let (id, notice) = codec::notice(request)?;
-        let cause = chassis::event::Cause {
+        let cause = chassis::domain::event::Cause {
             actor: "provider".into(),
             ..caller.cause()
         };

@@ -10,12 +10,12 @@
 //!
 //! A reservation is charged at most once: the payment has its id, and the provider is asked under that id however often
 //! it is asked. What is to be asked is on disk before, what it answered after; a crash in between is found out by the
-//! errand. The provider is simulated, and the payment method says what it does (`provider/script.rs`).
+//! job. The provider is simulated, and the payment method says what it does (`provider/script.rs`).
 
 mod codec;
 mod domain;
-mod errand;
 mod grpc;
+mod jobs;
 mod policies;
 mod provider;
 mod settings;
@@ -31,6 +31,6 @@ pub fn context() -> Context {
         .policies(policies::list())
         .views(views::list(), views::MIGRATIONS)
         .publishes(codec::EVENTS)
-        .errands::<domain::Payment, _, _>(errand::run)
+        .jobs::<domain::Payment, _, _>(jobs::run)
         .settings::<settings::PaymentSettings>()
 }

@@ -7,7 +7,7 @@ use berth::{
         ReservationLost,
     },
 };
-use chassis::{Heard, Malformed, Money, Policies, Then, time::SignedDuration};
+use chassis::{Malformed, Money, Policies, Received, Then, base::time::SignedDuration};
 
 use crate::{
     codec,
@@ -22,9 +22,9 @@ pub(crate) fn list() -> Policies {
         .whenever("refund-lost", whenever_reservation_lost_refund)
 }
 
-/// Whenever a host has approved a reservation, charge its price. The errand asks the provider at once.
+/// Whenever a host has approved a reservation, charge its price. The job asks the provider at once.
 fn whenever_reservation_approved_charge(
-    heard: Heard<ReservationApproved>,
+    heard: Received<ReservationApproved>,
 ) -> Result<Then<Payment>, Malformed> {
     let reservation = given(heard.event.reservation)?;
     let amount = money(reservation.price.as_ref())?;
@@ -46,7 +46,7 @@ fn whenever_reservation_approved_charge(
 
 /// Whenever a paid reservation is given up, refund what the terms say.
 fn whenever_cancel_requested_refund(
-    heard: Heard<ReservationCancelRequested>,
+    heard: Received<ReservationCancelRequested>,
 ) -> Result<Then<Payment>, Malformed> {
     let reservation = given(heard.event.reservation)?;
     let id = payment_of(&reservation)?;
@@ -59,7 +59,7 @@ fn whenever_cancel_requested_refund(
 
 /// Whenever a payment came for a reservation that no longer wanted it, refund all that is left.
 fn whenever_confirmation_missed_refund(
-    heard: Heard<ConfirmationMissed>,
+    heard: Received<ConfirmationMissed>,
 ) -> Result<Then<Payment>, Malformed> {
     let id = payment_of(&given(heard.event.reservation)?)?;
     let refund = Command::Refund {
@@ -71,7 +71,7 @@ fn whenever_confirmation_missed_refund(
 
 /// Whenever a payment came for a reservation that was lost, refund all that is left.
 fn whenever_reservation_lost_refund(
-    heard: Heard<ReservationLost>,
+    heard: Received<ReservationLost>,
 ) -> Result<Then<Payment>, Malformed> {
     let id = payment_of(&given(heard.event.reservation)?)?;
     let refund = Command::Refund {

@@ -8,7 +8,9 @@ use berth::{
     reservation::v1::{Reservation, ReservationCancelled, ReservationCompleted},
 };
 use chassis::{
-    Heard, MemberId, Money, StoreError, Timestamp, Views, args, store::Conn, store::Migration, time,
+    MemberId, Money, Received, StoreError, Timestamp, Views, args,
+    base::time,
+    store::{Conn, Migration},
 };
 
 use crate::domain::PaymentId;
@@ -136,20 +138,23 @@ pub(crate) async fn entries(conn: &mut dyn Conn, id: PaymentId) -> Result<Vec<En
         .collect()
 }
 
-async fn list_delayed(conn: &mut dyn Conn, heard: Heard<PaymentDelayed>) -> Result<(), StoreError> {
+async fn list_delayed(
+    conn: &mut dyn Conn,
+    heard: Received<PaymentDelayed>,
+) -> Result<(), StoreError> {
     put(conn, &given(heard.event.payment)?).await
 }
 
 async fn list_approved(
     conn: &mut dyn Conn,
-    heard: Heard<PaymentApproved>,
+    heard: Received<PaymentApproved>,
 ) -> Result<(), StoreError> {
     put(conn, &given(heard.event.payment)?).await
 }
 
 async fn list_declined(
     conn: &mut dyn Conn,
-    heard: Heard<PaymentDeclined>,
+    heard: Received<PaymentDeclined>,
 ) -> Result<(), StoreError> {
     put(conn, &given(heard.event.payment)?).await
 }
@@ -168,7 +173,7 @@ async fn put(conn: &mut dyn Conn, payment: &Payment) -> Result<(), StoreError> {
 
 async fn enter_charge(
     conn: &mut dyn Conn,
-    heard: Heard<PaymentApproved>,
+    heard: Received<PaymentApproved>,
 ) -> Result<(), StoreError> {
     let payment = given(heard.event.payment)?;
     let amount = amount(payment.amount.as_ref())?;
@@ -179,7 +184,7 @@ async fn enter_charge(
 
 async fn enter_refund(
     conn: &mut dyn Conn,
-    heard: Heard<PaymentCancelled>,
+    heard: Received<PaymentCancelled>,
 ) -> Result<(), StoreError> {
     let payment = given(heard.event.payment)?;
     let amount = amount(heard.event.refund.as_ref())?;
@@ -190,14 +195,14 @@ async fn enter_refund(
 
 async fn enter_stay_over(
     conn: &mut dyn Conn,
-    heard: Heard<ReservationCompleted>,
+    heard: Received<ReservationCompleted>,
 ) -> Result<(), StoreError> {
     enter_for_host(conn, heard.event.reservation, heard.at).await
 }
 
 async fn enter_stay_cancelled(
     conn: &mut dyn Conn,
-    heard: Heard<ReservationCancelled>,
+    heard: Received<ReservationCancelled>,
 ) -> Result<(), StoreError> {
     enter_for_host(conn, heard.event.reservation, heard.at).await
 }

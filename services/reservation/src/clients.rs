@@ -8,8 +8,8 @@ use berth::{
 };
 use chassis::{
     Caller, Deps, OfferId, ReservationId, Store,
-    peers::Peers,
-    status::{not_found, unavailable},
+    client::peers::Peers,
+    error::status::{not_found, unavailable},
 };
 use tonic::{Code, Status};
 

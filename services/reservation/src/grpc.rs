@@ -6,8 +6,8 @@ use berth::reservation::v1::{
 };
 use chassis::{
     Caller, Clock, Deps, MemberId, ReservationId, Store, Versioned, accept,
-    status::{internal, not_found, unavailable},
-    time::SignedDuration,
+    base::time::SignedDuration,
+    error::status::{internal, not_found, unavailable},
 };
 use tonic::{Request, Response, Status, service::Routes};
 

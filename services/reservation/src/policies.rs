@@ -4,7 +4,7 @@
 use berth::payment::v1::{
     Payment, PaymentApproved, PaymentCancelled, PaymentDeclined, PaymentDelayed,
 };
-use chassis::{Heard, Malformed, Policies, Then};
+use chassis::{Malformed, Policies, Received, Then};
 
 use crate::{
     codec,
@@ -26,7 +26,7 @@ pub(crate) fn list() -> Policies {
 /// Whenever a payment is approved, the reservation it pays for is confirmed, or says that it no longer wants it. If there is
 /// none it was lost, and that is said.
 fn whenever_payment_approved_confirm(
-    heard: Heard<PaymentApproved>,
+    heard: Received<PaymentApproved>,
 ) -> Result<Then<Reservation>, Malformed> {
     let payment = told(heard.event.payment)?;
     let id = payment.reservation_id.parse()?;
@@ -37,7 +37,7 @@ fn whenever_payment_approved_confirm(
 
 /// Whenever a payment is declined, the reservation is rejected.
 fn whenever_payment_declined_decline(
-    heard: Heard<PaymentDeclined>,
+    heard: Received<PaymentDeclined>,
 ) -> Result<Then<Reservation>, Malformed> {
     let payment = told(heard.event.payment)?;
     let decline = Command::Decline {
@@ -48,7 +48,7 @@ fn whenever_payment_declined_decline(
 
 /// Whenever a payment takes longer, the hold is frozen until its outcome is known.
 fn whenever_payment_delayed_await_payment(
-    heard: Heard<PaymentDelayed>,
+    heard: Received<PaymentDelayed>,
 ) -> Result<Then<Reservation>, Malformed> {
     let payment = told(heard.event.payment)?;
     Ok(Then::on(
@@ -59,7 +59,7 @@ fn whenever_payment_delayed_await_payment(
 
 /// Whenever a payment has been refunded, the cancellation that asked for it is finished.
 fn whenever_payment_cancelled_finish_cancellation(
-    heard: Heard<PaymentCancelled>,
+    heard: Received<PaymentCancelled>,
 ) -> Result<Then<Reservation>, Malformed> {
     let payment = told(heard.event.payment)?;
     let refunded = Command::Refunded {

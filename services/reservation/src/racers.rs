@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 
 use chassis::{
-    Cause, ExecuteError, Look, MemberId, OfferId, ReservationId, Store,
-    clock::{Clock, ManualClock},
+    Cause, ClaimRange, ExecuteError, MemberId, OfferId, ReservationId, Store,
+    base::{
+        clock::{Clock, ManualClock},
+        time,
+        time::{Date, SignedDuration, Time},
+    },
     store::StoreOptions,
-    testing::noon,
-    time::{self, Date, SignedDuration, Time},
 };
+use chassis_testing::noon;
 
 use crate::{
     domain::{
@@ -117,7 +120,10 @@ async fn of_a_thousand_as_many_win_as_there_are_rooms() {
     let distinct: BTreeSet<u32> = units.iter().copied().collect();
     assert_eq!((units.len(), distinct.len()), (37, 37));
     assert_eq!(lost, only(&Refusal::SoldOut));
-    let taken = store.taken(Look::all(offer_scope(OFFER))).await.unwrap();
+    let taken = store
+        .taken(ClaimRange::all(offer_scope(OFFER)))
+        .await
+        .unwrap();
     assert_eq!(taken.len(), 37);
 }
 
@@ -129,7 +135,10 @@ async fn a_thousand_requests_of_one_customer_are_ten_reservations() {
     let (won, lost) = race(&store, racers).await;
     assert_eq!((won.len(), lost), (10, only(&Refusal::TooManyReservations)));
     let places = customer_scope(MemberId::from_u128(7));
-    assert_eq!(store.taken(Look::all(places)).await.unwrap().len(), 10);
+    assert_eq!(
+        store.taken(ClaimRange::all(places)).await.unwrap().len(),
+        10
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

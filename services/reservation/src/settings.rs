@@ -1,6 +1,6 @@
 //! The settings of the context.
 
-use chassis::time::SignedDuration;
+use chassis::base::time::SignedDuration;
 
 use crate::domain::booking::Rules;
 

@@ -6,9 +6,9 @@ use berth::{
     room::v1::{RoomDeleted, RoomModified, RoomRegistered},
 };
 use chassis::{
-    Heard, MemberId, OfferId, ReservationId, Store, StoreError, Views, args,
+    MemberId, OfferId, Received, ReservationId, Store, StoreError, Views, args,
+    base::time,
     store::{Conn, Migration, Row},
-    time,
 };
 use prost::Message;
 
@@ -43,7 +43,7 @@ pub(crate) fn list() -> Views {
         .on(replicate_deleted)
 }
 
-async fn keep_status<E: Tells>(conn: &mut dyn Conn, heard: Heard<E>) -> Result<(), StoreError> {
+async fn keep_status<E: Tells>(conn: &mut dyn Conn, heard: Received<E>) -> Result<(), StoreError> {
     let told = heard
         .event
         .reservation()
@@ -64,21 +64,21 @@ async fn keep_status<E: Tells>(conn: &mut dyn Conn, heard: Heard<E>) -> Result<(
 
 async fn replicate_registered(
     conn: &mut dyn Conn,
-    heard: Heard<RoomRegistered>,
+    heard: Received<RoomRegistered>,
 ) -> Result<(), StoreError> {
     replicate(conn, heard.event.offer).await
 }
 
 async fn replicate_modified(
     conn: &mut dyn Conn,
-    heard: Heard<RoomModified>,
+    heard: Received<RoomModified>,
 ) -> Result<(), StoreError> {
     replicate(conn, heard.event.offer).await
 }
 
 async fn replicate_deleted(
     conn: &mut dyn Conn,
-    heard: Heard<RoomDeleted>,
+    heard: Received<RoomDeleted>,
 ) -> Result<(), StoreError> {
     replicate(conn, heard.event.offer).await
 }

@@ -14,7 +14,7 @@ use berth::{
         room_service_server::{RoomService, RoomServiceServer},
     },
 };
-use chassis::{Deps, Store, accept, page, status::not_found};
+use chassis::{Deps, Store, accept, base::page, error::status::not_found};
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{

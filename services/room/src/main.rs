@@ -1,5 +1,5 @@
 //! The context `room` as a process of its own.
 
 fn main() -> std::process::ExitCode {
-    chassis::main(room::context())
+    chassis::main(room::context(), &[recovery::SUBCOMMAND])
 }

@@ -8,7 +8,7 @@ use berth::{
     },
     room::v1::{ReviewCreated, ReviewDeleted, ReviewModified},
 };
-use chassis::{Heard, Malformed, Policies, ReservationId, Then};
+use chassis::{Malformed, Policies, Received, ReservationId, Then};
 
 use crate::domain::{
     Review, Room, RoomId,
@@ -45,35 +45,35 @@ pub(crate) fn list() -> Policies {
 
 /// Whenever a reservation of a room is confirmed, it takes the room.
 fn whenever_reservation_confirmed_reserve_room(
-    heard: Heard<ReservationConfirmed>,
+    heard: Received<ReservationConfirmed>,
 ) -> Result<Then<Room>, Malformed> {
     on_room(heard.event.reservation, room::Command::Reserve)
 }
 
 /// Whenever a reservation of a room is given up, the room is free, whatever becomes of the refund.
 fn whenever_reservation_cancel_requested_release_room(
-    heard: Heard<ReservationCancelRequested>,
+    heard: Received<ReservationCancelRequested>,
 ) -> Result<Then<Room>, Malformed> {
     on_room(heard.event.reservation, room::Command::Release)
 }
 
 /// Whenever a reservation of a room is cancelled, the room is free.
 fn whenever_reservation_cancelled_release_room(
-    heard: Heard<ReservationCancelled>,
+    heard: Received<ReservationCancelled>,
 ) -> Result<Then<Room>, Malformed> {
     on_room(heard.event.reservation, room::Command::Release)
 }
 
 /// Whenever a stay is over, the room is free.
 fn whenever_reservation_completed_release_room(
-    heard: Heard<ReservationCompleted>,
+    heard: Received<ReservationCompleted>,
 ) -> Result<Then<Room>, Malformed> {
     on_room(heard.event.reservation, room::Command::Release)
 }
 
 /// Whenever a stay is over, its guest may review it.
 fn whenever_reservation_completed_invite_review(
-    heard: Heard<ReservationCompleted>,
+    heard: Received<ReservationCompleted>,
 ) -> Result<Then<Review>, Malformed> {
     let Some(reservation) = of_room(heard.event.reservation)? else {
         return Ok(Then::nothing());
@@ -87,7 +87,9 @@ fn whenever_reservation_completed_invite_review(
 }
 
 /// Whenever a review is written, its room counts it.
-fn whenever_review_created_count_it(heard: Heard<ReviewCreated>) -> Result<Then<Room>, Malformed> {
+fn whenever_review_created_count_it(
+    heard: Received<ReviewCreated>,
+) -> Result<Then<Room>, Malformed> {
     let (id, version) = (heard.subject.parse()?, heard.version);
     let review = heard.event.review.ok_or_else(|| missing("review"))?;
     let is = Some(rating(review.rating)?);
@@ -104,7 +106,7 @@ fn whenever_review_created_count_it(heard: Heard<ReviewCreated>) -> Result<Then<
 
 /// Whenever a review is modified, its room counts it anew.
 fn whenever_review_modified_count_it(
-    heard: Heard<ReviewModified>,
+    heard: Received<ReviewModified>,
 ) -> Result<Then<Room>, Malformed> {
     let (id, version) = (heard.subject.parse()?, heard.version);
     let review = heard.event.review.ok_or_else(|| missing("review"))?;
@@ -122,7 +124,9 @@ fn whenever_review_modified_count_it(
 }
 
 /// Whenever a review is deleted, its room no longer counts it.
-fn whenever_review_deleted_count_it(heard: Heard<ReviewDeleted>) -> Result<Then<Room>, Malformed> {
+fn whenever_review_deleted_count_it(
+    heard: Received<ReviewDeleted>,
+) -> Result<Then<Room>, Malformed> {
     let (id, version) = (heard.subject.parse()?, heard.version);
     let deleted = heard.event;
     let was = Some(rating(deleted.rating)?);

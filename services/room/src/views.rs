@@ -2,9 +2,9 @@
 
 use berth::room::v1::{ReviewCreated, ReviewDeleted, RoomDeleted, RoomRegistered};
 use chassis::{
-    Heard, MemberId, ReservationId, StoreError, Timestamp, Views, args,
+    MemberId, Received, ReservationId, StoreError, Timestamp, Views, args,
+    base::time,
     store::{Conn, Migration, Row},
-    time,
 };
 
 use crate::domain::RoomId;
@@ -91,7 +91,7 @@ fn place<Id: std::str::FromStr>(row: &Row) -> Result<Place<Id>, StoreError> {
     ))
 }
 
-async fn list_room(conn: &mut dyn Conn, heard: Heard<RoomRegistered>) -> Result<(), StoreError> {
+async fn list_room(conn: &mut dyn Conn, heard: Received<RoomRegistered>) -> Result<(), StoreError> {
     let room = heard.event.room.ok_or_else(|| bug("no room"))?;
     let sql = "INSERT INTO room_listing (room_id, host_id, created_at) VALUES ($1, $2, $3)
         ON CONFLICT (room_id) DO NOTHING";
@@ -99,12 +99,15 @@ async fn list_room(conn: &mut dyn Conn, heard: Heard<RoomRegistered>) -> Result<
     conn.write(sql, args).await
 }
 
-async fn unlist_room(conn: &mut dyn Conn, heard: Heard<RoomDeleted>) -> Result<(), StoreError> {
+async fn unlist_room(conn: &mut dyn Conn, heard: Received<RoomDeleted>) -> Result<(), StoreError> {
     let sql = "DELETE FROM room_listing WHERE room_id = $1";
     conn.write(sql, args![heard.subject]).await
 }
 
-async fn list_review(conn: &mut dyn Conn, heard: Heard<ReviewCreated>) -> Result<(), StoreError> {
+async fn list_review(
+    conn: &mut dyn Conn,
+    heard: Received<ReviewCreated>,
+) -> Result<(), StoreError> {
     let review = heard.event.review.ok_or_else(|| bug("no review"))?;
     let sql = "INSERT INTO review_listing (reservation_id, room_id, created_at) VALUES ($1, $2, $3)
         ON CONFLICT (reservation_id) DO NOTHING";
@@ -112,7 +115,10 @@ async fn list_review(conn: &mut dyn Conn, heard: Heard<ReviewCreated>) -> Result
     conn.write(sql, args).await
 }
 
-async fn unlist_review(conn: &mut dyn Conn, heard: Heard<ReviewDeleted>) -> Result<(), StoreError> {
+async fn unlist_review(
+    conn: &mut dyn Conn,
+    heard: Received<ReviewDeleted>,
+) -> Result<(), StoreError> {
     let sql = "DELETE FROM review_listing WHERE reservation_id = $1";
     conn.write(sql, args![heard.subject]).await
 }

@@ -7,9 +7,9 @@ use berth::{
     view::v1::{ListMyPageRequest, ListRoomViewsRequest, MyPageEntry, RoomView},
 };
 use chassis::{
-    Caller, MemberId, Money, StoreError, Violations, page,
+    Caller, MemberId, Money, StoreError, Violations,
+    base::{page, time},
     store::{Row, Value},
-    time,
 };
 use prost::Message;
 use tonic::Status;

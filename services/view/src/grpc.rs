@@ -5,7 +5,7 @@ use berth::view::v1::{
     ListRoomViewsRequest, ListRoomViewsResponse, RebuildRequest, RebuildResponse,
     view_service_server::{ViewService, ViewServiceServer},
 };
-use chassis::{Deps, StoreError, Violations, page, status::not_found};
+use chassis::{Deps, StoreError, Violations, base::page, error::status::not_found};
 use tokio::sync::Mutex;
 use tonic::{Request, Response, Status, service::Routes};
 

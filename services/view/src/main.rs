@@ -1,5 +1,5 @@
 //! The context `view` as a process of its own.
 
 fn main() -> std::process::ExitCode {
-    chassis::main(view::context())
+    chassis::main(view::context(), &[recovery::SUBCOMMAND])
 }

@@ -9,10 +9,13 @@ use std::sync::Arc;
 
 use chassis::{
     Deps, Kind, Store, StoreError,
-    bus::Signal,
-    consumer::{ConsumeError, Consumer, LogReader},
-    event::Recorded,
-    status::{status, unavailable},
+    domain::event::Recorded,
+    error::status::{status, unavailable},
+    messaging::{
+        bus::Signal,
+        consumer::{ConsumeError, Consumer},
+        log_reader::LogReader,
+    },
     store::Unit,
 };
 use tonic::Status;

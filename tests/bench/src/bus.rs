@@ -8,10 +8,12 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use chassis::{
     Recorded,
-    bus::{Bus, Feed, Signal, Topic},
-    config::Config,
-    event::Cause,
-    jetstream::{JetStream, NatsSettings},
+    domain::event::Cause,
+    messaging::{
+        bus::{Bus, Feed, Signal, Topic},
+        jetstream::{JetStream, NatsSettings},
+    },
+    runtime::config::Config,
 };
 use clap::Args;
 use hdrhistogram::Histogram;
@@ -222,7 +224,7 @@ fn event(seq: i64) -> Recorded {
         event_type: "berth.room.v1.RoomReserved".into(),
         subject: uuid::Uuid::nil().to_string(),
         version: 1,
-        at: chassis::testing::noon(),
+        at: chassis_testing::noon(),
         data: vec![7; 256].into(),
         cause: Cause {
             actor: uuid::Uuid::nil().to_string(),

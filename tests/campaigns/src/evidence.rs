@@ -11,13 +11,14 @@ use anyhow::{Context, Result, bail, ensure};
 use berth::view::v1::RebuildRequest;
 use chassis::{
     Store,
-    bus::InProcess,
-    clock::Clock,
-    consumer::LogReader,
-    faults::Faults,
-    peers::Peers,
-    settings::Settings,
-    site::{Site, Surroundings, open_store_on},
+    base::{clock::Clock, faults::Faults},
+    client::peers::Peers,
+    messaging::{in_process::InProcess, log_reader::LogReader},
+    runtime::{
+        context_runtime::{ContextRuntime, Wiring},
+        settings::Settings,
+        stores::open_store_on,
+    },
     store::DatabaseSettings,
 };
 use mesh::Mesh;
@@ -32,7 +33,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 #[derive(Debug)]
 pub struct Evidence {
     /// The contexts as nobody runs them: to see what is left to do.
-    sites: Vec<Site>,
+    sites: Vec<ContextRuntime>,
 }
 
 impl Evidence {
@@ -52,7 +53,7 @@ impl Evidence {
             let log: Arc<dyn LogReader> = Arc::new(store.clone());
             (context.name.to_owned(), log)
         });
-        let around = Surroundings {
+        let around = Wiring {
             peers: Peers::new(),
             logs: Arc::new(logs.collect::<BTreeMap<_, _>>()),
             bus: InProcess::new(),
@@ -60,7 +61,7 @@ impl Evidence {
         };
         let sites = opened
             .into_iter()
-            .map(|(context, store)| Site::new(context, store, &around));
+            .map(|(context, store)| ContextRuntime::new(context, store, &around));
         Ok(Self {
             sites: sites.collect(),
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use campaigns::{broker, outages, rolling, scale};
-use chassis::config::duration;
+use chassis::base::flag_values::duration;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]

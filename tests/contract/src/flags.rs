@@ -7,7 +7,7 @@ const GIVEN: &str = "MAX_RESERVATION_PER_PERSON";
 
 /// The command line of a process: what every process is told, and the settings of its contexts.
 pub fn command(contexts: &[Context]) -> Command {
-    let command = chassis::config::Config::augment_args(Command::new("berth"));
+    let command = chassis::runtime::config::Config::augment_args(Command::new("berth"));
     let settings = contexts.iter().flat_map(|one| &one.settings);
     settings.fold(command, |command, one| one.augment(command))
 }

@@ -4,14 +4,19 @@ use std::{collections::BTreeMap, sync::Arc};
 use anyhow::{Result, ensure};
 use chassis::{
     Cause, Clock, Context, Recorded, Timestamp,
-    bus::{InProcess, Signal},
-    clock::ManualClock,
-    consumer::{LogError, LogReader},
-    context::producer_of,
-    faults::Faults,
-    peers::Peers,
-    policy::ReactError,
-    site::{Site, Surroundings, open_store},
+    base::{clock::ManualClock, faults::Faults},
+    client::peers::Peers,
+    messaging::{
+        bus::Signal,
+        in_process::InProcess,
+        log_reader::{LogError, LogReader},
+    },
+    runtime::{
+        context::producer_of,
+        context_runtime::{ContextRuntime, Wiring},
+        stores::open_store,
+    },
+    store::projections::ProjectionError,
 };
 use futures::future::{BoxFuture, ready};
 use prost_reflect::{DynamicMessage, ReflectMessage, prost::Message};
@@ -48,18 +53,18 @@ pub async fn hear(context: Context, event: Recorded) -> Result<Vec<String>> {
     let clock = Clock::Manual(ManualClock::new(event.at));
     let store = open_store(&context, dir.path(), clock, Faults::default()).await?;
     let log: Arc<dyn LogReader> = Arc::new(Log(event.clone()));
-    let around = Surroundings {
+    let around = Wiring {
         peers: Peers::new(),
         logs: Arc::new(BTreeMap::from([(event.producer.clone(), log)])),
         bus: InProcess::new(),
-        settings: chassis::settings::Settings::default(),
+        settings: chassis::runtime::settings::Settings::default(),
     };
     let mut wrong = Vec::new();
     if event.producer == context.name {
         // What a context shows of its own events it shows in the transaction that causes them.
         let views = context.views.clone();
         let shown = event.clone();
-        let done: Result<(), ReactError> = store
+        let done: Result<(), ProjectionError> = store
             .transact(move |unit| {
                 let (views, event) = (views.clone(), shown.clone());
                 Box::pin(async move { views.show(unit.conn(), &event).await })
@@ -68,7 +73,7 @@ pub async fn hear(context: Context, event: Recorded) -> Result<Vec<String>> {
         wrong.extend(done.err().map(|error| error.to_string()));
     }
     let foretold = context.consumers();
-    let site = Site::new(context, store.clone(), &around);
+    let site = ContextRuntime::new(context, store.clone(), &around);
     for consumer in &site.consumers {
         let topic = (consumer.producer().to_owned(), consumer.partition());
         let known = foretold.contains(&(consumer.name().to_owned(), topic));

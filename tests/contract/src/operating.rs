@@ -8,7 +8,7 @@ use all::doctor::{Code, Finding};
 use anyhow::Result;
 use chassis::{
     Context,
-    measures::{MEASURES, Measure},
+    telemetry::metrics_catalogue::{MEASURES, Measure},
 };
 use clap::{Arg, ArgAction, Command};
 
@@ -28,9 +28,12 @@ pub fn parts(contexts: &[Context]) -> Result<Vec<(&'static str, String)>> {
 
 /// Every command line there is, by what it begins with.
 pub fn commands(contexts: &[Context]) -> BTreeMap<String, Command> {
-    let own = contexts
-        .iter()
-        .map(|context| (context.name.to_owned(), chassis::run::command(context)));
+    let own = contexts.iter().map(|context| {
+        (
+            context.name.to_owned(),
+            chassis::cli::run::command(context, &[recovery::SUBCOMMAND]),
+        )
+    });
     let mut all: BTreeMap<String, Command> = BTreeMap::new();
     for (name, command) in own.chain([("berth".to_owned(), all::command())]) {
         for sub in command.get_subcommands() {

@@ -5,10 +5,9 @@ use anyhow::{Context as _, Result};
 use berth::common::v1::Role;
 use chassis::{
     Clock, Context, Platform,
-    clock::ManualClock,
-    config::{self, Config},
-    platform::Options,
-    time::SignedDuration,
+    base::{clock::ManualClock, time::SignedDuration},
+    cli::usage,
+    runtime::{config::Config, options::Options},
 };
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, ServiceDescriptor};
 use serde_json::{Value, json};
@@ -214,7 +213,7 @@ impl World {
 
     /// Waits until everything is done that follows from what was done.
     pub async fn rest(&self) -> Result<()> {
-        Ok(self.platform.quiet().await?)
+        Ok(chassis_testing::quiet(self.platform.sites()).await?)
     }
 
     /// Whether the public port carries a service: one of a context's own package.
@@ -285,7 +284,7 @@ fn options(dir: &TempDir, contexts: &[Context]) -> Result<Options> {
     ])?;
     let settings = contexts.iter().flat_map(|one| one.settings.clone());
     let settings: Vec<_> = settings.collect();
-    let (_, settings) = config::read::<Config>(&matches, &settings)?;
+    let (_, settings) = usage::read::<Config>(&matches, &settings)?;
     Ok(Options {
         settings,
         ..Options::in_dir(dir.path())

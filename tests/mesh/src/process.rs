@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use chassis::health::READINESS;
+use chassis::server::health::READINESS;
 use servers::{Guarded, Signal, free_port};
 use tokio::time::interval;
 use tonic::transport::{Channel, Endpoint};

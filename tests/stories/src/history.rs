@@ -10,8 +10,11 @@ use berth::{
 };
 use chassis::{
     Money,
-    event::Recorded,
-    time::{self, Date, SignedDuration, Timestamp, ToSpan},
+    base::{
+        time,
+        time::{Date, SignedDuration, Timestamp, ToSpan},
+    },
+    domain::event::Recorded,
 };
 use prost::Message;
 use serde::Deserialize;

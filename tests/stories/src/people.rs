@@ -21,8 +21,8 @@ use berth::{
     view::v1::{ListMyPageRequest, MyPageEntry, view_service_client::ViewServiceClient},
 };
 use chassis::{
-    time::{SignedDuration, Timestamp},
-    trust::Claims,
+    base::time::{SignedDuration, Timestamp},
+    security::claims::Claims,
 };
 use futures::future::BoxFuture;
 use tonic::{

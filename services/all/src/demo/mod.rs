@@ -7,11 +7,14 @@ mod teller;
 
 use std::{process::ExitCode, time::Duration};
 
-use chassis::{config, run};
+use chassis::cli::usage;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use tonic::transport::{Channel, Endpoint};
 
 use teller::Teller;
+
+/// What the command line calls it.
+pub(crate) const NAME: &str = "demo";
 
 /// How long a call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,35 +58,35 @@ impl std::str::FromStr for Server {
 pub(crate) fn command() -> Command {
     let about = "Plays the stories of a host and her guests against a running platform, with members and rooms of \
                  its own, and tells whether everything is as it should be";
-    Demo::augment_args(Command::new("demo")).about(about)
+    Demo::augment_args(Command::new(NAME)).about(about)
 }
 
 /// Plays. Exit code 0 if everything was as it should be, 1 if not.
 pub(crate) fn play(matches: &ArgMatches) -> ExitCode {
     let Server(url, endpoint) = match Demo::from_arg_matches(matches) {
         Ok(demo) => demo.server,
-        Err(error) => return config::refuse(&error),
+        Err(error) => return usage::refuse(&error),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     match runtime {
         Ok(runtime) => runtime.block_on(play_at(&url, &endpoint)),
-        Err(error) => run::fail(&error),
+        Err(error) => usage::fail(&error),
     }
 }
 
 async fn play_at(url: &str, endpoint: &Endpoint) -> ExitCode {
     let Ok(channel) = endpoint.connect().await else {
-        return run::fail(&format!(
+        return usage::fail(&format!(
             "nobody answers at {url}; start the platform with `berth`, or say where it is with --server"
         ));
     };
     let mut teller = Teller::begins(url);
     match tokio::time::timeout(LONGEST, story(&mut teller, channel)).await {
         Ok(Ok(())) => teller.ends(),
-        Ok(Err(wrong)) => run::fail(&wrong),
-        Err(_) => run::fail(&"the story is not over after a minute"),
+        Ok(Err(wrong)) => usage::fail(&wrong),
+        Err(_) => usage::fail(&"the story is not over after a minute"),
     }
 }
 

@@ -9,7 +9,7 @@ use berth::{
     room::v1::room_service_client::RoomServiceClient,
     view::v1::view_service_client::ViewServiceClient,
 };
-use chassis::{MemberId, chance};
+use chassis::{MemberId, base::random};
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
@@ -49,12 +49,12 @@ impl Person {
         name: &str,
         role: Role,
     ) -> Result<Self, Wrong> {
-        let id = chance::id::<MemberId>().to_string();
+        let id = random::id::<MemberId>().to_string();
         // New in each run, so that the demo can be played again and again.
         let new = id.split('-').next().unwrap_or(&id);
         let email = format!("{}-{new}@demo.example", name.to_lowercase());
         // Nobody signs in as them again.
-        let password = chance::id::<MemberId>().to_string();
+        let password = random::id::<MemberId>().to_string();
         let role_name = super::shown::word(role.as_str_name());
         let mut members = MemberServiceClient::new(channel.clone());
 

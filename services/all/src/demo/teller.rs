@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use chassis::{Clock, Timestamp, status::reason_of};
+use chassis::{Clock, Timestamp, error::status::reason_of};
 use tonic::{Response, Status};
 
 use super::shown::Shown;

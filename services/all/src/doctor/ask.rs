@@ -6,9 +6,8 @@ use berth::inspection::v1::{
     Context, InspectRequest, InspectResponse, inspection_service_client::InspectionServiceClient,
 };
 use chassis::{
-    Clock, Timestamp,
-    platform::log_of,
-    trust::{SERVICE_HEADER, ServiceKey},
+    Clock, Timestamp, contract::headers::SERVICE_HEADER, runtime::start::log_of,
+    security::service_identity::ServiceKey,
 };
 use futures::future::join_all;
 use tokio::time::timeout;
@@ -196,7 +195,7 @@ fn sound(answer: &InspectResponse, process: &str) -> Result<(), String> {
 /// What the clock of who answered shows, by the `date` of HTTP.
 fn date(status: &Status) -> Option<Timestamp> {
     let date = status.metadata().get("date")?.to_str().ok()?;
-    chassis::time::from_http(date)
+    chassis::base::time::from_http(date)
 }
 
 /// An error with all its causes.

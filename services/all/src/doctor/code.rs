@@ -142,7 +142,7 @@ codes! {
     /// Work is overdue.
     Overdue = "OVERDUE", Warning, 35:
         "Work of a context has been due for long and is not done: holds do not lapse, payments are not asked for, or messages are not sent.",
-        "If nobody leads, see `NO_LEADER`. Else what the work needs does not answer (a payment provider, a mail server): the log of `{process}` says it at level debug as `not yet`: `curl -X PUT -d info,chassis::deadline=debug {address}/log`.";
+        "If nobody leads, see `NO_LEADER`. Else what the work needs does not answer (a payment provider, a mail server): the log of `{process}` says it at level debug as `not yet`: `curl -X PUT -d info,chassis::runtime::deadlines=debug {address}/log`.";
     /// A consumer lags.
     ConsumerLags = "CONSUMER_LAGS", Warning, 36:
         "A consumer is far behind its producer, and moves.",

@@ -18,11 +18,10 @@ use std::{
 
 use chassis::{
     Clock,
-    config::{self, duration},
-    platform::OWN_KEY,
-    run,
-    time::SignedDuration,
-    trust::{BadServiceKey, ServiceKey},
+    base::{flag_values::duration, time::SignedDuration},
+    cli::usage,
+    runtime::start::OWN_KEY,
+    security::service_identity::{BadServiceKey, ServiceKey},
 };
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
@@ -150,20 +149,20 @@ pub fn command() -> Command {
 pub fn examine(matches: &ArgMatches) -> ExitCode {
     let settings = match Settings::from_arg_matches(matches) {
         Ok(settings) => settings,
-        Err(error) => return config::refuse(&error),
+        Err(error) => return usage::refuse(&error),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(error) => return run::fail(&error),
+        Err(error) => return usage::fail(&error),
     };
     let report = match runtime.block_on(settings.examine(Clock::System)) {
         Ok(report) => report,
         Err(error) => {
-            run::fail(&error);
-            return ExitCode::from(config::USAGE);
+            usage::fail(&error);
+            return ExitCode::from(usage::USAGE);
         }
     };
     let text = if settings.json {

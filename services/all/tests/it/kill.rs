@@ -28,8 +28,8 @@ use berth::{
 };
 use chassis::{
     Clock,
-    status::reason_of,
-    time::{SignedDuration, TimeZone},
+    base::time::{SignedDuration, TimeZone},
+    error::status::reason_of,
 };
 use futures::future::join_all;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};

@@ -1,7 +1,12 @@
 //! All contexts in this process, as the stories use them.
 
 use berth::room::v1::{ListRoomsRequest, room_service_client::RoomServiceClient};
-use chassis::{Clock, clock::ManualClock, platform::Options, testing::noon, time::SignedDuration};
+use chassis::{
+    Clock,
+    base::{clock::ManualClock, time::SignedDuration},
+    runtime::options::Options,
+};
+use chassis_testing::noon;
 
 #[tokio::test]
 async fn it_starts_comes_to_rest_is_switched_off_and_starts_again() {
@@ -17,9 +22,9 @@ async fn it_starts_comes_to_rest_is_switched_off_and_starts_again() {
         let address = format!("http://{}", platform.public());
         let mut rooms = RoomServiceClient::connect(address).await.unwrap();
         rooms.list_rooms(ListRoomsRequest::default()).await.unwrap();
-        platform.quiet().await.unwrap();
+        chassis_testing::quiet(platform.sites()).await.unwrap();
         clock.turn(SignedDuration::from_hours(24));
-        platform.quiet().await.unwrap();
+        chassis_testing::quiet(platform.sites()).await.unwrap();
         platform.crash().await;
         assert!(rooms.list_rooms(ListRoomsRequest::default()).await.is_err());
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use berth::inspection::v1::StoreEngine;
 use tokio::sync::{MutexGuard, watch};
 
-use super::{
+use crate::store::{
     Migration, Schema, StoreError,
     postgres::Postgres,
     sqlite::Sqlite,

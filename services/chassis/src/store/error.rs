@@ -1,6 +1,11 @@
 //! Why something was not done.
 
-use crate::refusal::Refused;
+use tonic::{Code, Status};
+
+use crate::error::{
+    refusal::{Kind, Refused},
+    status::{coded, internal, refused, status, unavailable},
+};
 
 /// Why the store did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +62,41 @@ impl<R: Refused> AsStoreError for ExecuteError<R> {
         match self {
             Self::Store(error) => Some(error),
             Self::Refused(_) => None,
+        }
+    }
+}
+
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(cause) => {
+                tracing::warn!(error = %cause, "store unavailable");
+                unavailable("STORE_UNAVAILABLE", "the store cannot be used right now")
+            }
+            StoreError::Contended => status(
+                Kind::Aborted,
+                "CONTENDED",
+                "somebody else was faster; try again",
+            ),
+            // When it is recovered nobody can promise.
+            StoreError::Fenced(_) => coded(
+                Code::Unavailable,
+                "LOG_REGRESSED",
+                "nothing can be changed until what was lost is recovered; what is there can be read",
+            ),
+            StoreError::Bug(cause) => internal(&cause),
+        }
+    }
+}
+
+impl<R: Refused> From<ExecuteError<R>> for Status {
+    fn from(error: ExecuteError<R>) -> Self {
+        match error {
+            ExecuteError::Refused(refusal) => {
+                tracing::debug!(reason = refusal.reason(), "refused");
+                refused(&refusal)
+            }
+            ExecuteError::Store(error) => error.into(),
         }
     }
 }

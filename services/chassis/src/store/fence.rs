@@ -11,8 +11,8 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Conn, Store, StoreError, sql};
-use crate::{args, time::Timestamp};
+use crate::store::{Conn, Store, StoreError, sql};
+use crate::{args, base::time::Timestamp};
 
 /// Why a store can only be read: somebody has seen more of its log than there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(super) struct Fencing {
 }
 
 /// How a consumer knows.
-pub(crate) const TAKEN: &str = "has taken events up to";
+pub const TAKEN: &str = "has taken events up to";
 /// How the bus knows.
 pub(crate) const CARRIED: &str = "has been told of events up to";
 /// How a replica knows.

@@ -1,16 +1,18 @@
 //! The store of a context: loads, decides, saves and records, all in one transaction.
 
-mod conn;
+mod connection;
 mod engine;
 mod error;
 mod fence;
 mod migration;
 mod postgres;
+pub mod projections;
+pub mod restorer;
 mod settings;
 mod sql;
 mod sqlite;
 mod survey;
-mod unit;
+mod unit_of_work;
 mod upkeep;
 mod work;
 
@@ -23,30 +25,30 @@ use std::{
 use futures::future::BoxFuture;
 use tokio::{sync::watch, time::Instant};
 
-pub use self::{
-    conn::{Conn, Row, Value},
+pub use crate::store::fence::TAKEN;
+pub use crate::store::{
+    connection::{Conn, Row, Value},
     error::{AsStoreError, ExecuteError, StoreError},
     fence::Fence,
     migration::{Migration, Schema},
-    postgres::Scratch,
     settings::DatabaseSettings,
     sql::DeadLetter,
-    unit::{Done, Unit},
+    unit_of_work::{Done, Unit},
 };
-use self::{engine::Engine, postgres::Postgres, sqlite::Sqlite, work::Outcome};
-pub(crate) use self::{
-    fence::{CARRIED, READ, TAKEN},
+use crate::store::{engine::Engine, postgres::Postgres, sqlite::Sqlite, work::Outcome};
+pub(crate) use crate::store::{
+    fence::{CARRIED, READ},
     survey::Survey,
-    unit::Subjects,
+    unit_of_work::Subjects,
     work::{Batch, Savepoint},
 };
 use crate::{
-    aggregate::{Aggregate, Versioned},
-    clock::Clock,
-    event::{Cause, Publish, Recorded},
-    faults::Faults,
-    policy::Views,
-    time::Timestamp,
+    base::{clock::Clock, faults::Faults, time::Timestamp},
+    domain::{
+        aggregate::{Aggregate, Versioned},
+        event::{Cause, Publish, Recorded},
+    },
+    store::projections::Views,
 };
 
 /// How often a transaction that lost a race is tried at least.
@@ -208,7 +210,7 @@ impl Store {
     }
 
     /// Runs work in a transaction, whether the store is fenced or not.
-    pub(crate) async fn transact_fenced<T, E, F>(&self, work: F) -> Result<T, E>
+    pub async fn transact_fenced<T, E, F>(&self, work: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + AsStoreError + Send + 'static,
@@ -291,7 +293,7 @@ impl Store {
         let row = self
             .read(move |conn| Box::pin(async move { sql::aggregate(conn, A::KIND, &id).await }))
             .await?;
-        row.map(|row| unit::versioned(&row, 0)).transpose()
+        row.map(|row| unit_of_work::versioned(&row, 0)).transpose()
     }
 
     /// Several aggregates, in the order of the ids; those that do not exist are left out.
@@ -304,7 +306,7 @@ impl Store {
                 let mut found = Vec::with_capacity(ids.len());
                 for id in ids {
                     if let Some(row) = sql::aggregate(conn, A::KIND, &id.to_string()).await? {
-                        found.push((id, unit::versioned(&row, 0)?));
+                        found.push((id, unit_of_work::versioned(&row, 0)?));
                     }
                 }
                 Ok(found)
@@ -331,13 +333,13 @@ impl Store {
                     .text(0)?
                     .parse()
                     .map_err(|_| StoreError::Bug("an id in the store is no id".into()))?;
-                Ok((id, unit::versioned(row, 1)?))
+                Ok((id, unit_of_work::versioned(row, 1)?))
             })
             .collect()
     }
 
     /// Which of the claims in a range are held by anybody.
-    pub async fn taken(&self, look: crate::Look) -> Result<Vec<String>, StoreError> {
+    pub async fn taken(&self, look: crate::ClaimRange) -> Result<Vec<String>, StoreError> {
         self.read(move |conn| Box::pin(async move { sql::taken(conn, &look, "").await }))
             .await
     }

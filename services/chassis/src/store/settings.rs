@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::{at_least_one, duration};
+use crate::base::flag_values::{at_least_one, duration};
 
 /// What stands for the name of the context in a URL.
 const CONTEXT: &str = "{context}";

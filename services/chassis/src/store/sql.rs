@@ -1,15 +1,17 @@
 //! The statements of the tables that every context has.
 
-use super::{
+use crate::store::{
     StoreError,
-    conn::{Conn, Row},
+    connection::{Conn, Row},
     work::{Batch, Found, Step},
 };
 use crate::{
-    aggregate::Look,
     args,
-    event::{Cause, Recorded},
-    time::Timestamp,
+    base::time::Timestamp,
+    domain::{
+        aggregate::ClaimRange,
+        event::{Cause, Recorded},
+    },
 };
 
 pub(crate) type Result<T> = std::result::Result<T, StoreError>;
@@ -25,7 +27,7 @@ pub(crate) async fn find(
     conn: &mut dyn Conn,
     kind: &str,
     id: &str,
-    looks: &[Look],
+    looks: &[ClaimRange],
 ) -> Result<Found> {
     let row = aggregate(conn, kind, id).await?;
     let taken = match &row {
@@ -37,7 +39,7 @@ pub(crate) async fn find(
 
 pub(crate) async fn taken_of(
     conn: &mut dyn Conn,
-    looks: &[Look],
+    looks: &[ClaimRange],
     owner: &str,
 ) -> Result<Vec<Vec<String>>> {
     let mut found = Vec::with_capacity(looks.len());
@@ -126,7 +128,11 @@ pub(crate) async fn due(
 }
 
 /// Keys of a scope that somebody other than `owner` holds.
-pub(crate) async fn taken(conn: &mut dyn Conn, look: &Look, owner: &str) -> Result<Vec<String>> {
+pub(crate) async fn taken(
+    conn: &mut dyn Conn,
+    look: &ClaimRange,
+    owner: &str,
+) -> Result<Vec<String>> {
     let sql = "SELECT key FROM claim WHERE scope = $1 AND key >= $2 AND key < $3 AND owner <> $4";
     let rows = conn
         .query(sql, args![&*look.scope, &*look.from, &*look.to, owner])

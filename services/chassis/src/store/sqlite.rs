@@ -19,13 +19,13 @@ use rusqlite::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{
+use crate::store::{
     StoreError,
-    conn::{Conn, Row, Value},
+    connection::{Conn, Row, Value},
     sql,
     work::{Answer, Batch, Found, Job, Outcome, Query, Savepoint, Step, Work},
 };
-use crate::{aggregate::Look, faults::Faults};
+use crate::{base::faults::Faults, domain::aggregate::ClaimRange};
 
 /// At most so many jobs share a commit.
 const BATCH: usize = 128;
@@ -434,12 +434,16 @@ impl Work for Lite {
         &'a mut self,
         kind: &'static str,
         id: &'a str,
-        looks: &'a [Look],
+        looks: &'a [ClaimRange],
     ) -> Answer<'a, Found> {
         sql::find(self, kind, id, looks).boxed()
     }
 
-    fn taken<'a>(&'a mut self, looks: &'a [Look], owner: &'a str) -> Answer<'a, Vec<Vec<String>>> {
+    fn taken<'a>(
+        &'a mut self,
+        looks: &'a [ClaimRange],
+        owner: &'a str,
+    ) -> Answer<'a, Vec<Vec<String>>> {
         sql::taken_of(self, looks, owner).boxed()
     }
 

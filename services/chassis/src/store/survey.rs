@@ -2,8 +2,8 @@
 
 use berth::inspection::v1::StoreEngine;
 
-use super::{Conn, Store, StoreError};
-use crate::{args, time::Timestamp};
+use crate::store::{Conn, Store, StoreError};
+use crate::{args, base::time::Timestamp};
 
 /// At most so many rows are counted.
 const COUNTED: i64 = 10_000;
@@ -51,6 +51,11 @@ impl Store {
         self.0.engine.kind()
     }
 
+    /// Every cursor: consumer, producer, partition, sequence number.
+    pub async fn cursors(&self) -> Result<Vec<(String, String, i64, i64)>, StoreError> {
+        Ok(self.survey().await?.cursors)
+    }
+
     /// What it holds now.
     pub(crate) async fn survey(&self) -> Result<Survey, StoreError> {
         let (partitions, now) = (self.partitions(), self.clock().now());
@@ -83,7 +88,7 @@ async fn survey(
                    ORDER BY due_at LIMIT $2) AS due";
     if let Some(row) = conn.query(sql, args![now, COUNTED]).await?.first() {
         survey.due = row.int(0)?;
-        survey.due_since = row.opt_int(1)?.map(crate::time::from_micros);
+        survey.due_since = row.opt_int(1)?.map(crate::base::time::from_micros);
     }
     Ok(survey)
 }

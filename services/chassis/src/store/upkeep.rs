@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Schema, Store, StoreError};
+use crate::store::{Schema, Store, StoreError};
 
 impl Store {
     /// Brings the schema up to what this version needs; what is there stays. An embedded store does that by itself.

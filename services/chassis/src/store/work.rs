@@ -2,11 +2,14 @@
 
 use futures::{FutureExt, future::BoxFuture};
 
-use super::{
+use crate::store::{
     StoreError,
-    conn::{Conn, Row},
+    connection::{Conn, Row},
 };
-use crate::{aggregate::Look, event::Recorded, time::Timestamp};
+use crate::{
+    base::time::Timestamp,
+    domain::{aggregate::ClaimRange, event::Recorded},
+};
 
 /// What a job wants done with what it wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +98,7 @@ pub(crate) trait Work: Conn {
         &'a mut self,
         kind: &'static str,
         id: &'a str,
-        looks: &'a [Look],
+        looks: &'a [ClaimRange],
     ) -> Answer<'a, Found>;
 
     /// Aggregates of a kind will be looked for, each once at first. An engine may fetch them all now.
@@ -104,7 +107,11 @@ pub(crate) trait Work: Conn {
     }
 
     /// For each look the keys that somebody other than `owner` holds.
-    fn taken<'a>(&'a mut self, looks: &'a [Look], owner: &'a str) -> Answer<'a, Vec<Vec<String>>>;
+    fn taken<'a>(
+        &'a mut self,
+        looks: &'a [ClaimRange],
+        owner: &'a str,
+    ) -> Answer<'a, Vec<Vec<String>>>;
 
     /// Saves a step. It is contended if the version or a claim is not as it was believed to be; an engine may say so only
     /// when the transaction ends.

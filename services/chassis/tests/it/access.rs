@@ -8,7 +8,7 @@ use std::sync::{
 use berth::{common::v1::Role, member::v1 as member, payment::v1 as payment, room::v1 as room};
 use chassis::{
     Caller, MemberId,
-    status::{not_found, reason_of},
+    error::status::{not_found, reason_of},
 };
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};

@@ -1,6 +1,10 @@
 //! Events travel through the broker, and not past it.
 
-use chassis::{Recorded, bus::Signal, event::Cause, site::Site, testing::noon};
+use chassis::{
+    Recorded, domain::event::Cause, messaging::bus::Signal,
+    runtime::context_runtime::ContextRuntime,
+};
+use chassis_testing::noon;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -24,7 +28,7 @@ struct Running {
 }
 
 impl Running {
-    fn new(site: &Site) -> Self {
+    fn new(site: &ContextRuntime) -> Self {
         let stop = CancellationToken::new();
         let tasks = site.run(&stop);
         Self {

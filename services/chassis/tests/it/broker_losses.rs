@@ -1,7 +1,7 @@
 //! Whatever the broker loses, every event has its effect once; and when it is well again, events come through it again.
 
 use async_nats::jetstream::stream::{Info, Stream};
-use chassis::jetstream::JetStream;
+use chassis::messaging::jetstream::JetStream;
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use servers::{Nats, NatsOptions};
 
@@ -202,7 +202,7 @@ async fn it_is_not_there_at_the_start() {
     let settings = settings(&nats.url(), "berth");
     let over = async |logs: Readers| {
         let bus = JetStream::connect(&settings, "room", logs).await.unwrap();
-        let bus: std::sync::Arc<dyn chassis::bus::Bus> = std::sync::Arc::new(bus);
+        let bus: std::sync::Arc<dyn chassis::messaging::bus::Bus> = std::sync::Arc::new(bus);
         bus.into()
     };
     let work = AtWork::on(Pair::on(over, policies(|_| false)).await);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::{consumer::PullConsumer, stream::Info};
 use chassis::{
     Context,
-    jetstream::{JetStream, NatsSettings},
+    messaging::jetstream::{JetStream, NatsSettings},
 };
 
 use crate::{
@@ -29,7 +29,10 @@ impl Provisioned {
     async fn provision(&self, settings: &NatsSettings, context: &Context) -> Vec<String> {
         let bus = JetStream::connect(settings, "test", Readers::new());
         let bus = bus.await.unwrap();
-        until("connected", async || chassis::bus::Bus::is_connected(&bus)).await;
+        until("connected", async || {
+            chassis::messaging::bus::Bus::is_connected(&bus)
+        })
+        .await;
         bus.provision(context.name, &context.consumers())
             .await
             .unwrap()

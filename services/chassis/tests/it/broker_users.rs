@@ -12,8 +12,10 @@ use async_nats::{
 };
 use chassis::{
     Context,
-    bus::Bus,
-    jetstream::{JetStream, NatsSettings, Permissions},
+    messaging::{
+        bus::Bus,
+        jetstream::{JetStream, NatsSettings, Permissions},
+    },
 };
 use futures::{FutureExt, StreamExt};
 use servers::{Nats, NatsOptions};

@@ -10,21 +10,27 @@ use std::{
 
 use chassis::{
     Context, Policies, Recorded, Store,
-    bus::{Bus, InProcess},
-    clock::{Clock, ManualClock},
-    consumer::{LogError, LogReader},
-    event::Cause,
-    faults::Faults,
-    jetstream::{JetStream, NatsSettings},
-    peers::Peers,
-    polling::Polling,
-    settings::Settings,
-    site::{Site, Surroundings, settle},
-    testing::{
-        bus::{Manners, Unreliable},
-        noon, open_store,
+    base::{
+        clock::{Clock, ManualClock},
+        faults::Faults,
+        time::SignedDuration,
     },
-    time::SignedDuration,
+    client::peers::Peers,
+    domain::event::Cause,
+    messaging::{
+        bus::Bus,
+        in_process::InProcess,
+        jetstream::{JetStream, NatsSettings},
+        log_reader::{LogError, LogReader},
+    },
+    runtime::{
+        context_runtime::{ContextRuntime, Wiring},
+        settings::Settings,
+    },
+};
+use chassis_testing::{
+    noon, open_store, settle,
+    unreliable_bus::{FaultRates, UnreliableBus},
 };
 use futures::future::BoxFuture;
 use proptest::prelude::*;
@@ -37,8 +43,8 @@ use crate::{
 
 /// A producer of seats and a consumer that counts them.
 pub(crate) struct Pair {
-    pub(crate) producer: Site,
-    pub(crate) consumer: Site,
+    pub(crate) producer: ContextRuntime,
+    pub(crate) consumer: ContextRuntime,
     pub(crate) clock: ManualClock,
     pub(crate) faults: Faults,
     pub(crate) log: Arc<Counted>,
@@ -129,15 +135,15 @@ impl Pair {
         let reader: Arc<dyn LogReader> = log.clone();
         let logs = BTreeMap::from([("room".to_owned(), reader)]);
         let on = bus(logs.clone()).await;
-        let around = |bus: Arc<dyn Bus>| Surroundings {
+        let around = |bus: Arc<dyn Bus>| Wiring {
             peers: Peers::new(),
             logs: Arc::new(logs.clone()),
             bus,
             settings: Settings::default(),
         };
         Self {
-            producer: Site::new(room, rooms, &around(on.producer)),
-            consumer: Site::new(message, messages, &around(on.consumer)),
+            producer: ContextRuntime::new(room, rooms, &around(on.producer)),
+            consumer: ContextRuntime::new(message, messages, &around(on.consumer)),
             clock,
             faults,
             log,
@@ -205,11 +211,6 @@ pub(crate) async fn in_process(_: Readers) -> OnBus {
     bus.into()
 }
 
-async fn polling(logs: Readers) -> OnBus {
-    let bus: Arc<dyn Bus> = Polling::new(logs);
-    bus.into()
-}
-
 /// On the NATS that was started for the tests, under a prefix of its own.
 pub(crate) async fn jetstream(logs: Readers) -> OnBus {
     let prefix = Prefix::new();
@@ -228,13 +229,13 @@ pub(crate) async fn over(settings: &NatsSettings, logs: Readers) -> OnBus {
     bus.into()
 }
 
-fn unreliable(manners: Manners) -> OnBus {
-    let bus: Arc<dyn Bus> = Arc::new(Unreliable::new(2, manners));
+fn unreliable(fault_rates: FaultRates) -> OnBus {
+    let bus: Arc<dyn Bus> = Arc::new(UnreliableBus::new(2, fault_rates));
     bus.into()
 }
 
 async fn polite(_: Readers) -> OnBus {
-    unreliable(Manners {
+    unreliable(FaultRates {
         lost: 0,
         repeated: 0,
         shuffled: false,
@@ -242,7 +243,7 @@ async fn polite(_: Readers) -> OnBus {
 }
 
 async fn rude(_: Readers) -> OnBus {
-    unreliable(Manners {
+    unreliable(FaultRates {
         lost: 497,
         repeated: 400,
         shuffled: true,
@@ -274,7 +275,7 @@ macro_rules! every_bus {
     )+};
 }
 
-every_bus!(in_process, polling, jetstream, polite, rude);
+every_bus!(in_process, jetstream, polite, rude);
 
 async fn every_event_has_its_effect_once_and_in_order(bus: impl AsyncFnOnce(Readers) -> OnBus) {
     let pair = Pair::on(bus, policies(|_| false)).await;
@@ -385,13 +386,13 @@ async fn a_poisoned_event_stops_only_its_own_aggregate(bus: impl AsyncFnOnce(Rea
     // Mended and driven again, everything behind it follows in order.
     let policies = policies(|_| false);
     let mended = Context::named("message").policies(policies);
-    let around = Surroundings {
+    let around = Wiring {
         peers: Peers::new(),
         logs: pair.consumer.deps.logs.clone(),
         bus: InProcess::new(),
         settings: Settings::default(),
     };
-    let mended = Site::new(mended, pair.consumer.deps.store.clone(), &around);
+    let mended = ContextRuntime::new(mended, pair.consumer.deps.store.clone(), &around);
     assert_eq!(mended.deps.store.redrive(String::new()).await.unwrap(), 8);
     settle(&[mended], 20).await.unwrap();
     for seat in 1..=8 {
@@ -433,7 +434,7 @@ proptest! {
     fn any_manners_give_the_same_effects(seed in any::<u64>(), lost in 0_u32..=1000, repeated in 0_u32..=1000) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let bus = Unreliable::new(seed, Manners { lost, repeated, shuffled: true });
+            let bus = UnreliableBus::new(seed, FaultRates { lost, repeated, shuffled: true });
             let carries: Arc<dyn Bus> = Arc::new(bus.clone());
             let pair = Pair::on(async |_| carries.into(), policies(|_| false)).await;
             for seat in 1..=12 {

@@ -1,8 +1,8 @@
 //! A small aggregate to try the chassis with: a seat counter that holds one of `capacity` seats.
 
 use chassis::{
-    Aggregate, Claims, Fact, Kind, Look, Now, Publish, Recorded, Refused, Restore, Timestamp,
-    Versioned, time::SignedDuration,
+    Aggregate, ClaimRange, Claims, Fact, Kind, Now, Publish, Recorded, Refused, Restore, Timestamp,
+    Versioned, base::time::SignedDuration,
 };
 use serde::{Deserialize, Serialize};
 
@@ -66,8 +66,7 @@ impl Aggregate for Seat {
         match (this, command) {
             (None, Command::Take { hall, capacity }) => {
                 let scope = format!("hall/{hall}");
-                let free =
-                    (1..=*capacity).find(|seat| !now.is_taken(&scope, &format!("{seat:04}")));
+                let free = (1..=*capacity).find(|seat| !now.is_held(&scope, &format!("{seat:04}")));
                 let seat = free.ok_or(Refusal::Full)?;
                 let until = now.at.checked_add(SignedDuration::from_mins(15)).unwrap();
                 Ok(vec![Event::Taken {
@@ -94,9 +93,9 @@ impl Aggregate for Seat {
         }
     }
 
-    fn looks_at(_: Option<&Self>, command: &Command) -> Vec<Look> {
+    fn claim_ranges(_: Option<&Self>, command: &Command) -> Vec<ClaimRange> {
         match command {
-            Command::Take { hall, .. } => vec![Look::all(format!("hall/{hall}"))],
+            Command::Take { hall, .. } => vec![ClaimRange::all(format!("hall/{hall}"))],
             Command::Leave => vec![],
         }
     }
@@ -139,7 +138,7 @@ impl Publish for Seat {
 
 impl Restore for Seat {
     fn event(told: &Recorded, _: Option<&Self>) -> Option<Event> {
-        let heard = told.hear::<berth::room::v1::RoomReserved>().ok()?;
+        let heard = told.receive::<berth::room::v1::RoomReserved>().ok()?;
         let mut words = heard.event.reservation_id.split(' ');
         match words.next()? {
             "taken" => Some(Event::Taken {

@@ -9,17 +9,21 @@ use berth::eventlog::v1::{
 };
 use chassis::{
     Clock, Context, Platform, Store,
-    config::Addresses,
-    event::Cause,
-    eventlog::EventLogs,
-    faults::Faults,
-    peers::{Peer, Peers},
-    platform::Options,
+    base::faults::Faults,
+    client::{
+        addresses::Addresses,
+        peers::{Peer, Peers},
+    },
+    domain::event::Cause,
+    messaging::log_service::EventLogs,
+    runtime::options::Options,
 };
+use chassis_testing::quiet;
 use tokio::time::timeout;
 use tonic::Code;
 
 use crate::{
+    broker::Prefix,
     consumer::Pair,
     counter::{Command, Seat, SeatId},
     platform::service_key,
@@ -277,10 +281,15 @@ async fn dead_letters_are_listed_page_by_page_and_tried_again() {
 #[tokio::test]
 async fn a_context_hears_another_that_runs_elsewhere_and_catches_up_when_that_was_away() {
     let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let producer = process(seats(), there.path(), |_| {}).await;
+    let broker = Prefix::new();
+    let producer = process(seats(), there.path(), |options| {
+        options.config.nats = broker.settings();
+    })
+    .await;
     let admin = producer.admin();
     take(&producer.sites()[0].deps.store, 1).await;
     let consumer = process(counts(), here.path(), |options| {
+        options.config.nats = broker.settings();
         options.logs = Addresses([("room".to_owned(), format!("http://{admin}"))].into());
     })
     .await;
@@ -303,10 +312,14 @@ async fn a_context_hears_another_that_runs_elsewhere_and_catches_up_when_that_wa
         timeout(MOMENT, comes).await.unwrap();
     };
     heard(1).await;
-    timeout(MOMENT, consumer.quiet()).await.unwrap().unwrap();
+    timeout(MOMENT, quiet(consumer.sites()))
+        .await
+        .unwrap()
+        .unwrap();
 
     producer.stop().await.unwrap();
     let producer = process(seats(), there.path(), |options| {
+        options.config.nats = broker.settings();
         options.config.admin_listen = admin;
     })
     .await;

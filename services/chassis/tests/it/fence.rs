@@ -7,10 +7,13 @@ use std::sync::{
 
 use chassis::{
     StoreError,
-    bus::{Bus, InProcess, Signal},
-    consumer::LogReader,
-    event::Cause,
-    relay::relay_once,
+    domain::event::Cause,
+    messaging::{
+        bus::{Bus, Signal},
+        in_process::InProcess,
+        log_reader::LogReader,
+        relay::relay_once,
+    },
     store::{ExecuteError, Store, StoreOptions},
 };
 use tonic::{Code, Status};

@@ -2,7 +2,8 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use berth::{common::v1::Role, room::v1 as room};
-use chassis::{status::reason_of, testing::noon, trust::MAX_TOKEN};
+use chassis::{error::status::reason_of, security::tokens::MAX_TOKEN};
+use chassis_testing::noon;
 use ed25519_dalek::{Signer, SigningKey};
 use serde_json::{Value, json};
 use tonic::Code;

@@ -8,20 +8,22 @@ use berth::inspection::v1::{
 };
 use chassis::{
     Clock, Context, Platform,
-    clock::ManualClock,
-    config::Addresses,
-    event::Cause,
-    faults::Faults,
-    peers::Peers,
-    platform::{OWN_KEY, Options},
-    testing::noon,
-    time::{SignedDuration, to_proto},
-    trust::ServiceKey,
+    base::{
+        clock::ManualClock,
+        faults::Faults,
+        time::{SignedDuration, to_proto},
+    },
+    client::{addresses::Addresses, peers::Peers},
+    domain::event::Cause,
+    runtime::{options::Options, start::OWN_KEY},
+    security::service_identity::ServiceKey,
 };
+use chassis_testing::noon;
 use tokio::time::{interval, timeout};
 use tonic::Code;
 
 use crate::{
+    broker::Prefix,
     counter::{Command, Seat, SeatId},
     platform::service_key,
     stage::{MOMENT, channel, why},
@@ -56,7 +58,7 @@ async fn ask(
     key: ServiceKey,
     clock: Clock,
 ) -> Result<InspectResponse, tonic::Status> {
-    let name = chassis::platform::log_of(process);
+    let name = chassis::runtime::start::log_of(process);
     let peers = Peers::with(clock, Faults::default(), Some(key));
     peers.add_remote(&name, &format!("http://{admin}")).unwrap();
     let mut client = InspectionServiceClient::new(peers.called_by("doctor").to(&name));
@@ -254,10 +256,15 @@ async fn a_process_that_is_not_ready_says_why() {
 #[tokio::test]
 async fn consumers_dead_letters_and_peers_are_told_of() {
     let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let producer = Process::start(seats(), there.path(), |_| {}).await;
+    let broker = Prefix::new();
+    let producer = Process::start(seats(), there.path(), |options| {
+        options.config.nats = broker.settings();
+    })
+    .await;
     let admin = producer.platform.admin();
     let url = format!("http://{admin}");
     let consumer = Process::start(counts(), here.path(), |options| {
+        options.config.nats = broker.settings();
         options.logs = Addresses([("room".to_owned(), url.clone())].into());
     })
     .await;
@@ -286,7 +293,7 @@ async fn consumers_dead_letters_and_peers_are_told_of() {
         oldest_event_time: Some(to_proto(noon())),
     };
     assert_eq!(one(&told).dead_letters, [letters]);
-    assert_eq!(told.bus.as_ref().unwrap().kind(), BusKind::Polling);
+    assert_eq!(told.bus.as_ref().unwrap().kind(), BusKind::Jetstream);
     let peer = told.peers.iter().find(|peer| peer.peer == "room.log");
     let peer = peer.unwrap();
     assert_eq!((&peer.address, peer.in_process), (&url, false));

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use chassis::platform::Failed;
+use chassis::runtime::supervisor::Failed;
+use chassis_testing::quiet;
 use tokio::{net::TcpStream, time::timeout};
 use tonic::Code;
 use tonic_health::pb::{
@@ -134,14 +135,14 @@ async fn what_was_answered_survives_a_crash() {
         .await
         .unwrap();
     assert_eq!(log.len(), 1);
-    again.quiet().await.unwrap();
+    quiet(again.sites()).await.unwrap();
     again.stop().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_directory_has_one_process() {
     let stage = Stage::with(|_| {}).await;
-    let options = chassis::platform::Options::in_dir(stage.dir.path());
+    let options = chassis::runtime::options::Options::in_dir(stage.dir.path());
     let second = chassis::Platform::start(vec![screen(&stage.gate)], options).await;
     let error = second.unwrap_err().to_string();
     assert!(error.contains("in use by another process"), "{error}");
@@ -162,7 +163,7 @@ async fn nothing_is_ready_before_the_contexts_are() {
             Ok(())
         }
     });
-    let mut options = chassis::platform::Options::in_dir(dir.path());
+    let mut options = chassis::runtime::options::Options::in_dir(dir.path());
     options.config.admin_listen = admin;
     let starting = tokio::spawn(chassis::Platform::start(vec![context], options));
     gate.comes().await;

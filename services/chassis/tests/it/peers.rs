@@ -8,10 +8,9 @@ use berth::{
 };
 use chassis::{
     Access, Caller, Clock,
-    faults::Faults,
-    peers::{MAX_IN_FLIGHT, Peer, Peers},
-    status::reason_of,
-    time::SignedDuration,
+    base::{faults::Faults, time::SignedDuration},
+    client::peers::{MAX_IN_FLIGHT, Peer, Peers},
+    error::status::reason_of,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status};
@@ -428,7 +427,7 @@ async fn a_service_token_of_another_key_or_for_another_context_is_not_believed()
     );
     // A clock that is wrong by more than the leeway, either way.
     for (minutes, seconds) in [(0, -6), (1, 6)] {
-        let wrong = chassis::clock::ManualClock::new(bench.platform.clock.now());
+        let wrong = chassis::base::clock::ManualClock::new(bench.platform.clock.now());
         wrong.turn(-SignedDuration::from_secs(minutes * 60 + seconds));
         let late = Peers::with(
             Clock::Manual(wrong),

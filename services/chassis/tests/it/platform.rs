@@ -23,13 +23,15 @@ use berth::{
 };
 use chassis::{
     Access, Caller, Clock, MemberId, accept,
-    clock::ManualClock,
-    refusal::Kind,
-    status::retry_after,
-    testing::noon,
-    time::SignedDuration,
-    trust::{Claims, ServiceKey, Trust, TrustSettings},
+    base::{clock::ManualClock, time::SignedDuration},
+    error::{refusal::Kind, status::retry_after},
+    security::{
+        claims::Claims,
+        service_identity::ServiceKey,
+        tokens::{Trust, TrustSettings},
+    },
 };
+use chassis_testing::noon;
 use ed25519_dalek::SigningKey;
 use tonic::{Code, Request, Response, Status, service::Routes};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -111,7 +113,7 @@ pub(crate) fn by<T>(message: T, sub: MemberId, roles: &[Role]) -> Request<T> {
 pub(crate) struct Platform {
     pub(crate) clock: ManualClock,
     pub(crate) trust: Trust,
-    pub(crate) heard: Heard,
+    pub(crate) heard: Received,
 }
 
 /// How the contexts behave.
@@ -130,7 +132,7 @@ pub(crate) enum Mood {
 
 /// The contexts: they remember who called.
 #[derive(Clone, Default)]
-pub(crate) struct Heard {
+pub(crate) struct Received {
     callers: Arc<Mutex<Vec<Caller>>>,
     pub(crate) told: Arc<Mutex<member::GetTrustResponse>>,
     pub(crate) mood: Arc<Mutex<Mood>>,
@@ -138,7 +140,7 @@ pub(crate) struct Heard {
     first: Arc<Mutex<VecDeque<Mood>>>,
 }
 
-impl Heard {
+impl Received {
     pub(crate) fn callers(&self) -> Vec<Caller> {
         self.callers.lock().unwrap().clone()
     }
@@ -186,7 +188,7 @@ impl Platform {
             Clock::Manual(clock.clone()),
         );
         trust.learn(told());
-        let heard = Heard::default();
+        let heard = Received::default();
         *heard.told.lock().unwrap() = told();
         Self {
             clock,
@@ -219,7 +221,7 @@ impl Platform {
 macro_rules! answers {
     ($service:ident in $package:ident: $($rpc:ident($request:ident) -> $response:ident),+; $($rest:tt)*) => {
         #[tonic::async_trait]
-        impl $service for Heard {
+        impl $service for Received {
             $(async fn $rpc(
                 &self,
                 request: Request<$package::$request>,

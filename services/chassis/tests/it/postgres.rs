@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chassis::{
     StoreError, args,
-    event::{Cause, Recorded},
-    store::{Migration, Scratch, Store, StoreOptions, Unit},
+    domain::event::{Cause, Recorded},
+    store::{Migration, Store, StoreOptions, Unit},
 };
+use chassis_testing::Scratch;
 use tokio::sync::{oneshot, watch};
 
 use crate::{

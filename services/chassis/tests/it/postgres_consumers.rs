@@ -4,15 +4,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use berth::{message::v1::MessageSent, room::v1::RoomReserved};
 use chassis::{
-    Context, Heard, StoreError, Views, args,
-    bus::{InProcess, Signal},
-    consumer::{Consumer, LogReader},
-    peers::Peers,
-    settings::Settings,
-    site::{Site, Surroundings},
+    Context, Received, StoreError, Views, args,
+    client::peers::Peers,
+    messaging::{bus::Signal, consumer::Consumer, in_process::InProcess, log_reader::LogReader},
+    runtime::{
+        context_runtime::{ContextRuntime, Wiring},
+        settings::Settings,
+    },
     store::{Conn, Migration, StoreOptions},
-    testing::{noon, tape::Tape},
 };
+use chassis_testing::{noon, tape::Tape};
 
 use crate::{
     store::{postgres, seat},
@@ -25,11 +26,11 @@ const MEETINGS: &[Migration] = &[Migration {
           CREATE TABLE met (id TEXT PRIMARY KEY)",
 }];
 
-async fn reserved(conn: &mut dyn Conn, heard: Heard<RoomReserved>) -> Result<(), StoreError> {
+async fn reserved(conn: &mut dyn Conn, heard: Received<RoomReserved>) -> Result<(), StoreError> {
     meet(conn, heard.subject, "reserved", "sent").await
 }
 
-async fn sent(conn: &mut dyn Conn, heard: Heard<MessageSent>) -> Result<(), StoreError> {
+async fn sent(conn: &mut dyn Conn, heard: Received<MessageSent>) -> Result<(), StoreError> {
     meet(conn, heard.subject, "sent", "reserved").await
 }
 
@@ -95,14 +96,14 @@ async fn a_batch_is_two_questions_and_one_statement() {
         }
     }
     let reader: Arc<dyn LogReader> = Arc::new(log);
-    let around = Surroundings {
+    let around = Wiring {
         peers: Peers::new(),
         logs: Arc::new(BTreeMap::from([("room".to_owned(), reader)])),
         bus: InProcess::new(),
         settings: Settings::default(),
     };
     let message = Context::named("message").policies(policies(|_| false));
-    let site = Site::new(message, bench.store.clone(), &around);
+    let site = ContextRuntime::new(message, bench.store.clone(), &around);
     let consumer = &site.consumers[0];
     let store = &site.deps.store;
     // The cursor is made, and statements are prepared.

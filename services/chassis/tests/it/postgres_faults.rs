@@ -10,8 +10,9 @@ use std::{
 
 use chassis::{
     StoreError, args,
-    store::{DatabaseSettings, Scratch, Store, StoreOptions},
+    store::{DatabaseSettings, Store, StoreOptions},
 };
+use chassis_testing::Scratch;
 use tokio::{sync::Barrier, task::JoinSet, time::timeout};
 
 use crate::{

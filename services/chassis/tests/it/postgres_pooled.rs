@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chassis::{
     StoreError, args,
-    store::{DatabaseSettings, Scratch, Store, StoreOptions},
+    store::{DatabaseSettings, Store, StoreOptions},
 };
+use chassis_testing::Scratch;
 use tokio::task::JoinSet;
 
 use crate::{

@@ -4,10 +4,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use chassis::{
     Context, Platform,
-    config::Config,
-    platform::Options,
-    store::{DatabaseSettings, Scratch, Store, StoreOptions},
+    runtime::{config::Config, options::Options},
+    store::{DatabaseSettings, Store, StoreOptions},
 };
+use chassis_testing::Scratch;
 use tokio::{net::TcpStream, time::interval};
 use tonic_health::pb::health_check_response::ServingStatus;
 

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use berth::eventlog::v1::EventLost;
 use chassis::{
     Context, Recorded, StoreError, args,
-    bus::{Bus, InProcess},
-    consumer::{LogError, LogReader},
-    event::Cause,
-    recover::{Fate, May, RecoverError, Source, recover},
-    relay::relay_once,
+    domain::event::Cause,
+    messaging::{
+        bus::Bus,
+        in_process::InProcess,
+        log_reader::{LogError, LogReader},
+        relay::relay_once,
+    },
     store::Store,
 };
 use futures::future::BoxFuture;
 use prost::Name;
+use recovery::{Fate, May, RecoverError, Source, recover};
 
 use crate::{
     counter::{Command, Seat},
@@ -109,7 +112,7 @@ async fn what_is_had_comes_back_as_it_was(bench: Bench) {
     fence(store).await;
     let restores = context().restores;
     let sources = [Source::Log(Arc::new(Kept(all.clone())))];
-    let look = recover(store, &restores, &sources, May::Look)
+    let look = recover(store, &restores, &sources, May::Inspect)
         .await
         .unwrap();
     assert!(look[0].is_whole() && !look[0].recovered, "{}", look[0]);

@@ -6,7 +6,7 @@ use berth::{
     member::v1::{self as member, member_service_client::MemberServiceClient},
     payment::v1::{self as payment, payment_service_client::PaymentServiceClient},
 };
-use chassis::{telemetry, time::SignedDuration};
+use chassis::{base::time::SignedDuration, telemetry};
 use tokio::{
     io::AsyncReadExt,
     net::{TcpListener, TcpStream},

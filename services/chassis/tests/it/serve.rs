@@ -11,7 +11,7 @@ use berth::{
     view::v1::view_service_client::ViewServiceClient,
 };
 use chassis::{
-    serve::{Edge, Limits, Services},
+    server::{Edge, Services, limits::Limits},
     telemetry::LogFilter,
 };
 use futures::{FutureExt, future::select};

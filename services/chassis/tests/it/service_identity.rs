@@ -2,12 +2,15 @@
 
 use berth::{common::v1::Role, payment::v1 as payment};
 use chassis::{
-    settings::{Settings, SettingsType},
-    status::reason_of,
-    testing::noon,
-    time::SignedDuration,
-    trust::{ServiceKey, Trust, TrustSettings},
+    base::time::SignedDuration,
+    error::status::reason_of,
+    runtime::settings::{Settings, SettingsType},
+    security::{
+        service_identity::ServiceKey,
+        tokens::{Trust, TrustSettings},
+    },
 };
+use chassis_testing::noon;
 use serde_json::{Value, json};
 use tonic::Status;
 

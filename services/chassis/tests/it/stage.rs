@@ -8,7 +8,10 @@ use berth::view::v1::{
     view_service_client::ViewServiceClient,
     view_service_server::{ViewService, ViewServiceServer},
 };
-use chassis::{Context, Platform, Store, event::Cause, platform::Options, serve::Limits};
+use chassis::{
+    Context, Platform, Store, domain::event::Cause, runtime::options::Options,
+    server::limits::Limits,
+};
 use tokio::sync::Semaphore;
 use tonic::{
     Code, Request, Response, Status,

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use chassis::{
-    Look,
-    clock::{Clock, ManualClock},
-    event::{Cause, Recorded},
-    faults::Faults,
-    store::{ExecuteError, Scratch, Store, StoreError, StoreOptions},
-    testing::noon,
+    ClaimRange,
+    base::{
+        clock::{Clock, ManualClock},
+        faults::Faults,
+    },
+    domain::event::{Cause, Recorded},
+    store::{ExecuteError, Store, StoreError, StoreOptions},
 };
+use chassis_testing::{Scratch, noon};
 
 use crate::{
     counter::{Command, Refusal, Seat, SeatId},
@@ -197,7 +199,12 @@ async fn of_a_thousand_racers_as_many_win_as_there_are_seats(bench: Bench) {
     }
     assert_eq!(won, 7);
     assert_eq!(
-        bench.store.taken(Look::all("hall/a")).await.unwrap().len(),
+        bench
+            .store
+            .taken(ClaimRange::all("hall/a"))
+            .await
+            .unwrap()
+            .len(),
         7
     );
     assert_eq!(head(&bench.store).await, 7);
@@ -247,7 +254,7 @@ async fn what_is_due_is_found(bench: Bench) {
         .await
         .unwrap();
     let later = noon()
-        .checked_add(chassis::time::SignedDuration::from_mins(15))
+        .checked_add(chassis::base::time::SignedDuration::from_mins(15))
         .unwrap();
     assert_eq!(bench.store.due(noon(), 10).await.unwrap(), []);
     assert_eq!(

@@ -4,11 +4,11 @@ use std::sync::{Arc, Barrier};
 
 use chassis::{
     Clock,
-    event::Cause,
+    base::time::SignedDuration,
+    domain::event::Cause,
     store::{ExecuteError, Store, StoreError, StoreOptions},
-    testing::noon,
-    time::SignedDuration,
 };
+use chassis_testing::noon;
 
 use crate::{
     counter::{Command, Seat},

@@ -1,7 +1,7 @@
 //! A small consumer: counts what it hears about each seat, and cannot take what it is told to choke on.
 
 use chassis::{
-    Aggregate, Fact, Heard, Kind, Malformed, Now, Policies, Publish, Refused, Then, Versioned,
+    Aggregate, Fact, Kind, Malformed, Now, Policies, Publish, Received, Refused, Then, Versioned,
 };
 use serde::{Deserialize, Serialize};
 
@@ -60,12 +60,12 @@ pub(crate) fn policies(poison: fn(&str) -> bool) -> Policies {
 
 type SeatTaken = berth::room::v1::RoomReserved;
 
-fn whenever_a_seat_is_taken_count_it(heard: Heard<SeatTaken>) -> Result<Then<Tally>, Malformed> {
+fn whenever_a_seat_is_taken_count_it(heard: Received<SeatTaken>) -> Result<Then<Tally>, Malformed> {
     Ok(Then::on(heard.subject.parse()?, heard.event.reservation_id))
 }
 
 fn whenever_a_seat_is_taken_choke_on_odd_ones(
-    heard: Heard<SeatTaken>,
+    heard: Received<SeatTaken>,
 ) -> Result<Then<Tally>, Malformed> {
     let seat: SeatId = heard.subject.parse()?;
     match seat.uuid().as_u128() % 4 {

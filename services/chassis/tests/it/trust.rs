@@ -3,13 +3,12 @@
 use berth::{common::v1::Role, member::v1 as member, room::v1 as room};
 use chassis::{
     Access, Clock,
-    faults::Faults,
-    peers::Peers,
-    status::reason_of,
-    testing::noon,
-    time::{self, SignedDuration},
-    trust::{Trust, TrustSettings, Untrusted},
+    base::{faults::Faults, time, time::SignedDuration},
+    client::{peers::Peers, trust_renewal},
+    error::status::reason_of,
+    security::tokens::{Trust, TrustSettings, Untrusted},
 };
+use chassis_testing::noon;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -189,7 +188,9 @@ async fn while_member_is_down_the_last_known_stays_in_force() {
         revoked_sessions: vec![format!("session of {CUSTOMER}")],
         ..told()
     };
-    platform.trust.refresh_once(&peers).await.unwrap();
+    trust_renewal::refresh_once(&platform.trust, &peers)
+        .await
+        .unwrap();
     assert_eq!(platform.heard.last().service.as_deref(), Some("trust"));
     let still = || {
         platform.trust.verify(&admin).unwrap();
@@ -201,9 +202,7 @@ async fn while_member_is_down_the_last_known_stays_in_force() {
     still();
     faults.arm("peer.member", 3);
     assert_eq!(
-        platform
-            .trust
-            .refresh_once(&peers)
+        trust_renewal::refresh_once(&platform.trust, &peers)
             .await
             .unwrap_err()
             .code(),
@@ -212,9 +211,7 @@ async fn while_member_is_down_the_last_known_stays_in_force() {
     still();
     platform.heard.become_(Mood::Fails(Code::Internal));
     assert_eq!(
-        platform
-            .trust
-            .refresh_once(&peers)
+        trust_renewal::refresh_once(&platform.trust, &peers)
             .await
             .unwrap_err()
             .code(),
@@ -229,7 +226,11 @@ async fn a_token_of_a_new_key_is_waited_for() {
     let platform = Platform::new();
     let (peers, _) = peers(&platform);
     let stop = CancellationToken::new();
-    let following = tokio::spawn(platform.trust.clone().follow(peers, stop.clone()));
+    let following = tokio::spawn(trust_renewal::follow(
+        platform.trust.clone(),
+        peers,
+        stop.clone(),
+    ));
     while platform.heard.callers().is_empty() {
         tokio::task::yield_now().await;
     }
@@ -277,7 +278,11 @@ async fn before_member_has_told_anything_a_token_is_neither_good_nor_bad() {
     platform.trust = Trust::new(TrustSettings::default(), Some(service_key(7)), clock);
     faults.arm("peer.member", 9);
     let stop = CancellationToken::new();
-    let following = tokio::spawn(platform.trust.clone().follow(peers, stop.clone()));
+    let following = tokio::spawn(trust_renewal::follow(
+        platform.trust.clone(),
+        peers,
+        stop.clone(),
+    ));
     let knock = async || {
         let by_customer = by(room::GetRoomRequest::default(), CUSTOMER, &[Role::Customer]);
         platform.rooms().get_room(by_customer).await

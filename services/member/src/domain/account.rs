@@ -7,7 +7,9 @@
 
 use std::collections::BTreeSet;
 
-use chassis::{Aggregate, Claims, Look, MemberId, Now, Timestamp, time::SignedDuration};
+use chassis::{
+    Aggregate, ClaimRange, Claims, MemberId, Now, Timestamp, base::time::SignedDuration,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -198,11 +200,11 @@ impl Aggregate for Account {
         }
     }
 
-    fn looks_at(this: Option<&Self>, command: &Command) -> Vec<Look> {
+    fn claim_ranges(this: Option<&Self>, command: &Command) -> Vec<ClaimRange> {
         match (this, command) {
             // No address has a space, so no other address lies in between.
             (None, Command::Join(Join { email, .. })) => {
-                vec![Look::range(
+                vec![ClaimRange::range(
                     EMAIL,
                     email.as_str(),
                     format!("{} ", email.as_str()),
@@ -226,7 +228,7 @@ pub(crate) const EMAIL: &str = "email";
 
 impl Join {
     fn first(&self, now: &Now) -> Result<Vec<Event>, Refusal> {
-        if now.is_taken(EMAIL, self.email.as_str()) {
+        if now.is_held(EMAIL, self.email.as_str()) {
             return Err(Refusal::EmailTaken);
         }
         let Password::New(password) = &self.password else {

@@ -1,6 +1,6 @@
 //! The key ring: the key that signs access tokens, and those that signed before. One signs at a time.
 
-use chassis::{Aggregate, Now, Timestamp, time::SignedDuration};
+use chassis::{Aggregate, Now, Timestamp, base::time::SignedDuration};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -126,7 +126,7 @@ impl KeyRing {
 
 #[cfg(test)]
 mod tests {
-    use chassis::testing::{Given, given, noon};
+    use chassis_testing::{Given, given, noon};
 
     use super::*;
 

@@ -2,11 +2,8 @@
 
 use std::{collections::BTreeSet, fmt::Debug};
 
-use chassis::{
-    Aggregate, Claims, MemberId, Now, Timestamp,
-    testing::{fold, noon},
-    time::SignedDuration,
-};
+use chassis::{Aggregate, Claims, MemberId, Now, Timestamp, base::time::SignedDuration};
+use chassis_testing::{fold, noon};
 use proptest::{collection::vec, prelude::*};
 
 use super::{

@@ -3,7 +3,7 @@
 
 use std::{fmt::Display, str::FromStr};
 
-use chassis::{Look, Timestamp, time};
+use chassis::{ClaimRange, Timestamp, base::time};
 
 /// Scope of the sessions that ended.
 pub(crate) const SESSIONS: &str = "revoked-session";
@@ -16,8 +16,8 @@ pub(crate) fn key(at: Timestamp, id: impl Display) -> String {
 }
 
 /// What was revoked at a time or later.
-pub(crate) fn since(scope: &str, at: Timestamp) -> Look {
-    Look::range(scope, place(at), ":")
+pub(crate) fn since(scope: &str, at: Timestamp) -> ClaimRange {
+    ClaimRange::range(scope, place(at), ":")
 }
 
 /// The time and the id in a key.
@@ -33,7 +33,8 @@ fn place(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use chassis::{MemberId, testing::noon, time::SignedDuration};
+    use chassis::{MemberId, base::time::SignedDuration};
+    use chassis_testing::noon;
 
     use super::*;
 

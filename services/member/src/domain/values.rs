@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use chassis::{Timestamp, time::SignedDuration};
+use chassis::{Timestamp, base::time::SignedDuration};
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
@@ -143,7 +143,7 @@ impl Attempts {
 
 #[cfg(test)]
 mod tests {
-    use chassis::testing::noon;
+    use chassis_testing::noon;
 
     use super::*;
 

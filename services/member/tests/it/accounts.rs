@@ -9,7 +9,7 @@ use berth::{
         SuspendMemberRequest,
     },
 };
-use chassis::{Caller, MemberId, time::SignedDuration};
+use chassis::{Caller, MemberId, base::time::SignedDuration};
 use prost::{Message, Name};
 use tonic::Code;
 use tonic_types::StatusExt;

@@ -12,16 +12,20 @@ use berth::{
 };
 use chassis::{
     Caller, MemberId,
-    bus::InProcess,
-    clock::{Clock, ManualClock},
-    faults::Faults,
-    peers::Peers,
-    settings::Settings,
-    site::{Site, Surroundings},
-    status::reason_of,
-    testing::{noon, open_store},
-    time::SignedDuration,
+    base::{
+        clock::{Clock, ManualClock},
+        faults::Faults,
+        time::SignedDuration,
+    },
+    client::peers::Peers,
+    error::status::reason_of,
+    messaging::in_process::InProcess,
+    runtime::{
+        context_runtime::{ContextRuntime, Wiring},
+        settings::Settings,
+    },
 };
+use chassis_testing::{noon, open_store};
 use clap::Command;
 use tonic::{Code, Request, Status, service::Routes};
 use tonic_types::StatusExt;
@@ -31,7 +35,7 @@ pub(crate) const BOB: MemberId = MemberId::from_u128(2);
 pub(crate) const PASSWORD: &str = "correct horse";
 
 pub(crate) struct Bench {
-    pub(crate) site: Site,
+    pub(crate) site: ContextRuntime,
     pub(crate) clock: ManualClock,
     pub(crate) client: MemberServiceClient<Routes>,
     _dir: tempfile::TempDir,
@@ -57,14 +61,14 @@ pub(crate) async fn bench_with(flags: &[&str]) -> Bench {
         settings.augment(command)
     });
     let matches = command.get_matches_from(std::iter::once(&"member").chain(flags));
-    let around = Surroundings {
+    let around = Wiring {
         peers: Peers::new(),
         logs: Arc::default(),
         bus: InProcess::new(),
         settings: Settings::read(&context.settings, &matches).unwrap(),
     };
     let store = store.await.unwrap();
-    let site = Site::new(context, store, &around);
+    let site = ContextRuntime::new(context, store, &around);
     Bench {
         client: MemberServiceClient::new(site.context.make_routes(&site.deps).prepare()),
         site,

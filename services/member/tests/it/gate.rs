@@ -9,9 +9,9 @@ use berth::{
 };
 use chassis::{
     Access, Clock,
-    peers::Peers,
-    time::SignedDuration,
-    trust::{Trust, TrustSettings},
+    base::time::SignedDuration,
+    client::{peers::Peers, trust_renewal},
+    security::tokens::{Trust, TrustSettings},
 };
 use tonic::{Code, Request, Status, service::Routes};
 
@@ -65,7 +65,9 @@ fn with<T>(token: &str, message: T) -> Request<T> {
 impl Gate {
     /// A second passes for the services that trust.
     async fn renew(&self) {
-        self.trust.refresh_once(&self.peers).await.unwrap();
+        trust_renewal::refresh_once(&self.trust, &self.peers)
+            .await
+            .unwrap();
     }
 
     /// What somebody with a token is told about a member.

@@ -1,7 +1,7 @@
 //! Can anybody verify a token with the keys that are published?
 
 use berth::member::v1::{GetJsonWebKeysRequest, JsonWebKey, RotateKeysRequest};
-use chassis::time::SignedDuration;
+use chassis::base::time::SignedDuration;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::Jwk};
 use serde::Deserialize;
 use tonic::Code;

@@ -6,8 +6,8 @@ use berth::{
 };
 use chassis::{
     Clock,
-    time::{SignedDuration, to_proto},
-    trust::{Trust, TrustSettings, Untrusted},
+    base::time::{SignedDuration, to_proto},
+    security::tokens::{Trust, TrustSettings, Untrusted},
 };
 use tonic::Code;
 

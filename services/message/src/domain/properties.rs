@@ -1,6 +1,7 @@
 //! Whatever is commanded, in whatever order.
 
-use chassis::{Aggregate, MemberId, Now, testing::noon, time::SignedDuration};
+use chassis::{Aggregate, MemberId, Now, base::time::SignedDuration};
+use chassis_testing::noon;
 use proptest::prelude::*;
 
 use super::{Command, Message, tests::tell};

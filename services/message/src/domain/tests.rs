@@ -1,7 +1,5 @@
-use chassis::{
-    Money,
-    testing::{given, noon},
-};
+use chassis::Money;
+use chassis_testing::{given, noon};
 
 use super::*;
 

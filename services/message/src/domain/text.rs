@@ -2,7 +2,7 @@
 
 use chassis::{
     MemberId, Money, ReservationId, Timestamp,
-    time::{Date, TimeZone},
+    base::time::{Date, TimeZone},
 };
 
 use super::Letter;
@@ -259,7 +259,7 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use chassis::testing::noon;
+    use chassis_testing::noon;
 
     use super::*;
 

@@ -4,7 +4,7 @@ use berth::{
     message::v1::{Channel, Delivery, DeliveryStatus, MessageSent},
     reservation::v1::{Reservation, ReservationApproved, ReservationStatus},
 };
-use chassis::time::SignedDuration;
+use chassis::base::time::SignedDuration;
 
 use crate::{
     smtp::{Mood, Server},

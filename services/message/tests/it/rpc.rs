@@ -6,7 +6,7 @@ use berth::{
     message::v1::{ListMessagesRequest, Message, MessageRead},
     reservation::v1::{Reservation, ReservationConfirmed, ReservationStatus},
 };
-use chassis::{MemberId, ReservationId, status::reason_of, time::SignedDuration};
+use chassis::{MemberId, ReservationId, base::time::SignedDuration, error::status::reason_of};
 use tonic::Code;
 
 use crate::stage::{GUEST, HOST, Stage, reservation};

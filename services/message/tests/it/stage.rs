@@ -15,16 +15,15 @@ use berth::{
 };
 use chassis::{
     Caller, Clock, MemberId, ReservationId,
-    bus::{Bus, InProcess},
-    clock::ManualClock,
-    consumer::LogReader,
-    faults::Faults,
-    peers::Peers,
-    settings::Settings,
-    site::{Site, Surroundings, settle},
-    testing::{noon, open_store, tape::Tape},
-    time::SignedDuration,
+    base::{clock::ManualClock, faults::Faults, time::SignedDuration},
+    client::peers::Peers,
+    messaging::{bus::Bus, in_process::InProcess, log_reader::LogReader},
+    runtime::{
+        context_runtime::{ContextRuntime, Wiring},
+        settings::Settings,
+    },
 };
+use chassis_testing::{noon, open_store, settle, tape::Tape};
 use prost::Name;
 use tonic::{Request, Status};
 
@@ -32,7 +31,7 @@ pub(crate) const GUEST: MemberId = MemberId::from_u128(0xa1);
 pub(crate) const HOST: MemberId = MemberId::from_u128(0xb2);
 
 pub(crate) struct Stage {
-    pub(crate) site: Site,
+    pub(crate) site: ContextRuntime,
     pub(crate) clock: ManualClock,
     pub(crate) reservations: Tape,
     pub(crate) members: Tape,
@@ -68,14 +67,14 @@ impl Stage {
                 settings.augment(command)
             });
         let matches = command.get_matches_from(["test", "--smtp-url", smtp_url]);
-        let around = Surroundings {
+        let around = Wiring {
             peers: Peers::new(),
             logs: Arc::new(logs.into()),
             bus: bus.clone(),
             settings: Settings::read(&context.settings, &matches).unwrap(),
         };
         Self {
-            site: Site::new(context, store, &around),
+            site: ContextRuntime::new(context, store, &around),
             clock,
             reservations,
             members,

@@ -25,7 +25,7 @@ async fn subjects(stage: &Stage, member: MemberId) -> Vec<String> {
 macro_rules! happens {
     ($stage:ident, $actor:expr, $event:ident $(, $field:ident: $value:expr)*) => {
         let event = $event { reservation: Some(reservation(ReservationStatus::Confirmed)), $($field: $value),* };
-        $stage.clock.turn(chassis::time::SignedDuration::from_secs(1));
+        $stage.clock.turn(chassis::base::time::SignedDuration::from_secs(1));
         $stage.happens($actor, &event).await;
     };
 }

@@ -18,7 +18,9 @@ mod tests;
 
 use std::{collections::BTreeMap, fmt};
 
-use chassis::{Kind, MemberId, Money, Refused, ReservationId, Timestamp, time::SignedDuration};
+use chassis::{
+    Kind, MemberId, Money, Refused, ReservationId, Timestamp, base::time::SignedDuration,
+};
 use serde::{Deserialize, Serialize};
 
 /// A payment has the id of the reservation it pays for, so that a reservation cannot be charged twice.
@@ -200,7 +202,7 @@ pub(crate) enum Task {
 /// What a payment can be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Charge this. The errand looks after it once `lead` has passed: until then the caller does.
+    /// Charge this. The job looks after it once `lead` has passed: until then the caller does.
     Request { order: Order, lead: SignedDuration },
     /// The provider answered.
     Settle(Outcome),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chassis::{Aggregate, Claims, Look, Money, Now, Timestamp};
+use chassis::{Aggregate, ClaimRange, Claims, Money, Now, Timestamp};
 
 use super::{
     Command, Event, KEPT, Notice, Outcome, PROVIDER_TIMEOUT, Payment, PaymentId, Refund, Refusal,
@@ -90,9 +90,9 @@ impl Aggregate for Payment {
         }
     }
 
-    fn looks_at(this: Option<&Self>, command: &Command) -> Vec<Look> {
+    fn claim_ranges(this: Option<&Self>, command: &Command) -> Vec<ClaimRange> {
         match (this, command) {
-            (None | Some(Self::Forgotten), Command::Notify(_)) => vec![Look::all(ANNOUNCED)],
+            (None | Some(Self::Forgotten), Command::Notify(_)) => vec![ClaimRange::all(ANNOUNCED)],
             _ => vec![],
         }
     }
@@ -334,7 +334,7 @@ fn open(refunds: &[Refund], why: Why) -> Option<(&Refund, Retry)> {
 }
 
 fn announce(outcome: &Outcome, now: &Now) -> Result<Vec<Event>, Refusal> {
-    let slot = (1..=SLOTS).find(|slot| !now.is_taken(ANNOUNCED, &place(*slot)));
+    let slot = (1..=SLOTS).find(|slot| !now.is_held(ANNOUNCED, &place(*slot)));
     Ok(vec![Event::Announced {
         outcome: outcome.clone(),
         slot: slot.ok_or(Refusal::TooManyNotices)?,

@@ -1,6 +1,6 @@
 //! The simulated provider: what it does is told by the payment method, see [`super::script`].
 
-use chassis::{Money, Store, event::Cause};
+use chassis::{Money, Store, domain::event::Cause};
 
 use super::{
     NoAnswer, Provider,

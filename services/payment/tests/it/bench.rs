@@ -13,19 +13,17 @@ use berth::{
 use chassis::{
     Aggregate, Caller, Clock, Fact, Kind, MemberId, Money, Now, Publish, Refused, ReservationId,
     Store, Versioned, args,
-    bus::{Bus, InProcess},
-    clock::ManualClock,
-    consumer::LogReader,
-    event::Cause,
-    faults::Faults,
-    peers::Peers,
-    relay::relay_once,
-    settings::Settings,
-    site::{Site, Surroundings, settle},
+    base::{clock::ManualClock, faults::Faults, time::SignedDuration},
+    client::peers::Peers,
+    domain::event::Cause,
+    messaging::{bus::Bus, in_process::InProcess, log_reader::LogReader, relay::relay_once},
+    runtime::{
+        context_runtime::{ContextRuntime, Wiring},
+        settings::Settings,
+    },
     store::StoreOptions,
-    testing::{noon, open_store},
-    time::SignedDuration,
 };
+use chassis_testing::{noon, open_store, settle};
 use prost::{Message, Name};
 use serde::{Deserialize, Serialize};
 use tonic::{Request, Status, service::Routes};
@@ -38,7 +36,7 @@ pub(crate) const ADMIN: MemberId = MemberId::from_u128(0x63);
 pub(crate) type Client = PaymentServiceClient<Routes>;
 
 pub(crate) struct Bench {
-    pub(crate) site: Site,
+    pub(crate) site: ContextRuntime,
     pub(crate) clock: ManualClock,
     pub(crate) faults: Faults,
     reservations: Store,
@@ -130,7 +128,7 @@ impl Bench {
 
     /// Lets time pass until nothing is left to do: two days are enough for whatever is not down for ever.
     pub(crate) async fn rest(&self) {
-        let far = chassis::time::from_micros(i64::MAX);
+        let far = chassis::base::time::from_micros(i64::MAX);
         for _ in 0..2 * 24 * 6 {
             self.settle().await;
             if self.site.deps.store.due(far, 1).await.unwrap().is_empty() {
@@ -262,7 +260,7 @@ async fn site(
     faults: &Faults,
     (reservations, bus): (&Store, &Arc<dyn Bus>),
     patience: u64,
-) -> Site {
+) -> ContextRuntime {
     let context = payment::context();
     let clock = Clock::Manual(clock.clone());
     let store = open_store(&context, dir, clock, faults.clone());
@@ -277,13 +275,13 @@ async fn site(
     let secret = format!("--payment-webhook-secret={SECRET}");
     let matches = command.get_matches_from(["test".to_owned(), patience, secret]);
     let log: Arc<dyn LogReader> = Arc::new(reservations.clone());
-    let around = Surroundings {
+    let around = Wiring {
         peers: Peers::new(),
         logs: Arc::new([("reservation".to_owned(), log)].into()),
         bus: bus.clone(),
         settings: Settings::read(&context.settings, &matches).unwrap(),
     };
-    Site::new(context, store, &around)
+    ContextRuntime::new(context, store, &around)
 }
 
 /// What the simulated provider has written down.

@@ -4,7 +4,7 @@ use berth::{
     payment::v1::{PaymentCancelled, PaymentStatus},
     reservation::v1::{ReservationApproved, ReservationCancelled, ReservationCompleted},
 };
-use chassis::{Money, time::SignedDuration};
+use chassis::{Money, base::time::SignedDuration};
 use prost::Message;
 
 use crate::bench::{Bench, GUEST, HOST, a_reservation, payment};

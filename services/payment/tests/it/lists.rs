@@ -4,7 +4,7 @@ use berth::{
     common::v1::Role,
     payment::v1::{ListPaymentsRequest, ListPaymentsResponse},
 };
-use chassis::{Caller, MemberId, time::SignedDuration};
+use chassis::{Caller, MemberId, base::time::SignedDuration};
 use tonic::{Code, Status};
 
 use crate::bench::{Bench, admin, guest, of, order, payment};

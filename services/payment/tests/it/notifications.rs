@@ -1,7 +1,7 @@
 //! S13: what the provider reports by itself, early, late, twice, wrongly or falsely.
 
 use berth::payment::v1::{PaymentStatus, ReceiveNotificationRequest};
-use chassis::{Caller, ReservationId, status::reason_of, time::SignedDuration};
+use chassis::{Caller, ReservationId, base::time::SignedDuration, error::status::reason_of};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use tonic::{Code, Status};

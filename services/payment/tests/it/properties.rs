@@ -1,7 +1,7 @@
 //! Whatever happens in whatever order: charged at most once, no more refunded than paid, and a ledger that adds up.
 
 use berth::payment::v1::PaymentStatus;
-use chassis::time::SignedDuration;
+use chassis::base::time::SignedDuration;
 use proptest::prelude::*;
 
 use crate::{

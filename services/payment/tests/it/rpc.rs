@@ -4,7 +4,7 @@ use berth::{
     common::v1::Role,
     payment::v1::{ChargePaymentRequest, GetLedgerRequest, GetPaymentRequest, PaymentStatus},
 };
-use chassis::{Caller, MemberId, Money, status::reason_of};
+use chassis::{Caller, MemberId, Money, error::status::reason_of};
 use tonic::Code;
 use tonic_types::StatusExt;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use berth::payment::v1::PaymentStatus;
-use chassis::{Caller, time::SignedDuration};
+use chassis::{Caller, base::time::SignedDuration};
 use tokio::time::Instant;
 use tonic::Code;
 

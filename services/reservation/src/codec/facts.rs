@@ -1,7 +1,7 @@
 //! What a reservation tells the world, and how its life is told from that.
 
 use berth::reservation::v1;
-use chassis::{EventType, Fact, Publish, Recorded, ReservationId, Versioned, time};
+use chassis::{EventType, Fact, Publish, Recorded, ReservationId, Versioned, base::time};
 use prost::Message;
 
 use super::{reservation, restore};

@@ -1,7 +1,7 @@
 //! Pages of the list: what is asked for, and where the next one begins.
 
 use berth::reservation::v1::{ListReservationsRequest, ReservationStatus};
-use chassis::{MemberId, Violations, page};
+use chassis::{MemberId, Violations, base::page};
 use tonic::Status;
 
 use crate::views::{Listing, Place};

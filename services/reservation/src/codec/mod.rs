@@ -12,8 +12,8 @@ use berth::{
 };
 use chassis::{
     Caller, OfferId, ReservationId, Versioned, Violations,
-    status::refused,
-    time::{self, SignedDuration},
+    base::{time, time::SignedDuration},
+    error::status::refused,
 };
 use tonic::Status;
 

@@ -3,7 +3,7 @@
 use berth::offer::v1::{self, Offer};
 use chassis::{
     Money, Violations,
-    time::{self, Time},
+    base::{time, time::Time},
 };
 use tonic::Status;
 

@@ -5,7 +5,7 @@ use berth::{
     offer::v1::CancellationTier,
     reservation::v1::{self, Agreement, reservation_rejected::By},
 };
-use chassis::{Money, Recorded, Restore, Violations, time};
+use chassis::{Money, Recorded, Restore, Violations, base::time};
 use prost::{Message, Name};
 
 use crate::domain::{

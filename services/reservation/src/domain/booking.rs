@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chassis::{Claims, MemberId, Money, Now, OfferId, Timestamp, time::SignedDuration};
+use chassis::{Claims, MemberId, Money, Now, OfferId, Timestamp, base::time::SignedDuration};
 use serde::{Deserialize, Serialize};
 
 use super::{

@@ -1,6 +1,6 @@
 //! What payments and the time bring to a reservation, in whatever order. They are never refused.
 
-use chassis::{Aggregate, Money, Timestamp, time::SignedDuration};
+use chassis::{Aggregate, Money, Timestamp, base::time::SignedDuration};
 
 use super::{
     Event, Reservation,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chassis::{Look, MemberId, Now, OfferId};
+use chassis::{ClaimRange, MemberId, Now, OfferId};
 
 use super::period::Period;
 
@@ -39,20 +39,20 @@ impl Free {
 }
 
 /// The claims on an offer in a period, whoever holds them.
-pub(crate) fn look_at_units(offer: OfferId, period: &Period) -> Look {
+pub(crate) fn look_at_units(offer: OfferId, period: &Period) -> ClaimRange {
     let (from, to) = period.bounds();
-    Look::range(offer_scope(offer), from, to)
+    ClaimRange::range(offer_scope(offer), from, to)
 }
 
 /// The places of a customer, free or not.
-pub(crate) fn look_at_places(customer: MemberId) -> Look {
-    Look::all(customer_scope(customer))
+pub(crate) fn look_at_places(customer: MemberId) -> ClaimRange {
+    ClaimRange::all(customer_scope(customer))
 }
 
 /// The lowest of a customer's places that is free: there is one for each open reservation they may have.
 pub(crate) fn free_place(customer: MemberId, places: u32, now: &Now) -> Option<u32> {
     let scope = customer_scope(customer);
-    (1..=places).find(|place| !now.is_taken(&scope, &place.to_string()))
+    (1..=places).find(|place| !now.is_held(&scope, &place.to_string()))
 }
 
 /// Under what the units of an offer are claimed.

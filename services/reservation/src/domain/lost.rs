@@ -37,7 +37,7 @@ impl Aggregate for Lost {
 
 #[cfg(test)]
 mod tests {
-    use chassis::testing::{given, noon};
+    use chassis_testing::{given, noon};
 
     use super::*;
 

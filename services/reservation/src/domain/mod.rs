@@ -35,7 +35,7 @@ mod wanted;
 
 use std::collections::BTreeSet;
 
-use chassis::{Aggregate, Claims, Look, MemberId, Money, Now, ReservationId, Timestamp};
+use chassis::{Aggregate, ClaimRange, Claims, MemberId, Money, Now, ReservationId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use self::{
@@ -227,7 +227,7 @@ impl Aggregate for Reservation {
         })
     }
 
-    fn looks_at(this: Option<&Self>, command: &Command) -> Vec<Look> {
+    fn claim_ranges(this: Option<&Self>, command: &Command) -> Vec<ClaimRange> {
         match (this, command) {
             (None, Command::Request(request)) => {
                 let wish = &request.wish;

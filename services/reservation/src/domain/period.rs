@@ -2,7 +2,7 @@
 
 use chassis::{
     Timestamp,
-    time::{Date, SignedDuration, TimeZone},
+    base::time::{Date, SignedDuration, TimeZone},
 };
 use serde::{Deserialize, Serialize};
 

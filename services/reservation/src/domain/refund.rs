@@ -1,6 +1,6 @@
 //! What a cancellation gives back.
 
-use chassis::{Money, Timestamp, time::SignedDuration};
+use chassis::{Money, Timestamp, base::time::SignedDuration};
 use serde::{Deserialize, Serialize};
 
 /// What is refunded with a given notice.

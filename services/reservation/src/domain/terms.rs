@@ -2,7 +2,7 @@
 
 use chassis::{
     MemberId, Money, Timestamp,
-    time::{Date, SignedDuration, Time, TimeZone},
+    base::time::{Date, SignedDuration, Time, TimeZone},
 };
 use serde::{Deserialize, Serialize};
 

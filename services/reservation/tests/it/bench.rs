@@ -17,20 +17,18 @@ use berth::{
 };
 use chassis::{
     Caller, Clock, Fact, MemberId, OfferId, ReservationId, Store, Timestamp,
-    bus::{Bus, InProcess},
-    clock::ManualClock,
-    consumer::LogReader,
-    event::Cause,
-    faults::Faults,
-    peers::Peers,
-    relay::relay_once,
-    settings::Settings,
-    site::{Site, Surroundings, settle},
-    status::reason_of,
+    base::{clock::ManualClock, faults::Faults, time, time::SignedDuration},
+    client::peers::Peers,
+    domain::event::Cause,
+    error::status::reason_of,
+    messaging::{bus::Bus, in_process::InProcess, log_reader::LogReader, relay::relay_once},
+    runtime::{
+        context_runtime::{ContextRuntime, Wiring},
+        settings::Settings,
+    },
     store::StoreOptions,
-    testing::{noon, open_store},
-    time::{self, SignedDuration},
 };
+use chassis_testing::{noon, open_store, settle};
 use prost::{Message, Name};
 use tonic::{Code, Request, Status, service::Routes};
 
@@ -45,7 +43,7 @@ pub(crate) const TOKEN: &str = "tok_very_secret";
 pub(crate) type Client = ReservationServiceClient<Routes>;
 
 pub(crate) struct Bench {
-    pub(crate) site: Site,
+    pub(crate) site: ContextRuntime,
     pub(crate) clock: ManualClock,
     pub(crate) payments: Payments,
     pub(crate) owner: Owner,
@@ -74,7 +72,7 @@ impl Bench {
             ("payment", Arc::new(payment_log.clone())),
             ("room", Arc::new(room_log.clone())),
         ];
-        let around = Surroundings {
+        let around = Wiring {
             peers,
             logs: Arc::new(readers.map(|(name, log)| (name.to_owned(), log)).into()),
             bus: bus.clone(),
@@ -82,7 +80,7 @@ impl Bench {
         };
         let turned = Clock::Manual(clock.clone());
         let store = open_store(&context, dir.path(), turned, faults.clone()).await;
-        let site = Site::new(context, store.unwrap(), &around);
+        let site = ContextRuntime::new(context, store.unwrap(), &around);
         Self {
             site,
             clock,

@@ -4,7 +4,7 @@ use berth::{
     offer::v1::{DateRange, Offer, Unit},
     reservation::v1::{RequestReservationRequest, ReservationStatus},
 };
-use chassis::time::{self, SignedDuration};
+use chassis::base::{time, time::SignedDuration};
 use tonic::Code;
 
 use crate::{

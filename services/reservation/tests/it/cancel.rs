@@ -1,7 +1,7 @@
 //! Giving up: what it costs, and who may.
 
 use berth::reservation::v1::ReservationStatus;
-use chassis::time::{self, SignedDuration};
+use chassis::base::{time, time::SignedDuration};
 use tonic::Code;
 
 use crate::bench::{Bench, GUEST, at, eur, guest, host, refused};

@@ -7,7 +7,7 @@ use berth::{
         ReservationRequested, ReservationStatus,
     },
 };
-use chassis::{MemberId, time::SignedDuration};
+use chassis::{MemberId, base::time::SignedDuration};
 use prost::Message;
 
 use crate::{

@@ -4,7 +4,7 @@ use berth::reservation::v1::{
     ListReservationsRequest, ListReservationsResponse, RequestReservationRequest, Reservation,
     ReservationStatus,
 };
-use chassis::{Caller, MemberId, time::SignedDuration};
+use chassis::{Caller, MemberId, base::time::SignedDuration};
 use tonic::{Code, Status};
 
 use crate::bench::{
@@ -147,7 +147,7 @@ async fn pages_make_the_whole_list() {
 #[tokio::test]
 async fn what_makes_no_sense_is_refused() {
     let bench = five().await;
-    let token = chassis::page::token(["not a number", "not an id"]);
+    let token = chassis::base::page::token(["not a number", "not an id"]);
     let one = ListReservationsRequest::default;
     for request in [
         ListReservationsRequest {

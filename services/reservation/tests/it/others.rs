@@ -18,8 +18,8 @@ use berth::{
 };
 use chassis::{
     Aggregate, Fact, Kind, Now, Publish, Refused, ReservationId, Versioned,
-    faults::Faults,
-    status::{not_found, unavailable},
+    base::faults::Faults,
+    error::status::{not_found, unavailable},
 };
 use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status, service::Routes};

@@ -1,7 +1,7 @@
 //! Paying: at once, later, or nobody knows. A crash between any two steps heals.
 
 use berth::reservation::v1::ReservationStatus;
-use chassis::time::{self, SignedDuration};
+use chassis::base::{time, time::SignedDuration};
 use tonic::Code;
 use tonic_types::StatusExt;
 

@@ -3,7 +3,7 @@
 use berth::{offer::v1 as offer, room::v1};
 use chassis::{
     Money, Violations,
-    time::{self, Time},
+    base::{time, time::Time},
 };
 
 use crate::domain::terms::{ARRIVAL, Approval, Blackout, DEPARTURE, Sold, Tier};

@@ -10,7 +10,10 @@ mod tests;
 use std::str::FromStr;
 
 use berth::room::v1;
-use chassis::{Caller, EventType, Violations, page, time};
+use chassis::{
+    Caller, EventType, Violations,
+    base::{page, time},
+};
 use tonic::Status;
 
 use crate::{

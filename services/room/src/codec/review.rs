@@ -1,7 +1,7 @@
 //! Reviews on the wire.
 
 use berth::room::v1;
-use chassis::{Fact, Publish, ReservationId, Versioned, Violations, time};
+use chassis::{Fact, Publish, ReservationId, Versioned, Violations, base::time};
 use tonic::Status;
 
 use super::{id, masked, page, version};

@@ -1,7 +1,7 @@
 //! What the world sees of a room.
 
 use berth::{offer::v1 as offer, room::v1};
-use chassis::{Fact, Publish, Versioned, time};
+use chassis::{Fact, Publish, Versioned, base::time};
 
 use crate::domain::{
     Room, RoomId,

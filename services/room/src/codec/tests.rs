@@ -5,7 +5,8 @@ use berth::{
     offer::v1 as offer,
     room::v1,
 };
-use chassis::{Aggregate, MemberId, Now, Versioned, testing::noon};
+use chassis::{Aggregate, MemberId, Now, Versioned};
+use chassis_testing::noon;
 use proptest::prelude::*;
 use tonic::Code;
 

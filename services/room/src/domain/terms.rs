@@ -2,7 +2,7 @@
 
 use chassis::{
     Money,
-    time::{Date, Time},
+    base::time::{Date, Time},
 };
 use serde::{Deserialize, Serialize};
 

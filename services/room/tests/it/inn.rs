@@ -21,19 +21,18 @@ use berth::{
 use chassis::{
     Aggregate, Caller, Clock, Fact, Kind, MemberId, Now, Publish, Refused, ReservationId, Store,
     Versioned,
-    bus::{Bus, InProcess},
-    clock::ManualClock,
-    consumer::LogReader,
-    event::Cause,
-    faults::Faults,
-    peers::Peers,
-    relay::relay_once,
-    settings::Settings,
-    site::{Site, Surroundings, settle},
-    status::reason_of,
+    base::{clock::ManualClock, faults::Faults},
+    client::peers::Peers,
+    domain::event::Cause,
+    error::status::reason_of,
+    messaging::{bus::Bus, in_process::InProcess, log_reader::LogReader, relay::relay_once},
+    runtime::{
+        context_runtime::{ContextRuntime, Wiring},
+        settings::Settings,
+    },
     store::{DeadLetter, StoreOptions},
-    testing::{noon, open_store},
 };
+use chassis_testing::{noon, open_store, settle};
 use prost::{Message, Name};
 use prost_types::FieldMask;
 use serde::{Deserialize, Serialize};
@@ -46,7 +45,7 @@ pub(crate) const STRANGER: MemberId = MemberId::from_u128(0x64);
 pub(crate) const ADMIN: MemberId = MemberId::from_u128(0x65);
 
 pub(crate) struct Inn {
-    pub(crate) site: Site,
+    pub(crate) site: ContextRuntime,
     pub(crate) clock: ManualClock,
     reservations: Store,
     bus: Arc<dyn Bus>,
@@ -255,7 +254,7 @@ impl Inn {
         let log = self.site.deps.store.log_of(uuid(subject)).await.unwrap();
         let last = log.last().unwrap();
         assert_eq!(last.event_type, E::full_name());
-        last.hear::<E>().unwrap().event
+        last.receive::<E>().unwrap().event
     }
 
     pub(crate) async fn letters(&self) -> Vec<DeadLetter> {
@@ -264,7 +263,12 @@ impl Inn {
     }
 }
 
-async fn site(dir: &Path, clock: &ManualClock, reservations: &Store, bus: &Arc<dyn Bus>) -> Site {
+async fn site(
+    dir: &Path,
+    clock: &ManualClock,
+    reservations: &Store,
+    bus: &Arc<dyn Bus>,
+) -> ContextRuntime {
     let context = room::context();
     let store = open_store(
         &context,
@@ -278,13 +282,13 @@ async fn site(dir: &Path, clock: &ManualClock, reservations: &Store, bus: &Arc<d
         ("reservation".to_owned(), log(reservations)),
         ("room".to_owned(), log(&store)),
     ];
-    let around = Surroundings {
+    let around = Wiring {
         peers: Peers::new(),
         logs: Arc::new(logs.into()),
         bus: bus.clone(),
         settings: Settings::default(),
     };
-    Site::new(context, store, &around)
+    ContextRuntime::new(context, store, &around)
 }
 
 /// A room that is given only what must be given.

@@ -1,7 +1,7 @@
 //! Lists of rooms: newest first, in pages.
 
 use berth::room::v1::{ListRoomsRequest, Room};
-use chassis::{page, time::SignedDuration};
+use chassis::base::{page, time::SignedDuration};
 use tonic::Code;
 
 use crate::inn::{HOST, Inn, OTHER_HOST, a_room, host, refused, uuid};

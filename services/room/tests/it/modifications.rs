@@ -4,10 +4,8 @@ use berth::{
     offer::v1::Approval,
     room::v1::{ModifyRoomRequest, Room, RoomModified, RoomStatus},
 };
-use chassis::{
-    testing::noon,
-    time::{self, SignedDuration},
-};
+use chassis::base::{time, time::SignedDuration};
+use chassis_testing::noon;
 use tonic::Code;
 
 use crate::{

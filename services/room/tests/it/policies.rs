@@ -4,7 +4,7 @@ use berth::{
     reservation::v1::{Reservation, ReservationConfirmed},
     room::v1::{RoomReleased, RoomReserved, RoomStatus},
 };
-use chassis::time::SignedDuration;
+use chassis::base::time::SignedDuration;
 
 use crate::inn::{GUEST, Inn, a_review, a_room, host, stay, uuid};
 

@@ -3,9 +3,9 @@
 use berth::room::v1::{DeleteReviewRequest, Review, ReviewCreated, ReviewDeleted, ReviewModified};
 use chassis::{
     MemberId,
-    testing::noon,
-    time::{self, SignedDuration},
+    base::{time, time::SignedDuration},
 };
+use chassis_testing::noon;
 use tonic::{Code, Status};
 
 use crate::inn::{

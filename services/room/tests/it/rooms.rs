@@ -7,9 +7,9 @@ use berth::{
 };
 use chassis::{
     Caller, MemberId,
-    testing::noon,
-    time::{self, SignedDuration},
+    base::{time, time::SignedDuration},
 };
+use chassis_testing::noon;
 use tonic::Code;
 
 use crate::inn::{ADMIN, HOST, Inn, OTHER_HOST, a_room, admin, euros, guest, host, refused, uuid};

@@ -7,9 +7,8 @@ mod project;
 pub(crate) mod query;
 
 use chassis::{
-    Heard, StoreError, Views, args,
-    policy::Projection,
-    store::{Conn, Migration, Row, Value},
+    Received, StoreError, Views, args,
+    store::{Conn, Migration, Row, Value, projections::Projection},
 };
 use futures::{FutureExt, future::BoxFuture};
 
@@ -109,12 +108,12 @@ struct Into<P>(Target, P);
 impl<'c, E, P, Shown> Projection<'c, E> for Into<P>
 where
     E: Send + 'static,
-    P: Fn(Rows<'c>, Heard<E>) -> Shown + Copy + Send + Sync + 'static,
+    P: Fn(Rows<'c>, Received<E>) -> Shown + Copy + Send + Sync + 'static,
     Shown: Future<Output = Result<(), StoreError>> + Send + 'c,
 {
     type Shown = BoxFuture<'c, Result<(), StoreError>>;
 
-    fn show(&self, conn: &'c mut dyn Conn, heard: Heard<E>) -> Self::Shown {
+    fn show(&self, conn: &'c mut dyn Conn, heard: Received<E>) -> Self::Shown {
         let Self(target, project) = *self;
         project(Rows { conn, target }, heard).boxed()
     }

@@ -19,46 +19,46 @@ use berth::{
         RoomRegistered, RoomReleased, RoomReserved, RoomStatus,
     },
 };
-use chassis::{Heard, Money, StoreError, Timestamp, args, time};
+use chassis::{Money, Received, StoreError, Timestamp, args, base::time};
 use prost::Message;
 
 use super::Rows;
 
 type Shown = Result<(), StoreError>;
 
-pub(super) async fn room_registered(mut rows: Rows<'_>, heard: Heard<RoomRegistered>) -> Shown {
+pub(super) async fn room_registered(mut rows: Rows<'_>, heard: Received<RoomRegistered>) -> Shown {
     let room = given(heard.event.room)?;
     // What has been registered is there, whatever its status.
     let status = room.status().max(RoomStatus::Available);
     rows.put_room(&room, status, heard.at).await
 }
 
-pub(super) async fn room_modified(mut rows: Rows<'_>, heard: Heard<RoomModified>) -> Shown {
+pub(super) async fn room_modified(mut rows: Rows<'_>, heard: Received<RoomModified>) -> Shown {
     let room = given(heard.event.room)?;
     let status = room.status().max(RoomStatus::Available);
     rows.put_room(&room, status, heard.at).await
 }
 
-pub(super) async fn room_deleted(mut rows: Rows<'_>, heard: Heard<RoomDeleted>) -> Shown {
+pub(super) async fn room_deleted(mut rows: Rows<'_>, heard: Received<RoomDeleted>) -> Shown {
     let room = given(heard.event.room)?;
     rows.put_room(&room, RoomStatus::Deleted, heard.at).await
 }
 
-pub(super) async fn room_reserved(mut rows: Rows<'_>, heard: Heard<RoomReserved>) -> Shown {
+pub(super) async fn room_reserved(mut rows: Rows<'_>, heard: Received<RoomReserved>) -> Shown {
     let RoomReserved {
         room_id, status, ..
     } = heard.event;
     rows.put_room_status(&room_id, status, heard.at).await
 }
 
-pub(super) async fn room_released(mut rows: Rows<'_>, heard: Heard<RoomReleased>) -> Shown {
+pub(super) async fn room_released(mut rows: Rows<'_>, heard: Received<RoomReleased>) -> Shown {
     let RoomReleased {
         room_id, status, ..
     } = heard.event;
     rows.put_room_status(&room_id, status, heard.at).await
 }
 
-pub(super) async fn review_created(mut rows: Rows<'_>, heard: Heard<ReviewCreated>) -> Shown {
+pub(super) async fn review_created(mut rows: Rows<'_>, heard: Received<ReviewCreated>) -> Shown {
     let review = given(heard.event.review)?;
     rows.put_review(
         (&review.reservation_id, &review.room_id),
@@ -68,7 +68,7 @@ pub(super) async fn review_created(mut rows: Rows<'_>, heard: Heard<ReviewCreate
     .await
 }
 
-pub(super) async fn review_modified(mut rows: Rows<'_>, heard: Heard<ReviewModified>) -> Shown {
+pub(super) async fn review_modified(mut rows: Rows<'_>, heard: Received<ReviewModified>) -> Shown {
     let review = given(heard.event.review)?;
     rows.put_review(
         (&review.reservation_id, &review.room_id),
@@ -78,7 +78,7 @@ pub(super) async fn review_modified(mut rows: Rows<'_>, heard: Heard<ReviewModif
     .await
 }
 
-pub(super) async fn review_deleted(mut rows: Rows<'_>, heard: Heard<ReviewDeleted>) -> Shown {
+pub(super) async fn review_deleted(mut rows: Rows<'_>, heard: Received<ReviewDeleted>) -> Shown {
     let ReviewDeleted {
         reservation_id,
         room_id,
@@ -90,7 +90,7 @@ pub(super) async fn review_deleted(mut rows: Rows<'_>, heard: Heard<ReviewDelete
 
 pub(super) async fn reservation_requested(
     mut rows: Rows<'_>,
-    heard: Heard<ReservationRequested>,
+    heard: Received<ReservationRequested>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
     rows.put_reservation(&reservation, heard.version, heard.at)
@@ -99,7 +99,7 @@ pub(super) async fn reservation_requested(
 
 pub(super) async fn reservation_approved(
     mut rows: Rows<'_>,
-    heard: Heard<ReservationApproved>,
+    heard: Received<ReservationApproved>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
     rows.put_reservation(&reservation, heard.version, heard.at)
@@ -108,7 +108,7 @@ pub(super) async fn reservation_approved(
 
 pub(super) async fn reservation_payment_pending(
     mut rows: Rows<'_>,
-    heard: Heard<ReservationPaymentPending>,
+    heard: Received<ReservationPaymentPending>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
     rows.put_reservation(&reservation, heard.version, heard.at)
@@ -117,7 +117,7 @@ pub(super) async fn reservation_payment_pending(
 
 pub(super) async fn reservation_confirmed(
     mut rows: Rows<'_>,
-    heard: Heard<ReservationConfirmed>,
+    heard: Received<ReservationConfirmed>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
     rows.put_reservation(&reservation, heard.version, heard.at)
@@ -126,7 +126,7 @@ pub(super) async fn reservation_confirmed(
 
 pub(super) async fn reservation_rejected(
     mut rows: Rows<'_>,
-    heard: Heard<ReservationRejected>,
+    heard: Received<ReservationRejected>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
     rows.put_reservation(&reservation, heard.version, heard.at)
@@ -135,7 +135,7 @@ pub(super) async fn reservation_rejected(
 
 pub(super) async fn reservation_lapsed(
     mut rows: Rows<'_>,
-    heard: Heard<ReservationLapsed>,
+    heard: Received<ReservationLapsed>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
     rows.put_reservation(&reservation, heard.version, heard.at)
@@ -144,7 +144,7 @@ pub(super) async fn reservation_lapsed(
 
 pub(super) async fn reservation_cancel_requested(
     mut rows: Rows<'_>,
-    heard: Heard<ReservationCancelRequested>,
+    heard: Received<ReservationCancelRequested>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
     rows.put_reservation(&reservation, heard.version, heard.at)
@@ -153,7 +153,7 @@ pub(super) async fn reservation_cancel_requested(
 
 pub(super) async fn reservation_cancelled(
     mut rows: Rows<'_>,
-    heard: Heard<ReservationCancelled>,
+    heard: Received<ReservationCancelled>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
     rows.put_reservation(&reservation, heard.version, heard.at)
@@ -162,7 +162,7 @@ pub(super) async fn reservation_cancelled(
 
 pub(super) async fn reservation_completed(
     mut rows: Rows<'_>,
-    heard: Heard<ReservationCompleted>,
+    heard: Received<ReservationCompleted>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
     rows.put_reservation(&reservation, heard.version, heard.at)
@@ -171,7 +171,7 @@ pub(super) async fn reservation_completed(
 
 pub(super) async fn confirmation_missed(
     mut rows: Rows<'_>,
-    heard: Heard<ConfirmationMissed>,
+    heard: Received<ConfirmationMissed>,
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
     rows.put_reservation(&reservation, heard.version, heard.at)
@@ -179,7 +179,10 @@ pub(super) async fn confirmation_missed(
 }
 
 /// What is known of it is little; what was shown before stays beside that.
-pub(super) async fn reservation_lost(mut rows: Rows<'_>, heard: Heard<ReservationLost>) -> Shown {
+pub(super) async fn reservation_lost(
+    mut rows: Rows<'_>,
+    heard: Received<ReservationLost>,
+) -> Shown {
     let reservation = given(heard.event.reservation)?;
     let price = money(given(reservation.price.as_ref())?)?;
     let sql = "INSERT INTO reservation (generation, reservation_id, customer_id, offer_id, title, period, currency, price,
@@ -199,28 +202,37 @@ pub(super) async fn reservation_lost(mut rows: Rows<'_>, heard: Heard<Reservatio
     rows.run(sql, values).await
 }
 
-pub(super) async fn payment_delayed(mut rows: Rows<'_>, heard: Heard<PaymentDelayed>) -> Shown {
+pub(super) async fn payment_delayed(mut rows: Rows<'_>, heard: Received<PaymentDelayed>) -> Shown {
     let payment = given(heard.event.payment)?;
     rows.put_payment(&payment, None, heard.at).await
 }
 
-pub(super) async fn payment_approved(mut rows: Rows<'_>, heard: Heard<PaymentApproved>) -> Shown {
+pub(super) async fn payment_approved(
+    mut rows: Rows<'_>,
+    heard: Received<PaymentApproved>,
+) -> Shown {
     let payment = given(heard.event.payment)?;
     rows.put_payment(&payment, None, heard.at).await
 }
 
-pub(super) async fn payment_declined(mut rows: Rows<'_>, heard: Heard<PaymentDeclined>) -> Shown {
+pub(super) async fn payment_declined(
+    mut rows: Rows<'_>,
+    heard: Received<PaymentDeclined>,
+) -> Shown {
     let payment = given(heard.event.payment)?;
     rows.put_payment(&payment, None, heard.at).await
 }
 
-pub(super) async fn payment_cancelled(mut rows: Rows<'_>, heard: Heard<PaymentCancelled>) -> Shown {
+pub(super) async fn payment_cancelled(
+    mut rows: Rows<'_>,
+    heard: Received<PaymentCancelled>,
+) -> Shown {
     let payment = given(heard.event.payment)?;
     rows.put_payment(&payment, payment.refunded.as_ref(), heard.at)
         .await
 }
 
-pub(super) async fn message_sent(mut rows: Rows<'_>, heard: Heard<MessageSent>) -> Shown {
+pub(super) async fn message_sent(mut rows: Rows<'_>, heard: Received<MessageSent>) -> Shown {
     let message = given(heard.event.message)?;
     let sql = "INSERT INTO told (generation, reservation_id, recipient_id, times, changed_at) VALUES ($1, $2, $3, 1, $4)
                ON CONFLICT (generation, reservation_id, recipient_id) DO UPDATE SET times = told.times + 1,

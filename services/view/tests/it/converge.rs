@@ -20,7 +20,7 @@ type Play = Box<dyn Fn(&Stage) + Send + Sync>;
 fn event<E: prost::Message + prost::Name + 'static>(subject: u128, minutes: i64, event: E) -> Play {
     Box::new(move |stage| {
         let name = E::full_name();
-        let producer = chassis::context::producer_of(&name).unwrap();
+        let producer = chassis::runtime::context::producer_of(&name).unwrap();
         stage.tapes[producer].record(id(subject), later(minutes), "", &event);
     })
 }
@@ -108,7 +108,10 @@ async fn the_stories_are_on_the_screen() {
     assert_eq!(room.reservation_status(), ReservationStatus::Requested);
     assert_eq!(room.payment_status(), PaymentStatus::Paid);
     // Its payment is the last change of what the line shows.
-    assert_eq!(room.update_time, Some(chassis::time::to_proto(later(71))));
+    assert_eq!(
+        room.update_time,
+        Some(chassis::base::time::to_proto(later(71)))
+    );
     let by_id: BTreeMap<_, _> = entries
         .iter()
         .map(|entry| (entry.reservation_id.clone(), entry))
@@ -126,7 +129,10 @@ async fn the_stories_are_on_the_screen() {
         (second.refund.clone(), second.message_count, second.reviewed),
         (None, 0, false)
     );
-    assert_eq!(second.update_time, Some(chassis::time::to_proto(later(70))));
+    assert_eq!(
+        second.update_time,
+        Some(chassis::base::time::to_proto(later(70)))
+    );
     assert_eq!(stage.tapes.len(), PRODUCERS.len());
 }
 

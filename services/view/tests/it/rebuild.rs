@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use berth::reservation::v1::ReservationConfirmed;
-use chassis::status::reason_of;
+use chassis::error::status::reason_of;
 use tonic::Code;
 
 use crate::stage::{Stage, confirmed, id, paid, requested, reviewed};

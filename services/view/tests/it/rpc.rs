@@ -6,7 +6,7 @@ use berth::{
     room::v1::{RoomDeleted, RoomStatus},
     view::v1::{GetRoomViewRequest, ListMyPageRequest, ListRoomViewsRequest, RoomView},
 };
-use chassis::{Caller, status::reason_of};
+use chassis::{Caller, error::status::reason_of};
 use tonic::{Code, Status};
 
 use crate::stage::{GUEST, HOST, Stage, by, cancelled, id, later, member, registered, requested};

@@ -26,17 +26,19 @@ use berth::{
 };
 use chassis::{
     Caller, Clock, MemberId, StoreError, Timestamp,
-    bus::InProcess,
-    clock::ManualClock,
-    consumer::{LogError, LogReader},
-    event::Recorded,
-    faults::Faults,
-    peers::Peers,
-    settings::Settings,
-    site::{Site, Surroundings, settle},
-    testing::{noon, open_store, tape::Tape},
-    time::{self, SignedDuration},
+    base::{clock::ManualClock, faults::Faults, time, time::SignedDuration},
+    client::peers::Peers,
+    domain::event::Recorded,
+    messaging::{
+        in_process::InProcess,
+        log_reader::{LogError, LogReader},
+    },
+    runtime::{
+        context_runtime::{ContextRuntime, Wiring},
+        settings::Settings,
+    },
 };
+use chassis_testing::{noon, open_store, settle, tape::Tape};
 use futures::future::BoxFuture;
 use tonic::{Request, Status, service::Routes};
 
@@ -65,7 +67,7 @@ struct Log {
 /// What happens while a rebuild reads: the site goes on with events from these tapes.
 #[derive(Debug, Default)]
 pub(crate) struct Meanwhile {
-    site: OnceLock<Site>,
+    site: OnceLock<ContextRuntime>,
     bus: OnceLock<Arc<InProcess>>,
     rounds: AtomicI64,
     tape: OnceLock<Tape>,
@@ -118,7 +120,7 @@ impl LogReader for Log {
 }
 
 pub(crate) struct Stage {
-    pub(crate) site: Site,
+    pub(crate) site: ContextRuntime,
     pub(crate) tapes: BTreeMap<&'static str, Tape>,
     pub(crate) reads_left: Arc<AtomicI64>,
     pub(crate) meanwhile: Arc<Meanwhile>,
@@ -146,13 +148,13 @@ impl Stage {
             ((*name).to_owned(), log)
         });
         let bus = InProcess::new();
-        let around = Surroundings {
+        let around = Wiring {
             peers: Peers::new(),
             logs: Arc::new(logs.collect()),
             bus: bus.clone(),
             settings: Settings::default(),
         };
-        let site = Site::new(context, store, &around);
+        let site = ContextRuntime::new(context, store, &around);
         meanwhile.site.set(site.clone()).unwrap();
         meanwhile.bus.set(bus.clone()).unwrap();
         meanwhile.tape.set(tapes["reservation"].clone()).unwrap();
@@ -195,7 +197,7 @@ impl Stage {
 
     pub(crate) fn record<E: prost::Message + prost::Name>(&self, subject: u128, event: &E) {
         let name = E::full_name();
-        let producer = chassis::context::producer_of(&name).unwrap();
+        let producer = chassis::runtime::context::producer_of(&name).unwrap();
         let tape = &self.tapes[producer];
         tape.record(id(subject), later(1), "", event);
     }

@@ -13,7 +13,7 @@ use berth::{
 };
 use chassis::{
     Context, Kind, accept,
-    status::{not_found, status},
+    error::status::{not_found, status},
 };
 use contract::{
     rows::{ROWS, Row, Whose, gaps},

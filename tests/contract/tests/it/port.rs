@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use chassis::{Context, Platform, platform::Options};
+use chassis::{Context, Platform, runtime::options::Options};
 use contract::{
     contracts::services,
     knock::ask,

@@ -2,7 +2,7 @@
 use std::{collections::BTreeSet, fs};
 
 use berth::reservation::v1::{ReservationConfirmed, ReservationLapsed};
-use chassis::{Context, Heard, Malformed, Policies, StoreError, Then, Views, store::Conn};
+use chassis::{Context, Malformed, Policies, Received, StoreError, Then, Views, store::Conn};
 use contract::{
     contracts,
     listeners::{hear, recorded},
@@ -20,7 +20,7 @@ use crate::golden;
     reason = "it is written for another place"
 )]
 mod lamp {
-    include!("../../../../services/chassis/src/recipes/lamp.rs");
+    include!("../../../../services/chassis-testing/src/recipes/lamp.rs");
 }
 use lamp::{Command, Lamp, LampId};
 
@@ -122,30 +122,34 @@ fn lamp_with(policies: Policies, views: Views) -> Context {
     Context::named("lamp").policies(policies).views(views, &[])
 }
 
-fn whenever_confirmed_fail(_: Heard<ReservationConfirmed>) -> Result<Then<Lamp>, Malformed> {
+fn whenever_confirmed_fail(_: Received<ReservationConfirmed>) -> Result<Then<Lamp>, Malformed> {
     Err(Malformed::because("no lamp"))
 }
 
-fn whenever_confirmed_panic(_: Heard<ReservationConfirmed>) -> Result<Then<Lamp>, Malformed> {
+fn whenever_confirmed_panic(_: Received<ReservationConfirmed>) -> Result<Then<Lamp>, Malformed> {
     panic!("no lamp")
 }
 
-fn whenever_confirmed_light(heard: Heard<ReservationConfirmed>) -> Result<Then<Lamp>, Malformed> {
+fn whenever_confirmed_light(
+    heard: Received<ReservationConfirmed>,
+) -> Result<Then<Lamp>, Malformed> {
     Ok(Then::on(about(heard)?, Command::Light))
 }
 
 /// Refused: there is no lamp yet.
-fn whenever_confirmed_douse(heard: Heard<ReservationConfirmed>) -> Result<Then<Lamp>, Malformed> {
+fn whenever_confirmed_douse(
+    heard: Received<ReservationConfirmed>,
+) -> Result<Then<Lamp>, Malformed> {
     Ok(Then::on(about(heard)?, Command::Douse))
 }
 
-fn about(heard: Heard<ReservationConfirmed>) -> Result<LampId, Malformed> {
+fn about(heard: Received<ReservationConfirmed>) -> Result<LampId, Malformed> {
     let reservation = heard.event.reservation.unwrap_or_default();
     Ok(reservation.reservation_id.parse()?)
 }
 
 /// Its table does not exist.
-async fn show(conn: &mut dyn Conn, _: Heard<ReservationConfirmed>) -> Result<(), StoreError> {
+async fn show(conn: &mut dyn Conn, _: Received<ReservationConfirmed>) -> Result<(), StoreError> {
     conn.execute("DELETE FROM lamp", Vec::new())
         .await
         .map(|_| ())

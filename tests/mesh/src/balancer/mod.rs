@@ -15,10 +15,7 @@ mod replica;
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use chassis::{
-    health::Health,
-    serve::{Limits, serve, services_of, with_reflection},
-};
+use chassis::server::{health::Health, limits::Limits, serve, services_of, with_reflection};
 use tokio::{
     net::TcpListener,
     runtime::Runtime,

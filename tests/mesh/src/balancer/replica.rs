@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use chassis::health::READINESS;
+use chassis::server::health::READINESS;
 use http::{Request, Response, Uri, uri::PathAndQuery};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};

@@ -11,10 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use chassis::{
-    health::Health,
-    serve::{Limits, serve},
-};
+use chassis::server::{health::Health, limits::Limits, serve};
 use futures::{FutureExt, stream};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;

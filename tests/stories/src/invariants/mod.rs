@@ -7,7 +7,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth::{payment::v1::PaymentStatus, reservation::v1::ReservationStatus as Status};
-use chassis::time;
+use chassis::base::time;
 
 use crate::history::{History, ReservationStep, holds, slots};
 

@@ -8,7 +8,10 @@ use berth::{
 };
 use chassis::{
     Money,
-    time::{self, SignedDuration, Timestamp},
+    base::{
+        time,
+        time::{SignedDuration, Timestamp},
+    },
 };
 
 use super::{Invariant, check};

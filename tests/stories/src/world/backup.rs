@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use chassis::config::Config;
+use chassis::runtime::config::Config;
 use tempfile::TempDir;
 
 use super::World;

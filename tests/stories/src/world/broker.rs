@@ -3,7 +3,9 @@
 use std::env;
 
 use async_nats::jetstream;
-use chassis::{MemberId, chance, config::Config, jetstream::NatsSettings};
+use chassis::{
+    MemberId, base::random, messaging::jetstream::NatsSettings, runtime::config::Config,
+};
 use futures::future::join_all;
 
 use super::{Gate, setup::server};
@@ -30,7 +32,7 @@ impl Broker {
         });
         Self {
             gate: Gate::before(server(&url)).await,
-            prefix: format!("t-{}", chance::id::<MemberId>()),
+            prefix: format!("t-{}", random::id::<MemberId>()),
             url,
         }
     }

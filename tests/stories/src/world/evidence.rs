@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use berth::{message::v1::MessageWritten, offer::v1::Offer, view::v1::RebuildRequest};
-use chassis::{Store, args, event::Recorded, store::DeadLetter};
+use chassis::{Store, args, domain::event::Recorded, store::DeadLetter};
 use prost::Message;
 
 use super::World;

@@ -25,12 +25,13 @@ use berth::{
 };
 use chassis::{
     Store,
-    bus::Bus,
-    clock::{Clock, ManualClock},
-    faults::Faults,
-    platform::{self, Failed, Options},
-    site::Site,
-    time::{SignedDuration, Timestamp},
+    base::{
+        clock::{Clock, ManualClock},
+        faults::Faults,
+        time::{SignedDuration, Timestamp},
+    },
+    messaging::bus::Bus,
+    runtime::{context_runtime::ContextRuntime, options::Options, supervisor::Failed},
 };
 use futures::future::{join, join_all};
 use tempfile::TempDir;
@@ -272,12 +273,12 @@ impl World {
     }
 
     /// The contexts at work.
-    pub fn sites(&self) -> impl Iterator<Item = &Site> {
+    pub fn sites(&self) -> impl Iterator<Item = &ContextRuntime> {
         self.processes.iter().flat_map(Process::sites)
     }
 
     /// A context at work.
-    pub fn site(&self, context: &str) -> &Site {
+    pub fn site(&self, context: &str) -> &ContextRuntime {
         let mut sites = self.sites();
         let found = sites.find(|site| site.context.name == context);
         found.expect("a context at work")
@@ -370,8 +371,8 @@ impl World {
 
     /// Waits until all is done that can be done now.
     pub async fn quiet(&self) {
-        let sites: Vec<Site> = self.sites().cloned().collect();
-        platform::quiet(&sites).await.expect("comes to rest");
+        let sites: Vec<ContextRuntime> = self.sites().cloned().collect();
+        chassis_testing::quiet(&sites).await.expect("comes to rest");
     }
 
     /// Waits until all is done that can be done without a context.

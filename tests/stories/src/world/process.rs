@@ -4,9 +4,9 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use chassis::{
     Context, Platform,
-    config::Config,
-    platform::{Options, StartError},
-    site::Site,
+    runtime::{
+        config::Config, context_runtime::ContextRuntime, options::Options, start_error::StartError,
+    },
 };
 use tokio::net::TcpSocket;
 use tonic::transport::{Channel, Endpoint};
@@ -121,7 +121,7 @@ impl Process {
     }
 
     /// The contexts at work in it; none if it does not run.
-    pub fn sites(&self) -> &[Site] {
+    pub fn sites(&self) -> &[ContextRuntime] {
         self.platform.as_ref().map_or(&[], Platform::sites)
     }
 }

@@ -3,8 +3,11 @@
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration};
 
 use chassis::{
-    Context, config::Addresses, platform::Options, settings::Settings, site, store::Scratch,
+    Context,
+    client::addresses::Addresses,
+    runtime::{options::Options, settings::Settings, stores},
 };
+use chassis_testing::Scratch;
 use futures::future::join_all;
 use mesh::balancer::Balancer;
 
@@ -159,7 +162,7 @@ impl Around {
 async fn migrate(context: &Context, options: &Options) {
     let (config, clock, faults) = (&options.config, &options.clock, &options.faults);
     let (database, dir) = (&config.database, &config.data_dir);
-    let store = site::open_store_on(context, database, dir, clock.clone(), faults.clone());
+    let store = stores::open_store_on(context, database, dir, clock.clone(), faults.clone());
     let store = store.await.expect("opens");
     store.migrate().await.expect("migrates");
 }

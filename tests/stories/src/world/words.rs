@@ -4,7 +4,7 @@ use berth::{
     google::r#type::{Date, Money},
     offer::v1::{DateRange, Period, TimeRange, period},
 };
-use chassis::time::{self, Timestamp};
+use chassis::base::{time, time::Timestamp};
 
 /// Euros.
 pub fn eur(units: i64) -> Option<Money> {
@@ -18,7 +18,7 @@ pub fn eur(units: i64) -> Option<Money> {
 /// From the first of two dates to the second.
 pub fn nights(start: &str, end: &str) -> Period {
     let date = |text: &str| {
-        let date: chassis::time::Date = text.parse().expect("a date");
+        let date: chassis::base::time::Date = text.parse().expect("a date");
         time::date_to_proto(date)
     };
     let dates: (Date, Date) = (date(start), date(end));

@@ -11,7 +11,7 @@ use berth::{
     },
     view::v1::{GetRoomViewRequest, ListRoomViewsRequest},
 };
-use chassis::status::reason_of;
+use chassis::error::status::reason_of;
 use stories::{
     mode::Mode,
     world::{World, eur, nights},

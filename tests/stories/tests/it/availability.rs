@@ -10,7 +10,7 @@ use berth::{
     },
     room::v1::{GetRoomRequest, ListRoomsRequest, RoomStatus},
 };
-use chassis::status::reason_of;
+use chassis::error::status::reason_of;
 use stories::{
     mode::Mode,
     world::{World, eur, hours, nights},

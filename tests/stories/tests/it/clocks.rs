@@ -9,7 +9,7 @@ use berth::{
     },
     room::v1::{GetRoomRequest, RoomStatus},
 };
-use chassis::time::{self, SignedDuration};
+use chassis::base::{time, time::SignedDuration};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use stories::{
     mode::Mode,

@@ -207,9 +207,9 @@ impl Scene {
         // Whatever comes by itself: the crash is on its way now.
         self.world.faults.arm(point, 1);
         let later = if life == Life::Completed {
-            chassis::time::SignedDuration::from_hours(24 * 14)
+            chassis::base::time::SignedDuration::from_hours(24 * 14)
         } else {
-            chassis::time::SignedDuration::from_mins(16)
+            chassis::base::time::SignedDuration::from_mins(16)
         };
         self.world.clock.turn(later);
         self.dies(point).await;

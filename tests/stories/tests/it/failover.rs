@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use berth::reservation::v1::ReservationStatus;
-use chassis::{Clock, faults::Faults, site::open_store_on};
+use chassis::{Clock, base::faults::Faults, runtime::stores::open_store_on};
 use servers::{Postgres, PostgresOptions};
 use stories::{
     mode::Mode,

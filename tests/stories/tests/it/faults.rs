@@ -13,11 +13,8 @@ use berth::{
         RequestReservationRequest, Reservation, ReservationStatus,
     },
 };
-use chassis::{
-    StoreError, args,
-    platform::Failed,
-    testing::bus::{Manners, Unreliable},
-};
+use chassis::{StoreError, args, runtime::supervisor::Failed};
+use chassis_testing::unreliable_bus::{FaultRates, UnreliableBus};
 use stories::{
     mode::Mode,
     people::Person,
@@ -147,12 +144,12 @@ pub(crate) async fn after_a_good_day(mode: Mode) -> String {
 async fn s17_a_bus_that_loses_repeats_and_shuffles_changes_nothing(mode: Mode) {
     let good = after_a_good_day(mode).await;
     for (seed, lost, repeated) in [(1, 0, 1000), (2, 497, 300), (3, 141, 800), (4, 1000, 0)] {
-        let manners = Manners {
+        let fault_rates = FaultRates {
             lost,
             repeated,
             shuffled: true,
         };
-        let bus = Unreliable::new(seed, manners);
+        let bus = UnreliableBus::new(seed, fault_rates);
         let mut world = World::on_bus(mode, Arc::new(bus.clone())).await;
         let left = a_busy_day(&mut world, async |_, _| bus.forget()).await;
         similar_asserts(&left, &good, seed);
@@ -162,12 +159,12 @@ async fn s17_a_bus_that_loses_repeats_and_shuffles_changes_nothing(mode: Mode) {
 
 async fn s17_a_restart_behind_a_bad_bus_changes_nothing(mode: Mode) {
     let good = after_a_good_day(mode).await;
-    let manners = Manners {
+    let fault_rates = FaultRates {
         lost: 300,
         repeated: 300,
         shuffled: true,
     };
-    let bus = Unreliable::new(5, manners);
+    let bus = UnreliableBus::new(5, fault_rates);
     let mut world = World::on_bus(mode, Arc::new(bus.clone())).await;
     let restart = async |world: &mut World, _: Moment| {
         bus.forget();
@@ -191,14 +188,14 @@ async fn s18_a_relay_that_dies_before_or_after_it_tells_loses_and_repeats_nothin
     let good = after_a_good_day(mode).await;
     for point in ["relay.publish", "relay.published"] {
         // Now and then, and then for good until the next start; on the bus of one process and on one that carries events.
-        let manners = Manners {
+        let fault_rates = FaultRates {
             lost: 0,
             repeated: 0,
             shuffled: false,
         };
         for carries in [false, true] {
             let mut world = if carries {
-                World::on_bus(mode, Arc::new(Unreliable::new(6, manners))).await
+                World::on_bus(mode, Arc::new(UnreliableBus::new(6, fault_rates))).await
             } else {
                 World::start(mode).await
             };

@@ -134,7 +134,7 @@ async fn s4_a_payment_that_comes_after_the_hold_lapsed_is_refunded(mode: Mode) {
         .unwrap();
     world
         .clock
-        .turn(chassis::time::SignedDuration::from_hours(2));
+        .turn(chassis::base::time::SignedDuration::from_hours(2));
     stories::world::eventually(async || {
         host.sign_in_again().await.unwrap();
         host.reservation(&id).await.unwrap().status() == ReservationStatus::Lapsed

@@ -8,7 +8,7 @@ use berth::{
     },
     room::v1::{DeleteRoomRequest, ModifyRoomRequest, Room},
 };
-use chassis::{status::reason_of, time::SignedDuration};
+use chassis::{base::time::SignedDuration, error::status::reason_of};
 use stories::{
     mode::Mode,
     people::Person,

@@ -7,13 +7,10 @@ use berth::{
     view::v1::RebuildRequest,
 };
 use chassis::{
-    Clock, Context, Store,
-    faults::Faults,
-    jetstream::JetStream,
-    recover::{self, Fate, May, Report, Source, recover},
-    site::open_store_on,
-    store::StoreOptions,
+    Clock, Context, Store, base::faults::Faults, messaging::jetstream::JetStream,
+    runtime::stores::open_store_on, store::StoreOptions,
 };
+use recovery::{Fate, May, Report, SUBCOMMAND, Source, recover};
 use secrecy::ExposeSecret;
 use stories::{
     invariants::{self, Invariant},
@@ -150,10 +147,10 @@ impl Scene {
             return vec![Source::Log(Arc::new(copy.unwrap()))];
         }
         let nats = &self.world.config("reservation").nats;
-        let log: Arc<dyn chassis::consumer::LogReader> = Arc::new(store.clone());
+        let log: Arc<dyn chassis::messaging::log_reader::LogReader> = Arc::new(store.clone());
         let logs = [("reservation".to_owned(), log)].into();
         let bus = JetStream::connect(nats, "recover", logs).await.unwrap();
-        let bus: Arc<dyn chassis::bus::Bus> = Arc::new(bus);
+        let bus: Arc<dyn chassis::messaging::bus::Bus> = Arc::new(bus);
         eventually(async || bus.is_connected()).await;
         vec![Source::Bus(bus)]
     }
@@ -163,7 +160,7 @@ impl Scene {
         let store = self.open().await;
         let sources = self.sources(&store).await;
         let restores = reservation().restores;
-        let reports = recover(&store, &restores, &sources, May::Look).await;
+        let reports = recover(&store, &restores, &sources, May::Inspect).await;
         let mut reports = reports.unwrap();
         assert!(store.fenced().is_some() && reports.len() == 1);
         reports.remove(0)
@@ -178,8 +175,8 @@ impl Scene {
         }
         all.extend(["--data-dir".into(), config.data_dir.display().to_string()]);
         all.extend_from_slice(words);
-        let matches = recover::command().get_matches_from(all);
-        let play = move || recover::play(&[reservation()], &matches);
+        let matches = (SUBCOMMAND.command)().get_matches_from(all);
+        let play = move || (SUBCOMMAND.run)("reservation", &[reservation()], &matches);
         tokio::task::spawn_blocking(play).await.unwrap()
     }
 

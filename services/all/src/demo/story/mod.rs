@@ -18,8 +18,11 @@ use berth::{
     room::v1::Room,
 };
 use chassis::{
-    Clock, ReservationId, chance,
-    time::{self, Date, DateTime, TimeZone, ToSpan},
+    Clock, ReservationId,
+    base::{
+        random, time,
+        time::{Date, DateTime, TimeZone, ToSpan},
+    },
 };
 use tonic::transport::Channel;
 
@@ -171,7 +174,7 @@ fn wish(
 }
 
 fn new_id() -> String {
-    chance::id::<ReservationId>().to_string()
+    random::id::<ReservationId>().to_string()
 }
 
 fn eur(units: i64) -> Money {

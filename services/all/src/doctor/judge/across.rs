@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chassis::time::SignedDuration;
+use chassis::base::time::SignedDuration;
 
 use super::{
     super::{

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use berth::inspection::v1::Context;
 use chassis::{
     Timestamp,
-    time::{SignedDuration, from_proto},
+    base::time::{SignedDuration, from_proto},
 };
 
 use super::{ask::Answer, code::Code, finding::Finding};

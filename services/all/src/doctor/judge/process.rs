@@ -1,7 +1,7 @@
 //! What one process tells of itself.
 
 use berth::inspection::v1::{BreakerState, Bus, Context, Peer, Process, Store};
-use chassis::time::SignedDuration;
+use chassis::base::time::SignedDuration;
 
 use super::{
     super::{

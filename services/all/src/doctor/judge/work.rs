@@ -31,11 +31,11 @@ pub(super) fn is_unfinished(look: &[Answer]) -> bool {
 
 /// What is wrong with the work of the contexts.
 pub(super) fn judge(first: &[Answer], second: &[Answer], limits: &Limits) -> Vec<Finding> {
-    let before = Look {
+    let before = Sample {
         logs: logs(first),
         consumers: consumers(first),
     };
-    let after = Look {
+    let after = Sample {
         logs: logs(second),
         consumers: consumers(second),
     };
@@ -67,7 +67,7 @@ pub(super) fn judge(first: &[Answer], second: &[Answer], limits: &Limits) -> Vec
 }
 
 /// One look at logs and consumers.
-struct Look<'a> {
+struct Sample<'a> {
     logs: Logs<'a>,
     consumers: Consumers<'a>,
 }
@@ -113,8 +113,8 @@ fn is_untold(log: &Partition) -> bool {
 
 /// What a consumer did between two looks.
 fn progress(
-    (before, then): (&Look<'_>, &Consumer),
-    (after, now): (&Look<'_>, &Consumer),
+    (before, then): (&Sample<'_>, &Consumer),
+    (after, now): (&Sample<'_>, &Consumer),
     limits: &Limits,
 ) -> Option<Finding> {
     let (cursor_then, cursor) = (then.cursor?, now.cursor?);

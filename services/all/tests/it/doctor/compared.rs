@@ -4,9 +4,9 @@ use all::doctor::Code;
 use berth::inspection::v1::{Bus, Consumer, Context, Heartbeat, InspectResponse, Partition, Store};
 use chassis::{
     Timestamp,
-    testing::noon,
-    time::{SignedDuration, to_proto},
+    base::time::{SignedDuration, to_proto},
 };
+use chassis_testing::noon;
 use tonic::{Status, metadata::MetadataMap};
 
 use super::{
@@ -239,7 +239,8 @@ async fn a_clock_that_is_far_off_is_told_though_the_token_is_refused() {
     let at: Timestamp = noon();
     let house = House::new();
     let date = |hours: i64| {
-        let at = (at + SignedDuration::from_hours(hours)).to_zoned(chassis::time::TimeZone::UTC);
+        let at =
+            (at + SignedDuration::from_hours(hours)).to_zoned(chassis::base::time::TimeZone::UTC);
         let text = at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         &*Box::leak(text.into_boxed_str())
     };

@@ -9,7 +9,7 @@ use berth::inspection::v1::{
     Context, InspectRequest, InspectResponse, Process, Store,
     inspection_service_server::{InspectionService, InspectionServiceServer},
 };
-use chassis::{Timestamp, time::to_proto};
+use chassis::{Timestamp, base::time::to_proto};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};

@@ -9,9 +9,9 @@ use berth::inspection::v1::{
 };
 use chassis::{
     Timestamp,
-    testing::noon,
-    time::{SignedDuration, to_proto},
+    base::time::{SignedDuration, to_proto},
 };
+use chassis_testing::noon;
 
 use super::fake::{context, process};
 

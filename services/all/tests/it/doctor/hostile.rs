@@ -5,7 +5,8 @@ use berth::inspection::v1::{
     Bus, Consumer, Context, DeadLetters, Due, Heartbeat, InspectResponse, Partition, Peer, Process,
     Store,
 };
-use chassis::{testing::noon, time::SignedDuration};
+use chassis::base::time::SignedDuration;
+use chassis_testing::noon;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use tokio::{io::AsyncWriteExt, net::TcpListener, task::JoinSet, time::timeout};
 

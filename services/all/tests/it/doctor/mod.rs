@@ -20,9 +20,12 @@ use berth::{
     room::v1::{RegisterRoomRequest, Room, room_service_client::RoomServiceClient},
 };
 use chassis::{
-    Caller, Clock, MemberId, Store, StoreError, clock::ManualClock, config::Addresses,
-    faults::Faults, platform::Options, testing::noon, time::SignedDuration,
+    Caller, Clock, MemberId, Store, StoreError,
+    base::{clock::ManualClock, faults::Faults, time::SignedDuration},
+    client::addresses::Addresses,
+    runtime::options::Options,
 };
+use chassis_testing::{noon, scratch_broker::ScratchBroker};
 use clap::{Args, FromArgMatches};
 use stories::world::{Process, eventually};
 use tonic::Request;
@@ -37,6 +40,8 @@ struct House {
     payments: Ward,
     clock: ManualClock,
     dir: tempfile::TempDir,
+    /// Its streams go when it is dropped.
+    _broker: ScratchBroker,
 }
 
 /// A process, with what is broken in it and its clock.
@@ -92,6 +97,7 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("key"), KEY).unwrap();
         let clock = ManualClock::new(noon());
+        let broker = ScratchBroker::new();
         let ward = |name: &'static str| {
             let (faults, clock) = (Faults::default(), ManualClock::new(noon()));
             let mut options = Options::in_dir(&dir.path().join(name));
@@ -99,6 +105,7 @@ impl House {
             options.clock = Clock::Manual(clock.clone());
             options.faults = faults.clone();
             options.config.trust.service_key_file = Some(dir.path().join("key"));
+            options.config.nats = broker.settings();
             Ward {
                 name,
                 process: Process::of(vec![name], options),
@@ -112,6 +119,7 @@ impl House {
             payments: ward("payment"),
             clock,
             dir,
+            _broker: broker,
         };
         let at = |of: fn(&Process) -> SocketAddr| {
             let wards = [&house.rooms, &house.reservations, &house.payments];

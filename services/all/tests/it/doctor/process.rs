@@ -1,7 +1,7 @@
 //! Processes that are gone, hang, are somebody else, are not ready or not told where others are.
 
 use all::doctor::Code;
-use chassis::{config::Addresses, time::SignedDuration};
+use chassis::{base::time::SignedDuration, client::addresses::Addresses};
 use tokio::{net::TcpListener, time::timeout};
 
 use super::{BOUND, House, codes, seen, settings};

@@ -5,12 +5,12 @@ use std::path::Path;
 use all::doctor::Code;
 use chassis::{
     Clock,
-    config::Addresses,
-    faults::Faults,
-    platform::Options,
-    site::open_store_on,
-    store::{DatabaseSettings, Scratch},
+    base::faults::Faults,
+    client::addresses::Addresses,
+    runtime::{options::Options, stores::open_store_on},
+    store::DatabaseSettings,
 };
+use chassis_testing::Scratch;
 use stories::world::Process;
 
 use super::{House, admin, codes, seen};

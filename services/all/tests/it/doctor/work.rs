@@ -1,7 +1,7 @@
 //! Work that is not done: logs that are damaged, consumers that stand, dead letters, and what is overdue.
 
 use all::doctor::Code;
-use chassis::time::SignedDuration;
+use chassis::base::time::SignedDuration;
 
 use super::{House, codes, seen};
 

@@ -9,7 +9,7 @@ use sqlx::{
 };
 use tokio::time::{Instant, timeout};
 
-use super::{
+use crate::store::postgres::{
     Postgres,
     fault::{Fault, Sent},
     plan::{Pending, plan},
@@ -21,7 +21,7 @@ use crate::{
     args,
     store::{
         Row, StoreError, Value,
-        conn::Conn,
+        connection::Conn,
         work::{Outcome, Savepoint},
     },
 };

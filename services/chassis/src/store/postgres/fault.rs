@@ -2,8 +2,8 @@
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use super::pool::NoConnection;
 use crate::store::StoreError;
+use crate::store::postgres::pool::NoConnection;
 
 /// Tables in which a row that is there already means that somebody else was faster.
 const RACED: &[&str] = &["aggregate", "claim", "cursor"];

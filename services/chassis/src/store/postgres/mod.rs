@@ -9,7 +9,6 @@ mod plan;
 mod pool;
 mod puts;
 mod schema;
-mod scratch;
 mod wire;
 mod with;
 mod work;
@@ -36,14 +35,13 @@ use tokio::{
     time::timeout,
 };
 
-pub use self::scratch::Scratch;
-use self::{conn::Pg, fault::Fault, pool::Pool};
-use super::{
+use crate::store::postgres::{conn::Pg, fault::Fault, pool::Pool};
+use crate::store::{
     DatabaseSettings, Migration, Schema, StoreError,
-    conn::{Conn, Row},
+    connection::{Conn, Row},
     work::{Job, Outcome, Query},
 };
-use crate::{args, faults::Faults, store::Value};
+use crate::{args, base::faults::Faults, store::Value};
 
 /// So many prepared statements are kept with each connection.
 const STATEMENTS: usize = 256;

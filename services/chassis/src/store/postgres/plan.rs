@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::{
+use crate::store::postgres::{
     puts::Puts,
     with::{Statement, With},
 };

@@ -19,8 +19,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::fault::Fault;
 use crate::store::StoreError;
+use crate::store::postgres::fault::Fault;
 
 /// A connection that nobody used for so long is closed.
 const IDLE: Duration = Duration::from_mins(5);

@@ -4,9 +4,8 @@ use sqlx::{Executor, Row as _, postgres::PgConnection};
 
 use crate::{
     args,
-    clock::Clock,
-    store::{Migration, Schema, StoreError, conn::Conn},
-    time,
+    base::{clock::Clock, time},
+    store::{Migration, Schema, StoreError, connection::Conn},
 };
 
 /// What the chassis itself needs. Once released a migration is never changed; another one follows.

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use sqlx::{Arguments, Encode, Postgres, Type, postgres::PgArguments};
 
-use super::{
+use crate::store::postgres::{
     plan::Move,
     puts::{Puts, placed},
     wire,
 };
 use crate::{
-    event::Recorded,
+    base::time::to_micros,
+    domain::event::Recorded,
     store::{StoreError, Value, sql, work::Step},
-    time::to_micros,
 };
 
 /// A statement that is ready to be sent.

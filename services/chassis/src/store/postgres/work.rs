@@ -2,13 +2,13 @@
 
 use futures::FutureExt;
 
-use super::{conn::Pg, plan::Pending};
+use crate::store::postgres::{conn::Pg, plan::Pending};
 use crate::{
-    aggregate::Look,
     args,
+    domain::aggregate::ClaimRange,
     store::{
         StoreError, Value,
-        conn::Conn,
+        connection::Conn,
         work::{Answer, Batch, Found, Savepoint, Step, Work},
     },
 };
@@ -18,7 +18,7 @@ impl Work for Pg {
         &'a mut self,
         kind: &'static str,
         id: &'a str,
-        looks: &'a [Look],
+        looks: &'a [ClaimRange],
     ) -> Answer<'a, Found> {
         async move {
             if let Some(row) = self.ahead.remove(&(kind, id.to_owned()))
@@ -78,7 +78,11 @@ impl Work for Pg {
         .boxed()
     }
 
-    fn taken<'a>(&'a mut self, looks: &'a [Look], owner: &'a str) -> Answer<'a, Vec<Vec<String>>> {
+    fn taken<'a>(
+        &'a mut self,
+        looks: &'a [ClaimRange],
+        owner: &'a str,
+    ) -> Answer<'a, Vec<Vec<String>>> {
         async move {
             let mut values = args![owner];
             let looked = looks.iter().enumerate().map(|(place, look)| {
@@ -136,7 +140,7 @@ impl Work for Pg {
 }
 
 /// Adds a look to the values of a statement; answers the places of scope, from and to.
-fn places(values: &mut Vec<Value>, look: &Look) -> (usize, usize, usize) {
+fn places(values: &mut Vec<Value>, look: &ClaimRange) -> (usize, usize, usize) {
     let at = values.len();
     values.extend(args![&*look.scope, &*look.from, &*look.to]);
     (at + 1, at + 2, at + 3)

@@ -1,6 +1,6 @@
 //! Every decision about an account.
 
-use chassis::testing::{Given, given, noon};
+use chassis_testing::{Given, given, noon};
 
 use super::*;
 use crate::domain::properties::{hash, proof, roles};
@@ -93,7 +93,7 @@ fn an_address_belongs_to_one() {
 
 #[test]
 fn only_its_own_address_is_looked_at() {
-    let looks = Account::looks_at(None, &Command::Join(join()));
+    let looks = Account::claim_ranges(None, &Command::Join(join()));
     let [look] = looks.as_slice() else {
         panic!("{looks:?}")
     };

@@ -1,9 +1,7 @@
 //! Every decision about a session.
 
-use chassis::{
-    testing::{Given, given, noon},
-    time::SignedDuration,
-};
+use chassis::base::time::SignedDuration;
+use chassis_testing::{Given, given, noon};
 
 use super::*;
 use crate::domain::properties::token;

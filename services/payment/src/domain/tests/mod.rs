@@ -5,11 +5,8 @@ mod notice;
 mod properties;
 mod refund;
 
-use chassis::{
-    MemberId, Money, Timestamp,
-    testing::{Given, given, noon},
-    time::SignedDuration,
-};
+use chassis::{MemberId, Money, Timestamp, base::time::SignedDuration};
+use chassis_testing::{Given, given, noon};
 
 use super::*;
 
@@ -149,5 +146,5 @@ fn paying(events: impl IntoIterator<Item = Event>) -> Given<Payment> {
 }
 
 fn state(events: impl IntoIterator<Item = Event>) -> Payment {
-    chassis::testing::fold(None, events).unwrap()
+    chassis_testing::fold(None, events).unwrap()
 }

@@ -45,7 +45,7 @@ fn is_repeatable(command: &Command) -> bool {
 fn tell(state: &mut Option<Payment>, events: &mut Vec<Event>, command: &Command) {
     let happened = Payment::decide(state.as_ref(), command, &Now::at(noon()));
     let happened = happened.unwrap_or_default();
-    *state = chassis::testing::fold(state.take(), happened.clone());
+    *state = chassis_testing::fold(state.take(), happened.clone());
     events.extend(happened);
 }
 
@@ -59,7 +59,7 @@ proptest! {
             let Ok(happened) = Payment::decide(state.as_ref(), &command, &now) else {
                 continue;
             };
-            state = chassis::testing::fold(state, happened.clone());
+            state = chassis_testing::fold(state, happened.clone());
             events.extend(happened);
             if is_repeatable(&command) {
                 let again = Payment::decide(state.as_ref(), &command, &now);
@@ -71,7 +71,7 @@ proptest! {
             let stored = serde_json::to_string(payment).unwrap();
             prop_assert_eq!(&serde_json::from_str::<Payment>(&stored).unwrap(), payment);
         }
-        prop_assert_eq!(chassis::testing::fold(None, events.clone()), state.clone());
+        prop_assert_eq!(chassis_testing::fold(None, events.clone()), state.clone());
 
         let times = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count();
         let charges = times(|event| matches!(event, Event::Charged { .. }));
@@ -97,7 +97,7 @@ proptest! {
     fn every_wish_for_a_refund_is_answered_once(
         wishes in prop::collection::vec((why(), 1_i64..20_000), 1..4), outcome in outcome(), first in 0_usize..4,
     ) {
-        let mut state = chassis::testing::fold(None, [requested()]);
+        let mut state = chassis_testing::fold(None, [requested()]);
         let mut events = Vec::new();
         for (index, (why, minor)) in wishes.iter().enumerate() {
             if index == first {

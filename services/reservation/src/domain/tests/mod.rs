@@ -10,9 +10,9 @@ mod zones;
 
 use chassis::{
     MemberId, Money, Now, OfferId, Timestamp,
-    testing::{Given, fold, given, noon},
-    time::{Date, SignedDuration},
+    base::time::{Date, SignedDuration},
 };
+use chassis_testing::{Given, fold, given, noon};
 
 use super::{
     booking::{PaymentMethod, Rules, Wish, later},
@@ -89,9 +89,9 @@ fn terms() -> Terms {
                 percent: 50,
             },
         ],
-        zone: chassis::time::zone("Europe/Paris").unwrap(),
-        check_in: chassis::time::Time::constant(15, 0, 0, 0),
-        check_out: chassis::time::Time::constant(11, 0, 0, 0),
+        zone: chassis::base::time::zone("Europe/Paris").unwrap(),
+        check_in: chassis::base::time::Time::constant(15, 0, 0, 0),
+        check_out: chassis::base::time::Time::constant(11, 0, 0, 0),
         blackouts: vec![],
         withdrawn: false,
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chassis::{Publish, Recorded, Restore, Versioned, time::Time};
+use chassis::{Publish, Recorded, Restore, Versioned, base::time::Time};
 use proptest::prelude::*;
 
 use super::*;
@@ -129,11 +129,11 @@ impl World {
     /// The moment of a decision: what others hold of what it looks at.
     fn now(&self, id: u8, command: &Command, at: Timestamp) -> Now {
         let mut now = Now::at(at);
-        for look in Reservation::looks_at(self.states.get(&id), command) {
+        for look in Reservation::claim_ranges(self.states.get(&id), command) {
             for (_, other) in self.states.iter().filter(|(other, _)| **other != id) {
                 for (scope, key) in other.claims().iter() {
                     if scope == look.scope && *look.from <= *key && *key < *look.to {
-                        now = now.with_taken(scope, key);
+                        now = now.with_held(scope, key);
                     }
                 }
             }
@@ -327,7 +327,7 @@ proptest! {
             };
             for key in slots.iter().map(|slot| claims::unit_key(slot, unit)) {
                 if look.from <= key && key < look.to {
-                    now = now.with_taken(scope.as_str(), key);
+                    now = now.with_held(scope.as_str(), key);
                 }
             }
         }

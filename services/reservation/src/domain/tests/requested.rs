@@ -215,8 +215,8 @@ fn nobody_reserves_more_than_two_years_ahead() {
         .refuses(&Refusal::TooFarAhead);
     let last_hour = wanting(|wish, terms| {
         wish.period = nights(date(9999, 12, 30), date(9999, 12, 31));
-        terms.zone = chassis::time::zone("America/New_York").unwrap();
-        terms.check_out = chassis::time::Time::constant(23, 0, 0, 0);
+        terms.zone = chassis::base::time::zone("America/New_York").unwrap();
+        terms.check_out = chassis::base::time::Time::constant(23, 0, 0, 0);
     });
     nothing().when(last_hour).refuses(&Refusal::TooFarAhead);
 }

@@ -1,13 +1,13 @@
 //! Stays at places whose clocks change.
 
-use chassis::time::Time;
+use chassis::base::time::Time;
 
 use super::*;
 use crate::domain::terms::{Blackout, Stay};
 
 fn in_zone(zone: &str, unit: Unit) -> Terms {
     Terms {
-        zone: chassis::time::zone(zone).unwrap(),
+        zone: chassis::base::time::zone(zone).unwrap(),
         unit,
         ..terms()
     }
@@ -201,7 +201,7 @@ fn a_quarter_at_the_place_is_a_quarter_everywhere() {
         "Pacific/Chatham",
     ] {
         let local = date(2027, 4, 4).at(10, 15, 0, 0);
-        let start = chassis::time::zone(zone)
+        let start = chassis::base::time::zone(zone)
             .unwrap()
             .to_timestamp(local)
             .unwrap();

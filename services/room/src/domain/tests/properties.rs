@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use chassis::{Aggregate, MemberId, Now, ReservationId, testing::noon, time::Time};
+use chassis::{Aggregate, MemberId, Now, ReservationId, base::time::Time};
+use chassis_testing::noon;
 use proptest::prelude::*;
 
 use super::{

@@ -1,7 +1,5 @@
-use chassis::{
-    Refused,
-    testing::{self, Given, noon},
-};
+use chassis::Refused;
+use chassis_testing::{Given, noon};
 
 use super::{
     super::{
@@ -16,7 +14,7 @@ const STAYED: Stay = Stay {
     guest: GUEST,
 };
 fn given(past: impl IntoIterator<Item = Event>) -> Given<Review> {
-    testing::given(past)
+    chassis_testing::given(past)
 }
 
 const BY_GUEST: By = By::Member(GUEST);

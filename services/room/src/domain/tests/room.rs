@@ -1,8 +1,8 @@
 use chassis::{
     Refused,
-    testing::{self, Given},
-    time::{Date, Time},
+    base::time::{Date, Time},
 };
+use chassis_testing::Given;
 
 use super::{
     super::{
@@ -33,7 +33,7 @@ fn modify(by: By, from: i64, changes: Vec<Change>) -> Command {
 }
 
 fn given(past: impl IntoIterator<Item = Event>) -> Given<Room> {
-    testing::given(past)
+    chassis_testing::given(past)
 }
 
 const BY_HOST: By = By::Member(HOST);

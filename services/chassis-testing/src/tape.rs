@@ -1,0 +1,95 @@
+//! The log of a context that is not there: a test writes it by hand.
+
+use std::{
+    fmt::Display,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures::future::BoxFuture;
+use prost::{Message, Name};
+
+use chassis::{
+    base::time::Timestamp,
+    domain::event::{Cause, Recorded, event_id},
+    messaging::{
+        bus::{Bus, BusError},
+        log_reader::{LogError, LogReader},
+    },
+};
+
+/// A log in memory, of one partition; clones are the same log.
+#[derive(Clone, Debug)]
+pub struct Tape {
+    producer: &'static str,
+    events: Arc<Mutex<Vec<Recorded>>>,
+}
+
+impl Tape {
+    /// An empty log of a context.
+    pub fn of(producer: &'static str) -> Self {
+        Self {
+            producer,
+            events: Arc::default(),
+        }
+    }
+
+    /// Puts an event about an aggregate at the end.
+    pub fn record<E: Message + Name>(
+        &self,
+        subject: impl Display,
+        at: Timestamp,
+        actor: &str,
+        event: &E,
+    ) -> Recorded {
+        let subject = subject.to_string();
+        let mut events = self.events();
+        let before = events.iter().filter(|event| event.subject == subject);
+        let version = i64::try_from(before.count()).unwrap_or(i64::MAX - 1) + 1;
+        let recorded = Recorded {
+            producer: self.producer.to_owned(),
+            partition: 0,
+            seq: i64::try_from(events.len()).unwrap_or(i64::MAX - 1) + 1,
+            id: event_id(self.producer, "tape", &subject, version, 0),
+            event_type: E::full_name(),
+            subject,
+            version,
+            at,
+            data: event.encode_to_vec().into(),
+            cause: Cause::by(actor),
+        };
+        events.push(recorded.clone());
+        recorded
+    }
+
+    /// Tells a bus how far it has come.
+    pub async fn announce(&self, bus: &dyn Bus) -> Result<(), BusError> {
+        let head = self.events().len();
+        let topic = (self.producer.to_owned(), 0);
+        bus.publish(topic, Vec::new(), i64::try_from(head).unwrap_or(i64::MAX))
+            .await
+    }
+
+    fn events(&self) -> MutexGuard<'_, Vec<Recorded>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LogReader for Tape {
+    fn read(
+        &self,
+        _partition: i32,
+        after: i64,
+        limit: i64,
+    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
+        let number = |count: i64| usize::try_from(count).unwrap_or(0);
+        let events = self.events();
+        let batch = events.iter().skip(number(after)).take(number(limit));
+        let batch = batch.cloned().collect();
+        Box::pin(std::future::ready(Ok(batch)))
+    }
+
+    fn head(&self, _partition: i32) -> BoxFuture<'_, Result<i64, LogError>> {
+        let head = i64::try_from(self.events().len()).unwrap_or(i64::MAX);
+        Box::pin(std::future::ready(Ok(head)))
+    }
+}

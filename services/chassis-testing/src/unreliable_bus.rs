@@ -1,0 +1,205 @@
+//! A bus that behaves as badly as a bus may: it loses, repeats and reorders, the same way for the same seed.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures::future::BoxFuture;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use tokio::sync::Notify;
+
+use chassis::{
+    domain::event::Recorded,
+    messaging::bus::{Bus, BusError, Feed, Signal, Topic},
+};
+
+/// How badly it behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct FaultRates {
+    /// Of a thousand events, how many are lost.
+    pub lost: u32,
+    /// Of a thousand events, how many are repeated.
+    pub repeated: u32,
+    /// Whether what is carried together is shuffled.
+    pub shuffled: bool,
+}
+
+/// A bus that carries events, badly. Every publication ends with the head of the log, as a heartbeat would tell it.
+/// Clones are the same bus.
+#[derive(Clone, Debug)]
+pub struct UnreliableBus(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    fault_rates: FaultRates,
+    state: Mutex<State>,
+    news: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    chance: StdRng,
+    heads: BTreeMap<Topic, i64>,
+    kept: BTreeMap<Topic, VecDeque<Recorded>>,
+    waiting: BTreeMap<(Topic, String), VecDeque<Signal>>,
+}
+
+impl UnreliableBus {
+    /// A bus for a seed.
+    pub fn new(seed: u64, fault_rates: FaultRates) -> Self {
+        let state = State {
+            chance: StdRng::seed_from_u64(seed),
+            heads: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+        };
+        Self(Arc::new(Inner {
+            fault_rates,
+            state: Mutex::new(state),
+            news: Notify::new(),
+        }))
+    }
+
+    /// Forgets everything it carries, as a broker would whose disk is gone. Its heartbeats go on.
+    pub fn forget(&self) {
+        let mut state = self.state();
+        let State {
+            heads,
+            kept,
+            waiting,
+            ..
+        } = &mut *state;
+        kept.clear();
+        for ((topic, _), signals) in waiting {
+            signals.clear();
+            signals.extend(heads.get(topic).map(|head| Signal::Head(*head)));
+        }
+        drop(state);
+        self.0.news.notify_waiters();
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a consumer gets of some events.
+    fn maul(&self, state: &mut State, events: &[Recorded], head: i64) -> Vec<Signal> {
+        let chance = &mut state.chance;
+        let mut carried = Vec::new();
+        for event in events {
+            if chance.random_ratio(self.0.fault_rates.lost, 1000) {
+                continue;
+            }
+            carried.push(event.clone());
+            if chance.random_ratio(self.0.fault_rates.repeated, 1000) {
+                carried.push(event.clone());
+            }
+        }
+        if self.0.fault_rates.shuffled {
+            for index in (1..carried.len()).rev() {
+                carried.swap(index, chance.random_range(0..=index));
+            }
+        }
+        let mut signals: Vec<Signal> = carried
+            .chunks(3)
+            .map(|events| Signal::Events(events.to_vec()))
+            .collect();
+        signals.push(Signal::Head(head));
+        signals
+    }
+}
+
+impl Bus for UnreliableBus {
+    fn known(&self, topic: &Topic) -> BoxFuture<'_, Result<i64, BusError>> {
+        let known = self.state().heads.get(topic).copied().unwrap_or(0);
+        Box::pin(std::future::ready(Ok(known)))
+    }
+
+    fn carries_events(&self) -> bool {
+        true
+    }
+
+    fn publish(
+        &self,
+        topic: Topic,
+        events: Vec<Recorded>,
+        head: i64,
+    ) -> BoxFuture<'_, Result<(), BusError>> {
+        let mut state = self.state();
+        state.heads.insert(topic.clone(), head);
+        state
+            .kept
+            .entry(topic.clone())
+            .or_default()
+            .extend(events.iter().cloned());
+        let consumers: Vec<_> = state
+            .waiting
+            .keys()
+            .filter(|(of, _)| *of == topic)
+            .cloned()
+            .collect();
+        for consumer in consumers {
+            let signals = self.maul(&mut state, &events, head);
+            state.waiting.entry(consumer).or_default().extend(signals);
+        }
+        drop(state);
+        self.0.news.notify_waiters();
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn subscribe(
+        &self,
+        topic: Topic,
+        consumer: &str,
+    ) -> BoxFuture<'_, Result<Box<dyn Feed>, BusError>> {
+        let mut state = self.state();
+        let key = (topic.clone(), consumer.to_owned());
+        let head = state.heads.get(&topic).copied().unwrap_or(0);
+        if let Some(waiting) = state.waiting.get_mut(&key) {
+            // What was given before may have had no effect.
+            waiting.push_back(Signal::Head(head));
+        } else {
+            let events: Vec<_> = state
+                .kept
+                .get(&topic)
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect();
+            let signals = self.maul(&mut state, &events, head);
+            state.waiting.insert(key.clone(), signals.into());
+        }
+        drop(state);
+        let feed = Mauled {
+            bus: self.clone(),
+            key,
+        };
+        Box::pin(std::future::ready(Ok(Box::new(feed) as Box<dyn Feed>)))
+    }
+}
+
+#[derive(Debug)]
+struct Mauled {
+    bus: UnreliableBus,
+    key: (Topic, String),
+}
+
+impl Feed for Mauled {
+    fn next(&mut self) -> BoxFuture<'_, Result<Signal, BusError>> {
+        Box::pin(async {
+            loop {
+                let bus = self.bus.clone();
+                let news = bus.0.news.notified();
+                if let Some(signal) = self.ready() {
+                    return Ok(signal);
+                }
+                news.await;
+            }
+        })
+    }
+
+    fn ready(&mut self) -> Option<Signal> {
+        self.bus.state().waiting.get_mut(&self.key)?.pop_front()
+    }
+}

@@ -1,0 +1,11 @@
+//! What everything else is made of: time, money, ids, page tokens, the clock, random numbers, fault points.
+
+pub mod clock;
+pub mod faults;
+pub mod flag_values;
+pub mod id;
+pub(crate) mod last_outcome;
+pub mod money;
+pub mod page;
+pub mod random;
+pub mod time;

@@ -1,0 +1,7 @@
+//! The command line of a context: `main`, its subcommands, and what is said about wrong flags.
+
+pub mod migrate;
+pub mod provision;
+pub mod run;
+pub mod subcommand;
+pub mod usage;

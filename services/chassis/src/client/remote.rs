@@ -1,0 +1,126 @@
+//! A call to another process: a channel, and headers that say who calls.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use http_body_util::BodyExt;
+use tokio::time::Instant;
+use tonic::{Code, Status, body::Body, transport::Channel};
+use tower::ServiceExt;
+
+use crate::{
+    base::{
+        clock::Clock,
+        time::{SignedDuration, Timestamp},
+    },
+    client::answer::{Answer, absent},
+    contract::{headers, rpcs::RPCS},
+    error::status::internal,
+    security::{caller::Caller, service_identity::ServiceKey},
+};
+
+/// How long a service token is used before a new one is signed; well below its lifetime.
+const TOKEN_USE: SignedDuration = SignedDuration::from_secs(30);
+
+/// What a call to another process needs.
+pub(super) struct Remote {
+    context: String,
+    service_key: Option<ServiceKey>,
+    clock: Clock,
+    /// The tokens signed last, by service that calls.
+    tokens: Mutex<BTreeMap<String, (Timestamp, HeaderValue)>>,
+}
+
+impl Remote {
+    pub(super) fn new(context: &str, service_key: Option<ServiceKey>, clock: Clock) -> Self {
+        Self {
+            context: context.to_owned(),
+            service_key,
+            clock,
+            tokens: Mutex::default(),
+        }
+    }
+
+    pub(super) async fn call(&self, channel: Channel, mut request: http::Request<Body>) -> Answer {
+        let caller = request
+            .extensions_mut()
+            .remove::<Caller>()
+            .unwrap_or_default();
+        self.show(&caller, request.headers_mut())?;
+        let streams = RPCS
+            .get(request.uri().path())
+            .is_some_and(|rpc| rpc.server_streaming);
+        let response = channel.oneshot(request).await.map_err(|error| {
+            tracing::debug!(peer = self.context, error = %error, "call failed");
+            let mut status = absent();
+            status.set_source(Arc::new(error));
+            status
+        })?;
+        if streams {
+            return Ok(response);
+        }
+        // The whole answer, while the deadline is watched.
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.map_err(|error| {
+            tracing::debug!(peer = self.context, error = %error, "answer cut off");
+            absent()
+        })?;
+        // An error that came after all is told where every error is.
+        if let Some(status) = body.trailers().and_then(Status::from_header_map)
+            && status.code() != Code::Ok
+        {
+            return Ok(status.into_http());
+        }
+        Ok(http::Response::from_parts(parts, Body::new(body)))
+    }
+
+    /// Writes who calls into the headers.
+    fn show(&self, caller: &Caller, headers: &mut HeaderMap) -> Result<(), Status> {
+        if let Some(deadline) = caller.deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            headers.insert(headers::TIMEOUT, headers::timeout_value(left));
+        }
+        if let Some(token) = &caller.token {
+            let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))
+                .map_err(|error| internal(&error))?;
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
+        }
+        let texts = [
+            (headers::REQUEST_ID, &caller.request_id),
+            (headers::TRACEPARENT, &caller.traceparent),
+        ];
+        for (name, text) in texts {
+            if let Ok(value) = HeaderValue::from_str(text)
+                && !text.is_empty()
+            {
+                headers.insert(name, value);
+            }
+        }
+        if let (Some(key), Some(service)) = (&self.service_key, &caller.service) {
+            headers.insert(headers::SERVICE, self.token(key, service)?);
+        }
+        Ok(())
+    }
+
+    fn token(&self, key: &ServiceKey, service: &str) -> Result<HeaderValue, Status> {
+        let now = self.clock.now();
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((signed, token)) = tokens.get(service) {
+            let age = now.duration_since(*signed);
+            if age >= SignedDuration::ZERO && age < TOKEN_USE {
+                return Ok(token.clone());
+            }
+        }
+        let token = key
+            .sign(service, &self.context, now)
+            .map_err(|error| internal(&error))?;
+        let mut token = HeaderValue::try_from(token).map_err(|error| internal(&error))?;
+        token.set_sensitive(true);
+        tokens.insert(service.to_owned(), (now, token.clone()));
+        Ok(token)
+    }
+}

@@ -1,0 +1,239 @@
+//! Events: facts on the log, what they are made of and how they are heard.
+
+use std::fmt;
+
+use berth::eventlog::v1 as proto;
+use bytes::Bytes;
+use prost::{Message, Name};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    base::{time, time::Timestamp},
+    domain::aggregate::{Aggregate, Versioned},
+};
+
+/// Full name of an event's message, for example `berth.reservation.v1.ReservationConfirmed`.
+#[derive(Clone, Copy, Debug)]
+pub struct EventType(pub fn() -> String);
+
+impl EventType {
+    /// The type of a message.
+    pub const fn of<E: Name>() -> Self {
+        Self(E::full_name)
+    }
+
+    /// Its full name.
+    pub fn name(self) -> String {
+        (self.0)()
+    }
+}
+
+/// What an aggregate's event tells the world.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    /// Full name of the message.
+    pub event_type: String,
+    /// The message, encoded.
+    pub data: Bytes,
+    /// What it belongs to: the reservation's id, where there is one. Empty: the command's correlation id.
+    pub correlation: String,
+}
+
+impl Fact {
+    /// A fact from its message.
+    pub fn of<E: Message + Name>(event: &E) -> Self {
+        Self {
+            event_type: E::full_name(),
+            data: event.encode_to_vec().into(),
+            correlation: String::new(),
+        }
+    }
+
+    /// The same fact, as part of a reservation's story.
+    #[must_use]
+    pub fn about(mut self, correlation: impl fmt::Display) -> Self {
+        self.correlation = correlation.to_string();
+        self
+    }
+}
+
+/// What an aggregate publishes: the wall between its own events and the contract.
+pub trait Publish: Aggregate {
+    /// What `event` tells the world, with the aggregate as it is after it. Most events tell one fact, some none.
+    fn facts(id: Self::Id, event: &Self::Event, after: &Versioned<Self>) -> Vec<Fact>;
+}
+
+/// Who or what caused a command, and what it belongs to. Travels with every event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// A member's id, or the name of a service.
+    #[serde(rename = "actor", default, skip_serializing_if = "String::is_empty")]
+    pub actor: String,
+    /// Id of the request or event that caused it.
+    #[serde(
+        rename = "causationid",
+        default,
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub causation: String,
+    /// What it belongs to.
+    #[serde(
+        rename = "correlationid",
+        default,
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub correlation: String,
+    /// W3C trace context.
+    #[serde(
+        rename = "traceparent",
+        default,
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub traceparent: String,
+}
+
+impl Cause {
+    /// Caused by a person or service.
+    pub fn by(actor: impl Into<String>) -> Self {
+        Self {
+            actor: actor.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// An event on a log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// The context that recorded it.
+    pub producer: String,
+    /// Partition of its log.
+    pub partition: i32,
+    /// Place in the partition: 1, 2, 3, …
+    pub seq: i64,
+    /// Unique id.
+    pub id: String,
+    /// Full name of the message.
+    pub event_type: String,
+    /// The aggregate it is about.
+    pub subject: String,
+    /// Version of the aggregate after it.
+    pub version: i64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The message, encoded.
+    pub data: Bytes,
+    /// What caused it.
+    pub cause: Cause,
+}
+
+impl Recorded {
+    /// The event as a policy or view hears it.
+    pub fn receive<E: Message + Name + Default>(&self) -> Result<Received<E>, prost::DecodeError> {
+        Ok(Received {
+            event: E::decode(self.data.clone())?,
+            id: self.id.clone(),
+            subject: self.subject.clone(),
+            version: self.version,
+            at: self.at,
+            actor: self.cause.actor.clone(),
+        })
+    }
+}
+
+/// Derives the id of an event from its place, so that the same event has the same id wherever it is read.
+pub fn event_id(producer: &str, kind: &str, subject: &str, version: i64, index: usize) -> String {
+    Uuid::new_v5(
+        &Uuid::NAMESPACE_OID,
+        format!("{producer}/{kind}/{subject}/{version}/{index}").as_bytes(),
+    )
+    .to_string()
+}
+
+/// An event as a policy or view hears it.
+#[derive(Clone, Debug)]
+pub struct Received<E> {
+    /// The message.
+    pub event: E,
+    /// Unique id of the event.
+    pub id: String,
+    /// The aggregate it is about.
+    pub subject: String,
+    /// Version of that aggregate after it.
+    pub version: i64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Who caused it: a member's id, or a service.
+    pub actor: String,
+}
+
+impl From<Recorded> for proto::Event {
+    fn from(event: Recorded) -> Self {
+        Self {
+            seq: event.seq,
+            id: event.id,
+            r#type: event.event_type,
+            source: event.producer,
+            subject: event.subject,
+            version: event.version,
+            time: Some(time::to_proto(event.at)),
+            data: event.data,
+            correlation_id: event.cause.correlation,
+            causation_id: event.cause.causation,
+            actor: event.cause.actor,
+            traceparent: event.cause.traceparent,
+        }
+    }
+}
+
+impl Recorded {
+    /// An event read from the log of another process.
+    pub fn from_proto(event: proto::Event, partition: i32) -> Self {
+        Self {
+            producer: event.source,
+            partition,
+            seq: event.seq,
+            id: event.id,
+            event_type: event.r#type,
+            subject: event.subject,
+            version: event.version,
+            at: event
+                .time
+                .as_ref()
+                .and_then(time::from_proto)
+                .unwrap_or(Timestamp::UNIX_EPOCH),
+            data: event.data,
+            cause: Cause {
+                actor: event.actor,
+                causation: event.causation_id,
+                correlation: event.correlation_id,
+                traceparent: event.traceparent,
+            },
+        }
+    }
+}
+
+/// An event that breaks its contract, for example with an id that is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed event: {0}")]
+pub struct Malformed(pub String);
+
+impl Malformed {
+    /// Says what is wrong.
+    pub fn because(what: impl fmt::Display) -> Self {
+        Self(what.to_string())
+    }
+}
+
+impl From<crate::base::id::NotAnId> for Malformed {
+    fn from(error: crate::base::id::NotAnId) -> Self {
+        Self::because(error)
+    }
+}
+
+impl From<crate::base::money::MoneyError> for Malformed {
+    fn from(error: crate::base::money::MoneyError) -> Self {
+        Self::because(error)
+    }
+}

@@ -1,0 +1,4 @@
+//! What a context is made of: aggregates with pure rules, and the events they publish.
+
+pub mod aggregate;
+pub mod event;

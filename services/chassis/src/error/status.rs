@@ -1,0 +1,91 @@
+//! From errors to `tonic::Status`: the only place where it happens. Internal text never reaches a caller.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::error::refusal::{Kind, Refused};
+
+/// `ErrorInfo.domain` of every error of the platform.
+pub const DOMAIN: &str = "berth";
+
+/// How long a caller is asked to wait before the next try.
+pub const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+impl Kind {
+    /// The gRPC code.
+    pub fn code(self) -> Code {
+        match self {
+            Self::Invalid => Code::InvalidArgument,
+            Self::NotFound => Code::NotFound,
+            Self::AlreadyExists => Code::AlreadyExists,
+            Self::Precondition => Code::FailedPrecondition,
+            Self::Aborted => Code::Aborted,
+            Self::Exhausted => Code::ResourceExhausted,
+            Self::Unauthenticated => Code::Unauthenticated,
+            Self::Unavailable => Code::Unavailable,
+        }
+    }
+}
+
+/// An error with a reason for programs.
+pub fn status(kind: Kind, reason: &str, message: impl Into<String>) -> Status {
+    let again = matches!(kind, Kind::Unavailable | Kind::Exhausted | Kind::Aborted);
+    with_delay(kind, reason, message, again.then_some(RETRY_DELAY))
+}
+
+/// An error that goes away by itself after a time.
+pub fn retry_after(
+    delay: Duration,
+    kind: Kind,
+    reason: &str,
+    message: impl Into<String>,
+) -> Status {
+    with_delay(kind, reason, message, Some(delay))
+}
+
+fn with_delay(
+    kind: Kind,
+    reason: &str,
+    message: impl Into<String>,
+    delay: Option<Duration>,
+) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    if delay.is_some() {
+        details.set_retry_info(delay);
+    }
+    Status::with_error_details(kind.code(), message, details)
+}
+
+/// An error of the machinery, whose code no domain uses.
+pub(crate) fn coded(code: Code, reason: &str, message: impl Into<String>) -> Status {
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    Status::with_error_details(code, message, details)
+}
+
+/// A domain's "no" as an error.
+pub fn refused(refusal: &impl Refused) -> Status {
+    status(refusal.kind(), refusal.reason(), refusal.to_string())
+}
+
+/// There is no such thing, or not for this caller: the two are the same to a caller.
+pub fn not_found(what: &str) -> Status {
+    status(Kind::NotFound, "NOT_FOUND", format!("no such {what}"))
+}
+
+/// Not now, ask later.
+pub fn unavailable(reason: &str, message: impl Into<String>) -> Status {
+    status(Kind::Unavailable, reason, message)
+}
+
+/// A fault of ours. What happened goes to the log, never to the caller.
+pub fn internal(error: &dyn std::fmt::Display) -> Status {
+    tracing::error!(error = %error, "internal error");
+    coded(Code::Internal, "INTERNAL", "internal error")
+}
+
+/// `ErrorInfo.reason` of an error, if it has one.
+pub fn reason_of(status: &Status) -> Option<String> {
+    status.get_details_error_info().map(|info| info.reason)
+}

@@ -1,0 +1,235 @@
+//! Everything that is wrong with a request, told at once.
+
+use std::{fmt::Display, str::FromStr};
+
+use berth::google::r#type as google;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::{
+    base::{
+        money::Money,
+        page, time,
+        time::{Date, Time, Timestamp},
+    },
+    error::status::DOMAIN,
+};
+
+/// No more are told: an error travels in the trailers of an answer, and those have a limit.
+const MOST: usize = 20;
+
+/// Collects what is wrong with the fields of a request while it is being parsed.
+///
+/// A parser takes what it can, notes what it cannot, and ends with [`Violations::check`].
+#[derive(Debug, Default)]
+pub struct Violations(Vec<(String, String)>);
+
+impl Violations {
+    /// Nothing wrong so far.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Notes that a field is wrong.
+    pub fn add(&mut self, field: &str, description: impl Into<String>) {
+        if self.0.len() < MOST {
+            self.0.push((field.into(), description.into()));
+        }
+    }
+
+    /// Notes that a field is wrong unless `ok`.
+    pub fn require(&mut self, ok: bool, field: &str, description: impl Into<String>) {
+        if !ok {
+            self.add(field, description);
+        }
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value if nothing was wrong, else everything that was. A missing value with nothing wrong is a bug and
+    /// answered as an invalid request all the same.
+    pub fn check<T>(self, value: Option<T>) -> Result<T, Status> {
+        match value {
+            Some(value) if self.0.is_empty() => Ok(value),
+            _ => Err(self.into()),
+        }
+    }
+
+    /// Parses a field from text, for example an id.
+    pub fn parse<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
+        text.parse()
+            .map_err(|error: T::Err| self.add(field, error.to_string()))
+            .ok()
+    }
+
+    /// Takes text of `min` to `max` characters without control characters other than line breaks and tabs.
+    pub fn text(&mut self, field: &str, text: String, min: usize, max: usize) -> Option<String> {
+        let length = text.chars().count();
+        if !(min..=max).contains(&length) {
+            self.add(field, format!("must have {min} to {max} characters"));
+            return None;
+        }
+        if text
+            .chars()
+            .any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+        {
+            self.add(field, "must not contain control characters");
+            return None;
+        }
+        if min > 0 && text.trim().is_empty() {
+            self.add(field, "must not be blank");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Takes a number within a range.
+    pub fn range<T: PartialOrd + Display + Copy>(
+        &mut self,
+        field: &str,
+        value: T,
+        min: T,
+        max: T,
+    ) -> Option<T> {
+        if value < min || value > max {
+            self.add(field, format!("must be {min} to {max}"));
+            return None;
+        }
+        Some(value)
+    }
+
+    /// Takes an amount of money.
+    pub fn money(&mut self, field: &str, money: Option<&google::Money>) -> Option<Money> {
+        let Some(money) = money else {
+            self.add(field, "must be given");
+            return None;
+        };
+        Money::try_from(money)
+            .map_err(|error| self.add(field, error.to_string()))
+            .ok()
+    }
+
+    /// Takes a date.
+    pub fn date(&mut self, field: &str, date: Option<&google::Date>) -> Option<Date> {
+        let date = date.and_then(time::date_from_proto);
+        if date.is_none() {
+            self.add(field, "must be a full date");
+        }
+        date
+    }
+
+    /// Takes an instant.
+    pub fn timestamp(
+        &mut self,
+        field: &str,
+        timestamp: Option<&prost_types::Timestamp>,
+    ) -> Option<Timestamp> {
+        let timestamp = timestamp.and_then(time::from_proto);
+        if timestamp.is_none() {
+            self.add(field, "must be a time between the years 1 and 9999");
+        }
+        timestamp
+    }
+
+    /// Takes a time of day, or the default where none is given.
+    pub fn time_of_day(
+        &mut self,
+        field: &str,
+        time: Option<&google::TimeOfDay>,
+        default: Time,
+    ) -> Option<Time> {
+        let Some(time) = time else {
+            return Some(default);
+        };
+        let time = time::time_of_day_from_proto(time);
+        if time.is_none() {
+            self.add(field, "must be a time of day");
+        }
+        time
+    }
+
+    /// Takes a page token: the sort key after which the page begins. None for the first page.
+    pub fn page_token<const N: usize>(&mut self, token: &str) -> Option<[String; N]> {
+        if token.is_empty() {
+            return None;
+        }
+        let key = page::parse(token);
+        if key.is_none() {
+            self.add("page_token", "must be the next_page_token of a page");
+        }
+        key
+    }
+
+    /// Takes a page size: 0 means 20, at most 100.
+    pub fn page_size(&mut self, size: i32) -> Option<i64> {
+        self.range("page_size", size, 0, 100)
+            .map(|size| if size == 0 { 20 } else { i64::from(size) })
+    }
+}
+
+impl From<Violations> for Status {
+    fn from(violations: Violations) -> Self {
+        let mut details = ErrorDetails::with_error_info(
+            "INVALID_REQUEST",
+            DOMAIN,
+            std::collections::HashMap::new(),
+        );
+        let mut message = String::from("invalid request");
+        for (index, (field, description)) in violations.0.into_iter().enumerate() {
+            message.push_str(if index == 0 { ": " } else { "; " });
+            message.push_str(&field);
+            message.push(' ');
+            message.push_str(&description);
+            details.add_bad_request_violation(field, description);
+        }
+        Status::with_error_details(Code::InvalidArgument, message, details)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_error_fits_into_trailers() {
+        let mut violations = Violations::new();
+        for place in 0..10_000 {
+            violations.add(
+                &format!("room.blackouts[{place}].start_date"),
+                "must be a full date",
+            );
+        }
+        let status = violations.check(Some(())).unwrap_err();
+        assert!(status.message().len() + status.details().len() < 8_000);
+    }
+
+    #[test]
+    fn the_first_page_needs_no_token() {
+        let mut violations = Violations::new();
+        assert_eq!(violations.page_token::<2>(""), None);
+        assert!(violations.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_brings_its_key_back(a in "[^\0]{0,200}", b in "[^\0]{0,36}") {
+            let mut violations = Violations::new();
+            prop_assert_eq!(violations.page_token(&page::token([&a, &b])), Some([a, b]));
+            prop_assert!(violations.is_empty());
+        }
+
+        #[test]
+        fn what_is_no_token_is_refused(text in ".{1,80}") {
+            let mut violations = Violations::new();
+            prop_assert_eq!(violations.page_token::<2>(&text), None);
+            prop_assert!(!violations.is_empty());
+            prop_assert_eq!(violations.page_token::<3>(&page::token(["a", "b"])), None);
+            prop_assert_eq!(violations.page_token::<1>(&page::token(["a\0"])), None);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! An event as a message of the broker: CloudEvents 1.0 in NATS' binary mode. The attributes are headers, the message of
+//! the contract is the payload.
+
+use std::fmt::Write as _;
+
+use async_nats::{HeaderMap, header::NATS_MESSAGE_ID};
+use bytes::Bytes;
+
+use crate::{
+    domain::event::{Cause, Recorded},
+    messaging::bus::Topic,
+};
+
+const SOURCE: &str = "/berth/";
+const PROTOBUF: &str = "application/protobuf";
+
+/// Where the place of an event in its log stands.
+pub(super) const SEQUENCE: &str = "ce-sequence";
+
+/// Why a message is not believed to be an event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoEvent {
+    #[error("{0} is missing or wrong")]
+    Header(&'static str),
+    #[error("it belongs elsewhere")]
+    Elsewhere,
+}
+
+/// The attributes of an event as headers. Empty ones are left out.
+pub(super) fn headers(event: &Recorded) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(NATS_MESSAGE_ID, encode(&event.id));
+    headers.insert("ce-specversion", "1.0");
+    headers.insert("ce-datacontenttype", PROTOBUF);
+    headers.insert("ce-source", format!("{SOURCE}{}", event.producer));
+    headers.insert("ce-time", event.at.to_string());
+    headers.insert(SEQUENCE, event.seq.to_string());
+    headers.insert("ce-aggregateversion", event.version.to_string());
+    let texts = [
+        ("ce-id", &event.id),
+        ("ce-type", &event.event_type),
+        ("ce-subject", &event.subject),
+        ("ce-actor", &event.cause.actor),
+        ("ce-causationid", &event.cause.causation),
+        ("ce-correlationid", &event.cause.correlation),
+        ("ce-traceparent", &event.cause.traceparent),
+    ];
+    for (name, text) in texts {
+        if !text.is_empty() {
+            headers.insert(name, encode(text));
+        }
+    }
+    headers
+}
+
+/// The event that a message of a topic carries.
+pub(super) fn event(
+    topic: &Topic,
+    event_type: &str,
+    headers: &HeaderMap,
+    data: Bytes,
+) -> Result<Recorded, NoEvent> {
+    let text = |name: &'static str| {
+        let value = headers.get(name).map_or("", |value| value.as_str());
+        decode(value).ok_or(NoEvent::Header(name))
+    };
+    let number = |name: &'static str| {
+        let value = headers.get(name).map_or("", |value| value.as_str());
+        value
+            .parse()
+            .ok()
+            .filter(|n: &i64| *n > 0)
+            .ok_or(NoEvent::Header(name))
+    };
+    if text("ce-specversion")? != "1.0" {
+        return Err(NoEvent::Header("ce-specversion"));
+    }
+    if text("ce-datacontenttype")? != PROTOBUF {
+        return Err(NoEvent::Header("ce-datacontenttype"));
+    }
+    let of_type = text("ce-type")?;
+    if text("ce-source")?.strip_prefix(SOURCE) != Some(&topic.0) || of_type != event_type {
+        return Err(NoEvent::Elsewhere);
+    }
+    let at = text("ce-time")?;
+    Ok(Recorded {
+        producer: topic.0.clone(),
+        partition: topic.1,
+        seq: number(SEQUENCE)?,
+        id: Some(text("ce-id")?)
+            .filter(|id| !id.is_empty())
+            .ok_or(NoEvent::Header("ce-id"))?,
+        event_type: of_type,
+        subject: text("ce-subject")?,
+        version: number("ce-aggregateversion")?,
+        at: at.parse().map_err(|_| NoEvent::Header("ce-time"))?,
+        data,
+        cause: Cause {
+            actor: text("ce-actor")?,
+            causation: text("ce-causationid")?,
+            correlation: text("ce-correlationid")?,
+            traceparent: text("ce-traceparent")?,
+        },
+    })
+}
+
+/// Text as it may stand in a header: all but visible ASCII, and quotes and percent signs, in per cent.
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'%' => {}
+            0x21..=0x7e => {
+                encoded.push(byte.into());
+                continue;
+            }
+            _ => {}
+        }
+        // Writing to a string does not fail.
+        let _ = write!(encoded, "%{byte:02X}");
+    }
+    encoded
+}
+
+fn decode(text: &str) -> Option<String> {
+    if !text.contains('%') {
+        return Some(text.to_owned());
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(bytes.next()?).to_digit(16);
+        let (high, low) = (digit()?, digit()?);
+        decoded.push(u8::try_from(high * 16 + low).ok()?);
+    }
+    String::from_utf8(decoded).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::base::time::from_micros;
+
+    fn topic() -> Topic {
+        ("room".to_owned(), 0)
+    }
+
+    fn sample() -> Recorded {
+        Recorded {
+            producer: "room".into(),
+            partition: 0,
+            seq: 7,
+            id: "id".into(),
+            event_type: "berth.room.v1.RoomReserved".into(),
+            subject: "s".into(),
+            version: 2,
+            at: from_micros(1),
+            data: Bytes::from_static(b"\0\xff"),
+            cause: Cause::default(),
+        }
+    }
+
+    fn back(headers: &HeaderMap) -> Result<Recorded, NoEvent> {
+        let event_type = sample().event_type;
+        event(&topic(), &event_type, headers, sample().data)
+    }
+
+    #[test]
+    fn a_header_holds_only_visible_ascii() {
+        assert_eq!(
+            encode("a\r\nb: \"ü\" 100%"),
+            "a%0D%0Ab:%20%22%C3%BC%22%20100%25"
+        );
+        for wrong in ["%", "%2", "%zz", "%ff"] {
+            assert_eq!(decode(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_of_the_topic_is_not_believed() {
+        let event_type = sample().event_type;
+        let headers = headers(&sample());
+        let read =
+            |topic: Topic, event_type: &str| event(&topic, event_type, &headers, Bytes::new());
+        assert!(read(topic(), &event_type).is_ok());
+        let payment = ("payment".to_owned(), 0);
+        assert_eq!(read(payment, &event_type), Err(NoEvent::Elsewhere));
+        let other = "berth.room.v1.RoomReleased";
+        assert_eq!(read(topic(), other), Err(NoEvent::Elsewhere));
+    }
+
+    #[test]
+    fn what_is_incomplete_is_no_event() {
+        for (name, wrong) in [
+            ("ce-specversion", "2.0"),
+            ("ce-id", ""),
+            ("ce-source", "room"),
+            ("ce-type", "%"),
+            ("ce-time", "yesterday"),
+            ("ce-sequence", "0"),
+            ("ce-sequence", "-1"),
+            ("ce-sequence", "9223372036854775808"),
+            ("ce-aggregateversion", ""),
+            ("ce-datacontenttype", "application/json"),
+            ("ce-actor", "%ff"),
+        ] {
+            let mut headers = headers(&sample());
+            headers.insert(name, wrong);
+            assert!(back(&headers).is_err(), "{name}: {wrong}");
+        }
+        assert!(back(&HeaderMap::new()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_event_comes_back_as_it_was(
+            texts in proptest::array::uniform6(any::<String>()),
+            seq in 1_i64..,
+            version in 1_i64..,
+            micros in -377_705_023_201_000_000_i64..=253_402_207_200_000_000,
+            data in any::<Vec<u8>>(),
+        ) {
+            let [id, subject, actor, causation, correlation, traceparent] = texts;
+            let event = Recorded {
+                id: format!("x{id}"), subject, seq, version, at: from_micros(micros), data: data.into(),
+                cause: Cause { actor, causation, correlation, traceparent },
+                ..sample()
+            };
+            let headers = headers(&event);
+            for (_, values) in headers.iter() {
+                let mut values = values.iter().flat_map(|value| value.as_str().chars());
+                prop_assert!(values.all(|c| matches!(c, ' '..='~')));
+            }
+            let event_type = event.event_type.clone();
+            prop_assert_eq!(super::event(&topic(), &event_type, &headers, event.data.clone()).unwrap(), event);
+        }
+
+        #[test]
+        fn any_headers_are_borne(values in proptest::collection::vec(any::<String>(), 14)) {
+            let mut headers = headers(&sample());
+            let names: Vec<_> = headers.iter().map(|(name, _)| name.clone()).collect();
+            for (name, value) in names.into_iter().zip(&values) {
+                if let Ok(value) = value.parse::<async_nats::HeaderValue>() {
+                    headers.insert(name, value);
+                }
+            }
+            let _ = back(&headers);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What things are called at the broker, and what a context must be allowed to do there.
+
+use crate::messaging::bus::Topic;
+
+/// The names under a prefix, `berth` unless it was told otherwise.
+#[derive(Clone, Debug)]
+pub(super) struct Names(pub(super) String);
+
+/// What a user of the broker must be allowed to do, and nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permissions {
+    /// Subjects it publishes to.
+    pub publish: Vec<String>,
+    /// Subjects it subscribes to.
+    pub subscribe: Vec<String>,
+}
+
+impl Names {
+    /// The stream that carries the events of a context.
+    pub(super) fn stream(&self, context: &str) -> String {
+        format!("{}-{}", self.0, legal(context))
+    }
+
+    /// The subjects of a context's events.
+    pub(super) fn events(&self, context: &str) -> String {
+        format!("{}.events.{}.>", self.0, legal(context))
+    }
+
+    /// The subjects of the events of one partition.
+    pub(super) fn topic(&self, (context, partition): &Topic) -> String {
+        format!("{}.events.{}.{partition}.>", self.0, legal(context))
+    }
+
+    /// The subject of an event.
+    pub(super) fn event(&self, (context, partition): &Topic, event_type: &str) -> String {
+        format!(
+            "{}.events.{}.{partition}.{event_type}",
+            self.0,
+            legal(context)
+        )
+    }
+
+    /// The type of an event, if the subject is one of this topic.
+    pub(super) fn event_type<'s>(&self, topic: &Topic, subject: &'s str) -> Option<&'s str> {
+        let all = self.topic(topic);
+        subject.strip_prefix(all.trim_end_matches('>'))
+    }
+
+    /// Where it is told how far a partition has come.
+    pub(super) fn heads(&self, (context, partition): &Topic) -> String {
+        format!("{}.heads.{}.{partition}", self.0, legal(context))
+    }
+
+    /// Where the leader of a context is woken.
+    pub(super) fn wake(&self, context: &str) -> String {
+        format!("{}.wake.{}", self.0, legal(context))
+    }
+
+    /// What the broker remembers of a consumer, on the stream of the producer.
+    pub(super) fn durable(consumer: &str, partition: i32) -> String {
+        format!("{}-{partition}", legal(consumer))
+    }
+
+    /// Where answers to a process come.
+    pub(super) fn inbox(process: &str) -> String {
+        format!("_INBOX.{}", legal(process))
+    }
+
+    /// What a process with one context must be allowed. `consumers` are its consumers: name, producer, partition.
+    pub(super) fn permissions(&self, context: &str, consumers: &[(String, Topic)]) -> Permissions {
+        let own = self.stream(context);
+        let mut publish = vec![
+            self.events(context),
+            format!("{}.heads.{}.>", self.0, legal(context)),
+            self.wake(context),
+        ];
+        let calls = ["INFO", "CREATE", "UPDATE", "MSG.GET"];
+        publish.extend(calls.map(|call| format!("$JS.API.STREAM.{call}.{own}")));
+        let mut subscribe = vec![format!("{}.>", Self::inbox(context)), self.wake(context)];
+        for (consumer, topic) in consumers {
+            let stream = self.stream(&topic.0);
+            let durable = Self::durable(consumer, topic.1);
+            publish.extend([
+                format!("$JS.API.CONSUMER.INFO.{stream}.{durable}"),
+                format!("$JS.API.CONSUMER.CREATE.{stream}.{durable}.>"),
+                format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"),
+                format!("$JS.ACK.{stream}.{durable}.>"),
+            ]);
+            subscribe.push(self.heads(topic));
+        }
+        for subjects in [&mut publish, &mut subscribe] {
+            subjects.sort();
+            subjects.dedup();
+        }
+        Permissions { publish, subscribe }
+    }
+}
+
+/// A name as the broker allows it. Contexts have plain names; the dot of `view.views` is not allowed there.
+fn legal(name: &str) -> String {
+    let legal = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '-' {
+            c
+        } else {
+            '_'
+        }
+    };
+    name.chars().map(legal).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_legal_and_tell_their_topic() {
+        let names = Names("berth".into());
+        let topic = ("room".to_owned(), 0);
+        let subject = names.event(&topic, "berth.room.v1.RoomReserved");
+        assert_eq!(subject, "berth.events.room.0.berth.room.v1.RoomReserved");
+        assert_eq!(
+            names.event_type(&topic, &subject),
+            Some("berth.room.v1.RoomReserved")
+        );
+        for other in [("room".to_owned(), 1), ("roo".to_owned(), 0)] {
+            assert_eq!(names.event_type(&other, &subject), None);
+        }
+        assert_eq!(Names::durable("view.views", 0), "view_views-0");
+        assert_eq!(names.stream("room"), "berth-room");
+        assert_eq!(names.wake("a.b *>"), "berth.wake.a_b___");
+    }
+}

@@ -1,0 +1,184 @@
+//! The event logs of a process for others to read, and the dead letters for operators to tend.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
+use berth::eventlog::v1::{
+    DeadLetter, ListDeadLettersRequest, ListDeadLettersResponse, ReadRequest, ReadResponse,
+    RedriveDeadLettersRequest, RedriveDeadLettersResponse,
+    event_log_service_server::EventLogService,
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    Violations,
+    base::{page, time},
+    domain::event::Recorded,
+    error::{
+        refusal::Kind,
+        status::{not_found, status, unavailable},
+    },
+    store,
+    store::Store,
+};
+
+/// A page holds no more than this, so that it fits into a message; but always one event.
+const PAGE_BYTES: usize = 2 * 1024 * 1024;
+
+/// The logs of the contexts of this process. They are there once the stores are open.
+#[derive(Clone, Debug, Default)]
+pub struct EventLogs(Arc<OnceLock<BTreeMap<String, Store>>>);
+
+impl EventLogs {
+    /// Logs that are not there yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Brings the stores, once.
+    pub fn open(&self, stores: impl IntoIterator<Item = Store>) {
+        let stores = stores.into_iter();
+        let named = stores.map(|store| (store.context().to_owned(), store));
+        // Only the first call counts.
+        let _ = self.0.set(named.collect());
+    }
+
+    fn store(&self, context: &str) -> Result<&Store, Status> {
+        let stores = self
+            .0
+            .get()
+            .ok_or_else(|| unavailable("STARTING", "the stores are not open yet"))?;
+        stores.get(context).ok_or_else(|| not_found("context"))
+    }
+}
+
+#[tonic::async_trait]
+impl EventLogService for EventLogs {
+    async fn read(&self, request: Request<ReadRequest>) -> Result<Response<ReadResponse>, Status> {
+        let request = request.into_inner();
+        let store = self.store(&request.context)?;
+        let mut violations = Violations::new();
+        let limit = limit(&mut violations, "limit", request.limit, 256);
+        if !(0..store.partitions()).contains(&request.partition) {
+            violations.add("partition", "must be one of the log's");
+        }
+        for (field, value) in [("after", request.after), ("seen", request.seen)] {
+            violations.require(value >= 0, field, "must not be negative");
+        }
+        let (partition, limit) = (request.partition, violations.check(limit)?);
+        let events = store.log_after(partition, request.after, limit).await?;
+        // After the events, so that it is never behind them.
+        let mut head = store.head(partition).await?;
+        if request.seen > head {
+            let consumer = Some(request.consumer.as_str()).filter(|name| !name.is_empty());
+            let consumer = consumer.unwrap_or("somebody");
+            head = store
+                .seen(partition, request.seen, consumer, store::TAKEN)
+                .await?;
+        }
+        Ok(Response::new(ReadResponse {
+            events: fitting(events).into_iter().map(Into::into).collect(),
+            head,
+        }))
+    }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<ListDeadLettersRequest>,
+    ) -> Result<Response<ListDeadLettersResponse>, Status> {
+        let request = request.into_inner();
+        let store = self.store(&request.context)?;
+        let mut violations = Violations::new();
+        let size = limit(&mut violations, "page_size", request.page_size, 100);
+        let after = place(&mut violations, &request.page_token);
+        let (size, after) = violations.check(size.zip(after))?;
+        let letters = store.dead_letters(after, size + 1).await?;
+        let (letters, next_page_token) = page::cut(letters, size, token);
+        Ok(Response::new(ListDeadLettersResponse {
+            next_page_token,
+            dead_letters: letters.into_iter().map(letter).collect(),
+        }))
+    }
+
+    async fn redrive_dead_letters(
+        &self,
+        request: Request<RedriveDeadLettersRequest>,
+    ) -> Result<Response<RedriveDeadLettersResponse>, Status> {
+        let request = request.into_inner();
+        let store = self.store(&request.context)?;
+        let redriven = store.redrive(request.subject).await?;
+        if redriven == 0 {
+            return Err(status(
+                Kind::NotFound,
+                "NO_DEAD_LETTERS",
+                "there are no such dead letters",
+            ));
+        }
+        tracing::info!(context = %request.context, redriven, "dead letters are tried again");
+        Ok(Response::new(RedriveDeadLettersResponse {
+            redriven: i32::try_from(redriven).unwrap_or(i32::MAX),
+        }))
+    }
+}
+
+/// How many are asked for: 1 to 1000, and 0 for the usual number.
+fn limit(violations: &mut Violations, field: &str, asked: i32, usual: i64) -> Option<i64> {
+    match asked {
+        0 => Some(usual),
+        1..=1000 => Some(asked.into()),
+        _ => {
+            violations.add(field, format!("must be 1 to 1000, or 0 for {usual}"));
+            None
+        }
+    }
+}
+
+/// As many events as fit into a message.
+fn fitting(mut events: Vec<Recorded>) -> Vec<Recorded> {
+    let mut bytes = 0;
+    let fit = events.iter().take_while(|event| {
+        let first = bytes == 0;
+        bytes += event.data.len() + 512;
+        first || bytes <= PAGE_BYTES
+    });
+    let fit = fit.count();
+    events.truncate(fit);
+    events
+}
+
+/// Where a page begins: after a consumer's letter from a producer.
+fn place(violations: &mut Violations, token: &str) -> Option<(String, String, i64)> {
+    if token.is_empty() {
+        return Some(<(String, String, i64)>::default());
+    }
+    let [consumer, producer, seq] = violations.page_token(token)?;
+    let seq = seq.parse().ok();
+    violations.require(
+        seq.is_some(),
+        "page_token",
+        "must be the next_page_token of a page",
+    );
+    Some((consumer, producer, seq?))
+}
+
+fn token(last: &store::DeadLetter) -> String {
+    page::token([
+        &last.consumer,
+        &last.event.producer,
+        &last.event.seq.to_string(),
+    ])
+}
+
+fn letter(letter: store::DeadLetter) -> DeadLetter {
+    DeadLetter {
+        consumer: letter.consumer,
+        partition: letter.event.partition,
+        event: Some(letter.event.into()),
+        reason: letter.reason,
+        attempts: i32::try_from(letter.attempts).unwrap_or(i32::MAX),
+        parked: letter.parked,
+        next_attempt_time: (!letter.parked).then(|| time::to_proto(letter.next_attempt)),
+    }
+}

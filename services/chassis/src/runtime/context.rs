@@ -1,0 +1,213 @@
+//! A bounded context as a value: everything the platform needs to know about one.
+
+use std::{fmt, sync::Arc};
+
+use clap::Args;
+use futures::future::BoxFuture;
+use tonic::service::Routes;
+
+use crate::{
+    domain::event::{EventType, Publish},
+    messaging::{bus::Topic, policies::Policies},
+    runtime::{
+        deadlines::Alarm,
+        deps::{Deps, RetryLater},
+        settings::{Settings, SettingsType},
+    },
+    store::{
+        Migration,
+        projections::Views,
+        restorer::{Restore, Restorer},
+    },
+};
+
+type RoutesOf = dyn Fn(&Deps) -> Routes + Send + Sync;
+type Start = dyn Fn(Deps) -> BoxFuture<'static, Result<(), RetryLater>> + Send + Sync;
+
+/// A bounded context.
+#[derive(Clone)]
+pub struct Context {
+    /// Its name, the package of its contract and the name of its process.
+    pub name: &'static str,
+    pub(crate) routes: Option<Arc<RoutesOf>>,
+    /// What it does when something has happened.
+    pub policies: Policies,
+    /// Its read models.
+    pub views: Views,
+    /// The events it publishes.
+    pub publishes: &'static [EventType],
+    /// DDL of its read models.
+    pub migrations: &'static [Migration],
+    pub(crate) alarms: Vec<Alarm>,
+    pub(crate) start: Option<Arc<Start>>,
+    /// What makes its aggregates again from the log.
+    pub restores: Vec<Restorer>,
+    /// Its settings.
+    pub settings: Vec<SettingsType>,
+    tune: Option<fn(Context, &Settings) -> Context>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// A context that does nothing yet.
+    pub fn named(name: &'static str) -> Self {
+        Self {
+            name,
+            routes: None,
+            policies: Policies::new(),
+            views: Views::new(),
+            publishes: &[],
+            migrations: &[],
+            alarms: Vec::new(),
+            start: None,
+            restores: Vec::new(),
+            settings: Vec::new(),
+            tune: None,
+        }
+    }
+
+    /// Its gRPC services.
+    #[must_use]
+    pub fn routes(mut self, routes: impl Fn(&Deps) -> Routes + Send + Sync + 'static) -> Self {
+        self.routes = Some(Arc::new(routes));
+        self
+    }
+
+    /// What it does when something has happened.
+    #[must_use]
+    pub fn policies(mut self, policies: Policies) -> Self {
+        self.policies = policies;
+        self
+    }
+
+    /// Its read models, and the DDL of their tables.
+    #[must_use]
+    pub fn views(mut self, views: Views, migrations: &'static [Migration]) -> Self {
+        self.views = views;
+        self.migrations = migrations;
+        self
+    }
+
+    /// The events it publishes.
+    #[must_use]
+    pub fn publishes(mut self, events: &'static [EventType]) -> Self {
+        self.publishes = events;
+        self
+    }
+
+    /// Aggregates of this kind are handed [`Aggregate::when_due`](crate::Aggregate::when_due) when they are due.
+    #[must_use]
+    pub fn deadlines<A: Publish>(mut self) -> Self {
+        self.alarms.push(Alarm::command::<A>());
+        self
+    }
+
+    /// Aggregates of this kind have an job run when they are due: `async fn(Deps, A::Id) -> Result<(), RetryLater>`.
+    #[must_use]
+    pub fn jobs<A, F, Fut>(mut self, job: F) -> Self
+    where
+        A: Publish,
+        F: Fn(Deps, A::Id) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), RetryLater>> + Send + 'static,
+    {
+        self.alarms.push(Alarm::job::<A, F, Fut>(job));
+        self
+    }
+
+    /// Aggregates of this kind can be made again from the log.
+    #[must_use]
+    pub fn restores<A: Restore>(mut self) -> Self {
+        self.restores.push(Restorer::of::<A>());
+        self
+    }
+
+    /// What it does once before it is ready: `async fn(Deps) -> Result<(), RetryLater>`. It runs at every start, and again if
+    /// it could not be finished, so a repeat must change nothing. See [`crate::runtime::context_runtime::ContextRuntime::start`].
+    #[must_use]
+    pub fn on_start<F, Fut>(mut self, start: F) -> Self
+    where
+        F: Fn(Deps) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), RetryLater>> + Send + 'static,
+    {
+        self.start = Some(Arc::new(move |deps| Box::pin(start(deps))));
+        self
+    }
+
+    /// Its settings, a struct of flags with defaults.
+    #[must_use]
+    pub fn settings<S: Args + Send + Sync + 'static>(mut self) -> Self {
+        self.settings.push(SettingsType::of::<S>());
+        self
+    }
+
+    /// Changes the context once its settings are known, for example to policies that do less because less is set up. What
+    /// it listens to and publishes must stay.
+    #[must_use]
+    pub fn tuned(mut self, tune: fn(Self, &Settings) -> Self) -> Self {
+        self.tune = Some(tune);
+        self
+    }
+
+    /// The context as its settings make it.
+    pub(crate) fn tune(self, settings: &Settings) -> Self {
+        match self.tune {
+            Some(tune) => tune(self, settings),
+            None => self,
+        }
+    }
+
+    /// Its gRPC services, made from what it works with.
+    pub fn make_routes(&self, deps: &Deps) -> Routes {
+        self.routes
+            .as_ref()
+            .map_or_else(Routes::default, |routes| routes(deps))
+    }
+
+    /// The contexts whose events it listens to (the second part of `berth.<context>.v1.…`).
+    pub fn listens_to(&self) -> Vec<String> {
+        let types = self
+            .policies
+            .iter()
+            .map(|policy| policy.event_type.as_str());
+        let types = types.chain(self.views.iter().map(|view| view.event_type.as_str()));
+        let mut producers: Vec<String> = types.filter_map(producer_of).map(str::to_owned).collect();
+        producers.sort();
+        producers.dedup();
+        producers
+    }
+
+    /// Its consumers, by name and topic: one for its policies and one for its views of what others publish.
+    pub fn consumers(&self) -> Vec<(String, Topic)> {
+        let hears = |event_type: &str, producer: &str| producer_of(event_type) == Some(producer);
+        let mut consumers = Vec::new();
+        for producer in self.listens_to() {
+            let topic = (producer.clone(), 0);
+            let mut policies = self.policies.iter();
+            if policies.any(|policy| hears(&policy.event_type, &producer)) {
+                consumers.push((self.name.to_owned(), topic.clone()));
+            }
+            let mut views = self.views.iter();
+            if producer != self.name && views.any(|view| hears(&view.event_type, &producer)) {
+                consumers.push((views_of(self.name), topic));
+            }
+        }
+        consumers
+    }
+}
+
+/// The name of the consumer that writes the views of a context.
+pub fn views_of(context: &str) -> String {
+    format!("{context}.views")
+}
+
+/// The context that publishes an event type: `berth.<context>.v1.<Event>`.
+pub fn producer_of(event_type: &str) -> Option<&str> {
+    event_type.strip_prefix("berth.")?.split('.').next()
+}

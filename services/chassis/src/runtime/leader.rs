@@ -1,0 +1,103 @@
+//! Leadership: of several replicas of a context, one runs its workers: it relays the log, consumes the logs of the other
+//! contexts, wakes what is due and retries dead letters. The others answer requests and stand by.
+//!
+//! The leader holds a lease in the store of the context, measured by the clock of that store. A leader that was considered
+//! dead and is not does no harm: cursors and versions reject its writes.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use clap::Args;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    base::flag_values::duration,
+    store::{Store, StoreError},
+};
+
+/// Name of the lease.
+const LEASE: &str = "work";
+/// A lease is renewed this many times before it would expire.
+const RENEWALS: u32 = 5;
+
+/// How replicas of a context elect a leader.
+#[derive(Args, Clone, Debug)]
+pub struct LeadSettings {
+    /// How long a leader that stops answering keeps its lease
+    #[arg(long, env = "BERTH_LEASE", default_value = "5s", value_parser = duration, value_name = "TIME")]
+    pub lease: Duration,
+}
+
+/// The lease of this replica on the work of a context. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Leader {
+    store: Store,
+    holder: Arc<str>,
+    lease: Duration,
+    leading: Arc<AtomicBool>,
+}
+
+impl Leader {
+    pub(super) fn new(store: Store, settings: &LeadSettings) -> Self {
+        Self {
+            store,
+            holder: Uuid::new_v4().to_string().into(),
+            lease: settings.lease,
+            leading: Arc::default(),
+        }
+    }
+
+    /// Whether this replica leads.
+    pub fn is_leading(&self) -> bool {
+        self.leading.load(Ordering::SeqCst)
+    }
+
+    /// Records whether this replica leads.
+    pub(super) fn set_leading(&self, leading: bool) {
+        let context = self.store.context();
+        if self.leading.swap(leading, Ordering::SeqCst) != leading {
+            tracing::info!(context, leading, "leading");
+        }
+        metrics::gauge!("berth_leading", "context" => context).set(f64::from(leading));
+    }
+
+    /// How long to wait before the lease is requested or renewed again.
+    pub(super) fn renewal(&self) -> Duration {
+        self.lease / RENEWALS
+    }
+
+    /// Takes or renews the lease. False if another replica holds it.
+    pub(super) async fn acquire(&self) -> Result<bool, StoreError> {
+        self.store.lease(LEASE, &self.holder, self.lease).await
+    }
+
+    /// Renews the lease until it is lost.
+    pub(super) async fn keep(&self) {
+        let mut held = Instant::now();
+        loop {
+            tokio::time::sleep(self.renewal()).await;
+            let began = Instant::now();
+            match self.acquire().await {
+                Ok(true) => held = began,
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(context = self.store.context(), error = %error, "lease not renewed");
+                    if held.elapsed() >= self.lease {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Releases the lease, if this replica holds it.
+    pub(super) async fn release(&self) -> Result<(), StoreError> {
+        self.store.release(LEASE, &self.holder).await
+    }
+}

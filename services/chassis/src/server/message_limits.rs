@@ -1,0 +1,240 @@
+//! Bodies with a limit: no context can forget it, because it is on the port.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::Frame;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tonic::{Code, Status, body::Body};
+
+use crate::error::{
+    refusal::Kind,
+    status::{internal, status, unavailable},
+};
+use crate::server::rpc_metrics::Record;
+
+/// Follows the messages in a body: each is a flag, four bytes of length, and that many bytes.
+#[derive(Debug, Default)]
+struct Messages {
+    head: Vec<u8>,
+    left: usize,
+}
+
+/// Flag and length before each message.
+pub(super) const HEAD: usize = 5;
+
+impl Messages {
+    /// Takes the next bytes. Answers the length of the first message in them that is longer than allowed.
+    fn too_long(&mut self, mut data: &[u8], most: u32) -> Option<u32> {
+        while !data.is_empty() {
+            if self.left > 0 {
+                let skip = self.left.min(data.len());
+                self.left -= skip;
+                data = data.get(skip..).unwrap_or_default();
+                continue;
+            }
+            let (head, rest) = data.split_at((HEAD - self.head.len()).min(data.len()));
+            self.head.extend_from_slice(head);
+            data = rest;
+            if let [_, a, b, c, d] = self.head[..] {
+                let length = u32::from_be_bytes([a, b, c, d]);
+                if length > most {
+                    return Some(length);
+                }
+                self.left = usize::try_from(length).unwrap_or(usize::MAX);
+                self.head.clear();
+            }
+        }
+        None
+    }
+}
+
+/// What a caller sends. A message that is too long is refused before it is read.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    body: Body,
+    messages: Messages,
+    most: u32,
+}
+
+impl Inbound {
+    pub(super) fn new(body: Body, most: u32) -> Self {
+        Self {
+            body,
+            messages: Messages::default(),
+            most,
+        }
+    }
+}
+
+impl http_body::Body for Inbound {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+            && let Some(length) = this.messages.too_long(data, this.most)
+        {
+            let error = format!(
+                "a message of {length} bytes; at most {} are taken",
+                this.most
+            );
+            return Poll::Ready(Some(Err(status(Kind::Invalid, "MESSAGE_TOO_LARGE", error))));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// What a caller is answered. An answer that is too long becomes an error; a stream ends when the process does.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    body: Body,
+    messages: Messages,
+    most: u32,
+    stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    record: Option<Record>,
+}
+
+impl Outbound {
+    /// `stop` ends the answer early; it is given for streams, which else might never end.
+    pub(super) fn new(
+        body: Body,
+        most: u32,
+        stop: Option<WaitForCancellationFutureOwned>,
+        record: Record,
+    ) -> Self {
+        Self {
+            body,
+            messages: Messages::default(),
+            most,
+            stop: stop.map(Box::pin),
+            record: Some(record),
+        }
+    }
+
+    fn end(&mut self, code: Code) {
+        if let Some(record) = self.record.take() {
+            record.end(code);
+        }
+    }
+
+    /// Ends the answer with an error instead of what was to come.
+    fn fail(&mut self, error: &Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.body = Body::empty();
+        self.end(error.code());
+        let mut trailers = http::HeaderMap::new();
+        Poll::Ready(Some(match error.add_header(&mut trailers) {
+            Ok(()) => Ok(Frame::trailers(trailers)),
+            Err(error) => Err(error),
+        }))
+    }
+}
+
+impl http_body::Body for Outbound {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        let span = this.record.as_ref().map(|record| record.span().clone());
+        let polled = match span {
+            Some(span) => span.in_scope(|| Pin::new(&mut this.body).poll_frame(cx)),
+            None => return Poll::Ready(None),
+        };
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref()
+                    && let Some(length) = this.messages.too_long(data, this.most)
+                {
+                    return this.fail(&internal(&format!("an answer of {length} bytes")));
+                }
+                if let Some(trailers) = frame.trailers_ref() {
+                    this.end(code_of(trailers).unwrap_or(Code::Unknown));
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.end(error.code());
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(None) => {
+                this.end(Code::Ok);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                if let Some(stop) = &mut this.stop
+                    && stop.as_mut().poll(cx).is_ready()
+                {
+                    return this.fail(&unavailable("DRAINING", "this replica is going; ask again"));
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.record.is_none()
+    }
+}
+
+/// The code in the headers of an answer, or in its trailers.
+pub(super) fn code_of(headers: &http::HeaderMap) -> Option<Code> {
+    headers
+        .get(Status::GRPC_STATUS)
+        .map(|code| Code::from_bytes(code.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(length: u32) -> Vec<u8> {
+        let mut bytes = vec![0];
+        bytes.extend(length.to_be_bytes());
+        bytes.extend(vec![7; length as usize]);
+        bytes
+    }
+
+    #[test]
+    fn messages_are_measured_one_by_one_however_they_are_cut() {
+        let mut bytes = message(10);
+        bytes.extend(message(0));
+        bytes.extend(message(10));
+        for cut in 1..=bytes.len() {
+            let mut messages = Messages::default();
+            let found: Vec<_> = bytes
+                .chunks(cut)
+                .filter_map(|chunk| messages.too_long(chunk, 10))
+                .collect();
+            assert!(found.is_empty(), "cut after {cut}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_seen_by_its_head() {
+        let mut messages = Messages::default();
+        assert_eq!(messages.too_long(&message(3), 10), None);
+        assert_eq!(messages.too_long(&[0, 0, 0], 10), None);
+        assert_eq!(messages.too_long(&[0, 11], 10), Some(11));
+    }
+}

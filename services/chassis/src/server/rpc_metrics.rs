@@ -1,0 +1,114 @@
+//! What is measured about every request: how many are in flight, how long they took, and how they ended.
+
+use std::{
+    sync::{LazyLock, OnceLock},
+    time::Instant,
+};
+
+use metrics::{Gauge, Histogram};
+use tonic::Code;
+use tracing::Span;
+
+use crate::contract::rpcs::{RPCS, Rpc};
+
+/// The metrics of one rpc, made when they are first needed: a metric that never moved is not exported.
+#[derive(Debug, Default)]
+struct RpcMetrics {
+    in_flight: OnceLock<Gauge>,
+    durations: [OnceLock<Histogram>; 17],
+}
+
+/// The metrics of every rpc by its index; the last are those of the unknown one.
+static METRICS: LazyLock<Vec<RpcMetrics>> =
+    LazyLock::new(|| (0..=RPCS.len()).map(|_| RpcMetrics::default()).collect());
+
+fn add_in_flight(rpc: &Rpc, by: f64) {
+    if let Some(metrics) = METRICS.get(rpc.index) {
+        let gauge = metrics.in_flight.get_or_init(|| {
+            metrics::gauge!("berth_rpc_in_flight", "service" => rpc.service.clone(), "method" => rpc.method.clone())
+        });
+        gauge.increment(by);
+    }
+}
+
+fn record_duration(rpc: &Rpc, code: Code, seconds: f64) {
+    let index = usize::try_from(i32::from(code)).unwrap_or(usize::MAX);
+    let metrics = METRICS.get(rpc.index);
+    if let Some(histogram) = metrics.and_then(|metrics| metrics.durations.get(index)) {
+        let histogram = histogram.get_or_init(|| {
+            metrics::histogram!("berth_rpc_duration_seconds", "service" => rpc.service.clone(),
+                "method" => rpc.method.clone(), "code" => name_of(code))
+        });
+        histogram.record(seconds);
+    }
+}
+
+/// The record of one request: counted as in hand until it ends, one way or another.
+#[derive(Debug)]
+pub(super) struct Record {
+    rpc: &'static Rpc,
+    span: Span,
+    began: Instant,
+    ended: bool,
+}
+
+impl Record {
+    pub(super) fn begin(rpc: &'static Rpc, span: Span) -> Self {
+        add_in_flight(rpc, 1.0);
+        Self {
+            rpc,
+            span,
+            began: Instant::now(),
+            ended: false,
+        }
+    }
+
+    pub(super) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    pub(super) fn end(mut self, code: Code) {
+        self.close(code);
+    }
+
+    fn close(&mut self, code: Code) {
+        self.ended = true;
+        add_in_flight(self.rpc, -1.0);
+        let took = self.began.elapsed().as_secs_f64();
+        record_duration(self.rpc, code, took);
+        self.span.record("rpc.code", name_of(code));
+        tracing::debug!(parent: &self.span, code = name_of(code), seconds = took, "answered");
+    }
+}
+
+impl Drop for Record {
+    /// Nobody waited for the end.
+    fn drop(&mut self) {
+        if !self.ended {
+            self.close(Code::Cancelled);
+        }
+    }
+}
+
+/// A code as the protocol spells it.
+fn name_of(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

@@ -1,0 +1,250 @@
+//! The job of a message: its e-mail.
+//!
+//! It may be run again after it has worked (a crash before that was noted), so an e-mail may come twice; it then bears
+//! the same `Message-ID`, by which a mailbox knows it.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use chassis::{Aggregate, Cause, Deps, RetryLater, Timestamp, Versioned};
+use clap::Args;
+use lettre::{
+    Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor,
+    message::{
+        Mailbox,
+        header::{ContentType, HeaderName, HeaderValue},
+    },
+    transport::smtp,
+};
+
+use crate::{
+    domain::{Command, Message, MessageId},
+    views,
+};
+
+/// A mail server that has not taken an e-mail by then does not answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How people are told by e-mail.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Settings {
+    /// Mail server: `smtps://user:password@host`, or `smtp://…?tls=required` for STARTTLS. Empty: nobody is told by e-mail.
+    #[arg(
+        long,
+        env = "BERTH_SMTP_URL",
+        default_value = "",
+        hide_env_values = true
+    )]
+    smtp_url: MailServer,
+    /// Whom e-mails come from, for example `Berth <berth@example.com>`.
+    #[arg(
+        long,
+        env = "BERTH_MAIL_FROM",
+        default_value = "Berth <berth@localhost>"
+    )]
+    mail_from: Mailbox,
+}
+
+impl Settings {
+    /// Whether there is a mail server.
+    pub(crate) fn has_server(&self) -> bool {
+        self.smtp_url.0.is_some()
+    }
+}
+
+/// A mail server, if there is one. Its URL may hold a password and is not shown.
+#[derive(Clone)]
+struct MailServer(Option<AsyncSmtpTransport<Tokio1Executor>>);
+
+impl fmt::Debug for MailServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "set" } else { "none" })
+    }
+}
+
+impl FromStr for MailServer {
+    type Err = smtp::Error;
+
+    fn from_str(url: &str) -> Result<Self, Self::Err> {
+        if url.is_empty() {
+            return Ok(Self(None));
+        }
+        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)?;
+        Ok(Self(Some(builder.timeout(Some(PATIENCE)).build())))
+    }
+}
+
+/// Sends a message's e-mail if it is time for it, and tells the message how that went.
+pub(crate) async fn send(deps: Deps, id: MessageId) -> Result<(), RetryLater> {
+    let Some(message) = deps.store.load::<Message>(id).await? else {
+        return Ok(());
+    };
+    if message.state.due().is_none_or(|due| due > deps.clock.now()) {
+        return Ok(());
+    }
+    let settings = deps.settings::<Settings>();
+    let command = match &settings.smtp_url.0 {
+        None => Command::LeaveEmailOut,
+        Some(server) => match views::address(&deps.store, message.state.letter.recipient).await? {
+            None => Command::AddressUnknown,
+            Some(address) => {
+                let from = settings.mail_from.clone();
+                outcome(deliver(server, from, &address, id, &message).await)
+            }
+        },
+    };
+    let cause = Cause::by(format!("service:{}", deps.store.context()));
+    deps.store.execute::<Message>(id, command, &cause).await?;
+    Ok(())
+}
+
+/// Why an e-mail did not go out.
+enum Undelivered {
+    /// It will not ever: no address, or nothing that can be sent.
+    Unsendable,
+    Smtp(smtp::Error),
+    NoAnswer,
+}
+
+fn outcome(delivered: Result<(), Undelivered>) -> Command {
+    let (reason, permanent) = match delivered {
+        Ok(()) => return Command::EmailDelivered,
+        Err(Undelivered::Unsendable) => ("UNSENDABLE".to_owned(), true),
+        Err(Undelivered::NoAnswer) => ("NO_ANSWER".to_owned(), false),
+        Err(Undelivered::Smtp(error)) => {
+            tracing::warn!(error = %error, "e-mail not delivered");
+            let reason = error
+                .status()
+                .map_or_else(|| "NO_ANSWER".to_owned(), |code| format!("SMTP_{code}"));
+            (reason, error.is_permanent())
+        }
+    };
+    Command::EmailFailed { reason, permanent }
+}
+
+async fn deliver(
+    server: &AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+    to: &str,
+    id: MessageId,
+    message: &Versioned<Message>,
+) -> Result<(), Undelivered> {
+    let email = write(from, to, id, message).ok_or(Undelivered::Unsendable)?;
+    match tokio::time::timeout(PATIENCE, server.send(email)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(Undelivered::Smtp(error)),
+        Err(_) => Err(Undelivered::NoAnswer),
+    }
+}
+
+/// The e-mail; none if there is no such address.
+fn write(
+    from: Mailbox,
+    to: &str,
+    id: MessageId,
+    message: &Versioned<Message>,
+) -> Option<lettre::Message> {
+    let to: Address = to.parse().ok()?;
+    let message_id = format!("<{id}@{}>", from.email.domain());
+    let by_machine = HeaderName::new_from_ascii_str("Auto-Submitted");
+    lettre::Message::builder()
+        .from(from)
+        .to(Mailbox::new(None, to))
+        .date(at(message.created))
+        .message_id(Some(message_id))
+        .subject(message.state.letter.subject.as_str())
+        .raw_header(HeaderValue::new(by_machine, "auto-generated".to_owned()))
+        .header(ContentType::TEXT_PLAIN)
+        .body(message.state.letter.text.clone())
+        .ok()
+}
+
+fn at(time: Timestamp) -> std::time::SystemTime {
+    time.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::{MemberId, ReservationId};
+    use chassis_testing::noon;
+
+    use super::*;
+    use crate::domain::{Email, Letter};
+
+    fn email(subject: &str, to: &str) -> Option<String> {
+        let letter = Letter {
+            recipient: MemberId::from_u128(1),
+            reservation: ReservationId::from_u128(7),
+            event_type: String::new(),
+            subject: subject.into(),
+            text: "Grüße\n.\nend".into(),
+        };
+        let state = Message {
+            letter,
+            email: Email::Delivered,
+            read: false,
+        };
+        let message = Versioned {
+            state,
+            version: 1,
+            created: noon(),
+            updated: noon(),
+        };
+        let from = "Berth <berth@example.com>".parse().unwrap();
+        let id = MessageId::from_u128(9);
+        write(from, to, id, &message).map(|email| String::from_utf8(email.formatted()).unwrap())
+    }
+
+    fn headers(email: &str) -> Vec<&str> {
+        let (head, _) = email.split_once("\r\n\r\n").unwrap();
+        head.split("\r\n")
+            .filter(|line| !line.starts_with(' '))
+            .collect()
+    }
+
+    #[test]
+    fn a_subject_adds_no_header_whatever_it_holds() {
+        let plain = headers(&email("Hello", "guest@example.com").unwrap()).len();
+        for subject in [
+            "Sea\r\nBcc: all@example.com",
+            "Sea\nBcc: all@example.com",
+            "Sea\r\n\r\nbody",
+            "Meerblick für zwei \u{1F30A}\r\nX: y",
+        ] {
+            let email = email(subject, "guest@example.com").unwrap();
+            assert_eq!(headers(&email).len(), plain, "{email}");
+            assert!(
+                !email.contains("\nBcc:") && !email.contains("\nX:"),
+                "{email}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_adds_no_recipient() {
+        for to in [
+            "",
+            "guest",
+            "a@example.com\r\nBcc: b@example.com",
+            "a@x, b@x",
+        ] {
+            assert_eq!(email("Hello", to), None, "{to:?}");
+        }
+    }
+
+    #[test]
+    fn it_can_be_known_again() {
+        let email = email("Hello", "guest@example.com").unwrap();
+        assert!(
+            email.contains("Message-ID: <00000000-0000-0000-0000-000000000009@example.com>\r\n")
+        );
+        assert!(email.contains("Date: Mon, 01 Mar 2027 12:00:00 +0000\r\n"));
+    }
+
+    #[test]
+    fn a_mail_server_is_a_url_and_stays_secret() {
+        let server: MailServer = "smtps://berth:s3cret@mail.example.com".parse().unwrap();
+        assert_eq!(format!("{server:?}"), "set");
+        assert!("mail.example.com".parse::<MailServer>().is_err());
+        assert!("http://mail.example.com".parse::<MailServer>().is_err());
+    }
+}

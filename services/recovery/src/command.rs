@@ -1,0 +1,197 @@
+//! The subcommand.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use chassis::{
+    Clock, Context, Store, StoreError,
+    base::faults::Faults,
+    cli::{subcommand::Subcommand, usage},
+    messaging::{
+        bus::Bus,
+        jetstream::{JetStream, NatsSettings},
+        log_reader::LogReader,
+        relay::compare,
+    },
+    runtime::{data_dir, stores::open_store_on},
+    store::{DatabaseSettings, StoreOptions, TAKEN},
+};
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+
+use crate::{
+    recover::{May, RecoverError, Source, recover},
+    report::Report,
+};
+
+/// The subcommand, for a process that has some contexts.
+pub const SUBCOMMAND: Subcommand = Subcommand {
+    name: "recover",
+    command,
+    run: play,
+};
+
+/// What it is told.
+#[derive(Args, Debug)]
+struct Recover {
+    /// Which context; a process that has one needs not be told
+    #[arg(long, env = "BERTH_RECOVER_CONTEXT", value_name = "NAME")]
+    context: Option<String>,
+    /// Only say what was lost and what can be done
+    #[arg(long, env = "BERTH_RECOVER_DRY_RUN")]
+    dry_run: bool,
+    /// Do without what is lost for good
+    #[arg(long, env = "BERTH_RECOVER_ACCEPT_LOSSES")]
+    accept_losses: bool,
+    /// Another copy of the context's database that has more: a SQLite file, or `postgres://…`
+    #[arg(
+        long,
+        env = "BERTH_RECOVER_FROM",
+        hide_env_values = true,
+        value_name = "DATABASE"
+    )]
+    from: Option<String>,
+    /// Directory of the databases
+    #[arg(
+        long,
+        env = "BERTH_DATA_DIR",
+        default_value = "./data",
+        value_name = "DIRECTORY"
+    )]
+    data_dir: PathBuf,
+    #[command(flatten)]
+    database: DatabaseSettings,
+    #[command(flatten)]
+    nats: NatsSettings,
+}
+
+fn command() -> Command {
+    let about = "Gets back what others have seen of a context whose log has gone back, and ends";
+    Recover::augment_args(Command::new(SUBCOMMAND.name).about(about))
+}
+
+/// Runs it for one of some contexts.
+fn play(_process: &str, contexts: &[Context], matches: &ArgMatches) -> ExitCode {
+    let told = match Recover::from_arg_matches(matches) {
+        Ok(told) => told,
+        Err(error) => return usage::refuse(&error),
+    };
+    let is_meant = |context: &&Context| {
+        let name = told.context.as_deref();
+        name.map_or(contexts.len() == 1, |name| name == context.name)
+    };
+    let Some(context) = contexts.iter().find(is_meant) else {
+        usage::fail(&"--context must name one of the contexts");
+        return ExitCode::from(usage::USAGE);
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(told.recover(context, contexts)),
+        Err(error) => return usage::fail(&error),
+    };
+    match done {
+        Ok(reports) => {
+            say(context.name, &reports);
+            let stuck = |report: &Report| !report.recovered && !told.dry_run;
+            ExitCode::from(u8::from(reports.iter().any(stuck)))
+        }
+        Err(error) => usage::fail(&format!("{}: {error}", context.name)),
+    }
+}
+
+impl Recover {
+    async fn recover(
+        &self,
+        context: &Context,
+        contexts: &[Context],
+    ) -> Result<Vec<Report>, Box<dyn std::error::Error>> {
+        let in_files = self.database.database_url.is_none();
+        // Nobody else may be at work on files.
+        let _lock = in_files
+            .then(|| data_dir::lock(&self.data_dir))
+            .transpose()?;
+        let store = self.open(context).await?;
+        for other in contexts.iter().filter(|other| other.name != context.name) {
+            let file = self.data_dir.join(format!("{}.db", other.name));
+            if !in_files || file.exists() {
+                notice(&store, &self.open(other).await?).await?;
+            }
+        }
+        let mut sources = Vec::new();
+        if let Some(from) = &self.from {
+            let copy = copy(context, from, &self.database).await?;
+            sources.push(Source::Log(Arc::new(copy)));
+        }
+        if self.nats.nats_url.is_some() {
+            let bus = self.bus(&store).await?;
+            compare(&store, &bus).await?;
+            sources.push(Source::Bus(bus));
+        }
+        let may = match (self.dry_run, self.accept_losses) {
+            (true, _) => May::Inspect,
+            (false, false) => May::Recover,
+            (false, true) => May::Lose,
+        };
+        Ok(recover(&store, &context.restores, &sources, may).await?)
+    }
+
+    async fn open(&self, context: &Context) -> Result<Store, StoreError> {
+        let (clock, faults) = (Clock::System, Faults::default());
+        open_store_on(context, &self.database, &self.data_dir, clock, faults).await
+    }
+
+    async fn bus(&self, store: &Store) -> Result<Arc<dyn Bus>, Box<dyn std::error::Error>> {
+        let log: Arc<dyn LogReader> = Arc::new(store.clone());
+        let logs = [(store.context().to_owned(), log)].into();
+        let bus = JetStream::connect(&self.nats, SUBCOMMAND.name, logs).await?;
+        bus.connected().await?;
+        Ok(Arc::new(bus))
+    }
+}
+
+/// Looks how far another context has come with the log of this one.
+async fn notice(store: &Store, other: &Store) -> Result<(), StoreError> {
+    for (consumer, producer, partition, seq) in other.cursors().await? {
+        if producer == store.context() {
+            let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+            store.seen(partition, seq, &consumer, TAKEN).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Another copy of the database of a context.
+async fn copy(
+    context: &Context,
+    from: &str,
+    database: &DatabaseSettings,
+) -> Result<Store, RecoverError> {
+    if from.starts_with("postgres") {
+        let settings = DatabaseSettings {
+            database_url: Some(from.into()),
+            ..database.clone()
+        };
+        let (clock, faults) = (Clock::System, Faults::default());
+        let store = open_store_on(context, &settings, Path::new(""), clock, faults).await?;
+        return Ok(store);
+    }
+    let file = Path::new(from);
+    if !file.exists() {
+        return Err(StoreError::Unavailable(format!("{from} is not there")).into());
+    }
+    Ok(Store::sqlite(context.name, file, StoreOptions::default()).await?)
+}
+
+#[expect(clippy::print_stdout, reason = "what the command is for")]
+fn say(context: &str, reports: &[Report]) {
+    if reports.is_empty() {
+        println!("{context}: nothing is lost");
+    }
+    for report in reports {
+        print!("{report}");
+    }
+}
