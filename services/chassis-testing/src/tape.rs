@@ -10,14 +10,17 @@ use prost::{Message, Name};
 
 use chassis::{
     base::time::Timestamp,
-    domain::event::{Cause, Recorded, event_id},
+    domain::{
+        event::{Cause, Recorded, event_id},
+        log_id::LogId,
+    },
     messaging::{
         bus::{Bus, BusError},
         log_reader::{LogError, LogReader},
     },
 };
 
-/// A log in memory, of one partition; clones are the same log.
+/// A log in memory; clones are the same log.
 #[derive(Clone, Debug)]
 pub struct Tape {
     producer: &'static str,
@@ -47,7 +50,6 @@ impl Tape {
         let version = i64::try_from(before.count()).unwrap_or(i64::MAX - 1) + 1;
         let recorded = Recorded {
             producer: self.producer.to_owned(),
-            partition: 0,
             seq: i64::try_from(events.len()).unwrap_or(i64::MAX - 1) + 1,
             id: event_id(self.producer, "tape", &subject, version, 0),
             event_type: E::full_name(),
@@ -64,9 +66,12 @@ impl Tape {
     /// Tells a bus how far it has come.
     pub async fn announce(&self, bus: &dyn Bus) -> Result<(), BusError> {
         let head = self.events().len();
-        let topic = (self.producer.to_owned(), 0);
-        bus.publish(topic, Vec::new(), i64::try_from(head).unwrap_or(i64::MAX))
-            .await
+        bus.publish(
+            LogId::of(self.producer),
+            Vec::new(),
+            i64::try_from(head).unwrap_or(i64::MAX),
+        )
+        .await
     }
 
     fn events(&self) -> MutexGuard<'_, Vec<Recorded>> {
@@ -75,12 +80,7 @@ impl Tape {
 }
 
 impl LogReader for Tape {
-    fn read(
-        &self,
-        _partition: i32,
-        after: i64,
-        limit: i64,
-    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
+    fn read(&self, after: i64, limit: i64) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
         let number = |count: i64| usize::try_from(count).unwrap_or(0);
         let events = self.events();
         let batch = events.iter().skip(number(after)).take(number(limit));
@@ -88,7 +88,7 @@ impl LogReader for Tape {
         Box::pin(std::future::ready(Ok(batch)))
     }
 
-    fn head(&self, _partition: i32) -> BoxFuture<'_, Result<i64, LogError>> {
+    fn head(&self) -> BoxFuture<'_, Result<i64, LogError>> {
         let head = i64::try_from(self.events().len()).unwrap_or(i64::MAX);
         Box::pin(std::future::ready(Ok(head)))
     }

@@ -10,8 +10,8 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::sync::Notify;
 
 use chassis::{
-    domain::event::Recorded,
-    messaging::bus::{Bus, BusError, Feed, Signal, Topic},
+    domain::{event::Recorded, log_id::LogId},
+    messaging::bus::{Bus, BusError, Feed, Signal},
 };
 
 /// How badly it behaves.
@@ -40,9 +40,9 @@ struct Inner {
 #[derive(Debug)]
 struct State {
     chance: StdRng,
-    heads: BTreeMap<Topic, i64>,
-    kept: BTreeMap<Topic, VecDeque<Recorded>>,
-    waiting: BTreeMap<(Topic, String), VecDeque<Signal>>,
+    heads: BTreeMap<LogId, i64>,
+    kept: BTreeMap<LogId, VecDeque<Recorded>>,
+    waiting: BTreeMap<(LogId, String), VecDeque<Signal>>,
 }
 
 impl UnreliableBus {
@@ -71,9 +71,9 @@ impl UnreliableBus {
             ..
         } = &mut *state;
         kept.clear();
-        for ((topic, _), signals) in waiting {
+        for ((log, _), signals) in waiting {
             signals.clear();
-            signals.extend(heads.get(topic).map(|head| Signal::Head(*head)));
+            signals.extend(heads.get(log).map(|head| Signal::Head(*head)));
         }
         drop(state);
         self.0.news.notify_waiters();
@@ -111,8 +111,8 @@ impl UnreliableBus {
 }
 
 impl Bus for UnreliableBus {
-    fn known(&self, topic: &Topic) -> BoxFuture<'_, Result<i64, BusError>> {
-        let known = self.state().heads.get(topic).copied().unwrap_or(0);
+    fn known(&self, log: &LogId) -> BoxFuture<'_, Result<i64, BusError>> {
+        let known = self.state().heads.get(log).copied().unwrap_or(0);
         Box::pin(std::future::ready(Ok(known)))
     }
 
@@ -122,21 +122,21 @@ impl Bus for UnreliableBus {
 
     fn publish(
         &self,
-        topic: Topic,
+        log: LogId,
         events: Vec<Recorded>,
         head: i64,
     ) -> BoxFuture<'_, Result<(), BusError>> {
         let mut state = self.state();
-        state.heads.insert(topic.clone(), head);
+        state.heads.insert(log.clone(), head);
         state
             .kept
-            .entry(topic.clone())
+            .entry(log.clone())
             .or_default()
             .extend(events.iter().cloned());
         let consumers: Vec<_> = state
             .waiting
             .keys()
-            .filter(|(of, _)| *of == topic)
+            .filter(|(of, _)| *of == log)
             .cloned()
             .collect();
         for consumer in consumers {
@@ -150,19 +150,19 @@ impl Bus for UnreliableBus {
 
     fn subscribe(
         &self,
-        topic: Topic,
+        log: LogId,
         consumer: &str,
     ) -> BoxFuture<'_, Result<Box<dyn Feed>, BusError>> {
         let mut state = self.state();
-        let key = (topic.clone(), consumer.to_owned());
-        let head = state.heads.get(&topic).copied().unwrap_or(0);
+        let key = (log.clone(), consumer.to_owned());
+        let head = state.heads.get(&log).copied().unwrap_or(0);
         if let Some(waiting) = state.waiting.get_mut(&key) {
             // What was given before may have had no effect.
             waiting.push_back(Signal::Head(head));
         } else {
             let events: Vec<_> = state
                 .kept
-                .get(&topic)
+                .get(&log)
                 .into_iter()
                 .flatten()
                 .cloned()
@@ -182,7 +182,7 @@ impl Bus for UnreliableBus {
 #[derive(Debug)]
 struct Mauled {
     bus: UnreliableBus,
-    key: (Topic, String),
+    key: (LogId, String),
 }
 
 impl Feed for Mauled {

@@ -94,10 +94,10 @@ fn play(_process: &str, contexts: &[Context], matches: &ArgMatches) -> ExitCode 
         Err(error) => return usage::fail(&error),
     };
     match done {
-        Ok(reports) => {
-            say(context.name, &reports);
+        Ok(report) => {
+            say(context.name, report.as_ref());
             let stuck = |report: &Report| !report.recovered && !told.dry_run;
-            ExitCode::from(u8::from(reports.iter().any(stuck)))
+            ExitCode::from(u8::from(report.as_ref().is_some_and(stuck)))
         }
         Err(error) => usage::fail(&format!("{}: {error}", context.name)),
     }
@@ -108,7 +108,7 @@ impl Recover {
         &self,
         context: &Context,
         contexts: &[Context],
-    ) -> Result<Vec<Report>, Box<dyn std::error::Error>> {
+    ) -> Result<Option<Report>, Box<dyn std::error::Error>> {
         let in_files = self.database.database_url.is_none();
         // Nobody else may be at work on files.
         let _lock = in_files
@@ -155,10 +155,9 @@ impl Recover {
 
 /// Looks how far another context has come with the log of this one.
 async fn notice(store: &Store, other: &Store) -> Result<(), StoreError> {
-    for (consumer, producer, partition, seq) in other.cursors().await? {
+    for (consumer, producer, seq) in other.cursors().await? {
         if producer == store.context() {
-            let partition = i32::try_from(partition).unwrap_or(i32::MAX);
-            store.seen(partition, seq, &consumer, TAKEN).await?;
+            store.seen(seq, &consumer, TAKEN).await?;
         }
     }
     Ok(())
@@ -187,11 +186,9 @@ async fn copy(
 }
 
 #[expect(clippy::print_stdout, reason = "what the command is for")]
-fn say(context: &str, reports: &[Report]) {
-    if reports.is_empty() {
-        println!("{context}: nothing is lost");
-    }
-    for report in reports {
-        print!("{report}");
+fn say(context: &str, report: Option<&Report>) {
+    match report {
+        Some(report) => print!("{report}"),
+        None => println!("{context}: nothing is lost"),
     }
 }

@@ -14,7 +14,10 @@ use prost::{Message, Name};
 use crate::report::{Fate, Loss, Report};
 
 use chassis::{
-    domain::event::{Cause, Recorded, event_id},
+    domain::{
+        event::{Cause, Recorded, event_id},
+        log_id::LogId,
+    },
     messaging::{
         bus::{Bus, BusError},
         log_reader::{LogError, LogReader},
@@ -74,42 +77,42 @@ impl AsStoreError for RecoverError {
     }
 }
 
-/// Recovers every partition that is fenced. Answers what became of the lost events; nothing was changed if it may only look,
-/// or if something is lost for good and that may not be.
+/// Recovers a store that is fenced. Returns what became of the lost events, or nothing if it is not fenced; nothing was
+/// changed if it may only inspect, or if something is lost for good and that may not be.
 pub async fn recover(
     store: &Store,
     restorers: &[Restorer],
     sources: &[Source],
     may: May,
-) -> Result<Vec<Report>, RecoverError> {
+) -> Result<Option<Report>, RecoverError> {
     store.look_at_fence().await?;
-    let mut reports = Vec::new();
-    for fence in store.fences() {
-        let kept = Arc::new(collect(store, &fence, sources).await?);
-        let restorers: Arc<[Restorer]> = restorers.into();
-        let done = store.transact_fenced(move |unit| {
-            let (fence, kept, restorers) = (fence.clone(), kept.clone(), restorers.clone());
-            Box::pin(async move {
-                let report = put_back(unit, fence, &kept, &restorers).await?;
-                let goes = may == May::Lose || may == May::Recover && report.is_whole();
-                if goes {
-                    Ok(report)
-                } else {
-                    Err(RecoverError::Only(Box::new(report)))
-                }
-            })
-        });
-        match done.await {
-            Ok(report) => reports.push(Report {
-                recovered: true,
-                ..report
-            }),
-            Err(RecoverError::Only(report)) => reports.push(*report),
-            Err(error) => return Err(error),
-        }
-    }
+    let Some(fence) = store.fenced() else {
+        return Ok(None);
+    };
+    let kept = Arc::new(collect(store, &fence, sources).await?);
+    let restorers: Arc<[Restorer]> = restorers.into();
+    let done = store.transact_fenced(move |unit| {
+        let (fence, kept, restorers) = (fence.clone(), kept.clone(), restorers.clone());
+        Box::pin(async move {
+            let report = put_back(unit, fence, &kept, &restorers).await?;
+            let goes = may == May::Lose || may == May::Recover && report.is_whole();
+            if goes {
+                Ok(report)
+            } else {
+                Err(RecoverError::Only(Box::new(report)))
+            }
+        })
+    });
+    let report = match done.await {
+        Ok(report) => Report {
+            recovered: true,
+            ..report
+        },
+        Err(RecoverError::Only(report)) => *report,
+        Err(error) => return Err(error),
+    };
     store.look_at_fence().await?;
-    Ok(reports)
+    Ok(Some(report))
 }
 
 /// What the sources still have of what was lost, by its place.
@@ -118,11 +121,10 @@ async fn collect(
     fence: &Fence,
     sources: &[Source],
 ) -> Result<BTreeMap<i64, Recorded>, RecoverError> {
-    let partition = fence.partition;
-    let head = store.head(partition).await?;
+    let head = store.head().await?;
     // The last event that is still there must be the same everywhere.
     let from = (head - 1).max(0);
-    let last = store.log_after(partition, from, 1).await?.pop();
+    let last = store.log_after(from, 1).await?.pop();
     let mut kept = BTreeMap::new();
     for source in sources {
         for event in read(source, store.context(), fence, from).await? {
@@ -147,15 +149,12 @@ async fn read(
     from: i64,
 ) -> Result<Vec<Recorded>, RecoverError> {
     match source {
-        Source::Bus(bus) => {
-            let topic = (context.to_owned(), fence.partition);
-            Ok(bus.read_back(&topic, from, fence.seen).await?)
-        }
+        Source::Bus(bus) => Ok(bus.read_back(&LogId::of(context), from, fence.seen).await?),
         Source::Log(log) => {
             let mut events: Vec<Recorded> = Vec::new();
             loop {
                 let after = events.last().map_or(from, |last| last.seq);
-                let page = log.read(fence.partition, after, PAGE).await?;
+                let page = log.read(after, PAGE).await?;
                 if page.is_empty() || after >= fence.seen {
                     return Ok(events);
                 }
@@ -172,7 +171,7 @@ async fn put_back(
     kept: &BTreeMap<i64, Recorded>,
     restorers: &[Restorer],
 ) -> Result<Report, RecoverError> {
-    let head = unit.head(fence.partition).await?;
+    let head = unit.head().await?;
     let mut losses = Vec::new();
     // What cannot be made again takes everything along that comes after it.
     let mut broken: BTreeSet<&str> = BTreeSet::new();
@@ -190,7 +189,7 @@ async fn put_back(
         };
         let event_again = match (event, &fate) {
             (Some(event), Fate::Restored | Fate::Told) => event.clone(),
-            _ => instead(unit, &fence, seq, event, &fate),
+            _ => instead(unit, seq, event, &fate),
         };
         unit.append_again(&event_again).await?;
         losses.push(Loss {
@@ -199,7 +198,7 @@ async fn put_back(
             fate,
         });
     }
-    unit.lift_fence(fence.partition).await?;
+    unit.lift_fence().await?;
     Ok(Report {
         context: unit.context(),
         fence,
@@ -231,15 +230,8 @@ async fn happen(
 }
 
 /// What stands on the log in the place of an event that cannot be there.
-fn instead(
-    unit: &Unit<'_>,
-    fence: &Fence,
-    seq: i64,
-    event: Option<&Recorded>,
-    fate: &Fate,
-) -> Recorded {
+fn instead(unit: &Unit<'_>, seq: i64, event: Option<&Recorded>, fate: &Fate) -> Recorded {
     let context = unit.context();
-    let place = format!("{}/{seq}", fence.partition);
     let lost = EventLost {
         seq,
         r#type: event.map_or_else(String::new, |event| event.event_type.clone()),
@@ -248,9 +240,8 @@ fn instead(
     };
     Recorded {
         producer: context.to_owned(),
-        partition: fence.partition,
         seq,
-        id: event_id(context, "lost", &place, 1, 0),
+        id: event_id(context, "lost", &seq.to_string(), 1, 0),
         event_type: EventLost::full_name(),
         // It is about nothing that is there.
         subject: String::new(),

@@ -39,7 +39,7 @@ pub struct Loss {
     pub fate: Fate,
 }
 
-/// What was lost from a partition of a log, and what became of it.
+/// What was lost from a log, and what became of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// The context.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chassis::{
     Deps, Kind, Store, StoreError,
-    domain::event::Recorded,
+    domain::{event::Recorded, log_id::LogId},
     error::status::{status, unavailable},
     messaging::{
         bus::Signal,
@@ -27,8 +27,6 @@ use crate::views::{
 
 /// The consumer that writes the live views; so named by the chassis.
 const LIVE: &str = "view.views";
-/// Partitions beyond the first come with the producer's setting.
-const PARTITION: i32 = 0;
 /// So many events are fetched for the last step, in which nothing can be fetched.
 const AHEAD: i64 = 1024;
 /// So often the last step is tried while the live views go on.
@@ -82,7 +80,7 @@ fn readers(deps: &Deps, mine: i64) -> Result<Vec<Reader>, Status> {
         let log = deps.logs.get(&producer).ok_or_else(log_unavailable)?;
         let consumer = Consumer::of_views(
             name(mine),
-            (producer, PARTITION),
+            LogId::of(producer),
             deps.store.clone(),
             log.clone(),
             views::list(Target::Generation(mine)),
@@ -119,13 +117,13 @@ async fn catch_up(
     readers: &[Reader],
 ) -> Result<Vec<(Consumer, Vec<Recorded>)>, ConsumeError> {
     for (consumer, _) in readers {
-        let producer = consumer.producer().to_owned();
-        let live = store.cursor(LIVE.to_owned(), producer, PARTITION).await?;
+        let producer = consumer.producer().clone();
+        let live = store.cursor(LIVE.to_owned(), producer).await?;
         consumer.consume(Signal::Head(live)).await?;
     }
     let mut fetched = Vec::with_capacity(readers.len());
     for (consumer, log) in readers {
-        let events = log.read(PARTITION, consumer.cursor().await?, AHEAD).await?;
+        let events = log.read(consumer.cursor().await?, AHEAD).await?;
         fetched.push((consumer.clone(), events));
     }
     Ok(fetched)
@@ -155,8 +153,8 @@ async fn take_over_in(
     let mut events = 0;
     for (consumer, ahead) in fetched {
         let producer = consumer.producer();
-        let live = unit.hold_cursor(LIVE, producer, PARTITION).await?;
-        let here = unit.hold_cursor(&name(mine), producer, PARTITION).await?;
+        let live = unit.hold_cursor(LIVE, producer).await?;
+        let here = unit.hold_cursor(&name(mine), producer).await?;
         let between: Vec<_> = ahead
             .iter()
             .filter(|event| event.seq > here && event.seq <= live)

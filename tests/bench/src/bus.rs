@@ -1,5 +1,6 @@
 //! The bus over NATS JetStream: how many events it carries, what one costs here and in the broker, and how long it takes.
 
+use chassis::domain::log_id::LogId;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -10,7 +11,7 @@ use chassis::{
     Recorded,
     domain::event::Cause,
     messaging::{
-        bus::{Bus, Feed, Signal, Topic},
+        bus::{Bus, Feed, Signal},
         jetstream::{JetStream, NatsSettings},
     },
     runtime::config::Config,
@@ -51,7 +52,7 @@ struct Cost {
 struct Bench {
     nats: Nats,
     bus: JetStream,
-    topic: Topic,
+    topic: LogId,
     next: i64,
 }
 
@@ -127,7 +128,7 @@ impl Bench {
         while !bus.is_connected() {
             looks.tick().await;
         }
-        let topic = ("room".to_owned(), 0);
+        let topic = LogId::of("room");
         bus.known(&topic).await?;
         Ok(Self {
             nats,
@@ -218,7 +219,6 @@ async fn take(feed: &mut Box<dyn Feed>, last: i64) -> Result<()> {
 fn event(seq: i64) -> Recorded {
     Recorded {
         producer: "room".into(),
-        partition: 0,
         seq,
         id: uuid::Uuid::from_u128(seq.unsigned_abs().into()).to_string(),
         event_type: "berth.room.v1.RoomReserved".into(),

@@ -31,7 +31,6 @@ pub fn recorded(event: &DynamicMessage) -> Result<Recorded> {
     let name = |what: &str| Uuid::new_v5(&Uuid::NAMESPACE_OID, what.as_bytes()).to_string();
     Ok(Recorded {
         producer: producer_of(&event_type).unwrap_or_default().to_owned(),
-        partition: 0,
         seq: 1,
         id: name("event"),
         subject: subject(event)
@@ -75,7 +74,7 @@ pub async fn hear(context: Context, event: Recorded) -> Result<Vec<String>> {
     let foretold = context.consumers();
     let site = ContextRuntime::new(context, store.clone(), &around);
     for consumer in &site.consumers {
-        let topic = (consumer.producer().to_owned(), consumer.partition());
+        let topic = consumer.producer().clone();
         let known = foretold.contains(&(consumer.name().to_owned(), topic));
         ensure!(known, "the broker would not know {}", consumer.name());
         consumer.consume(Signal::Head(event.seq)).await?;
@@ -96,17 +95,12 @@ pub async fn hear(context: Context, event: Recorded) -> Result<Vec<String>> {
 struct Log(Recorded);
 
 impl LogReader for Log {
-    fn read(
-        &self,
-        _partition: i32,
-        after: i64,
-        _limit: i64,
-    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
+    fn read(&self, after: i64, _limit: i64) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
         let events = [&self.0].into_iter().filter(|event| event.seq > after);
         Box::pin(ready(Ok(events.cloned().collect())))
     }
 
-    fn head(&self, _partition: i32) -> BoxFuture<'_, Result<i64, LogError>> {
+    fn head(&self) -> BoxFuture<'_, Result<i64, LogError>> {
         Box::pin(ready(Ok(self.0.seq)))
     }
 }

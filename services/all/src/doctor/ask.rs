@@ -174,7 +174,7 @@ fn sound(answer: &InspectResponse, process: &str) -> Result<(), String> {
     }
     let in_context = |context: &Context| {
         let parts = [
-            context.partitions.len(),
+            usize::from(context.log.is_some()),
             context.consumers.len(),
             context.dead_letters.len(),
             context.missing_producers.len(),

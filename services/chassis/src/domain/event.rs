@@ -108,9 +108,7 @@ impl Cause {
 pub struct Recorded {
     /// The context that recorded it.
     pub producer: String,
-    /// Partition of its log.
-    pub partition: i32,
-    /// Place in the partition: 1, 2, 3, …
+    /// Position in the log: 1, 2, 3, …
     pub seq: i64,
     /// Unique id.
     pub id: String,
@@ -189,10 +187,9 @@ impl From<Recorded> for proto::Event {
 
 impl Recorded {
     /// An event read from the log of another process.
-    pub fn from_proto(event: proto::Event, partition: i32) -> Self {
+    pub fn from_proto(event: proto::Event) -> Self {
         Self {
             producer: event.source,
-            partition,
             seq: event.seq,
             id: event.id,
             event_type: event.r#type,

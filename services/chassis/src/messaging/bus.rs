@@ -8,7 +8,7 @@ use std::time::Duration;
 use berth::inspection::v1::BusKind;
 use futures::future::BoxFuture;
 
-use crate::domain::event::Recorded;
+use crate::domain::{event::Recorded, log_id::LogId};
 
 /// The bus cannot be used right now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,32 +24,29 @@ pub enum Signal {
     Head(i64),
 }
 
-/// A partition of a producer's log.
-pub type Topic = (String, i32);
-
 /// Carries news from the logs to the consumers.
 pub trait Bus: Send + Sync + std::fmt::Debug {
     /// How far the bus knows a log; the relay starts there. 0 if it knows nothing.
-    fn known(&self, topic: &Topic) -> BoxFuture<'_, Result<i64, BusError>>;
+    fn known(&self, log: &LogId) -> BoxFuture<'_, Result<i64, BusError>>;
     /// Whether it carries events and not only heads.
     fn carries_events(&self) -> bool;
     /// Takes news of a log: the events from [`Bus::known`] on if it carries them, and its head.
     fn publish(
         &self,
-        topic: Topic,
+        log: LogId,
         events: Vec<Recorded>,
         head: i64,
     ) -> BoxFuture<'_, Result<(), BusError>>;
     /// A feed of a log for one consumer, beginning with what is known now.
     fn subscribe(
         &self,
-        topic: Topic,
+        log: LogId,
         consumer: &str,
     ) -> BoxFuture<'_, Result<Box<dyn Feed>, BusError>>;
     /// Forgets what it remembers of a log that somebody else may have told it of in the meantime.
     fn forget(&self, _context: &str) {}
     /// Tells those who listen how far a log has come, though nothing is new: what was lost on the way is missed then.
-    fn beat(&self, _topic: &Topic, _head: i64) -> BoxFuture<'_, ()> {
+    fn beat(&self, _log: &LogId, _head: i64) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
     /// Tells the replica that leads a context that there is work for it.
@@ -62,7 +59,7 @@ pub trait Bus: Send + Sync + std::fmt::Debug {
     /// back.
     fn read_back(
         &self,
-        _topic: &Topic,
+        _log: &LogId,
         _after: i64,
         _to: i64,
     ) -> BoxFuture<'_, Result<Vec<Recorded>, BusError>> {
@@ -86,7 +83,7 @@ pub trait Bus: Send + Sync + std::fmt::Debug {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beat {
     /// The log.
-    pub topic: Topic,
+    pub log: LogId,
     /// How far it had come.
     pub head: i64,
     /// How long ago that was heard.

@@ -16,7 +16,7 @@ use crate::{
         last_outcome::Track,
         time::{SignedDuration, Timestamp},
     },
-    domain::event::Recorded,
+    domain::{event::Recorded, log_id::LogId},
     messaging::{
         bus::Signal,
         log_reader::{LogError, LogReader},
@@ -39,7 +39,7 @@ pub enum ConsumeError {
     /// The producer's log could not be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// Another replica works on this partition.
+    /// Another replica works on this log.
     #[error("the cursor has been moved by somebody else")]
     Fenced,
     /// An event of the batch could not have its effect; without savepoints nothing of the batch is kept.
@@ -67,15 +67,14 @@ impl crate::store::AsStoreError for ConsumeError {
     }
 }
 
-/// A consumer of one partition of one producer's log.
+/// A consumer of one producer's log.
 #[derive(Clone, Debug)]
 pub struct Consumer(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     name: String,
-    producer: String,
-    partition: i32,
+    producer: LogId,
     store: Store,
     log: Arc<dyn LogReader>,
     types: BTreeSet<String>,
@@ -95,7 +94,7 @@ const UNKNOWN: i64 = -1;
 impl Consumer {
     pub(crate) fn new(
         name: String,
-        (producer, partition): (String, i32),
+        producer: LogId,
         store: Store,
         log: Arc<dyn LogReader>,
         reactions: Reactions,
@@ -104,7 +103,6 @@ impl Consumer {
         Self(Arc::new(Inner {
             name,
             producer,
-            partition,
             store,
             log,
             types,
@@ -119,12 +117,12 @@ impl Consumer {
     /// A consumer that writes views, beside those a site has: to build them anew under another name.
     pub fn of_views(
         name: String,
-        topic: (String, i32),
+        producer: LogId,
         store: Store,
         log: Arc<dyn LogReader>,
         views: Views,
     ) -> Self {
-        Self::new(name, topic, store, log, Reactions::Views(views))
+        Self::new(name, producer, store, log, Reactions::Views(views))
     }
 
     /// Its name: the context, or `<context>.views`.
@@ -132,14 +130,9 @@ impl Consumer {
         &self.0.name
     }
 
-    /// The producer whose log it reads.
-    pub fn producer(&self) -> &str {
+    /// The log that it reads.
+    pub fn producer(&self) -> &LogId {
         &self.0.producer
-    }
-
-    /// The partition of that log.
-    pub fn partition(&self) -> i32 {
-        self.0.partition
     }
 
     /// How far it has come.
@@ -147,7 +140,7 @@ impl Consumer {
         let inner = &self.0;
         inner
             .store
-            .cursor(inner.name.clone(), inner.producer.clone(), inner.partition)
+            .cursor(inner.name.clone(), inner.producer.clone())
             .await
     }
 
@@ -156,7 +149,7 @@ impl Consumer {
         let inner = &self.0;
         let (name, producer) = (&inner.name, &inner.producer);
         let cursor = self.cursor().await?;
-        match inner.log.head(inner.partition).await {
+        match inner.log.head().await {
             Ok(head) if head <= cursor => {}
             Ok(head) => {
                 return Ok(Some(format!(
@@ -176,7 +169,7 @@ impl Consumer {
         // Its own store may have gone back, too.
         inner.left_at.store(UNKNOWN, Ordering::SeqCst);
         let cursor = self.cursor().await?;
-        let head = inner.log.seen(inner.partition, cursor, &inner.name).await?;
+        let head = inner.log.seen(cursor, &inner.name).await?;
         if head < cursor {
             tracing::error!(consumer = %inner.name, producer = %inner.producer, cursor, head, "the log has gone back");
         }
@@ -246,7 +239,7 @@ impl Consumer {
         };
         while cursor < head {
             let limit = i64::try_from(BATCH).unwrap_or(i64::MAX).min(head - cursor);
-            let batch = unbroken(inner.log.read(inner.partition, cursor, limit).await?);
+            let batch = unbroken(inner.log.read(cursor, limit).await?);
             if batch.is_empty() {
                 tracing::warn!(consumer = %inner.name, producer = %inner.producer, cursor, head, "log ends before its head");
                 inner.gap.store(true, Ordering::Relaxed);
@@ -254,7 +247,7 @@ impl Consumer {
             }
             let labels = [
                 ("consumer", inner.name.clone()),
-                ("producer", inner.producer.clone()),
+                ("producer", inner.producer.to_string()),
             ];
             metrics::counter!("berth_consumed_from_log_total", &labels)
                 .increment(u64::try_from(batch.len()).unwrap_or(0));
@@ -291,7 +284,7 @@ impl Consumer {
         self.0.track.succeeds(self.0.store.clock().now());
         let labels = [
             ("consumer", self.0.name.clone()),
-            ("producer", self.0.producer.clone()),
+            ("producer", self.0.producer.to_string()),
         ];
         metrics::counter!("berth_consumed_events_total", &labels)
             .increment(u64::try_from(count).unwrap_or(0));
@@ -335,8 +328,7 @@ impl Consumer {
         let inner = &self.0;
         let advanced = unit.advance(Batch {
             consumer: &inner.name,
-            producer: &inner.producer,
-            partition: inner.partition,
+            producer: inner.producer.context(),
             from,
             to,
             // What several producers tell meets in the same rows.
@@ -436,9 +428,7 @@ impl Consumer {
     async fn retry_in(&self, unit: &mut Unit<'_>) -> Result<bool, ConsumeError> {
         let mut any = false;
         for letter in unit.letters_due(&self.0.name).await? {
-            if letter.event.producer != self.0.producer
-                || letter.event.partition != self.0.partition
-            {
+            if letter.event.producer != self.0.producer.context() {
                 continue;
             }
             match self.react(unit, &letter.event, Care::Careful).await? {

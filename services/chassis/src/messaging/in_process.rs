@@ -10,14 +10,14 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::{
-    domain::event::Recorded,
-    messaging::bus::{Bus, BusError, Feed, Signal, Topic},
+    domain::{event::Recorded, log_id::LogId},
+    messaging::bus::{Bus, BusError, Feed, Signal},
 };
 
 /// The bus inside one process: it only says how far each log has come.
 #[derive(Debug, Default)]
 pub struct InProcess {
-    heads: Mutex<BTreeMap<Topic, watch::Sender<i64>>>,
+    heads: Mutex<BTreeMap<LogId, watch::Sender<i64>>>,
 }
 
 impl InProcess {
@@ -26,11 +26,11 @@ impl InProcess {
         Arc::default()
     }
 
-    fn topic<T>(&self, topic: &Topic, with: impl FnOnce(&watch::Sender<i64>) -> T) -> T {
+    fn with_log<T>(&self, log: &LogId, with: impl FnOnce(&watch::Sender<i64>) -> T) -> T {
         let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
         with(
             heads
-                .entry(topic.clone())
+                .entry(log.clone())
                 .or_insert_with(|| watch::channel(0).0),
         )
     }
@@ -41,8 +41,8 @@ impl Bus for InProcess {
         BusKind::InProcess
     }
 
-    fn known(&self, topic: &Topic) -> BoxFuture<'_, Result<i64, BusError>> {
-        let known = self.topic(topic, |head| *head.borrow());
+    fn known(&self, log: &LogId) -> BoxFuture<'_, Result<i64, BusError>> {
+        let known = self.with_log(log, |head| *head.borrow());
         Box::pin(std::future::ready(Ok(known)))
     }
 
@@ -52,11 +52,11 @@ impl Bus for InProcess {
 
     fn publish(
         &self,
-        topic: Topic,
+        log: LogId,
         _events: Vec<Recorded>,
         head: i64,
     ) -> BoxFuture<'_, Result<(), BusError>> {
-        self.topic(&topic, |known| {
+        self.with_log(&log, |known| {
             known.send_if_modified(|known| {
                 let grown = head > *known;
                 *known = head.max(*known);
@@ -68,10 +68,10 @@ impl Bus for InProcess {
 
     fn subscribe(
         &self,
-        topic: Topic,
+        log: LogId,
         _consumer: &str,
     ) -> BoxFuture<'_, Result<Box<dyn Feed>, BusError>> {
-        let mut heads = self.topic(&topic, watch::Sender::subscribe);
+        let mut heads = self.with_log(&log, watch::Sender::subscribe);
         heads.mark_changed();
         Box::pin(std::future::ready(Ok(
             Box::new(Heads(heads)) as Box<dyn Feed>

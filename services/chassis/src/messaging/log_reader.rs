@@ -12,22 +12,12 @@ use crate::{
 /// Reads the log of a context, wherever that runs.
 pub trait LogReader: Send + Sync + fmt::Debug {
     /// Events after a sequence number, in order and without gaps, at most `limit`.
-    fn read(
-        &self,
-        partition: i32,
-        after: i64,
-        limit: i64,
-    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>>;
-    /// The last sequence number of a partition.
-    fn head(&self, partition: i32) -> BoxFuture<'_, Result<i64, LogError>>;
+    fn read(&self, after: i64, limit: i64) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>>;
+    /// The last sequence number.
+    fn head(&self) -> BoxFuture<'_, Result<i64, LogError>>;
     /// The same, for a consumer that has taken the events up to `seen`: the log's own context must know if it has fewer.
-    fn seen(
-        &self,
-        partition: i32,
-        _seen: i64,
-        _consumer: &str,
-    ) -> BoxFuture<'_, Result<i64, LogError>> {
-        self.head(partition)
+    fn seen(&self, _seen: i64, _consumer: &str) -> BoxFuture<'_, Result<i64, LogError>> {
+        self.head()
     }
 }
 
@@ -37,36 +27,26 @@ pub trait LogReader: Send + Sync + fmt::Debug {
 pub struct LogError(pub String);
 
 impl LogReader for Store {
-    fn read(
-        &self,
-        partition: i32,
-        after: i64,
-        limit: i64,
-    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
+    fn read(&self, after: i64, limit: i64) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
         Box::pin(async move {
-            self.log_after(partition, after, limit)
+            self.log_after(after, limit)
                 .await
                 .map_err(|error| LogError(error.to_string()))
         })
     }
 
-    fn head(&self, partition: i32) -> BoxFuture<'_, Result<i64, LogError>> {
+    fn head(&self) -> BoxFuture<'_, Result<i64, LogError>> {
         Box::pin(async move {
-            Store::head(self, partition)
+            Store::head(self)
                 .await
                 .map_err(|error| LogError(error.to_string()))
         })
     }
 
-    fn seen(
-        &self,
-        partition: i32,
-        seen: i64,
-        consumer: &str,
-    ) -> BoxFuture<'_, Result<i64, LogError>> {
+    fn seen(&self, seen: i64, consumer: &str) -> BoxFuture<'_, Result<i64, LogError>> {
         let consumer = consumer.to_owned();
         Box::pin(async move {
-            Store::seen(self, partition, seen, &consumer, TAKEN)
+            Store::seen(self, seen, &consumer, TAKEN)
                 .await
                 .map_err(|error| LogError(error.to_string()))
         })

@@ -61,22 +61,17 @@ impl EventLogService for EventLogs {
         let store = self.store(&request.context)?;
         let mut violations = Violations::new();
         let limit = limit(&mut violations, "limit", request.limit, 256);
-        if !(0..store.partitions()).contains(&request.partition) {
-            violations.add("partition", "must be one of the log's");
-        }
         for (field, value) in [("after", request.after), ("seen", request.seen)] {
             violations.require(value >= 0, field, "must not be negative");
         }
-        let (partition, limit) = (request.partition, violations.check(limit)?);
-        let events = store.log_after(partition, request.after, limit).await?;
+        let limit = violations.check(limit)?;
+        let events = store.log_after(request.after, limit).await?;
         // After the events, so that it is never behind them.
-        let mut head = store.head(partition).await?;
+        let mut head = store.head().await?;
         if request.seen > head {
             let consumer = Some(request.consumer.as_str()).filter(|name| !name.is_empty());
             let consumer = consumer.unwrap_or("somebody");
-            head = store
-                .seen(partition, request.seen, consumer, store::TAKEN)
-                .await?;
+            head = store.seen(request.seen, consumer, store::TAKEN).await?;
         }
         Ok(Response::new(ReadResponse {
             events: fitting(events).into_iter().map(Into::into).collect(),
@@ -174,7 +169,6 @@ fn token(last: &store::DeadLetter) -> String {
 fn letter(letter: store::DeadLetter) -> DeadLetter {
     DeadLetter {
         consumer: letter.consumer,
-        partition: letter.event.partition,
         event: Some(letter.event.into()),
         reason: letter.reason,
         attempts: i32::try_from(letter.attempts).unwrap_or(i32::MAX),

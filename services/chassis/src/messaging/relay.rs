@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    domain::log_id::LogId,
     messaging::bus::{Bus, BusError},
     store::{CARRIED, READ, Store, StoreError},
 };
@@ -35,28 +36,25 @@ pub async fn relay_once(store: &Store, bus: &Arc<dyn Bus>) -> Result<bool, Relay
     }
     // First, and whatever becomes of the bus: what has no number cannot be read from the log either.
     let mut any = store.stamp().await?;
-    for partition in 0..store.partitions() {
-        let topic = (store.context().to_owned(), partition);
-        let known = bus.known(&topic).await?;
-        let head = store.head(partition).await?;
-        if head < known {
-            store.seen(partition, known, BUS, CARRIED).await?;
-        }
-        let floor = store.floor(partition);
-        if head < floor {
-            store.seen(partition, floor, "a replica", READ).await?;
-        }
-        if head <= known {
-            continue;
-        }
+    let log = LogId::of(store.context());
+    let known = bus.known(&log).await?;
+    let head = store.head().await?;
+    if head < known {
+        store.seen(known, BUS, CARRIED).await?;
+    }
+    let floor = store.floor();
+    if head < floor {
+        store.seen(floor, "a replica", READ).await?;
+    }
+    if head > known {
         let events = if bus.carries_events() {
-            store.log_after(partition, known, BATCH).await?
+            store.log_after(known, BATCH).await?
         } else {
             Vec::new()
         };
         store.faults().pass("relay.publish")?;
         let head = events.last().map_or(head, |last| last.seq);
-        bus.publish(topic, events, head).await?;
+        bus.publish(log, events, head).await?;
         store.faults().pass("relay.published")?;
         any = true;
     }
@@ -65,21 +63,19 @@ pub async fn relay_once(store: &Store, bus: &Arc<dyn Bus>) -> Result<bool, Relay
 
 /// Looks whether the bus was told of more than is on the log; then the log has gone back, and the store is fenced.
 pub async fn compare(store: &Store, bus: &Arc<dyn Bus>) -> Result<(), StoreError> {
-    for partition in 0..store.partitions() {
-        let topic = (store.context().to_owned(), partition);
-        match tokio::time::timeout(PATIENCE, bus.known(&topic)).await {
-            Ok(Ok(known)) => {
-                store.seen(partition, known, BUS, CARRIED).await?;
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(context = store.context(), error = %error, "the bus cannot say what it was told");
-            }
-            Err(_) => {
-                tracing::warn!(
-                    context = store.context(),
-                    "the bus does not say what it was told"
-                );
-            }
+    let log = LogId::of(store.context());
+    match tokio::time::timeout(PATIENCE, bus.known(&log)).await {
+        Ok(Ok(known)) => {
+            store.seen(known, BUS, CARRIED).await?;
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(context = store.context(), error = %error, "the bus cannot say what it was told");
+        }
+        Err(_) => {
+            tracing::warn!(
+                context = store.context(),
+                "the bus does not say what it was told"
+            );
         }
     }
     Ok(())

@@ -64,39 +64,25 @@ where
     C::ResponseBody: http_body::Body<Data = Bytes> + Send + 'static,
     <C::ResponseBody as http_body::Body>::Error: Into<tonic::codegen::StdError> + Send,
 {
-    fn read(
-        &self,
-        partition: i32,
-        after: i64,
-        limit: i64,
-    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
+    fn read(&self, after: i64, limit: i64) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
         Box::pin(async move {
             let asked = ReadRequest {
-                partition,
                 after,
                 limit: i32::try_from(limit.clamp(1, 1000)).unwrap_or(1000),
                 ..ReadRequest::default()
             };
             let answer = self.ask(asked).await?;
             let events = answer.events.into_iter();
-            Ok(events
-                .map(|event| Recorded::from_proto(event, partition))
-                .collect())
+            Ok(events.map(|event| Recorded::from_proto(event)).collect())
         })
     }
 
-    fn head(&self, partition: i32) -> BoxFuture<'_, Result<i64, LogError>> {
-        self.seen(partition, 0, "")
+    fn head(&self) -> BoxFuture<'_, Result<i64, LogError>> {
+        self.seen(0, "")
     }
 
-    fn seen(
-        &self,
-        partition: i32,
-        seen: i64,
-        consumer: &str,
-    ) -> BoxFuture<'_, Result<i64, LogError>> {
+    fn seen(&self, seen: i64, consumer: &str) -> BoxFuture<'_, Result<i64, LogError>> {
         let asked = ReadRequest {
-            partition,
             // No events.
             after: i64::MAX,
             limit: 1,

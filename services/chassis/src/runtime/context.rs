@@ -7,8 +7,11 @@ use futures::future::BoxFuture;
 use tonic::service::Routes;
 
 use crate::{
-    domain::event::{EventType, Publish},
-    messaging::{bus::Topic, policies::Policies},
+    domain::{
+        event::{EventType, Publish},
+        log_id::LogId,
+    },
+    messaging::policies::Policies,
     runtime::{
         deadlines::Alarm,
         deps::{Deps, RetryLater},
@@ -183,19 +186,19 @@ impl Context {
         producers
     }
 
-    /// Its consumers, by name and topic: one for its policies and one for its views of what others publish.
-    pub fn consumers(&self) -> Vec<(String, Topic)> {
+    /// Its consumers, by name and log: one for its policies and one for its views of what others publish.
+    pub fn consumers(&self) -> Vec<(String, LogId)> {
         let hears = |event_type: &str, producer: &str| producer_of(event_type) == Some(producer);
         let mut consumers = Vec::new();
         for producer in self.listens_to() {
-            let topic = (producer.clone(), 0);
+            let log = LogId::of(&producer);
             let mut policies = self.policies.iter();
             if policies.any(|policy| hears(&policy.event_type, &producer)) {
-                consumers.push((self.name.to_owned(), topic.clone()));
+                consumers.push((self.name.to_owned(), log.clone()));
             }
             let mut views = self.views.iter();
             if producer != self.name && views.any(|view| hears(&view.event_type, &producer)) {
-                consumers.push((views_of(self.name), topic));
+                consumers.push((views_of(self.name), log));
             }
         }
         consumers

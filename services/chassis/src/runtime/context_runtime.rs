@@ -8,6 +8,7 @@ use tonic::service::Routes;
 
 use crate::{
     client::peers::Peers,
+    domain::log_id::LogId,
     messaging::{
         bus::Bus,
         consumer::{ConsumeError, Consumer},
@@ -45,7 +46,7 @@ pub struct ContextRuntime {
     pub deps: Deps,
     /// The context.
     pub context: Context,
-    /// Its consumers: for policies and for views, one for each producer and partition.
+    /// Its consumers: for policies and for views, one for each producer.
     pub consumers: Vec<Consumer>,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) leader: Leader,
@@ -148,9 +149,8 @@ impl ContextRuntime {
         &self,
         consumer: &Consumer,
     ) -> Result<Box<dyn crate::messaging::bus::Feed>, StepError> {
-        let topic = (consumer.producer().to_owned(), consumer.partition());
         self.bus
-            .subscribe(topic, consumer.name())
+            .subscribe(consumer.producer().clone(), consumer.name())
             .await
             .map_err(|error| StepError(error.to_string()))
     }
@@ -180,14 +180,13 @@ fn consumers(context: &Context, deps: &Deps) -> Vec<Consumer> {
         let of = |event_type: &str| producer_of(event_type) == Some(producer.as_str());
         let policies = context.policies.only(of);
         let views = foreign.only(of);
-        // Partitions beyond the first come with the producer's setting.
-        let topic = (producer.clone(), 0);
+        let log_id = LogId::of(&producer);
         if policies.iter().next().is_some() {
             let reactions = Reactions::Policies(policies);
             let name = context.name.to_owned();
             consumers.push(Consumer::new(
                 name,
-                topic.clone(),
+                log_id.clone(),
                 deps.store.clone(),
                 log.clone(),
                 reactions,
@@ -198,7 +197,7 @@ fn consumers(context: &Context, deps: &Deps) -> Vec<Consumer> {
             let name = views_of(context.name);
             consumers.push(Consumer::new(
                 name,
-                topic,
+                log_id,
                 deps.store.clone(),
                 log.clone(),
                 reactions,

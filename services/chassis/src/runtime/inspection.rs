@@ -24,6 +24,7 @@ use crate::{
         time::{Timestamp, to_proto},
     },
     client::peers::Peers,
+    domain::log_id::LogId,
     messaging::bus::Bus,
     runtime::context_runtime::ContextRuntime,
     server::health::Health,
@@ -150,7 +151,7 @@ async fn context(site: &ContextRuntime) -> inspection::Context {
     };
     match surveyed {
         Ok((survey, unnumbered)) => inspection::Context {
-            partitions: partitions(site, &survey, unnumbered).await,
+            log: Some(event_log(site, &survey, unnumbered).await),
             consumers: consumers(site, &survey),
             dead_letters: dead_letters(&survey),
             due: Some(inspection::Due {
@@ -181,38 +182,29 @@ async fn in_time<T>(
     }
 }
 
-async fn partitions(
+async fn event_log(
     site: &ContextRuntime,
     survey: &Survey,
     unnumbered: i64,
-) -> Vec<inspection::Partition> {
-    let partitions = (0..).zip(&survey.partitions);
-    let told = partitions.map(|(partition, extent)| async move {
-        let topic = (site.context.name.to_owned(), partition);
-        let known = timeout(BUS_PATIENCE, site.bus.known(&topic)).await;
-        inspection::Partition {
-            partition,
-            head: extent.head,
-            missing: i32::try_from(extent.missing).unwrap_or(i32::MAX),
-            handed_over: known.ok().and_then(Result::ok),
-            unnumbered: if partition == 0 { unnumbered } else { 0 },
-        }
-    });
-    join_all(told).await
+) -> inspection::EventLog {
+    let log = LogId::of(site.context.name);
+    let known = timeout(BUS_PATIENCE, site.bus.known(&log)).await;
+    inspection::EventLog {
+        head: survey.log.head,
+        missing: i32::try_from(survey.log.missing).unwrap_or(i32::MAX),
+        handed_over: known.ok().and_then(Result::ok),
+        unnumbered,
+    }
 }
 
 fn consumers(site: &ContextRuntime, survey: &Survey) -> Vec<inspection::Consumer> {
-    let cursors: BTreeMap<(&str, &str, i64), i64> = survey
+    let cursors: BTreeMap<(&str, &str), i64> = survey
         .cursors
         .iter()
-        .map(|(consumer, producer, partition, seq)| ((&**consumer, &**producer, *partition), *seq))
+        .map(|(consumer, producer, seq)| ((&**consumer, &**producer), *seq))
         .collect();
     let told = site.consumers.iter().map(|consumer| {
-        let place = (
-            consumer.name(),
-            consumer.producer(),
-            i64::from(consumer.partition()),
-        );
+        let place = (consumer.name(), consumer.producer().context());
         consumer.inspect(Some(cursors.get(&place).copied().unwrap_or(0)))
     });
     told.collect()
@@ -239,8 +231,7 @@ fn bus(bus: &dyn Bus, now: Timestamp) -> inspection::Bus {
         connected: bus.is_connected(),
         heartbeats: beats
             .map(|beat| inspection::Heartbeat {
-                producer: beat.topic.0,
-                partition: beat.topic.1,
+                producer: beat.log.to_string(),
                 head: beat.head,
                 hear_time: now.checked_sub(beat.ago).ok().map(to_proto),
             })

@@ -319,7 +319,7 @@ async fn look_back_of(
     compare(&site.deps.store, bus).await?;
     let is_here = |name: &str| sites.iter().any(|site| site.context.name == name);
     let mut consumers = site.consumers.iter();
-    while let Some(consumer) = consumers.find(|consumer| is_here(consumer.producer())) {
+    while let Some(consumer) = consumers.find(|consumer| is_here(consumer.producer().context())) {
         consumer.report().await?;
     }
     Ok(())

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    domain::log_id::LogId,
     messaging::{
         consumer::Consumer,
         relay::{compare, relay_once},
@@ -144,11 +145,8 @@ impl ContextRuntime {
     /// Tells the bus every now and then how far the log has come, so that a tail that was lost on the way is missed.
     async fn beat(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            for partition in 0..self.deps.store.partitions() {
-                if let Ok(head) = self.deps.store.head(partition).await {
-                    let topic = (self.context.name.to_owned(), partition);
-                    self.bus.beat(&topic, head).await;
-                }
+            if let Ok(head) = self.deps.store.head().await {
+                self.bus.beat(&LogId::of(self.context.name), head).await;
             }
             rest(&stop, BEAT).await;
         }
@@ -162,7 +160,7 @@ impl ContextRuntime {
             };
             if let Err(error) = heard {
                 consumer.fails(&error);
-                tracing::warn!(consumer = consumer.name(), producer = consumer.producer(), error = %error, "consumer failed");
+                tracing::warn!(consumer = consumer.name(), producer = %consumer.producer(), error = %error, "consumer failed");
                 rest(&stop, REST).await;
             }
         }

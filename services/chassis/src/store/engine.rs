@@ -1,6 +1,6 @@
 //! The two engines under a store, behind the same few operations.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use berth::inspection::v1::StoreEngine;
 use tokio::sync::{MutexGuard, watch};
@@ -75,11 +75,11 @@ impl Engine {
         }
     }
 
-    /// Numbers what has no number, of partitions that go as far as they should.
-    pub(super) async fn stamp(&self, floors: &BTreeMap<i32, i64>) -> Result<bool, StoreError> {
+    /// Numbers what has no number, if the log goes as far as it was seen to go.
+    pub(super) async fn stamp(&self, floor: i64) -> Result<bool, StoreError> {
         match self {
             Self::Sqlite(_) => Ok(false),
-            Self::Postgres(postgres) => postgres.stamp(floors).await,
+            Self::Postgres(postgres) => postgres.stamp(floor).await,
         }
     }
 

@@ -47,6 +47,7 @@ use crate::{
     domain::{
         aggregate::{Aggregate, Versioned},
         event::{Cause, Publish, Recorded},
+        log_id::LogId,
     },
     store::projections::Views,
 };
@@ -68,7 +69,6 @@ struct Inner {
     faults: Faults,
     views: Views,
     migrations: &'static [Migration],
-    partitions: i32,
     fencing: fence::Fencing,
 }
 
@@ -131,7 +131,6 @@ impl Store {
             faults,
             views,
             migrations,
-            partitions: 1,
             fencing: fence::Fencing::default(),
         }))
     }
@@ -139,11 +138,6 @@ impl Store {
     /// Name of the context whose store it is.
     pub fn context(&self) -> &'static str {
         self.0.context
-    }
-
-    /// How many partitions its log has.
-    pub fn partitions(&self) -> i32 {
-        self.0.partitions
     }
 
     /// The clock of the store.
@@ -383,18 +377,13 @@ impl Store {
             .await
     }
 
-    /// Events of a partition after a sequence number, in order.
-    pub async fn log_after(
-        &self,
-        partition: i32,
-        after: i64,
-        limit: i64,
-    ) -> Result<Vec<Recorded>, StoreError> {
+    /// Events of the log after a sequence number, in order.
+    pub async fn log_after(&self, after: i64, limit: i64) -> Result<Vec<Recorded>, StoreError> {
         let context = self.0.context;
         let events = self
-            .read(move |conn| Box::pin(sql::log_after(conn, context, partition, after, limit)))
+            .read(move |conn| Box::pin(sql::log_after(conn, context, after, limit)))
             .await?;
-        self.note_head(partition, events.last().map_or(0, |last| last.seq));
+        self.note_head(events.last().map_or(0, |last| last.seq));
         Ok(events)
     }
 
@@ -407,24 +396,17 @@ impl Store {
         .await
     }
 
-    /// The last sequence number of a partition; 0 if it is empty.
-    pub async fn head(&self, partition: i32) -> Result<i64, StoreError> {
-        let head = self
-            .read(move |conn| Box::pin(sql::head(conn, partition)))
-            .await?;
-        self.note_head(partition, head);
+    /// The last sequence number of the log; 0 if it is empty.
+    pub async fn head(&self) -> Result<i64, StoreError> {
+        let head = self.read(move |conn| Box::pin(sql::head(conn))).await?;
+        self.note_head(head);
         Ok(head)
     }
 
-    /// How far a consumer has come with a producer's partition.
-    pub async fn cursor(
-        &self,
-        consumer: String,
-        producer: String,
-        partition: i32,
-    ) -> Result<i64, StoreError> {
+    /// How far a consumer has come with a producer's log.
+    pub async fn cursor(&self, consumer: String, log: LogId) -> Result<i64, StoreError> {
         self.read(move |conn| {
-            Box::pin(async move { sql::cursor(conn, &consumer, &producer, partition).await })
+            Box::pin(async move { sql::cursor(conn, &consumer, log.context()).await })
         })
         .await
     }

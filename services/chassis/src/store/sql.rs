@@ -94,7 +94,7 @@ async fn put_aggregate(conn: &mut dyn Conn, step: &Step) -> Result<bool> {
 
 /// Moves a cursor from where it must be and answers the aggregates with dead letters; none if it is elsewhere.
 pub(crate) async fn advance(conn: &mut dyn Conn, batch: Batch<'_>) -> Result<Option<Vec<String>>> {
-    let key = (batch.consumer, batch.producer, batch.partition);
+    let key = (batch.consumer, batch.producer);
     if !move_cursor(conn, key, batch.from, batch.to).await? {
         return Ok(None);
     }
@@ -170,12 +170,11 @@ async fn release(conn: &mut dyn Conn, scope: &str, key: &str, owner: &str) -> Re
         .map(|_| ())
 }
 
-/// Appends an event; its sequence number is the next of the partition.
+/// Appends an event; its sequence number is the next of the log.
 async fn append(conn: &mut dyn Conn, event: &Recorded) -> Result<()> {
-    let sql = "INSERT INTO log (partition, seq, id, type, aggregate, version, at, payload, headers)
-               SELECT $1, COALESCE(MAX(seq), 0) + 1, $2, $3, $4, $5, $6, $7, $8 FROM log WHERE partition = $1";
+    let sql = "INSERT INTO log (seq, id, type, aggregate, version, at, payload, headers)
+               SELECT COALESCE(MAX(seq), 0) + 1, $1, $2, $3, $4, $5, $6, $7 FROM log";
     let values = args![
-        event.partition,
         &*event.id,
         &*event.event_type,
         &*event.subject,
@@ -189,10 +188,9 @@ async fn append(conn: &mut dyn Conn, event: &Recorded) -> Result<()> {
 
 /// Puts an event where it was.
 pub(crate) async fn append_again(conn: &mut dyn Conn, event: &Recorded) -> Result<()> {
-    let sql = "INSERT INTO log (partition, seq, id, type, aggregate, version, at, payload, headers)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    let sql = "INSERT INTO log (seq, id, type, aggregate, version, at, payload, headers)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let values = args![
-        event.partition,
         event.seq,
         &*event.id,
         &*event.event_type,
@@ -205,20 +203,16 @@ pub(crate) async fn append_again(conn: &mut dyn Conn, event: &Recorded) -> Resul
     conn.execute(sql, values).await.map(|_| ())
 }
 
-const LOG_COLUMNS: &str =
-    "partition, COALESCE(seq, 0), id, type, aggregate, version, at, payload, headers";
+const LOG_COLUMNS: &str = "COALESCE(seq, 0), id, type, aggregate, version, at, payload, headers";
 
 pub(crate) async fn log_after(
     conn: &mut dyn Conn,
     producer: &str,
-    partition: i32,
     after: i64,
     limit: i64,
 ) -> Result<Vec<Recorded>> {
-    let sql = format!(
-        "SELECT {LOG_COLUMNS} FROM log WHERE partition = $1 AND seq > $2 ORDER BY seq LIMIT $3"
-    );
-    let rows = conn.query(&sql, args![partition, after, limit]).await?;
+    let sql = format!("SELECT {LOG_COLUMNS} FROM log WHERE seq > $1 ORDER BY seq LIMIT $2");
+    let rows = conn.query(&sql, args![after, limit]).await?;
     rows.iter().map(|row| recorded(row, producer)).collect()
 }
 
@@ -234,12 +228,9 @@ pub(crate) async fn log_of(
     rows.iter().map(|row| recorded(row, producer)).collect()
 }
 
-pub(crate) async fn head(conn: &mut dyn Conn, partition: i32) -> Result<i64> {
+pub(crate) async fn head(conn: &mut dyn Conn) -> Result<i64> {
     let rows = conn
-        .query(
-            "SELECT COALESCE(MAX(seq), 0) FROM log WHERE partition = $1",
-            args![partition],
-        )
+        .query("SELECT COALESCE(MAX(seq), 0) FROM log", args![])
         .await?;
     rows.first().map_or(Ok(0), |row| row.int(0))
 }
@@ -247,15 +238,14 @@ pub(crate) async fn head(conn: &mut dyn Conn, partition: i32) -> Result<i64> {
 fn recorded(row: &Row, producer: &str) -> Result<Recorded> {
     Ok(Recorded {
         producer: producer.to_owned(),
-        partition: i32::try_from(row.int(0)?).unwrap_or(i32::MAX),
-        seq: row.int(1)?,
-        id: row.text(2)?.to_owned(),
-        event_type: row.text(3)?.to_owned(),
-        subject: row.text(4)?.to_owned(),
-        version: row.int(5)?,
-        at: row.time(6)?,
-        data: row.blob(7)?.to_vec().into(),
-        cause: serde_json::from_str(row.text(8)?)
+        seq: row.int(0)?,
+        id: row.text(1)?.to_owned(),
+        event_type: row.text(2)?.to_owned(),
+        subject: row.text(3)?.to_owned(),
+        version: row.int(4)?,
+        at: row.time(5)?,
+        data: row.blob(6)?.to_vec().into(),
+        cause: serde_json::from_str(row.text(7)?)
             .map_err(|error| StoreError::Bug(error.to_string()))?,
     })
 }
@@ -264,34 +254,26 @@ pub(crate) fn headers(cause: &Cause) -> Result<String> {
     serde_json::to_string(cause).map_err(|error| StoreError::Bug(error.to_string()))
 }
 
-pub(crate) async fn cursor(
-    conn: &mut dyn Conn,
-    consumer: &str,
-    producer: &str,
-    partition: i32,
-) -> Result<i64> {
-    let sql = "SELECT seq FROM cursor WHERE consumer = $1 AND producer = $2 AND partition = $3";
-    let rows = conn
-        .query(sql, args![consumer, producer, partition])
-        .await?;
+pub(crate) async fn cursor(conn: &mut dyn Conn, consumer: &str, producer: &str) -> Result<i64> {
+    let sql = "SELECT seq FROM cursor WHERE consumer = $1 AND producer = $2";
+    let rows = conn.query(sql, args![consumer, producer]).await?;
     rows.first().map_or(Ok(0), |row| row.int(0))
 }
 
 /// Moves a cursor from where it must be; false if it is elsewhere: another replica has moved it.
 pub(crate) async fn move_cursor(
     conn: &mut dyn Conn,
-    (consumer, producer, partition): (&str, &str, i32),
+    (consumer, producer): (&str, &str),
     from: i64,
     to: i64,
 ) -> Result<bool> {
     let moved = if from == 0 {
-        let sql = "INSERT INTO cursor (consumer, producer, partition, seq) VALUES ($1, $2, $3, $4)
-                   ON CONFLICT (consumer, producer, partition) DO UPDATE SET seq = $4 WHERE cursor.seq = 0";
-        conn.execute(sql, args![consumer, producer, partition, to])
-            .await?
+        let sql = "INSERT INTO cursor (consumer, producer, seq) VALUES ($1, $2, $3)
+                   ON CONFLICT (consumer, producer) DO UPDATE SET seq = $3 WHERE cursor.seq = 0";
+        conn.execute(sql, args![consumer, producer, to]).await?
     } else {
-        let sql = "UPDATE cursor SET seq = $4 WHERE consumer = $1 AND producer = $2 AND partition = $3 AND seq = $5";
-        conn.execute(sql, args![consumer, producer, partition, to, from])
+        let sql = "UPDATE cursor SET seq = $3 WHERE consumer = $1 AND producer = $2 AND seq = $4";
+        conn.execute(sql, args![consumer, producer, to, from])
             .await?
     };
     Ok(moved == 1)
@@ -336,31 +318,30 @@ pub struct DeadLetter {
     pub next_attempt: Timestamp,
 }
 
-const LETTER_COLUMNS: &str = "partition, seq, id, type, aggregate, version, at, payload, headers,
+const LETTER_COLUMNS: &str = "seq, id, type, aggregate, version, at, payload, headers,
     consumer, producer, reason, attempts, parked, next_attempt_at";
 
 fn letter(row: &Row) -> Result<DeadLetter> {
     Ok(DeadLetter {
-        event: recorded(row, row.text(10)?)?,
-        consumer: row.text(9)?.to_owned(),
-        reason: row.text(11)?.to_owned(),
-        attempts: row.int(12)?,
-        parked: row.int(13)? != 0,
-        next_attempt: row.time(14)?,
+        event: recorded(row, row.text(9)?)?,
+        consumer: row.text(8)?.to_owned(),
+        reason: row.text(10)?.to_owned(),
+        attempts: row.int(11)?,
+        parked: row.int(12)? != 0,
+        next_attempt: row.time(13)?,
     })
 }
 
 pub(crate) async fn put_letter(conn: &mut dyn Conn, letter: &DeadLetter) -> Result<()> {
-    let sql = "INSERT INTO dead_letter (consumer, producer, partition, seq, id, type, aggregate, version, at, payload,
-                   headers, reason, attempts, parked, next_attempt_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-               ON CONFLICT (consumer, producer, partition, seq) DO UPDATE
-               SET reason = $12, attempts = $13, parked = $14, next_attempt_at = $15";
+    let sql = "INSERT INTO dead_letter (consumer, producer, seq, id, type, aggregate, version, at, payload, headers,
+                   reason, attempts, parked, next_attempt_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+               ON CONFLICT (consumer, producer, seq) DO UPDATE
+               SET reason = $11, attempts = $12, parked = $13, next_attempt_at = $14";
     let event = &letter.event;
     let values = args![
         &*letter.consumer,
         &*event.producer,
-        event.partition,
         event.seq,
         &*event.id,
         &*event.event_type,
@@ -395,7 +376,7 @@ pub(crate) async fn letters_due(
     let sql = format!(
         "SELECT {LETTER_COLUMNS} FROM dead_letter d WHERE consumer = $1 AND parked = 0 AND next_attempt_at <= $2
          AND NOT EXISTS (SELECT 1 FROM dead_letter e WHERE e.consumer = d.consumer AND e.producer = d.producer
-             AND e.aggregate = d.aggregate AND e.partition = d.partition AND e.seq < d.seq)
+             AND e.aggregate = d.aggregate AND e.seq < d.seq)
          ORDER BY next_attempt_at, seq LIMIT 64"
     );
     conn.query(&sql, args![consumer, at])
@@ -406,18 +387,10 @@ pub(crate) async fn letters_due(
 }
 
 pub(crate) async fn remove_letter(conn: &mut dyn Conn, letter: &DeadLetter) -> Result<bool> {
-    let sql = "DELETE FROM dead_letter WHERE consumer = $1 AND producer = $2 AND partition = $3 AND seq = $4";
+    let sql = "DELETE FROM dead_letter WHERE consumer = $1 AND producer = $2 AND seq = $3";
     let event = &letter.event;
     Ok(conn
-        .execute(
-            sql,
-            args![
-                &*letter.consumer,
-                &*event.producer,
-                event.partition,
-                event.seq
-            ],
-        )
+        .execute(sql, args![&*letter.consumer, &*event.producer, event.seq])
         .await?
         == 1)
 }

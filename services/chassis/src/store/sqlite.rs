@@ -41,21 +41,21 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS claim (
         scope TEXT NOT NULL, key TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (scope, key)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS log (
-        partition BIGINT NOT NULL, seq BIGINT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, aggregate TEXT NOT NULL,
+        seq BIGINT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, aggregate TEXT NOT NULL,
         version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL, headers TEXT NOT NULL,
-        PRIMARY KEY (partition, seq)) WITHOUT ROWID;
+        PRIMARY KEY (seq)) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS log_aggregate ON log (aggregate, version);
     CREATE TABLE IF NOT EXISTS cursor (
-        consumer TEXT NOT NULL, producer TEXT NOT NULL, partition BIGINT NOT NULL, seq BIGINT NOT NULL,
-        PRIMARY KEY (consumer, producer, partition)) WITHOUT ROWID;
+        consumer TEXT NOT NULL, producer TEXT NOT NULL, seq BIGINT NOT NULL,
+        PRIMARY KEY (consumer, producer)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS dead_letter (
-        consumer TEXT NOT NULL, producer TEXT NOT NULL, partition BIGINT NOT NULL, seq BIGINT NOT NULL, id TEXT NOT NULL,
+        consumer TEXT NOT NULL, producer TEXT NOT NULL, seq BIGINT NOT NULL, id TEXT NOT NULL,
         type TEXT NOT NULL, aggregate TEXT NOT NULL, version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL,
         headers TEXT NOT NULL, reason TEXT NOT NULL, attempts BIGINT NOT NULL, parked BIGINT NOT NULL,
-        next_attempt_at BIGINT NOT NULL, PRIMARY KEY (consumer, producer, partition, seq)) WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS dead_letter_aggregate ON dead_letter (consumer, producer, aggregate, partition, seq);
+        next_attempt_at BIGINT NOT NULL, PRIMARY KEY (consumer, producer, seq)) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS dead_letter_aggregate ON dead_letter (consumer, producer, aggregate, seq);
     CREATE TABLE IF NOT EXISTS fence (
-        partition BIGINT PRIMARY KEY, head BIGINT NOT NULL, seen BIGINT NOT NULL, witness TEXT NOT NULL,
+        only BIGINT PRIMARY KEY, head BIGINT NOT NULL, seen BIGINT NOT NULL, witness TEXT NOT NULL,
         why TEXT NOT NULL, at BIGINT NOT NULL);
     CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL) WITHOUT ROWID;
 ";

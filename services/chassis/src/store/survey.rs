@@ -13,10 +13,10 @@ const RECENT: i64 = 1_000;
 /// What a store holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Survey {
-    /// The partitions of the log, from 0.
-    pub(crate) partitions: Vec<Extent>,
-    /// Cursors: consumer, producer, partition, sequence number.
-    pub(crate) cursors: Vec<(String, String, i64, i64)>,
+    /// The log.
+    pub(crate) log: Extent,
+    /// Cursors: consumer, producer, sequence number.
+    pub(crate) cursors: Vec<(String, String, i64)>,
     /// Dead letters by consumer and producer.
     pub(crate) letters: Vec<Letters>,
     /// How many aggregates are due.
@@ -25,8 +25,8 @@ pub(crate) struct Survey {
     pub(crate) due_since: Option<Timestamp>,
 }
 
-/// How far a partition of the log goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far the log goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// The last sequence number.
     pub(crate) head: i64,
@@ -51,35 +51,29 @@ impl Store {
         self.0.engine.kind()
     }
 
-    /// Every cursor: consumer, producer, partition, sequence number.
-    pub async fn cursors(&self) -> Result<Vec<(String, String, i64, i64)>, StoreError> {
+    /// Every cursor: consumer, producer, sequence number.
+    pub async fn cursors(&self) -> Result<Vec<(String, String, i64)>, StoreError> {
         Ok(self.survey().await?.cursors)
     }
 
     /// What it holds now.
     pub(crate) async fn survey(&self) -> Result<Survey, StoreError> {
-        let (partitions, now) = (self.partitions(), self.clock().now());
-        self.read(move |conn| Box::pin(survey(conn, partitions, now)))
-            .await
+        let now = self.clock().now();
+        self.read(move |conn| Box::pin(survey(conn, now))).await
     }
 }
 
-async fn survey(
-    conn: &mut dyn Conn,
-    partitions: i32,
-    now: Timestamp,
-) -> Result<Survey, StoreError> {
-    let mut survey = Survey::default();
-    for partition in 0..partitions {
-        survey.partitions.push(extent(conn, partition).await?);
-    }
-    let sql = "SELECT consumer, producer, partition, seq FROM cursor";
+async fn survey(conn: &mut dyn Conn, now: Timestamp) -> Result<Survey, StoreError> {
+    let mut survey = Survey {
+        log: extent(conn).await?,
+        ..Survey::default()
+    };
+    let sql = "SELECT consumer, producer, seq FROM cursor";
     for row in conn.query(sql, args![]).await? {
         survey.cursors.push((
             row.text(0)?.to_owned(),
             row.text(1)?.to_owned(),
             row.int(2)?,
-            row.int(3)?,
         ));
     }
     survey.letters = letters(conn).await?;
@@ -93,11 +87,11 @@ async fn survey(
     Ok(survey)
 }
 
-async fn extent(conn: &mut dyn Conn, partition: i32) -> Result<Extent, StoreError> {
-    let head = super::sql::head(conn, partition).await?;
+async fn extent(conn: &mut dyn Conn) -> Result<Extent, StoreError> {
+    let head = super::sql::head(conn).await?;
     let from = (head - RECENT).max(0);
-    let sql = "SELECT COUNT(*) FROM log WHERE partition = $1 AND seq > $2 AND seq <= $3";
-    let rows = conn.query(sql, args![partition, from, head]).await?;
+    let sql = "SELECT COUNT(*) FROM log WHERE seq > $1 AND seq <= $2";
+    let rows = conn.query(sql, args![from, head]).await?;
     let there = rows.first().map_or(Ok(0), |row| row.int(0))?;
     Ok(Extent {
         head,

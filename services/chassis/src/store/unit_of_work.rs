@@ -10,6 +10,7 @@ use crate::{
     domain::{
         aggregate::{Aggregate, ClaimRange, Claims, Now, Versioned},
         event::{Cause, Publish, Recorded, event_id},
+        log_id::LogId,
     },
     store::{
         Conn, DeadLetter, ExecuteError, Inner, Row, StoreError,
@@ -156,7 +157,6 @@ impl<'c> Unit<'c> {
             }
             told.push(Recorded {
                 producer: self.inner.context.to_owned(),
-                partition: partition_of(&subject, self.inner.partitions),
                 seq: 0,
                 id: event_id(self.inner.context, A::KIND, &subject, after.version, index),
                 event_type: fact.event_type,
@@ -242,16 +242,15 @@ impl<'c> Unit<'c> {
         self.inner.context
     }
 
-    /// The last sequence number of a partition.
-    pub async fn head(&mut self, partition: i32) -> Result<i64, StoreError> {
-        sql::head(self.conn, partition).await
+    /// The last sequence number of the log.
+    pub async fn head(&mut self) -> Result<i64, StoreError> {
+        sql::head(self.conn).await
     }
 
-    /// A partition of the log has what others have seen of it.
-    pub async fn lift_fence(&mut self, partition: i32) -> Result<(), StoreError> {
-        let sql = "DELETE FROM fence WHERE partition = $1";
-        let values = crate::args![partition];
-        self.conn.execute(sql, values).await.map(|_| ())
+    /// The log has what others have seen of it.
+    pub async fn lift_fence(&mut self) -> Result<(), StoreError> {
+        let sql = "DELETE FROM fence";
+        self.conn.execute(sql, Vec::new()).await.map(|_| ())
     }
 
     /// Who holds a claim, as `<kind>/<id>`.
@@ -289,15 +288,10 @@ impl<'c> Unit<'c> {
         self.conn.advance(batch).await
     }
 
-    /// How far a consumer has come with a producer's partition; it goes no further before this transaction is done.
-    pub async fn hold_cursor(
-        &mut self,
-        consumer: &str,
-        producer: &str,
-        partition: i32,
-    ) -> Result<i64, StoreError> {
-        let at = sql::cursor(self.conn, consumer, producer, partition).await?;
-        let key = (consumer, producer, partition);
+    /// How far a consumer has come with a producer's log; it goes no further before this transaction is done.
+    pub async fn hold_cursor(&mut self, consumer: &str, log: &LogId) -> Result<i64, StoreError> {
+        let at = sql::cursor(self.conn, consumer, log.context()).await?;
+        let key = (consumer, log.context());
         if sql::move_cursor(self.conn, key, at, at).await? {
             Ok(at)
         } else {
@@ -375,14 +369,4 @@ pub(super) fn versioned<A: Aggregate>(
         created: row.time(column + 2)?,
         updated: row.time(column + 3)?,
     })
-}
-
-/// The partition of an aggregate: all its events stay in order. FNV-1a, fixed for ever.
-fn partition_of(subject: &str, partitions: i32) -> i32 {
-    let hash = subject
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-    i32::try_from(hash % u64::try_from(partitions.max(1)).unwrap_or(1)).unwrap_or(0)
 }

@@ -18,7 +18,7 @@ impl Store {
     /// Numbers what is committed and has no number yet, without gaps and in the order in which it was recorded. Answers
     /// whether there was anything. Where there is one writer, events are numbered as they are written.
     pub async fn stamp(&self) -> Result<bool, StoreError> {
-        self.0.engine.stamp(&self.floors()).await
+        self.0.engine.stamp(self.floor()).await
     }
 
     /// How many events have no number yet.

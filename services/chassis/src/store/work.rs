@@ -74,7 +74,6 @@ pub(crate) struct Found {
 pub(crate) struct Batch<'a> {
     pub(crate) consumer: &'a str,
     pub(crate) producer: &'a str,
-    pub(crate) partition: i32,
     pub(crate) from: i64,
     pub(crate) to: i64,
     /// Whether its effects may not meet those of the consumer's other batches before they are committed.

@@ -1,5 +1,6 @@
 //! Events travel through the broker, and not past it.
 
+use chassis::domain::log_id::LogId;
 use chassis::{
     Recorded, domain::event::Cause, messaging::bus::Signal,
     runtime::context_runtime::ContextRuntime,
@@ -62,7 +63,7 @@ impl AtWork {
 
     /// Waits until the consumer has come to the end, and looks whether it heard of every seat once.
     pub(crate) async fn converges(&self) {
-        let head = self.pair.producer.deps.store.head(0).await.unwrap();
+        let head = self.pair.producer.deps.store.head().await.unwrap();
         until("at the end", async || {
             self.pair.consumer.consumers[0].cursor().await.unwrap() == head
         })
@@ -81,7 +82,7 @@ impl AtWork {
 
     /// The seat that was not taken yet. Every seat is one event.
     async fn next(&self) -> u128 {
-        let taken = self.pair.producer.deps.store.head(0).await.unwrap();
+        let taken = self.pair.producer.deps.store.head().await.unwrap();
         u128::try_from(taken).unwrap() + 1
     }
 
@@ -117,7 +118,6 @@ impl AtWork {
 fn events(from: i64, count: i64) -> Vec<Recorded> {
     let event = |seq| Recorded {
         producer: "room".into(),
-        partition: 0,
         seq,
         id: format!("event {seq}"),
         event_type: "berth.room.v1.RoomReserved".into(),
@@ -135,7 +135,7 @@ async fn of_a_large_backlog_only_a_batch_is_held() {
     const BACKLOG: i64 = 100_000;
     let prefix = Prefix::new();
     let on = over(&prefix.settings(), Readers::new()).await;
-    let (bus, topic) = (on.consumer, ("room".to_owned(), 0));
+    let (bus, topic) = (on.consumer, LogId::of("room"));
     assert_eq!(bus.known(&topic).await.unwrap(), 0);
     drop(bus.subscribe(topic.clone(), "message").await.unwrap());
     for from in (1..BACKLOG).step_by(250) {

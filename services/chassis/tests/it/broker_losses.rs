@@ -41,7 +41,7 @@ impl Fragile {
     async fn fills(&mut self) -> Stream<Info> {
         self.work.goes().await;
         self.work.happens(MANY).await;
-        let head = self.work.pair.producer.deps.store.head(0).await.unwrap();
+        let head = self.work.pair.producer.deps.store.head().await.unwrap();
         let stream = self.stream().await;
         until("all of it is published", async || {
             held(&stream).await == Some(head)

@@ -96,7 +96,7 @@ async fn a_context_knows_the_consumers_that_it_will_have() {
     let sites = [&pair.producer, &pair.consumer];
     for site in sites {
         let has = site.consumers.iter().map(|consumer| {
-            let topic = (consumer.producer().to_owned(), consumer.partition());
+            let topic = consumer.producer().clone();
             (consumer.name().to_owned(), topic)
         });
         assert_eq!(site.context.consumers(), has.collect::<Vec<_>>());

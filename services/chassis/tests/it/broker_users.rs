@@ -1,5 +1,6 @@
 //! Each context is a user of the broker and may do there what it needs and nothing else.
 
+use chassis::domain::log_id::LogId;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -152,19 +153,12 @@ async fn nobody_publishes_as_another_context() {
     let forge = forger.request_with_headers(subject.clone(), headers.clone(), "x".into());
     forge.await.unwrap_err();
     let bus = nats.bus("message", Readers::new()).await;
-    let events = work
-        .pair
-        .producer
-        .deps
-        .store
-        .log_after(0, 0, 1)
-        .await
-        .unwrap();
-    let topic = ("room".to_owned(), 0);
+    let events = work.pair.producer.deps.store.log_after(0, 1).await.unwrap();
+    let topic = LogId::of("room");
     assert!(bus.publish(topic.clone(), events, 1).await.is_err());
     let mut heads = looks.subscribe("berth.heads.forged.>").await.unwrap();
     looks.flush().await.unwrap();
-    bus.beat(&("forged".to_owned(), 0), 1).await;
+    bus.beat(&LogId::of("forged"), 1).await;
     forger
         .publish("berth.heads.room.0", "9223372036854775807".into())
         .await

@@ -67,30 +67,20 @@ impl Counted {
 }
 
 impl LogReader for Counted {
-    fn read(
-        &self,
-        partition: i32,
-        after: i64,
-        limit: i64,
-    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
+    fn read(&self, after: i64, limit: i64) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
         Box::pin(async move {
-            let events = LogReader::read(&self.log, partition, after, limit).await?;
+            let events = LogReader::read(&self.log, after, limit).await?;
             self.read.fetch_add(events.len(), Ordering::SeqCst);
             Ok(events)
         })
     }
 
-    fn head(&self, partition: i32) -> BoxFuture<'_, Result<i64, LogError>> {
-        LogReader::head(&self.log, partition)
+    fn head(&self) -> BoxFuture<'_, Result<i64, LogError>> {
+        LogReader::head(&self.log)
     }
 
-    fn seen(
-        &self,
-        partition: i32,
-        seen: i64,
-        consumer: &str,
-    ) -> BoxFuture<'_, Result<i64, LogError>> {
-        LogReader::seen(&self.log, partition, seen, consumer)
+    fn seen(&self, seen: i64, consumer: &str) -> BoxFuture<'_, Result<i64, LogError>> {
+        LogReader::seen(&self.log, seen, consumer)
     }
 }
 

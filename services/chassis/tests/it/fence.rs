@@ -1,5 +1,6 @@
 //! A log that has gone back is noticed, and what has not gone back is not taken for it.
 
+use chassis::domain::log_id::LogId;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -60,9 +61,9 @@ async fn a_store_whose_log_went_back_can_only_be_read(bench: Bench) {
     }
     assert_eq!(head(store).await, 3);
     let reader: &dyn LogReader = store;
-    assert_eq!(reader.seen(0, 3, "view").await, Ok(3));
+    assert_eq!(reader.seen(3, "view").await, Ok(3));
     assert_eq!(store.fenced(), None);
-    assert_eq!(reader.seen(0, 5, "view").await, Ok(3));
+    assert_eq!(reader.seen(5, "view").await, Ok(3));
     let fence = store.fenced().unwrap();
     let told = (fence.head, fence.seen, fence.by.as_str());
     assert_eq!(told, (3, 5, "view"));
@@ -79,9 +80,9 @@ async fn a_store_whose_log_went_back_can_only_be_read(bench: Bench) {
     assert!(store.load::<Seat>(seat(4)).await.unwrap().is_none());
 
     // Whoever has seen most counts, and another replica sees the fence.
-    assert_eq!(reader.seen(0, 4, "message").await, Ok(3));
+    assert_eq!(reader.seen(4, "message").await, Ok(3));
     assert_eq!(store.fenced().unwrap().seen, 5);
-    assert_eq!(reader.seen(0, 9, "message").await, Ok(3));
+    assert_eq!(reader.seen(9, "message").await, Ok(3));
     let other = bench.place.open(StoreOptions::default()).await;
     other.look_at_fence().await.unwrap();
     assert_eq!(other.fenced(), store.fenced());
@@ -92,7 +93,7 @@ async fn a_relay_that_has_told_more_than_there_is_fences_the_store(bench: Bench)
     let store = &bench.store;
     sit(store, 1).await.unwrap();
     let bus = InProcess::new();
-    let topic = ("room".to_owned(), 0);
+    let topic = LogId::of("room");
     let told = bus.publish(topic, Vec::new(), 4);
     told.await.unwrap();
     let bus: Arc<dyn Bus> = bus;
@@ -119,7 +120,7 @@ async fn a_relay_that_has_read_more_than_there_is_fences_the_store(bench: Bench)
     relay_once(store, &bus).await.unwrap();
     let fence = store.fenced().unwrap();
     assert_eq!((fence.head, fence.seen), (2, 4));
-    assert_eq!(store.log_after(0, 0, 100).await.unwrap().len(), 2);
+    assert_eq!(store.log_after(0, 100).await.unwrap().len(), 2);
 }
 
 async fn many_who_commit_and_many_who_look_raise_no_alarm(bench: Bench) {
@@ -136,12 +137,12 @@ async fn many_who_commit_and_many_who_look_raise_no_alarm(bench: Bench) {
                     relay_once(&store, &bus).await.unwrap();
                 }
                 // Three ways to have seen it.
-                let events = store.log_after(0, 0, 10_000).await.unwrap();
+                let events = store.log_after(0, 10_000).await.unwrap();
                 let last = events.last().map_or(0, |last| last.seq);
-                let known = bus.known(&("room".to_owned(), 0)).await.unwrap();
-                let seen = last.max(known).max(store.head(0).await.unwrap());
+                let known = bus.known(&LogId::of("room")).await.unwrap();
+                let seen = last.max(known).max(store.head().await.unwrap());
                 let reader: &dyn LogReader = &store;
-                assert!(reader.seen(0, seen, "looker").await.unwrap() >= seen);
+                assert!(reader.seen(seen, "looker").await.unwrap() >= seen);
                 store.look_at_fence().await.unwrap();
                 looked += 1;
             }

@@ -1,18 +1,21 @@
 //! One consumer takes the place of another.
 
+use chassis::domain::log_id::LogId;
 use chassis::{StoreError, store::Store};
 
 use crate::store::sqlite;
 
 async fn hold(store: &Store, consumer: &'static str) -> i64 {
     let held: Result<i64, StoreError> = store
-        .transact(move |unit| Box::pin(async move { unit.hold_cursor(consumer, "room", 0).await }))
+        .transact(move |unit| {
+            Box::pin(async move { unit.hold_cursor(consumer, &LogId::of("room")).await })
+        })
         .await;
     held.unwrap()
 }
 
 async fn cursor(store: &Store, consumer: &str) -> i64 {
-    let cursor = store.cursor(consumer.into(), "room".into(), 0);
+    let cursor = store.cursor(consumer.into(), LogId::of("room"));
     cursor.await.unwrap()
 }
 

@@ -141,7 +141,7 @@ async fn a_process_says_who_it_is_and_how_its_contexts_are() {
     let told = process
         .tells_that(|told| {
             let context = one(told);
-            context.leads && context.partitions[0].handed_over == Some(3)
+            context.leads && context.log.unwrap().handed_over == Some(3)
         })
         .await;
     let who = told.process.clone().unwrap();
@@ -155,14 +155,13 @@ async fn a_process_says_who_it_is_and_how_its_contexts_are() {
     );
     let context = one(&told);
     assert_eq!(context.context, "room");
-    let partition = inspection::Partition {
-        partition: 0,
+    let log = inspection::EventLog {
         head: 3,
         missing: 0,
         handed_over: Some(3),
         unnumbered: 0,
     };
-    assert_eq!(context.partitions, [partition]);
+    assert_eq!(context.log, Some(log));
     assert_eq!(context.due, Some(inspection::Due::default()));
     let store = store(&told);
     assert_eq!(store.engine(), inspection::StoreEngine::Sqlite);
@@ -346,6 +345,6 @@ async fn what_is_missing_due_or_damaged_is_told_of() {
     assert_eq!(due.count, 2);
     let since = noon() + SignedDuration::from_mins(15);
     assert_eq!(due.longest_due_time, Some(to_proto(since)));
-    let partition = &one(&told).partitions[0];
-    assert_eq!((partition.head, partition.missing), (2, 1));
+    let log = one(&told).log.unwrap();
+    assert_eq!((log.head, log.missing), (2, 1));
 }

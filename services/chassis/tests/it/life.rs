@@ -128,12 +128,7 @@ async fn what_was_answered_survives_a_crash() {
     slow.await.unwrap().unwrap_err();
 
     let again = raise(stage.dir.path(), &stage.gate, |_| {}).await;
-    let log = again.sites()[0]
-        .deps
-        .store
-        .log_after(0, 0, 10)
-        .await
-        .unwrap();
+    let log = again.sites()[0].deps.store.log_after(0, 10).await.unwrap();
     assert_eq!(log.len(), 1);
     quiet(again.sites()).await.unwrap();
     again.stop().await.unwrap();

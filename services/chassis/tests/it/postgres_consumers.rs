@@ -1,5 +1,6 @@
 //! Consumers on PostgreSQL: what they cost, and that what several producers tell meets in the same rows.
 
+use chassis::domain::log_id::LogId;
 use std::{collections::BTreeMap, sync::Arc};
 
 use berth::{message::v1::MessageSent, room::v1::RoomReserved};
@@ -62,7 +63,7 @@ async fn what_two_producers_tell_always_meets() {
     let views = || Views::new().on(reserved).on(sent);
     let hear = |producer: &str, log: Tape| {
         let log: Arc<dyn LogReader> = Arc::new(log);
-        let topic = (producer.to_owned(), 0);
+        let topic = LogId::of(producer);
         let consumer = Consumer::of_views("x.views".into(), topic, store.clone(), log, views());
         tokio::spawn(async move {
             // One by one, so that both often write at the same time.

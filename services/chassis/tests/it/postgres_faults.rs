@@ -1,5 +1,6 @@
 //! What the engine for PostgreSQL must do when something goes wrong between it and the database.
 
+use chassis::domain::log_id::LogId;
 use std::{
     sync::{
         Arc,
@@ -123,7 +124,7 @@ async fn of_two_that_lock_each_other_out_both_are_done() {
     assert_eq!((one.await.unwrap(), other.await.unwrap()), (Ok(()), Ok(())));
     assert!(tries.load(Ordering::SeqCst) > 2, "none was tried again");
     for name in ["a", "b"] {
-        let seq = bench.store.cursor(name.into(), String::new(), 0);
+        let seq = bench.store.cursor(name.into(), LogId::of(""));
         assert_eq!(seq.await.unwrap(), 2);
     }
 }

@@ -89,13 +89,13 @@ pub(crate) async fn postgres() -> Bench {
 pub(crate) async fn log(store: &Store) -> Vec<Recorded> {
     while store.stamp().await.unwrap() {}
     assert_eq!(store.unnumbered().await.unwrap(), 0);
-    store.log_after(0, 0, 10_000).await.unwrap()
+    store.log_after(0, 10_000).await.unwrap()
 }
 
 /// Where the log ends, once everything in it is numbered.
 pub(crate) async fn head(store: &Store) -> i64 {
     while store.stamp().await.unwrap() {}
-    store.head(0).await.unwrap()
+    store.head().await.unwrap()
 }
 
 /// Runs every story on an engine.

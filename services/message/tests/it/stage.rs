@@ -154,7 +154,7 @@ impl Stage {
     pub(crate) async fn published<E: Name>(&self) -> usize {
         let store = &self.site.deps.store;
         while store.stamp().await.unwrap() {}
-        let log = store.log_after(0, 0, 1000).await.unwrap();
+        let log = store.log_after(0, 1000).await.unwrap();
         log.iter()
             .filter(|event| event.event_type == E::full_name())
             .count()

@@ -127,7 +127,7 @@ async fn a_message_says_what_it_is_about() {
             .text
             .contains("From 2027-03-04 to 2027-03-06\nPrice: 240.00 EUR")
     );
-    let log = stage.site.deps.store.log_after(0, 0, 10).await.unwrap();
+    let log = stage.site.deps.store.log_after(0, 10).await.unwrap();
     assert!(
         log.iter()
             .all(|event| event.cause.correlation == message.reservation_id)

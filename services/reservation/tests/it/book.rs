@@ -179,7 +179,7 @@ async fn what_cannot_be_had_is_refused_and_leaves_nothing() {
     });
     refused(bench.book(1).await, precondition, "OFFER_WITHDRAWN");
     assert_eq!((bench.claims().await, bench.payments.asked()), (0, (0, 0)));
-    assert_eq!(bench.site.deps.store.head(0).await.unwrap(), 0);
+    assert_eq!(bench.site.deps.store.head().await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -99,23 +99,18 @@ impl Meanwhile {
 }
 
 impl LogReader for Log {
-    fn read(
-        &self,
-        partition: i32,
-        after: i64,
-        limit: i64,
-    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
+    fn read(&self, after: i64, limit: i64) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
         Box::pin(async move {
             if self.reads_left.fetch_sub(1, Ordering::SeqCst) <= 0 {
                 return Err(LogError("gone".into()));
             }
             self.meanwhile.pass().await;
-            self.tape.read(partition, after, limit).await
+            self.tape.read(after, limit).await
         })
     }
 
-    fn head(&self, partition: i32) -> BoxFuture<'_, Result<i64, LogError>> {
-        self.tape.head(partition)
+    fn head(&self) -> BoxFuture<'_, Result<i64, LogError>> {
+        self.tape.head()
     }
 }
 

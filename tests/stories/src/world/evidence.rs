@@ -90,7 +90,7 @@ async fn log(store: &Store) -> Vec<Recorded> {
     let mut log: Vec<Recorded> = Vec::new();
     loop {
         let after = log.last().map_or(0, |last| last.seq);
-        let page = store.log_after(0, after, 1000).await.expect("reads");
+        let page = store.log_after(after, 1000).await.expect("reads");
         if page.is_empty() {
             return log;
         }

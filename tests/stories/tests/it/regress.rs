@@ -160,10 +160,9 @@ impl Scene {
         let store = self.open().await;
         let sources = self.sources(&store).await;
         let restores = reservation().restores;
-        let reports = recover(&store, &restores, &sources, May::Inspect).await;
-        let mut reports = reports.unwrap();
-        assert!(store.fenced().is_some() && reports.len() == 1);
-        reports.remove(0)
+        let report = recover(&store, &restores, &sources, May::Inspect).await;
+        assert!(store.fenced().is_some());
+        report.unwrap().expect("the store is fenced")
     }
 
     /// `reservation recover …`, with the databases and without a broker.
@@ -255,9 +254,10 @@ async fn s30_what_nobody_has_any_more_is_refunded(mode: Mode) {
     scene.stand_still().await;
     assert_eq!(scene.recover(&[]).await, ExitCode::FAILURE);
     let store = scene.open().await;
-    let reports = recover(&store, &[], &[], May::Recover).await.unwrap();
-    assert!(!reports[0].recovered && store.fenced().is_some());
-    let fates: Vec<_> = reports[0].losses.iter().map(|loss| &loss.fate).collect();
+    let report = recover(&store, &[], &[], May::Recover).await.unwrap();
+    let report = report.expect("the store is fenced");
+    assert!(!report.recovered && store.fenced().is_some());
+    let fates: Vec<_> = report.losses.iter().map(|loss| &loss.fate).collect();
     assert_eq!(fates, [&Fate::Gone, &Fate::Gone]);
     drop(store);
     let lose = ["--accept-losses".to_owned()];

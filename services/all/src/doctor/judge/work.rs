@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use berth::inspection::v1::{Consumer, Context, Partition};
+use berth::inspection::v1::{Consumer, Context, EventLog};
 
 use super::{
     super::{
@@ -13,10 +13,10 @@ use super::{
     Limits, Told, age, name, speakers, spell,
 };
 
-/// Partitions of logs, by context.
-type Logs<'a> = BTreeMap<(&'a str, i32), &'a Partition>;
-/// Consumers, by context, name, producer and partition.
-type Consumers<'a> = BTreeMap<(&'a str, &'a str, &'a str, i32), &'a Consumer>;
+/// The logs, by context.
+type Logs<'a> = BTreeMap<&'a str, &'a EventLog>;
+/// Consumers, by context, name and producer.
+type Consumers<'a> = BTreeMap<(&'a str, &'a str, &'a str), &'a Consumer>;
 
 /// Whether anything is behind, as it often is for a moment.
 pub(super) fn is_unfinished(look: &[Answer]) -> bool {
@@ -43,9 +43,9 @@ pub(super) fn judge(first: &[Answer], second: &[Answer], limits: &Limits) -> Vec
     for (context, told) in speakers(second) {
         let mut found = letters(told.context);
         found.extend(overdue(told, limits));
-        for log in &told.context.partitions {
+        if let Some(log) = &told.context.log {
             found.extend(damage(log));
-            let then = before.logs.get(&(context, log.partition));
+            let then = before.logs.get(context);
             found.extend(relay(told.context, then.copied(), log, limits));
         }
         for consumer in &told.context.consumers {
@@ -73,11 +73,9 @@ struct Sample<'a> {
 }
 
 fn logs(look: &[Answer]) -> Logs<'_> {
-    let told = speakers(look).into_iter().flat_map(|(context, told)| {
-        let partitions = told.context.partitions.iter();
-        partitions.map(move |log| ((context, log.partition), log))
-    });
-    told.collect()
+    let told = speakers(look).into_iter();
+    told.filter_map(|(context, told)| Some((context, told.context.log.as_ref()?)))
+        .collect()
 }
 
 fn consumers(look: &[Answer]) -> Consumers<'_> {
@@ -88,13 +86,8 @@ fn consumers(look: &[Answer]) -> Consumers<'_> {
     told.collect()
 }
 
-fn key<'a>(context: &'a str, consumer: &'a Consumer) -> (&'a str, &'a str, &'a str, i32) {
-    (
-        context,
-        &consumer.consumer,
-        &consumer.producer,
-        consumer.partition,
-    )
+fn key<'a>(context: &'a str, consumer: &'a Consumer) -> (&'a str, &'a str, &'a str) {
+    (context, &consumer.consumer, &consumer.producer)
 }
 
 /// How far the log has come that a consumer reads: as its producer says, else as the consumer heard.
@@ -103,11 +96,11 @@ fn head(logs: &Logs<'_>, consumer: &Consumer) -> i64 {
 }
 
 fn own_head(logs: &Logs<'_>, consumer: &Consumer) -> Option<i64> {
-    let log = logs.get(&(consumer.producer.as_str(), consumer.partition));
+    let log = logs.get(consumer.producer.as_str());
     log.map(|log| log.head)
 }
 
-fn is_untold(log: &Partition) -> bool {
+fn is_untold(log: &EventLog) -> bool {
     log.unnumbered > 0 || log.handed_over.is_some_and(|told| told < log.head)
 }
 
@@ -156,19 +149,16 @@ fn progress(
 }
 
 /// Whether the numbers of a log have gaps.
-fn damage(log: &Partition) -> Option<Finding> {
-    let what = format!(
-        "partition {} of its log lacks {} of its last events",
-        log.partition, log.missing
-    );
+fn damage(log: &EventLog) -> Option<Finding> {
+    let what = format!("its log lacks {} of its last events", log.missing);
     (log.missing != 0).then(|| Finding::new(Code::LogGap, what))
 }
 
 /// Whether what is new is numbered and told to the bus.
 fn relay(
     context: &Context,
-    then: Option<&Partition>,
-    now: &Partition,
+    then: Option<&EventLog>,
+    now: &EventLog,
     limits: &Limits,
 ) -> Option<Finding> {
     let then = then?;

@@ -1,7 +1,7 @@
 //! What only some processes can say of themselves: told by one that says anything.
 
 use all::doctor::Code;
-use berth::inspection::v1::{Bus, Consumer, Context, Heartbeat, InspectResponse, Partition, Store};
+use berth::inspection::v1::{Bus, Consumer, Context, EventLog, Heartbeat, InspectResponse, Store};
 use chassis::{
     Timestamp,
     base::time::{SignedDuration, to_proto},
@@ -123,16 +123,16 @@ async fn a_fence_and_events_without_a_number_are_found() {
     let unnumbered = |counts: [i64; 2]| {
         move |times: u32| {
             let count = counts[(times as usize).min(1)];
-            let partition = Partition {
+            let log = EventLog {
                 head: 5,
                 handed_over: Some(5),
                 unnumbered: count,
-                ..Partition::default()
+                ..EventLog::default()
             };
             told(
                 "view",
                 vec![Context {
-                    partitions: vec![partition],
+                    log: Some(log),
                     ..context("view")
                 }],
             )
@@ -147,9 +147,9 @@ async fn a_consumer_that_moves_lags_only_if_it_is_far_behind() {
     let moving = |heads: [i64; 2], cursors: [i64; 2]| {
         move |times: u32| {
             let look = (times as usize).min(1);
-            let log = Partition {
+            let log = EventLog {
                 head: heads[look],
-                ..Partition::default()
+                ..EventLog::default()
             };
             let consumer = Consumer {
                 consumer: "view.views".into(),
@@ -158,7 +158,7 @@ async fn a_consumer_that_moves_lags_only_if_it_is_far_behind() {
                 ..Consumer::default()
             };
             let room = Context {
-                partitions: vec![log],
+                log: Some(log),
                 ..context("room")
             };
             let view = Context {
@@ -202,13 +202,13 @@ async fn nobody_leads_only_if_nobody_does_in_both_looks() {
         move |times: u32| {
             let look = (times as usize).min(1);
             // Something is on its way, so that there is a second look.
-            let partition = Partition {
+            let log = EventLog {
                 unnumbered: i64::from(times == 0),
-                ..Partition::default()
+                ..EventLog::default()
             };
             let context = Context {
                 leads: leads[look],
-                partitions: vec![partition],
+                log: Some(log),
                 ..context("view")
             };
             told("view", vec![context])

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, env, fs};
 
 use all::doctor::{Answer, Code, Limits, Report, Silence, judge};
 use berth::inspection::v1::{
-    Bus, Consumer, Context, DeadLetters, Due, Heartbeat, InspectResponse, Partition, Peer, Process,
+    Bus, Consumer, Context, DeadLetters, Due, EventLog, Heartbeat, InspectResponse, Peer, Process,
     Store,
 };
 use chassis::{
@@ -112,36 +112,35 @@ fn sick(times: i64) -> InspectResponse {
 
 /// A platform with everything wrong at once. The second look is the first one, but for a consumer that moves.
 fn look(times: i64) -> Vec<Answer> {
-    let log = |head, told| Partition {
+    let log = |head, told| EventLog {
         head,
         handed_over: Some(told),
-        ..Partition::default()
+        ..EventLog::default()
     };
     let room = Context {
-        partitions: vec![log(4, 4)],
+        log: Some(log(4, 4)),
         store: Some(Store {
             writable: true,
-            fence_reason:
-                "partition 0 of the log ends at 4, but view.views has taken events up to 9".into(),
+            fence_reason: "the log ends at 4, but view.views has taken events up to 9".into(),
             ..Store::default()
         }),
         ..context("room")
     };
     let payment = Context {
-        partitions: vec![log(9000, 8999)],
+        log: Some(log(9000, 8999)),
         ..context("payment")
     };
     let message = Context {
-        partitions: vec![log(7, 7)],
+        log: Some(log(7, 7)),
         leads: false,
         ..context("message")
     };
     let reservation = Context {
-        partitions: vec![log(20, 20)],
+        log: Some(log(20, 20)),
         ..context("reservation")
     };
     let member = Context {
-        partitions: vec![log(3, 3)],
+        log: Some(log(3, 3)),
         ..context("member")
     };
     let away = InspectResponse {

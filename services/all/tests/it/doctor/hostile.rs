@@ -2,7 +2,7 @@
 
 use all::doctor::{Answer, Limits, Report, is_doubtful, judge};
 use berth::inspection::v1::{
-    Bus, Consumer, Context, DeadLetters, Due, Heartbeat, InspectResponse, Partition, Peer, Process,
+    Bus, Consumer, Context, DeadLetters, Due, EventLog, Heartbeat, InspectResponse, Peer, Process,
     Store,
 };
 use chassis::base::time::SignedDuration;
@@ -90,7 +90,6 @@ impl Babble {
                 connected: self.0.random(),
                 heartbeats: self.some(|this| Heartbeat {
                     producer: this.text(),
-                    partition: this.small(),
                     head: this.number(),
                     hear_time: this.time(),
                 }),
@@ -110,17 +109,15 @@ impl Babble {
                 fence_reason: self.text(),
             }),
             leads: self.0.random(),
-            partitions: self.some(|this| Partition {
-                partition: this.small(),
-                head: this.number(),
-                missing: this.small(),
-                handed_over: Some(this.number()),
-                unnumbered: this.number(),
+            log: Some(EventLog {
+                head: self.number(),
+                missing: self.small(),
+                handed_over: Some(self.number()),
+                unnumbered: self.number(),
             }),
             consumers: self.some(|this| Consumer {
                 consumer: this.text(),
                 producer: this.text(),
-                partition: this.small(),
                 cursor: Some(this.number()),
                 heard_head: this.number(),
                 lag: this.number(),

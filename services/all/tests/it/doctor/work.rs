@@ -122,7 +122,7 @@ async fn dead_letters_are_found_until_they_are_redriven() {
     house.recovers().await;
     // As if the view had choked on it.
     let store = house.reservations.store();
-    let event = house.rooms.store().log_after(0, 0, 1).await.unwrap();
+    let event = house.rooms.store().log_after(0, 1).await.unwrap();
     let letter = event[0].clone();
     let plant: Result<(), chassis::StoreError> = store
         .transact(move |unit| {

@@ -15,8 +15,7 @@ impl Consumer {
         let failure = inner.track.failure();
         inspection::Consumer {
             consumer: inner.name.clone(),
-            producer: inner.producer.clone(),
-            partition: inner.partition,
+            producer: inner.producer.to_string(),
             cursor,
             heard_head: heard,
             lag: cursor.map_or(0, |cursor| heard.saturating_sub(cursor).max(0)),

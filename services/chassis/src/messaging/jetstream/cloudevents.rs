@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use async_nats::{HeaderMap, header::NATS_MESSAGE_ID};
 use bytes::Bytes;
 
-use crate::{
-    domain::event::{Cause, Recorded},
-    messaging::bus::Topic,
+use crate::domain::{
+    event::{Cause, Recorded},
+    log_id::LogId,
 };
 
 const SOURCE: &str = "/berth/";
@@ -55,7 +55,7 @@ pub(super) fn headers(event: &Recorded) -> HeaderMap {
 
 /// The event that a message of a topic carries.
 pub(super) fn event(
-    topic: &Topic,
+    log: &LogId,
     event_type: &str,
     headers: &HeaderMap,
     data: Bytes,
@@ -79,13 +79,12 @@ pub(super) fn event(
         return Err(NoEvent::Header("ce-datacontenttype"));
     }
     let of_type = text("ce-type")?;
-    if text("ce-source")?.strip_prefix(SOURCE) != Some(&topic.0) || of_type != event_type {
+    if text("ce-source")?.strip_prefix(SOURCE) != Some(log.context()) || of_type != event_type {
         return Err(NoEvent::Elsewhere);
     }
     let at = text("ce-time")?;
     Ok(Recorded {
-        producer: topic.0.clone(),
-        partition: topic.1,
+        producer: log.context().to_owned(),
         seq: number(SEQUENCE)?,
         id: Some(text("ce-id")?)
             .filter(|id| !id.is_empty())
@@ -147,14 +146,13 @@ mod tests {
     use super::*;
     use crate::base::time::from_micros;
 
-    fn topic() -> Topic {
-        ("room".to_owned(), 0)
+    fn topic() -> LogId {
+        LogId::of("room")
     }
 
     fn sample() -> Recorded {
         Recorded {
             producer: "room".into(),
-            partition: 0,
             seq: 7,
             id: "id".into(),
             event_type: "berth.room.v1.RoomReserved".into(),
@@ -187,9 +185,9 @@ mod tests {
         let event_type = sample().event_type;
         let headers = headers(&sample());
         let read =
-            |topic: Topic, event_type: &str| event(&topic, event_type, &headers, Bytes::new());
+            |topic: LogId, event_type: &str| event(&topic, event_type, &headers, Bytes::new());
         assert!(read(topic(), &event_type).is_ok());
-        let payment = ("payment".to_owned(), 0);
+        let payment = LogId::of("payment");
         assert_eq!(read(payment, &event_type), Err(NoEvent::Elsewhere));
         let other = "berth.room.v1.RoomReleased";
         assert_eq!(read(topic(), other), Err(NoEvent::Elsewhere));

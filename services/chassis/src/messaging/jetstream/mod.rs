@@ -33,11 +33,11 @@ pub use crate::messaging::jetstream::{
     settings::{NatsError, NatsSettings},
     subjects::Permissions,
 };
-use crate::messaging::jetstream::{subjects::Names, subscription::JetFeed, wake::Wakes};
 use crate::{
-    domain::event::Recorded,
+    domain::{event::Recorded, log_id::LogId},
     messaging::{
-        bus::{Beat, Bus, BusError, Feed, Topic},
+        bus::{Beat, Bus, BusError, Feed},
+        jetstream::{subjects::Names, subscription::JetFeed, wake::Wakes},
         log_reader::LogReader,
     },
 };
@@ -59,10 +59,10 @@ struct Broker {
     /// The logs that are asked when the broker says nothing, by context; those of this process among them.
     logs: BTreeMap<String, Arc<dyn LogReader>>,
     /// How far the broker knows each log of this process.
-    published: Mutex<BTreeMap<Topic, i64>>,
+    published: Mutex<BTreeMap<LogId, i64>>,
     wakes: Wakes,
     /// The last sign of life of each producer that is listened to: how far its log had come, and when that was heard.
-    heard: Mutex<BTreeMap<Topic, (i64, Instant)>>,
+    heard: Mutex<BTreeMap<LogId, (i64, Instant)>>,
 }
 
 impl fmt::Debug for Broker {
@@ -114,11 +114,11 @@ impl JetStream {
     }
 
     /// Makes what a context needs at the broker, or changes it to what it should be: its stream, and its consumers, by
-    /// name and topic. Answers what is there now. A repeat changes nothing.
+    /// name and log. Answers what is there now. A repeat changes nothing.
     pub async fn provision(
         &self,
         context: &str,
-        consumers: &[(String, Topic)],
+        consumers: &[(String, LogId)],
     ) -> Result<Vec<String>, BusError> {
         self.0.provision(context, consumers).await
     }
@@ -127,16 +127,16 @@ impl JetStream {
     pub fn permissions(
         settings: &NatsSettings,
         context: &str,
-        consumers: &[(String, Topic)],
+        consumers: &[(String, LogId)],
     ) -> Permissions {
         Names(settings.nats_prefix.clone()).permissions(context, consumers)
     }
 }
 
 impl Bus for JetStream {
-    fn known(&self, topic: &Topic) -> BoxFuture<'_, Result<i64, BusError>> {
-        let topic = topic.clone();
-        Box::pin(async move { self.0.known(&topic).await })
+    fn known(&self, log: &LogId) -> BoxFuture<'_, Result<i64, BusError>> {
+        let log = log.clone();
+        Box::pin(async move { self.0.known(&log).await })
     }
 
     fn carries_events(&self) -> bool {
@@ -145,39 +145,39 @@ impl Bus for JetStream {
 
     fn publish(
         &self,
-        topic: Topic,
+        log: LogId,
         events: Vec<Recorded>,
         head: i64,
     ) -> BoxFuture<'_, Result<(), BusError>> {
-        Box::pin(self.0.publish(topic, events, head))
+        Box::pin(self.0.publish(log, events, head))
     }
 
     fn subscribe(
         &self,
-        topic: Topic,
+        log: LogId,
         consumer: &str,
     ) -> BoxFuture<'_, Result<Box<dyn Feed>, BusError>> {
-        let feed = JetFeed::new(self.0.clone(), topic, consumer.to_owned());
+        let feed = JetFeed::new(self.0.clone(), log, consumer.to_owned());
         Box::pin(async move { Ok(Box::new(feed.begin().await) as Box<dyn Feed>) })
     }
 
     fn read_back(
         &self,
-        topic: &Topic,
+        log: &LogId,
         after: i64,
         to: i64,
     ) -> BoxFuture<'_, Result<Vec<Recorded>, BusError>> {
-        let topic = topic.clone();
-        Box::pin(async move { self.0.read_back(&topic, after, to).await })
+        let log = log.clone();
+        Box::pin(async move { self.0.read_back(&log, after, to).await })
     }
 
     fn forget(&self, context: &str) {
-        self.0.published().retain(|(of, _), _| of != context);
+        self.0.published().retain(|log, _| log.context() != context);
     }
 
-    fn beat(&self, topic: &Topic, head: i64) -> BoxFuture<'_, ()> {
-        let topic = topic.clone();
-        Box::pin(async move { self.0.beat(&topic, head).await })
+    fn beat(&self, log: &LogId, head: i64) -> BoxFuture<'_, ()> {
+        let log = log.clone();
+        Box::pin(async move { self.0.beat(&log, head).await })
     }
 
     fn wake(&self, context: &str) {
@@ -202,8 +202,8 @@ impl Bus for JetStream {
     fn beats(&self) -> Vec<Beat> {
         let heard = self.0.heard.lock();
         let heard = heard.unwrap_or_else(PoisonError::into_inner);
-        let beats = heard.iter().map(|(topic, (head, at))| Beat {
-            topic: topic.clone(),
+        let beats = heard.iter().map(|(log, (head, at))| Beat {
+            log: log.clone(),
             head: *head,
             ago: at.elapsed(),
         });

@@ -12,10 +12,12 @@ use async_nats::{
     },
 };
 
-use crate::messaging::jetstream::{Broker, cloudevents, streams::failed};
 use crate::{
-    domain::event::Recorded,
-    messaging::bus::{BusError, Topic},
+    domain::{event::Recorded, log_id::LogId},
+    messaging::{
+        bus::BusError,
+        jetstream::{Broker, cloudevents, streams::failed},
+    },
 };
 
 /// At most so many events are carried that the broker has not yet; older ones are read from the log.
@@ -36,31 +38,31 @@ impl Broker {
     }
 
     /// How far the broker knows a log. Asked once and then remembered, until publishing fails.
-    pub(super) async fn known(&self, topic: &Topic) -> Result<i64, BusError> {
-        if let Some(known) = self.published().get(topic) {
+    pub(super) async fn known(&self, log: &LogId) -> Result<i64, BusError> {
+        if let Some(known) = self.published().get(log) {
             return Ok(*known);
         }
         self.reach()?;
-        self.stream_is_there(&topic.0).await?;
-        let last = self.last(topic).await?;
-        let head = match self.logs.get(&topic.0) {
-            Some(log) => log.head(topic.1).await.map_err(failed)?,
+        self.stream_is_there(log.context()).await?;
+        let last = self.last(log).await?;
+        let head = match self.logs.get(log.context()) {
+            Some(reader) => reader.head().await.map_err(failed)?,
             None => last,
         };
         // If it holds more than there is, the log has gone back, and whoever asks must see that.
         let known = last.max(head - BEHIND);
-        self.published().insert(topic.clone(), known);
+        self.published().insert(log.clone(), known);
         Ok(known)
     }
 
     /// The last event that the stream holds, by its place in the log.
-    async fn last(&self, topic: &Topic) -> Result<i64, BusError> {
+    async fn last(&self, log: &LogId) -> Result<i64, BusError> {
         let stream: Stream<()> = self
             .js
-            .get_stream_no_info(self.names.stream(&topic.0))
+            .get_stream_no_info(self.names.stream(log.context()))
             .await
             .map_err(failed)?;
-        let subject = self.names.topic(topic);
+        let subject = self.names.events(log.context());
         match stream.get_last_raw_message_by_subject(&subject).await {
             Ok(last) => {
                 let seq = last.headers.get(cloudevents::SEQUENCE);
@@ -81,33 +83,33 @@ impl Broker {
     /// Publishes events, and answers when the broker has them all.
     pub(super) async fn publish(
         &self,
-        topic: Topic,
+        log: LogId,
         events: Vec<Recorded>,
         head: i64,
     ) -> Result<(), BusError> {
-        let labels = [("context", topic.0.clone())];
+        let labels = [("context", log.to_string())];
         let count = u64::try_from(events.len()).unwrap_or(0);
-        match self.send(&topic, events).await {
+        match self.send(&log, events).await {
             Ok(()) => {
                 metrics::counter!("berth_bus_published_total", &labels).increment(count);
-                self.published().insert(topic, head);
+                self.published().insert(log, head);
                 Ok(())
             }
             Err(error) => {
                 metrics::counter!("berth_bus_publish_errors_total", &labels).increment(1);
                 // How much arrived is for the broker to say.
-                self.published().remove(&topic);
+                self.published().remove(&log);
                 Err(error)
             }
         }
     }
 
-    async fn send(&self, topic: &Topic, events: Vec<Recorded>) -> Result<(), BusError> {
+    async fn send(&self, log: &LogId, events: Vec<Recorded>) -> Result<(), BusError> {
         self.reach()?;
-        let stream = self.names.stream(&topic.0);
+        let stream = self.names.stream(log.context());
         let mut answers = Vec::with_capacity(events.len());
         for event in events {
-            let subject = self.names.event(topic, &event.event_type);
+            let subject = self.names.event(log, &event.event_type);
             let message = PublishMessage::build()
                 .headers(cloudevents::headers(&event))
                 .expected_stream(&stream)
@@ -128,11 +130,11 @@ impl Broker {
     }
 
     /// Tells how far a log has come. What cannot be told now is told the next time.
-    pub(super) async fn beat(&self, topic: &Topic, head: i64) {
+    pub(super) async fn beat(&self, log: &LogId, head: i64) {
         if self.is_connected() {
             let told = self
                 .client
-                .publish(self.names.heads(topic), head.to_string().into());
+                .publish(self.names.heads(log), head.to_string().into());
             // A broker that stands still must not hold up whoever beats.
             let _ = tokio::time::timeout(super::PATIENCE, told).await;
         }
@@ -140,7 +142,7 @@ impl Broker {
 
     pub(super) fn published(
         &self,
-    ) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<Topic, i64>> {
+    ) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<LogId, i64>> {
         self.published
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -2,24 +2,26 @@
 
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 
-use crate::messaging::jetstream::{Broker, cloudevents, streams::failed};
 use crate::{
-    domain::event::Recorded,
-    messaging::bus::{BusError, Topic},
+    domain::{event::Recorded, log_id::LogId},
+    messaging::{
+        bus::BusError,
+        jetstream::{Broker, cloudevents, streams::failed},
+    },
 };
 
 impl Broker {
     /// The events of a log after a sequence number up to another one, from the end of the stream backwards.
     pub(super) async fn read_back(
         &self,
-        topic: &Topic,
+        log: &LogId,
         after: i64,
         to: i64,
     ) -> Result<Vec<Recorded>, BusError> {
         self.reach()?;
         let stream: Stream = self
             .js
-            .get_stream(self.names.stream(&topic.0))
+            .get_stream(self.names.stream(log.context()))
             .await
             .map_err(failed)?;
         let state = &stream.cached_info().state;
@@ -30,14 +32,10 @@ impl Broker {
                 Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => continue,
                 Err(error) => return Err(failed(error)),
             };
-            let event_type = self.names.event_type(topic, &message.subject);
+            let event_type = self.names.event_type(log, &message.subject);
             let event = event_type.and_then(|event_type| {
-                let read = cloudevents::event(
-                    topic,
-                    event_type,
-                    &message.headers,
-                    message.payload.clone(),
-                );
+                let read =
+                    cloudevents::event(log, event_type, &message.headers, message.payload.clone());
                 read.ok()
             });
             match event {

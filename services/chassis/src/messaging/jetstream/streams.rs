@@ -9,8 +9,13 @@ use async_nats::jetstream::{
     stream::{Config, DiscardPolicy, StorageType},
 };
 
-use crate::messaging::bus::{BusError, Topic};
-use crate::messaging::jetstream::{Broker, subjects::Names};
+use crate::{
+    domain::log_id::LogId,
+    messaging::{
+        bus::BusError,
+        jetstream::{Broker, subjects::Names},
+    },
+};
 
 /// How long what was given may be without effect before the broker gives it again.
 const ACK_WAIT: Duration = Duration::from_secs(30);
@@ -39,11 +44,11 @@ impl Broker {
 
     /// What the broker remembers of a consumer. It begins with what is published from now on: what was before is read from
     /// the log by those who need it.
-    fn durable(&self, consumer: &str, topic: &Topic) -> pull::Config {
+    fn durable(&self, consumer: &str, log: &LogId) -> pull::Config {
         pull::Config {
-            durable_name: Some(Names::durable(consumer, topic.1)),
-            description: Some(format!("{consumer} hears {}", topic.0)),
-            filter_subject: self.names.topic(topic),
+            durable_name: Some(Names::durable(consumer)),
+            description: Some(format!("{consumer} hears {}", log.context())),
+            filter_subject: self.names.events(log.context()),
             deliver_policy: DeliverPolicy::New,
             ack_policy: AckPolicy::All,
             ack_wait: ACK_WAIT,
@@ -73,20 +78,17 @@ impl Broker {
     pub(super) async fn consumer(
         &self,
         consumer: &str,
-        topic: &Topic,
+        log: &LogId,
     ) -> Result<PullConsumer, BusError> {
-        let (stream, durable) = (
-            self.names.stream(&topic.0),
-            Names::durable(consumer, topic.1),
-        );
+        let (stream, durable) = (self.names.stream(log.context()), Names::durable(consumer));
         if let Ok(found) = self.js.get_consumer_from_stream(&durable, &stream).await {
             return Ok(found);
         }
         let made = self
             .js
-            .create_consumer_on_stream(self.durable(consumer, topic), &stream);
+            .create_consumer_on_stream(self.durable(consumer, log), &stream);
         let made = made.await.map_err(failed)?;
-        tracing::info!(consumer, producer = topic.0, "consumer made");
+        tracing::info!(consumer, producer = log.context(), "consumer made");
         Ok(made)
     }
 
@@ -94,7 +96,7 @@ impl Broker {
     pub(super) async fn provision(
         &self,
         context: &str,
-        consumers: &[(String, Topic)],
+        consumers: &[(String, LogId)],
     ) -> Result<Vec<String>, BusError> {
         let stream = self.stream(context);
         let mut done = vec![format!("stream {}", stream.name)];
@@ -102,10 +104,10 @@ impl Broker {
             .create_or_update_stream(stream)
             .await
             .map_err(failed)?;
-        for (consumer, topic) in consumers {
-            let stream = self.names.stream(&topic.0);
-            let durable = Names::durable(consumer, topic.1);
-            let mut config = self.durable(consumer, topic);
+        for (consumer, log) in consumers {
+            let stream = self.names.stream(log.context());
+            let durable = Names::durable(consumer);
+            let mut config = self.durable(consumer, log);
             if let Ok(found) = self
                 .js
                 .get_consumer_from_stream::<pull::Config, _, _>(&durable, &stream)

@@ -1,6 +1,6 @@
 //! What things are called at the broker, and what a context must be allowed to do there.
 
-use crate::messaging::bus::Topic;
+use crate::domain::log_id::LogId;
 
 /// The names under a prefix, `berth` unless it was told otherwise.
 #[derive(Clone, Debug)]
@@ -26,29 +26,20 @@ impl Names {
         format!("{}.events.{}.>", self.0, legal(context))
     }
 
-    /// The subjects of the events of one partition.
-    pub(super) fn topic(&self, (context, partition): &Topic) -> String {
-        format!("{}.events.{}.{partition}.>", self.0, legal(context))
-    }
-
     /// The subject of an event.
-    pub(super) fn event(&self, (context, partition): &Topic, event_type: &str) -> String {
-        format!(
-            "{}.events.{}.{partition}.{event_type}",
-            self.0,
-            legal(context)
-        )
+    pub(super) fn event(&self, log: &LogId, event_type: &str) -> String {
+        format!("{}.events.{}.{event_type}", self.0, legal(log.context()))
     }
 
-    /// The type of an event, if the subject is one of this topic.
-    pub(super) fn event_type<'s>(&self, topic: &Topic, subject: &'s str) -> Option<&'s str> {
-        let all = self.topic(topic);
+    /// The type of an event, if the subject is one of this log.
+    pub(super) fn event_type<'s>(&self, log: &LogId, subject: &'s str) -> Option<&'s str> {
+        let all = self.events(log.context());
         subject.strip_prefix(all.trim_end_matches('>'))
     }
 
-    /// Where it is told how far a partition has come.
-    pub(super) fn heads(&self, (context, partition): &Topic) -> String {
-        format!("{}.heads.{}.{partition}", self.0, legal(context))
+    /// Where the high-water mark of a log is announced.
+    pub(super) fn heads(&self, log: &LogId) -> String {
+        format!("{}.heads.{}", self.0, legal(log.context()))
     }
 
     /// Where the leader of a context is woken.
@@ -57,8 +48,8 @@ impl Names {
     }
 
     /// What the broker remembers of a consumer, on the stream of the producer.
-    pub(super) fn durable(consumer: &str, partition: i32) -> String {
-        format!("{}-{partition}", legal(consumer))
+    pub(super) fn durable(consumer: &str) -> String {
+        legal(consumer)
     }
 
     /// Where answers to a process come.
@@ -66,27 +57,27 @@ impl Names {
         format!("_INBOX.{}", legal(process))
     }
 
-    /// What a process with one context must be allowed. `consumers` are its consumers: name, producer, partition.
-    pub(super) fn permissions(&self, context: &str, consumers: &[(String, Topic)]) -> Permissions {
+    /// What a process with one context must be allowed. `consumers` are its consumers: name and log.
+    pub(super) fn permissions(&self, context: &str, consumers: &[(String, LogId)]) -> Permissions {
         let own = self.stream(context);
         let mut publish = vec![
             self.events(context),
-            format!("{}.heads.{}.>", self.0, legal(context)),
+            self.heads(&LogId::of(context)),
             self.wake(context),
         ];
         let calls = ["INFO", "CREATE", "UPDATE", "MSG.GET"];
         publish.extend(calls.map(|call| format!("$JS.API.STREAM.{call}.{own}")));
         let mut subscribe = vec![format!("{}.>", Self::inbox(context)), self.wake(context)];
-        for (consumer, topic) in consumers {
-            let stream = self.stream(&topic.0);
-            let durable = Self::durable(consumer, topic.1);
+        for (consumer, log) in consumers {
+            let stream = self.stream(log.context());
+            let durable = Self::durable(consumer);
             publish.extend([
                 format!("$JS.API.CONSUMER.INFO.{stream}.{durable}"),
                 format!("$JS.API.CONSUMER.CREATE.{stream}.{durable}.>"),
                 format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"),
                 format!("$JS.ACK.{stream}.{durable}.>"),
             ]);
-            subscribe.push(self.heads(topic));
+            subscribe.push(self.heads(log));
         }
         for subjects in [&mut publish, &mut subscribe] {
             subjects.sort();
@@ -115,17 +106,15 @@ mod tests {
     #[test]
     fn names_are_legal_and_tell_their_topic() {
         let names = Names("berth".into());
-        let topic = ("room".to_owned(), 0);
-        let subject = names.event(&topic, "berth.room.v1.RoomReserved");
-        assert_eq!(subject, "berth.events.room.0.berth.room.v1.RoomReserved");
+        let log = LogId::of("room");
+        let subject = names.event(&log, "berth.room.v1.RoomReserved");
+        assert_eq!(subject, "berth.events.room.berth.room.v1.RoomReserved");
         assert_eq!(
-            names.event_type(&topic, &subject),
+            names.event_type(&log, &subject),
             Some("berth.room.v1.RoomReserved")
         );
-        for other in [("room".to_owned(), 1), ("roo".to_owned(), 0)] {
-            assert_eq!(names.event_type(&other, &subject), None);
-        }
-        assert_eq!(Names::durable("view.views", 0), "view_views-0");
+        assert_eq!(names.event_type(&LogId::of("roo"), &subject), None);
+        assert_eq!(Names::durable("view.views"), "view_views");
         assert_eq!(names.stream("room"), "berth-room");
         assert_eq!(names.wake("a.b *>"), "berth.wake.a_b___");
     }

@@ -20,12 +20,12 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use crate::messaging::jetstream::{
-    Broker, PATIENCE, cloudevents, cloudevents::NoEvent, streams::failed,
-};
 use crate::{
-    domain::event::Recorded,
-    messaging::bus::{BusError, Feed, Signal, Topic},
+    domain::{event::Recorded, log_id::LogId},
+    messaging::{
+        bus::{BusError, Feed, Signal},
+        jetstream::{Broker, PATIENCE, cloudevents, cloudevents::NoEvent, streams::failed},
+    },
 };
 
 /// At most so many events are given at once. The broker has sent at most half as many more.
@@ -46,7 +46,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A feed.
 pub(super) struct JetFeed {
     broker: Arc<Broker>,
-    topic: Topic,
+    log: LogId,
     consumer: String,
     labels: [(&'static str, String); 2],
     beats: Option<Subscriber>,
@@ -91,21 +91,21 @@ impl fmt::Debug for JetFeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JetFeed")
             .field("consumer", &self.consumer)
-            .field("topic", &self.topic)
+            .field("log", &self.log)
             .finish_non_exhaustive()
     }
 }
 
 impl JetFeed {
-    pub(super) fn new(broker: Arc<Broker>, topic: Topic, consumer: String) -> Self {
+    pub(super) fn new(broker: Arc<Broker>, log: LogId, consumer: String) -> Self {
         let labels = [
             ("consumer", consumer.clone()),
-            ("producer", topic.0.clone()),
+            ("producer", log.to_string()),
         ];
         let now = Instant::now();
         Self {
             broker,
-            topic,
+            log,
             consumer,
             labels,
             beats: None,
@@ -128,12 +128,7 @@ impl JetFeed {
     pub(super) async fn begin(mut self) -> Self {
         self.listen().await;
         if self.broker.is_connected() {
-            let rose = rise(
-                self.broker.clone(),
-                self.consumer.clone(),
-                self.topic.clone(),
-            )
-            .await;
+            let rose = rise(self.broker.clone(), self.consumer.clone(), self.log.clone()).await;
             self.rose(rose);
             if self.more
                 && let Line::Up(stream) = &mut self.line
@@ -165,8 +160,8 @@ impl JetFeed {
         match turn {
             Turn::Message(message) => return self.events(message).await,
             Turn::Retry => {
-                let (broker, topic) = (self.broker.clone(), self.topic.clone());
-                self.line = Line::Rising(Box::pin(rise(broker, self.consumer.clone(), topic)));
+                let (broker, log) = (self.broker.clone(), self.log.clone());
+                self.line = Line::Rising(Box::pin(rise(broker, self.consumer.clone(), log)));
             }
             Turn::Rose(rose) => {
                 self.rose(rose);
@@ -178,7 +173,7 @@ impl JetFeed {
             Turn::Fell(why) => {
                 tracing::debug!(
                     consumer = self.consumer,
-                    producer = self.topic.0,
+                    producer = self.log.context(),
                     why,
                     "feed interrupted"
                 );
@@ -188,7 +183,7 @@ impl JetFeed {
                 let head = std::str::from_utf8(&beat.payload).ok();
                 if let Some(head) = head.and_then(|head| head.parse().ok()) {
                     self.heard = now;
-                    self.broker.hears(&self.topic, head);
+                    self.broker.hears(&self.log, head);
                     self.hold(now + GRACE, head);
                 }
             }
@@ -225,10 +220,10 @@ impl JetFeed {
     /// Listens to the beats of the producer. The connection keeps that up from then on.
     async fn listen(&mut self) {
         if self.broker.is_connected() {
-            let heads = self.broker.names.heads(&self.topic);
+            let heads = self.broker.names.heads(&self.log);
             let beats = timeout(PATIENCE, self.broker.client.subscribe(heads)).await;
             self.beats = beats.ok().and_then(Result::ok);
-            self.broker.listens(&self.topic);
+            self.broker.listens(&self.log);
         }
     }
 
@@ -263,13 +258,12 @@ impl JetFeed {
 
     fn ask(&mut self) {
         self.asked = Instant::now();
-        let Some(log) = self.broker.logs.get(&self.topic.0).cloned() else {
+        let Some(log) = self.broker.logs.get(self.log.context()).cloned() else {
             return;
         };
         metrics::counter!("berth_bus_heads_asked_total", &self.labels).increment(1);
-        let partition = self.topic.1;
         self.asking = Some(Box::pin(async move {
-            let head = timeout(PATIENCE, log.head(partition)).await;
+            let head = timeout(PATIENCE, log.head()).await;
             head.ok().and_then(Result::ok)
         }));
     }
@@ -292,7 +286,7 @@ impl JetFeed {
                 Line::Up(Box::new(stream))
             }
             Err(error) => {
-                tracing::debug!(consumer = self.consumer, producer = self.topic.0, %error, "no feed");
+                tracing::debug!(consumer = self.consumer, producer = self.log.context(), %error, "no feed");
                 Line::Down(now + SECOND)
             }
         };
@@ -342,9 +336,9 @@ impl JetFeed {
         }
         let none = async_nats::HeaderMap::new();
         let headers = message.headers.as_ref().unwrap_or(&none);
-        let event_type = self.broker.names.event_type(&self.topic, &message.subject);
+        let event_type = self.broker.names.event_type(&self.log, &message.subject);
         let event = event_type.ok_or(NoEvent::Elsewhere).and_then(|event_type| {
-            cloudevents::event(&self.topic, event_type, headers, message.payload.clone())
+            cloudevents::event(&self.log, event_type, headers, message.payload.clone())
         });
         event
             .inspect_err(|why| {
@@ -367,29 +361,29 @@ impl JetFeed {
 
 impl Broker {
     /// A producer is listened to from now on, if it was not before.
-    fn listens(&self, topic: &Topic) {
+    fn listens(&self, log: &LogId) {
         let beats = self.heard.lock();
         let mut beats = beats.unwrap_or_else(PoisonError::into_inner);
-        beats.entry(topic.clone()).or_insert((0, Instant::now()));
+        beats.entry(log.clone()).or_insert((0, Instant::now()));
     }
 
     /// A producer gives a sign of life.
-    fn hears(&self, topic: &Topic, head: i64) {
+    fn hears(&self, log: &LogId, head: i64) {
         let beats = self.heard.lock();
         let mut beats = beats.unwrap_or_else(PoisonError::into_inner);
-        beats.insert(topic.clone(), (head, Instant::now()));
+        beats.insert(log.clone(), (head, Instant::now()));
     }
 
     /// A producer is not listened to any more. Who still does says so at the next sign of life.
-    fn ignores(&self, topic: &Topic) {
+    fn ignores(&self, log: &LogId) {
         let beats = self.heard.lock();
-        beats.unwrap_or_else(PoisonError::into_inner).remove(topic);
+        beats.unwrap_or_else(PoisonError::into_inner).remove(log);
     }
 }
 
 impl Drop for JetFeed {
     fn drop(&mut self) {
-        self.broker.ignores(&self.topic);
+        self.broker.ignores(&self.log);
     }
 }
 
@@ -443,11 +437,11 @@ impl Line {
 async fn rise(
     broker: Arc<Broker>,
     consumer: String,
-    topic: Topic,
+    log: LogId,
 ) -> Result<(pull::Stream, u64), BusError> {
     broker.reach()?;
     let rise = async {
-        let consumer = broker.consumer(&consumer, &topic).await?;
+        let consumer = broker.consumer(&consumer, &log).await?;
         let waiting = consumer.cached_info().num_pending;
         let stream = consumer.stream().max_messages_per_batch(BATCH);
         let stream = stream.expires(ASKED).heartbeat(HEARTBEAT).messages();

@@ -14,7 +14,6 @@ mod with;
 mod work;
 
 use std::{
-    collections::BTreeMap,
     fmt,
     panic::AssertUnwindSafe,
     str::FromStr,
@@ -230,29 +229,21 @@ impl Postgres {
     /// Numbers what is committed and has no number, one process at a time. Each statement sees what was committed before
     /// it begins: the second one everything that whoever held the lock before has numbered.
     ///
-    /// A partition that does not go as far as it was seen to go is left alone: after a failover the numbers that follow
-    /// may have been given already, to events that were lost.
-    pub(super) async fn stamp(
-        self: &Arc<Self>,
-        floors: &BTreeMap<i32, i64>,
-    ) -> Result<bool, StoreError> {
+    /// Nothing is numbered if the log does not go as far as it was seen to go: after a failover the numbers that follow may
+    /// have been given already, to events that were lost.
+    pub(super) async fn stamp(self: &Arc<Self>, floor: i64) -> Result<bool, StoreError> {
         let any = "SELECT 1 FROM log WHERE seq IS NULL LIMIT 1";
         if self.ask(any, args![]).await?.is_empty() {
             return Ok(false);
         }
-        let floors = floors.iter().fold(String::new(), |all, (partition, seq)| {
-            all + &format!(" WHEN {partition} THEN {seq}")
-        });
         let sql = format!(
             "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended(current_schema(), 2));
              WITH new AS MATERIALIZED (
-                 SELECT partition, place, row_number() OVER (PARTITION BY partition ORDER BY place) AS nth
-                 FROM log WHERE seq IS NULL ORDER BY partition, place LIMIT {STAMPED}),
-             head AS MATERIALIZED (
-                 SELECT p.partition, COALESCE((SELECT MAX(l.seq) FROM log l WHERE l.partition = p.partition), 0) AS seq
-                 FROM (SELECT DISTINCT partition FROM new) p)
-             UPDATE log SET seq = head.seq + new.nth FROM new JOIN head ON head.partition = new.partition
-             WHERE log.place = new.place AND head.seq >= CASE head.partition WHEN -1 THEN 0{floors} ELSE 0 END;
+                 SELECT place, row_number() OVER (ORDER BY place) AS nth
+                 FROM log WHERE seq IS NULL ORDER BY place LIMIT {STAMPED}),
+             head AS MATERIALIZED (SELECT COALESCE(MAX(seq), 0) AS seq FROM log)
+             UPDATE log SET seq = head.seq + new.nth FROM new, head
+             WHERE log.place = new.place AND head.seq >= {floor};
              COMMIT"
         );
         Pg::new(self.clone(), 0).run_alone(&sql).await?;

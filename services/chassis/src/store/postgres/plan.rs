@@ -34,7 +34,6 @@ pub(super) enum Pending {
 pub(super) struct Move {
     pub(super) consumer: String,
     pub(super) producer: String,
-    pub(super) partition: i32,
     pub(super) from: i64,
     pub(super) to: i64,
 }
@@ -44,7 +43,6 @@ impl From<Batch<'_>> for Move {
         Self {
             consumer: batch.consumer.to_owned(),
             producer: batch.producer.to_owned(),
-            partition: batch.partition,
             from: batch.from,
             to: batch.to,
         }

@@ -11,15 +11,7 @@ use crate::{
 /// What the chassis itself needs. Once released a migration is never changed; another one follows.
 ///
 /// A row of the log has a place when it is written and a number (`seq`) once it is committed and numbered.
-pub(super) const MIGRATIONS: &[Migration] = &[TABLES, FENCE];
-
-const FENCE: Migration = Migration {
-    name: "chassis/0002_fence",
-    sql: "
-    CREATE TABLE fence (
-        partition BIGINT PRIMARY KEY, head BIGINT NOT NULL, seen BIGINT NOT NULL, witness TEXT NOT NULL,
-        why TEXT NOT NULL, at BIGINT NOT NULL)",
-};
+pub(super) const MIGRATIONS: &[Migration] = &[TABLES];
 
 const TABLES: Migration = Migration {
     name: "chassis/0001_tables",
@@ -31,21 +23,24 @@ const TABLES: Migration = Migration {
     CREATE TABLE claim (
         scope TEXT NOT NULL, key TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (scope, key));
     CREATE TABLE log (
-        place BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, partition BIGINT NOT NULL, seq BIGINT, id TEXT NOT NULL,
+        place BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, seq BIGINT, id TEXT NOT NULL,
         type TEXT NOT NULL, aggregate TEXT NOT NULL, version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL,
         headers TEXT NOT NULL);
-    CREATE UNIQUE INDEX log_seq ON log (partition, seq) WHERE seq IS NOT NULL;
-    CREATE INDEX log_unnumbered ON log (partition, place) WHERE seq IS NULL;
+    CREATE UNIQUE INDEX log_seq ON log (seq) WHERE seq IS NOT NULL;
+    CREATE INDEX log_unnumbered ON log (place) WHERE seq IS NULL;
     CREATE INDEX log_aggregate ON log (aggregate, version);
     CREATE TABLE cursor (
-        consumer TEXT NOT NULL, producer TEXT NOT NULL, partition BIGINT NOT NULL, seq BIGINT NOT NULL,
-        PRIMARY KEY (consumer, producer, partition));
+        consumer TEXT NOT NULL, producer TEXT NOT NULL, seq BIGINT NOT NULL,
+        PRIMARY KEY (consumer, producer));
     CREATE TABLE dead_letter (
-        consumer TEXT NOT NULL, producer TEXT NOT NULL, partition BIGINT NOT NULL, seq BIGINT NOT NULL, id TEXT NOT NULL,
+        consumer TEXT NOT NULL, producer TEXT NOT NULL, seq BIGINT NOT NULL, id TEXT NOT NULL,
         type TEXT NOT NULL, aggregate TEXT NOT NULL, version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL,
         headers TEXT NOT NULL, reason TEXT NOT NULL, attempts BIGINT NOT NULL, parked BIGINT NOT NULL,
-        next_attempt_at BIGINT NOT NULL, PRIMARY KEY (consumer, producer, partition, seq));
-    CREATE INDEX dead_letter_aggregate ON dead_letter (consumer, producer, aggregate, partition, seq);
+        next_attempt_at BIGINT NOT NULL, PRIMARY KEY (consumer, producer, seq));
+    CREATE INDEX dead_letter_aggregate ON dead_letter (consumer, producer, aggregate, seq);
+    CREATE TABLE fence (
+        only BIGINT PRIMARY KEY, head BIGINT NOT NULL, seen BIGINT NOT NULL, witness TEXT NOT NULL, why TEXT NOT NULL,
+        at BIGINT NOT NULL);
     CREATE TABLE lease (name TEXT PRIMARY KEY, holder TEXT NOT NULL, ends TIMESTAMPTZ NOT NULL)",
 };
 

@@ -89,20 +89,19 @@ impl With {
     pub(super) fn cursor(&mut self, cursor: Move) -> Result<(), StoreError> {
         let consumer = self.add(cursor.consumer)?;
         let producer = self.add(cursor.producer)?;
-        let partition = self.add(i64::from(cursor.partition))?;
         let to = self.add(cursor.to)?;
         let sql = if cursor.from == 0 {
             format!(
-                "INSERT INTO cursor (consumer, producer, partition, seq)
-                 VALUES (${consumer}, ${producer}, ${partition}, ${to})
-                 ON CONFLICT (consumer, producer, partition) DO UPDATE SET seq = excluded.seq
+                "INSERT INTO cursor (consumer, producer, seq)
+                 VALUES (${consumer}, ${producer}, ${to})
+                 ON CONFLICT (consumer, producer) DO UPDATE SET seq = excluded.seq
                  WHERE cursor.seq = 0 RETURNING 1"
             )
         } else {
             let from = self.add(cursor.from)?;
             format!(
                 "UPDATE cursor SET seq = ${to} WHERE consumer = ${consumer} AND producer = ${producer}
-                 AND partition = ${partition} AND seq = ${from} RETURNING 1"
+                 AND seq = ${from} RETURNING 1"
             )
         };
         let guard = self.part("_cursor", sql);
@@ -209,7 +208,6 @@ impl With {
         if told.ids.is_empty() {
             return Ok(());
         }
-        let partitions = self.add(told.partitions)?;
         let subjects = self.add(told.subjects)?;
         let ids = self.add(told.ids)?;
         let types = self.add(told.types)?;
@@ -218,10 +216,10 @@ impl With {
         let payloads = self.add(told.payloads)?;
         let headers = self.add(told.headers)?;
         let sql = format!(
-            "INSERT INTO log (partition, id, type, aggregate, version, at, payload, headers)
-             SELECT e.partition, e.id, e.type, e.aggregate, e.version, e.at, e.payload, e.headers
-             FROM unnest(${partitions}, ${ids}, ${types}, ${subjects}, ${versions}, ${ats}, ${payloads}, ${headers})
-             AS e (partition, id, type, aggregate, version, at, payload, headers)"
+            "INSERT INTO log (id, type, aggregate, version, at, payload, headers)
+             SELECT e.id, e.type, e.aggregate, e.version, e.at, e.payload, e.headers
+             FROM unnest(${ids}, ${types}, ${subjects}, ${versions}, ${ats}, ${payloads}, ${headers})
+             AS e (id, type, aggregate, version, at, payload, headers)"
         );
         self.part("_tell", sql);
         Ok(())
@@ -287,7 +285,6 @@ struct Claimed {
 /// Events, a column at a time.
 #[derive(Default)]
 struct Told {
-    partitions: Vec<i64>,
     subjects: Vec<String>,
     ids: Vec<String>,
     types: Vec<String>,
@@ -299,7 +296,6 @@ struct Told {
 
 impl Told {
     fn add(&mut self, event: &Recorded) -> Result<(), StoreError> {
-        self.partitions.push(i64::from(event.partition));
         self.subjects.push(event.subject.clone());
         self.headers.push(sql::headers(&event.cause)?);
         self.ids.push(event.id.clone());

@@ -114,10 +114,10 @@ impl Work for Pg {
             if batch.alone {
                 self.lock(batch.consumer).await?;
             }
-            let sql = "SELECT seq, '' FROM cursor WHERE consumer = $1 AND producer = $2 AND partition = $3
+            let sql = "SELECT seq, '' FROM cursor WHERE consumer = $1 AND producer = $2
                        UNION ALL SELECT DISTINCT CAST(-1 AS BIGINT), aggregate FROM dead_letter
                        WHERE consumer = $1 AND producer = $2";
-            let values = args![batch.consumer, batch.producer, batch.partition];
+            let values = args![batch.consumer, batch.producer];
             let (mut at, mut blocked) = (0, Vec::new());
             for row in self.query(sql, values).await? {
                 match row.int(0)? {

@@ -225,7 +225,6 @@ fn can_be_made_again(before: Option<Reservation>, events: &[Event]) -> Result<()
         prop_assert_eq!(facts.len(), 1);
         let told = Recorded {
             producer: "reservation".into(),
-            partition: 0,
             seq: 1,
             id: String::new(),
             event_type: facts[0].event_type.clone(),
