@@ -141,8 +141,8 @@ impl Authentication {
         }
     }
 
-    /// Refuses a sign-in with an unknown e-mail address. Error and computing time are those of a wrong password, so that
-    /// a caller cannot find out which addresses have an account.
+    /// Refuses a sign-in with an unknown e-mail address. Error and computing time are those of a wrong password, so
+    /// that a caller cannot find out which addresses have an account.
     async fn refuse_unknown_email(
         &self,
         email: &Email,

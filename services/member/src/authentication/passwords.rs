@@ -1,7 +1,7 @@
 //! Password hashing with Argon2id.
 //!
-//! A hash needs 19 MiB and about 40 ms. It runs on the blocking thread pool, and at most one per processor runs at a time,
-//! so a burst of sign-ins queues up instead of exhausting memory and processors.
+//! A hash needs 19 MiB and about 40 ms. It runs on the blocking thread pool, and at most one per processor runs at a
+//! time, so a burst of sign-ins queues up instead of exhausting memory and processors.
 
 use std::{sync::Arc, thread::available_parallelism};
 

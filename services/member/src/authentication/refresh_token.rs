@@ -110,16 +110,16 @@ mod tests {
 
     #[test]
     fn a_malformed_refresh_token_is_rejected() {
-        let good = RefreshToken::new().reveal();
-        for bad in [
+        let valid = RefreshToken::new().reveal();
+        for malformed in [
             "",
             "x",
-            &good[1..],
-            &format!("{good}A"),
+            &valid[1..],
+            &format!("{valid}A"),
             &"!".repeat(86),
             &"ä".repeat(43),
         ] {
-            assert!(bad.parse::<RefreshToken>().is_err(), "{bad}");
+            assert!(malformed.parse::<RefreshToken>().is_err(), "{malformed}");
         }
     }
 

@@ -68,8 +68,8 @@ pub(super) struct Refresh {
 }
 
 impl Refresh {
-    /// Continues the session with the next token. Returns `None` if the presented token was exchanged before, which ends
-    /// the session.
+    /// Continues the session with the next token. Returns `None` if the presented token was exchanged before, which
+    /// ends the session.
     pub(super) async fn decide(self, unit: &mut Unit<'_>) -> Decided {
         let id = self.presented.session;
         let session = unit.load::<Session>(id).await?;

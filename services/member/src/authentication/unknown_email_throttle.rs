@@ -1,5 +1,5 @@
-//! Counts failed sign-ins with unknown e-mail addresses. They are limited exactly like wrong passwords of an account, so
-//! that the limit does not reveal which addresses have an account.
+//! Counts failed sign-ins with unknown e-mail addresses. They are limited exactly like wrong passwords of an account,
+//! so that the limit does not reveal which addresses have an account.
 
 use std::{
     collections::BTreeMap,

@@ -3,8 +3,8 @@
 //! ```text
 //! (none) ─Join→ active ⇄ suspended          Suspend(true), Suspend(false)
 //!
-//! SignIn, ChangePassword and a repeated Join check the password. Ten wrong passwords within 15 minutes lock the account
-//! until the first of them is 15 minutes old.
+//! SignIn, ChangePassword and a repeated Join check the password. Ten wrong passwords within 15 minutes lock the
+//! account until the first of them is 15 minutes old.
 //! ```
 
 use std::collections::BTreeSet;

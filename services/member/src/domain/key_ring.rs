@@ -108,8 +108,8 @@ impl KeyRing {
         self.current.id == id || self.former.iter().any(|key| key.id == id)
     }
 
-    /// Ids and public parts of the keys whose tokens may still be valid, newest first: the current key and those that were
-    /// replaced less than `retention` ago.
+    /// Ids and public parts of the keys whose tokens may still be valid, newest first: the current key and those that
+    /// were replaced less than `retention` ago.
     pub(crate) fn trusted(
         &self,
         now: Timestamp,

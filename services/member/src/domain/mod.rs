@@ -1,5 +1,6 @@
-//! The rules about accounts, sessions and signing keys. Pure functions: the clock, random values and password checks are
-//! arguments. A password itself never gets here, only its hash and the result of a check ([`values::PasswordCheck`]).
+//! The rules about accounts, sessions and signing keys. Pure functions: the clock, random values and password checks
+//! are arguments. A password itself never gets here, only its hash and the result of a check
+//! ([`values::PasswordCheck`]).
 
 pub(crate) mod account;
 pub(crate) mod key_ring;
@@ -21,7 +22,7 @@ pub(crate) enum Refusal {
     #[error("the e-mail address is in use")]
     EmailTaken,
     /// The id exists with other content.
-    #[error("the id exists with other content")]
+    #[error("the id is in use with other content")]
     IdReused,
     /// The address or the password is wrong. The error does not reveal which.
     #[error("wrong e-mail address or password")]

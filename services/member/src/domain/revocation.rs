@@ -1,5 +1,5 @@
-//! Revocations. A revoked session or member holds a claim whose key begins with the time of the revocation. The claims are
-//! written in the transaction that revokes, and all revocations since a time are one range of them.
+//! Revocations. A revoked session or member holds a claim whose key begins with the time of the revocation. The claims
+//! are written in the transaction that revokes, and all revocations since a time are one range of them.
 
 use std::{fmt::Display, str::FromStr};
 

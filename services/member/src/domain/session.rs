@@ -6,9 +6,9 @@
 //!                  └─End→ ended
 //! ```
 //!
-//! A refresh token holds two secrets: `family` is the same in every token of a session, `current` is new in every token. A
-//! token with the right `family` and another `current` is therefore a former token, and its use ends the session: either
-//! the token or its successor was stolen. Knowing the id of a session is not enough to end it.
+//! A refresh token holds two secrets: `family` is the same in every token of a session, `current` is new in every
+//! token. A token with the right `family` and another `current` is therefore a former token, and its use ends the
+//! session: either the token or its successor was stolen. Knowing the id of a session is not enough to end it.
 
 use chassis::{Aggregate, Claims, MemberId, Now, Timestamp};
 use serde::{Deserialize, Serialize};

@@ -97,8 +97,8 @@ pub(crate) struct PasswordCheck {
     pub(crate) matches: bool,
 }
 
-/// The times of recent failed attempts. Ten within 15 minutes are the limit: further attempts are refused until the first
-/// of the ten is 15 minutes old.
+/// The times of recent failed attempts. Ten within 15 minutes are the limit: further attempts are refused until the
+/// first of the ten is 15 minutes old.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct FailedAttempts(Vec<Timestamp>);

@@ -1,4 +1,4 @@
-//! The whole way: tokens of the context, at the gate that every context has.
+//! Tokens of the context, verified by the access check that every context has.
 
 use berth::{
     common::v1::Role,
@@ -15,44 +15,44 @@ use chassis::{
 };
 use tonic::{Code, Request, Status, service::Routes};
 
-use crate::bench::{ANN, BOB, Bench, ann, bench_with, bob};
+use crate::fixture::{ANN, BOB, Fixture, ann, bob, fixture_with};
 
-/// The context behind its gate.
-struct Gate {
-    bench: Bench,
+/// The context behind the access check.
+struct Guarded {
+    fixture: Fixture,
     trust: Trust,
     peers: Peers,
     client: MemberServiceClient<Routes>,
     admin: String,
 }
 
-async fn gate() -> Gate {
+async fn guarded() -> Guarded {
     let flags = [
         "--admin-email=root@localhost",
         "--admin-password=rather secret",
     ];
-    let bench = bench_with(&flags).await;
-    bench.site.start().await.unwrap();
-    bench.join(ann()).await.unwrap();
-    bench.join(bob()).await.unwrap();
-    let clock = Clock::Manual(bench.clock.clone());
+    let fixture = fixture_with(&flags).await;
+    fixture.runtime.start().await.unwrap();
+    fixture.join(ann()).await.unwrap();
+    fixture.join(bob()).await.unwrap();
+    let clock = Clock::Manual(fixture.clock.clone());
     let trust = Trust::new(TrustSettings::default(), None, clock);
-    let routes = bench.site.routes(&Access::new(&trust));
+    let routes = fixture.runtime.routes(&Access::new(&trust));
     let peers = Peers::new();
     peers.add_local("member", routes.clone());
-    let admin = bench
+    let admin = fixture
         .sign_in("root@localhost", "rather secret")
         .await
         .unwrap();
-    let gate = Gate {
-        bench,
+    let context = Guarded {
+        fixture,
         trust,
         peers,
         client: MemberServiceClient::new(routes.prepare()),
         admin: admin.tokens.unwrap().access_token,
     };
-    gate.renew().await;
-    gate
+    context.renew().await;
+    context
 }
 
 fn with<T>(token: &str, message: T) -> Request<T> {
@@ -62,15 +62,15 @@ fn with<T>(token: &str, message: T) -> Request<T> {
     request
 }
 
-impl Gate {
-    /// A second passes for the services that trust.
+impl Guarded {
+    /// Fetches keys and revocations, as every service does each second.
     async fn renew(&self) {
         trust_renewal::refresh_once(&self.trust, &self.peers)
             .await
             .unwrap();
     }
 
-    /// What somebody with a token is told about a member.
+    /// Reads a member with a token and returns the roles.
     async fn get(&self, token: &str, id: impl ToString) -> Result<Vec<i32>, Code> {
         let member_id = id.to_string();
         let request = with(token, GetMemberRequest { member_id });
@@ -81,86 +81,89 @@ impl Gate {
 }
 
 #[tokio::test]
-async fn a_token_opens_what_it_is_for_and_nothing_else() {
-    let gate = gate().await;
-    let tokens = gate.bench.ann_signs_in().await;
+async fn a_token_grants_what_its_roles_and_its_member_allow() {
+    let context = guarded().await;
+    let tokens = context.fixture.ann_signs_in().await;
     let customer = vec![Role::Customer.into()];
-    assert_eq!(gate.get(&tokens.access_token, ANN).await, Ok(customer));
+    assert_eq!(context.get(&tokens.access_token, ANN).await, Ok(customer));
     assert_eq!(
-        gate.get(&tokens.access_token, BOB).await,
+        context.get(&tokens.access_token, BOB).await,
         Err(Code::NotFound)
     );
-    assert_eq!(gate.get("nonsense", ANN).await, Err(Code::Unauthenticated));
-    assert!(gate.get(&gate.admin, BOB).await.is_ok());
+    assert_eq!(
+        context.get("nonsense", ANN).await,
+        Err(Code::Unauthenticated)
+    );
+    assert!(context.get(&context.admin, BOB).await.is_ok());
     let rotate = RotateKeysRequest {
         key_id: ANN.to_string(),
     };
-    let refused = gate
+    let refused = context
         .client
         .clone()
         .rotate_keys(with(&tokens.access_token, rotate))
         .await;
     assert_eq!(refused.unwrap_err().code(), Code::PermissionDenied);
-    let trust = gate
+    let trust = context
         .client
         .clone()
-        .get_trust(with(&gate.admin, GetTrustRequest {}))
+        .get_trust(with(&context.admin, GetTrustRequest {}))
         .await;
     assert!(matches!(
         trust.unwrap_err().code(),
         Code::PermissionDenied | Code::Unauthenticated
     ));
-    gate.bench.turn(SignedDuration::from_mins(16));
+    context.fixture.advance(SignedDuration::from_mins(16));
     assert_eq!(
-        gate.get(&tokens.access_token, ANN).await,
+        context.get(&tokens.access_token, ANN).await,
         Err(Code::Unauthenticated)
     );
 }
 
 #[tokio::test]
-async fn signing_out_shuts_the_gate() {
-    let gate = gate().await;
-    let tokens = gate.bench.ann_signs_in().await;
-    assert!(gate.get(&tokens.access_token, ANN).await.is_ok());
-    gate.bench.sign_out(tokens.refresh_token).await;
-    gate.renew().await;
+async fn an_access_token_is_refused_after_sign_out() {
+    let context = guarded().await;
+    let tokens = context.fixture.ann_signs_in().await;
+    assert!(context.get(&tokens.access_token, ANN).await.is_ok());
+    context.fixture.sign_out(tokens.refresh_token).await;
+    context.renew().await;
     assert_eq!(
-        gate.get(&tokens.access_token, ANN).await,
+        context.get(&tokens.access_token, ANN).await,
         Err(Code::Unauthenticated)
     );
 }
 
 #[tokio::test]
-async fn a_suspension_shuts_the_gate_until_the_next_sign_in() {
-    let gate = gate().await;
-    let tokens = gate.bench.ann_signs_in().await;
+async fn an_access_token_is_refused_after_a_suspension_even_if_that_is_lifted() {
+    let context = guarded().await;
+    let tokens = context.fixture.ann_signs_in().await;
     for suspended in [true, false] {
         let member_id = ANN.to_string();
         let request = SuspendMemberRequest {
             member_id,
             suspended,
         };
-        let mut client = gate.client.clone();
+        let mut client = context.client.clone();
         client
-            .suspend_member(with(&gate.admin, request))
+            .suspend_member(with(&context.admin, request))
             .await
             .unwrap();
-        gate.renew().await;
+        context.renew().await;
         assert_eq!(
-            gate.get(&tokens.access_token, ANN).await,
+            context.get(&tokens.access_token, ANN).await,
             Err(Code::Unauthenticated)
         );
     }
-    let tokens = gate.bench.ann_signs_in().await;
-    assert!(gate.get(&tokens.access_token, ANN).await.is_ok());
+    let tokens = context.fixture.ann_signs_in().await;
+    assert!(context.get(&tokens.access_token, ANN).await.is_ok());
 }
 
 #[tokio::test]
-async fn new_roles_are_in_force_with_the_next_token() {
-    let gate = gate().await;
-    let tokens = gate.bench.ann_signs_in().await;
+async fn new_roles_apply_from_the_next_token_on() {
+    let context = guarded().await;
+    let tokens = context.fixture.ann_signs_in().await;
     assert_eq!(
-        gate.get(&tokens.access_token, BOB).await,
+        context.get(&tokens.access_token, BOB).await,
         Err(Code::NotFound)
     );
     let roles = vec![Role::Admin.into()];
@@ -168,31 +171,35 @@ async fn new_roles_are_in_force_with_the_next_token() {
         member_id: ANN.to_string(),
         roles,
     };
-    let mut client = gate.client.clone();
-    client.set_roles(with(&gate.admin, request)).await.unwrap();
-    gate.renew().await;
+    let mut client = context.client.clone();
+    client
+        .set_roles(with(&context.admin, request))
+        .await
+        .unwrap();
+    context.renew().await;
     assert_eq!(
-        gate.get(&tokens.access_token, ANN).await,
+        context.get(&tokens.access_token, ANN).await,
         Err(Code::Unauthenticated)
     );
-    let tokens = gate.bench.refresh(&tokens).await.unwrap();
-    assert!(gate.get(&tokens.access_token, BOB).await.is_ok());
+    let tokens = context.fixture.refresh(&tokens).await.unwrap();
+    assert!(context.get(&tokens.access_token, BOB).await.is_ok());
 }
 
 #[tokio::test]
-async fn tokens_of_the_former_key_stay_good() {
-    let gate = gate().await;
-    let before = gate.bench.ann_signs_in().await.access_token;
+async fn tokens_of_the_former_key_stay_valid_after_a_rotation() {
+    let context = guarded().await;
+    let before = context.fixture.ann_signs_in().await.access_token;
     let rotate = RotateKeysRequest {
         key_id: BOB.to_string(),
     };
-    gate.client
+    context
+        .client
         .clone()
-        .rotate_keys(with(&gate.admin, rotate))
+        .rotate_keys(with(&context.admin, rotate))
         .await
         .unwrap();
-    let after = gate.bench.ann_signs_in().await.access_token;
-    gate.renew().await;
-    assert!(gate.get(&before, ANN).await.is_ok());
-    assert!(gate.get(&after, ANN).await.is_ok());
+    let after = context.fixture.ann_signs_in().await.access_token;
+    context.renew().await;
+    assert!(context.get(&before, ANN).await.is_ok());
+    assert!(context.get(&after, ANN).await.is_ok());
 }
