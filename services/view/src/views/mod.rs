@@ -1,11 +1,21 @@
-//! The read models: projections, queries, and generations of rows.
+//! The read models: projections, queries, generations.
 //!
-//! Every row belongs to a generation. One is live and shown; a rebuild writes another one beside it and then makes it live.
+//! Every row belongs to a generation. Queries read the live generation. A rebuild writes a new generation beside it and
+//! then makes that one live.
 
 pub(crate) mod generation;
-mod project;
-pub(crate) mod query;
+mod projections;
+pub(crate) mod queries;
 
+use berth::{
+    payment::v1::{PaymentApproved, PaymentDeclined, PaymentDelayed},
+    reservation::v1::{
+        ConfirmationMissed, ReservationApproved, ReservationCancelRequested, ReservationCancelled,
+        ReservationCompleted, ReservationConfirmed, ReservationLapsed, ReservationPaymentPending,
+        ReservationRejected, ReservationRequested,
+    },
+    room::v1::{ReviewCreated, ReviewModified, RoomModified, RoomRegistered},
+};
 use chassis::{
     Received, StoreError, Views, args,
     store::{Conn, Migration, Row, Value, projections::Projection},
@@ -17,45 +27,49 @@ pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
     sql: include_str!("../../migrations/0001_views.sql"),
 }];
 
-/// Which generation a projection writes.
+/// The generation that a projection writes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
-    /// The one that is live at the time.
+    /// The generation that is live when the statement runs.
     Live,
-    /// One that is being built.
+    /// A generation that is being built.
     Generation(i64),
 }
 
-/// The projections, into a generation.
+/// The projections, writing to a target.
 pub(crate) fn list(target: Target) -> Views {
+    use projections::{
+        message_sent, payment, payment_cancelled, reservation, reservation_lost, review,
+        review_deleted, room, room_deleted, room_released, room_reserved,
+    };
     Views::new()
-        .on(Into(target, project::room_registered))
-        .on(Into(target, project::room_modified))
-        .on(Into(target, project::room_deleted))
-        .on(Into(target, project::room_reserved))
-        .on(Into(target, project::room_released))
-        .on(Into(target, project::review_created))
-        .on(Into(target, project::review_modified))
-        .on(Into(target, project::review_deleted))
-        .on(Into(target, project::reservation_requested))
-        .on(Into(target, project::reservation_approved))
-        .on(Into(target, project::reservation_payment_pending))
-        .on(Into(target, project::reservation_confirmed))
-        .on(Into(target, project::reservation_rejected))
-        .on(Into(target, project::reservation_lapsed))
-        .on(Into(target, project::reservation_cancel_requested))
-        .on(Into(target, project::reservation_cancelled))
-        .on(Into(target, project::reservation_completed))
-        .on(Into(target, project::confirmation_missed))
-        .on(Into(target, project::reservation_lost))
-        .on(Into(target, project::payment_delayed))
-        .on(Into(target, project::payment_approved))
-        .on(Into(target, project::payment_declined))
-        .on(Into(target, project::payment_cancelled))
-        .on(Into(target, project::message_sent))
+        .on(Into(target, room::<RoomRegistered>))
+        .on(Into(target, room::<RoomModified>))
+        .on(Into(target, room_deleted))
+        .on(Into(target, room_reserved))
+        .on(Into(target, room_released))
+        .on(Into(target, review::<ReviewCreated>))
+        .on(Into(target, review::<ReviewModified>))
+        .on(Into(target, review_deleted))
+        .on(Into(target, reservation::<ReservationRequested>))
+        .on(Into(target, reservation::<ReservationApproved>))
+        .on(Into(target, reservation::<ReservationPaymentPending>))
+        .on(Into(target, reservation::<ReservationConfirmed>))
+        .on(Into(target, reservation::<ReservationRejected>))
+        .on(Into(target, reservation::<ReservationLapsed>))
+        .on(Into(target, reservation::<ReservationCancelRequested>))
+        .on(Into(target, reservation::<ReservationCancelled>))
+        .on(Into(target, reservation::<ReservationCompleted>))
+        .on(Into(target, reservation::<ConfirmationMissed>))
+        .on(Into(target, reservation_lost))
+        .on(Into(target, payment::<PaymentDelayed>))
+        .on(Into(target, payment::<PaymentApproved>))
+        .on(Into(target, payment::<PaymentDeclined>))
+        .on(Into(target, payment_cancelled))
+        .on(Into(target, message_sent))
 }
 
-/// The rows of one generation, to be written.
+/// Writes the rows of one target.
 pub(crate) struct Rows<'c> {
     conn: &'c mut dyn Conn,
     target: Target,
@@ -64,22 +78,22 @@ pub(crate) struct Rows<'c> {
 impl Rows<'_> {
     /// Runs a statement whose `$1` is the generation.
     async fn run(&mut self, sql: &str, values: Vec<Value>) -> Result<(), StoreError> {
-        let (sql, values) = self.aimed(sql, values);
+        let (sql, values) = self.with_generation(sql, values);
         self.conn.write(&sql, values).await
     }
 
     /// The first row of a query whose `$1` is the generation.
     async fn find(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<Row>, StoreError> {
-        let (sql, values) = self.aimed(sql, values);
+        let (sql, values) = self.with_generation(sql, values);
         let rows = self.conn.query(&sql, values).await?;
         Ok(rows.into_iter().next())
     }
 
-    /// A statement with its generation. Which one is live the statement itself finds out: nobody waits for that, and it
-    /// cannot change before the transaction ends, because who changes it takes the cursors of the live views away.
-    fn aimed(&self, sql: &str, values: Vec<Value>) -> (String, Vec<Value>) {
+    /// Adds the generation to a statement. The live one is looked up by the statement itself, which saves a round trip.
+    /// It cannot change before the transaction ends: a rebuild must hold the cursors of the live views to change it.
+    fn with_generation(&self, sql: &str, values: Vec<Value>) -> (String, Vec<Value>) {
         let (sql, generation) = match self.target {
-            Target::Live => (live(sql), None),
+            Target::Live => (with_live_generation(sql), None),
             Target::Generation(generation) => (sql.to_owned(), Some(generation)),
         };
         let mut all = args![generation];
@@ -88,20 +102,20 @@ impl Rows<'_> {
     }
 }
 
-/// A statement in which the live generation stands for `$1`.
-fn live(sql: &str) -> String {
+/// Replaces `$1` by an expression for the live generation. `$10` and the like stay.
+fn with_live_generation(sql: &str) -> String {
     const LIVE: &str = "COALESCE($1, (SELECT live FROM view_generation WHERE id = 1))";
     let mut parts = sql.split("$1");
     let mut live = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let longer = part.starts_with(|c: char| c.is_ascii_digit());
-        live.push_str(if longer { "$1" } else { LIVE });
+        let is_longer = part.starts_with(|c: char| c.is_ascii_digit());
+        live.push_str(if is_longer { "$1" } else { LIVE });
         live.push_str(part);
     }
     live
 }
 
-/// A projection into the rows of a target.
+/// A projection that writes to a target.
 #[derive(Clone, Copy)]
 struct Into<P>(Target, P);
 
@@ -113,8 +127,8 @@ where
 {
     type Shown = BoxFuture<'c, Result<(), StoreError>>;
 
-    fn show(&self, conn: &'c mut dyn Conn, heard: Received<E>) -> Self::Shown {
+    fn show(&self, conn: &'c mut dyn Conn, received: Received<E>) -> Self::Shown {
         let Self(target, project) = *self;
-        project(Rows { conn, target }, heard).boxed()
+        project(Rows { conn, target }, received).boxed()
     }
 }

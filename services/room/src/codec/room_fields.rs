@@ -1,4 +1,4 @@
-//! The fields of a room, one by one: what is wrong with each is noted.
+//! Parses the fields of a room, one function each. A field that is wrong gets a violation.
 
 use berth::{offer::v1 as offer, room::v1};
 use chassis::{
@@ -8,8 +8,8 @@ use chassis::{
 
 use crate::domain::terms::{ARRIVAL, Approval, Blackout, DEPARTURE, Sold, Tier};
 
-/// A price has no more major units.
-const MOST: i64 = 1_000_000;
+/// Maximum price in major units.
+const MAX_PRICE: i64 = 1_000_000;
 
 pub(super) fn title(v: &mut Violations, room: &v1::Room) -> Option<String> {
     v.text("room.title", room.title.clone(), 1, 200)
@@ -30,11 +30,11 @@ pub(super) fn units(v: &mut Violations, room: &v1::Room) -> Option<i32> {
 
 pub(super) fn price(v: &mut Violations, room: &v1::Room) -> Option<Money> {
     let price = v.money("room.price", room.price.as_ref())?;
-    let most = MOST * price.currency.minor_per_major();
+    let max = MAX_PRICE * price.currency.minor_per_major();
     v.require(
-        (1..=most).contains(&price.minor),
+        (1..=max).contains(&price.minor),
         "room.price",
-        "must be more than zero and at most 1,000,000 major units",
+        "must be positive and at most 1,000,000 major units",
     );
     Some(price)
 }
@@ -53,30 +53,30 @@ pub(super) fn approval(v: &mut Violations, room: &v1::Room) -> Option<Approval> 
 pub(super) fn tiers(v: &mut Violations, room: &v1::Room) -> Vec<Tier> {
     let field = "room.cancellation_tiers";
     let tiers = &room.cancellation_tiers;
-    v.require(tiers.len() <= 10, field, "must be at most 10");
-    for (place, tier) in tiers.iter().take(10).enumerate() {
+    v.require(tiers.len() <= 10, field, "must have at most 10 entries");
+    for (index, tier) in tiers.iter().take(10).enumerate() {
         v.range(
-            &format!("{field}[{place}].hours_before"),
+            &format!("{field}[{index}].hours_before"),
             tier.hours_before,
             0,
             8760,
         );
         v.range(
-            &format!("{field}[{place}].refund_percent"),
+            &format!("{field}[{index}].refund_percent"),
             tier.refund_percent,
             0,
             100,
         );
     }
     let pairs = || tiers.iter().zip(tiers.iter().skip(1));
-    let falls = pairs().all(|(more, less)| more.hours_before > less.hours_before);
+    let is_descending = pairs().all(|(more, less)| more.hours_before > less.hours_before);
     v.require(
-        falls,
+        is_descending,
         field,
-        "must be ordered by hours_before, most first, each once",
+        "must be in descending order of hours_before, without duplicates",
     );
-    let is_fair = pairs().all(|(more, less)| more.refund_percent >= less.refund_percent);
-    v.require(is_fair, field, "must not refund more with less notice");
+    let is_monotonic = pairs().all(|(more, less)| more.refund_percent >= less.refund_percent);
+    v.require(is_monotonic, field, "must not refund more with less notice");
     let tiers = tiers.iter().map(|tier| Tier {
         hours_before: tier.hours_before,
         percent: tier.refund_percent,
@@ -86,15 +86,19 @@ pub(super) fn tiers(v: &mut Violations, room: &v1::Room) -> Vec<Tier> {
 
 pub(super) fn blackouts(v: &mut Violations, room: &v1::Room) -> Vec<Blackout> {
     let field = "room.blackouts";
-    v.require(room.blackouts.len() <= 100, field, "must be at most 100");
+    v.require(
+        room.blackouts.len() <= 100,
+        field,
+        "must have at most 100 entries",
+    );
     let mut blackouts = Vec::new();
-    for (place, range) in room.blackouts.iter().take(100).enumerate() {
+    for (index, range) in room.blackouts.iter().take(100).enumerate() {
         let start = v.date(
-            &format!("{field}[{place}].start_date"),
+            &format!("{field}[{index}].start_date"),
             range.start_date.as_ref(),
         );
         let end = v.date(
-            &format!("{field}[{place}].end_date"),
+            &format!("{field}[{index}].end_date"),
             range.end_date.as_ref(),
         );
         let Some((start, end)) = start.zip(end) else {
@@ -102,8 +106,8 @@ pub(super) fn blackouts(v: &mut Violations, room: &v1::Room) -> Vec<Blackout> {
         };
         v.require(
             start < end,
-            &format!("{field}[{place}]"),
-            "must end after it starts",
+            &format!("{field}[{index}]"),
+            "must have an end_date after its start_date",
         );
         blackouts.push(Blackout { start, end });
     }
@@ -131,7 +135,7 @@ pub(super) fn sold(v: &mut Violations, room: &v1::Room) -> Option<Sold> {
             v.require(
                 sold.is_some(),
                 "room.check_out_time",
-                "must not be after the check-in time",
+                "must not be later than the check-in time",
             );
             sold
         }
@@ -143,7 +147,7 @@ pub(super) fn sold(v: &mut Violations, room: &v1::Room) -> Option<Sold> {
                 v.require(
                     time.is_none(),
                     field,
-                    "must not be given for a room sold by the hour",
+                    "must not be set for a room sold by the hour",
                 );
             }
             Some(Sold::ByHour)
@@ -155,13 +159,13 @@ pub(super) fn sold(v: &mut Violations, room: &v1::Room) -> Option<Sold> {
     }
 }
 
-/// The time, if one is given that is one.
+/// The time, if it is set and valid.
 pub(super) fn check_in(v: &mut Violations, room: &v1::Room) -> Option<Time> {
     let time = room.check_in_time.as_ref()?;
     v.time_of_day("room.check_in_time", Some(time), ARRIVAL)
 }
 
-/// The time, if one is given that is one.
+/// The time, if it is set and valid.
 pub(super) fn check_out(v: &mut Violations, room: &v1::Room) -> Option<Time> {
     let time = room.check_out_time.as_ref()?;
     v.time_of_day("room.check_out_time", Some(time), DEPARTURE)

@@ -1,4 +1,4 @@
-//! What is there from the first start: a signing key and the first ADMIN.
+//! Creates what the context needs before it is ready: a signing key and, if configured, the first ADMIN.
 
 use std::collections::BTreeSet;
 
@@ -6,28 +6,27 @@ use chassis::{Cause, Deps, RetryLater, base::random, store::ExecuteError};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
+    authentication::{passwords::Passwords, signing_keys},
     domain::{
         Refusal,
-        account::{Account, Command, EMAIL, Join, Password},
+        account::{Account, Command, EMAIL, Join, JoinPassword},
         values::{Email, Role},
     },
-    key_ring,
-    passwords::Passwords,
     settings::Settings,
 };
 
 /// Runs before the context is ready.
-pub(crate) async fn start(deps: Deps) -> Result<(), RetryLater> {
-    key_ring::open(&deps).await?;
+pub(crate) async fn run(deps: Deps) -> Result<(), RetryLater> {
+    signing_keys::load_or_create(&deps).await?;
     let settings = deps.settings::<Settings>();
     match (&settings.admin_email, &settings.admin_password) {
-        (Some(email), Some(password)) => first_admin(&deps, email, password).await,
+        (Some(email), Some(password)) => create_first_admin(&deps, email, password).await,
         _ => Ok(()),
     }
 }
 
-/// Lets the first ADMIN join, unless somebody has the address: that member is left as they are.
-async fn first_admin(
+/// Creates the first ADMIN. An account that already has the e-mail address stays unchanged.
+async fn create_first_admin(
     deps: &Deps,
     email: &Email,
     password: &SecretString,
@@ -36,7 +35,7 @@ async fn first_admin(
     if let Some(member) = deps.store.holder::<Account>(EMAIL, key).await? {
         let account = deps.store.load::<Account>(member).await?;
         if !account.is_some_and(|account| account.state.roles.contains(&Role::Admin)) {
-            tracing::warn!(member = %member, "the member with the address of the first admin is no admin");
+            tracing::warn!(member = %member, "the member with the e-mail address of the first admin is not an admin");
         }
         return Ok(());
     }
@@ -51,11 +50,11 @@ async fn first_admin(
         email: email.clone(),
         display_name: "Admin".into(),
         roles: BTreeSet::from([Role::Admin]),
-        password: Password::New(Passwords::new().hash(password.clone()).await?),
+        password: JoinPassword::New(Passwords::new().hash(password.clone()).await?),
     });
     let cause = Cause::by("service:member");
     match deps.store.execute::<Account>(member, join, &cause).await {
-        // Another process was faster.
+        // EmailTaken: another replica created the account at the same time.
         Ok(_) | Err(ExecuteError::Refused(Refusal::EmailTaken)) => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -1,4 +1,4 @@
-//! However events of different aggregates are mixed, the same rows come out.
+//! The rows do not depend on the order of events of different aggregates.
 
 use std::collections::BTreeMap;
 
@@ -9,24 +9,24 @@ use berth::{
 };
 use proptest::prelude::*;
 
-use crate::stage::{
-    GUEST, HOST, PRODUCERS, Stage, cancelled, confirmed, eur, id, later, paid, refunded,
+use crate::fixture::{
+    Fixture, GUEST, HOST, PRODUCERS, cancelled, confirmed, eur, id, later, paid, refunded,
     registered, requested, reserved, reviewed, sent,
 };
 
-type Play = Box<dyn Fn(&Stage) + Send + Sync>;
+type Step = Box<dyn Fn(&Fixture) + Send + Sync>;
 
-/// Puts an event about an aggregate on its log, a while after noon.
-fn event<E: prost::Message + prost::Name + 'static>(subject: u128, minutes: i64, event: E) -> Play {
-    Box::new(move |stage| {
+/// Publishes an event of an aggregate some minutes after noon.
+fn event<E: prost::Message + prost::Name + 'static>(subject: u128, minutes: i64, event: E) -> Step {
+    Box::new(move |fixture| {
         let name = E::full_name();
         let producer = chassis::runtime::context::producer_of(&name).unwrap();
-        stage.tapes[producer].record(id(subject), later(minutes), "", &event);
+        fixture.tapes[producer].record(id(subject), later(minutes), "", &event);
     })
 }
 
-/// The stories of some aggregates, each in its order.
-fn stories() -> Vec<Vec<Play>> {
+/// The events of some aggregates, each aggregate's in order.
+fn streams() -> Vec<Vec<Step>> {
     let deleted = RoomDeleted {
         room: registered(2, "Gone", 90).room,
         offer: None,
@@ -54,7 +54,7 @@ fn stories() -> Vec<Vec<Play>> {
             event(12, 20, requested(12, 1, 20)),
             event(12, 23, confirmed(12, 1, 20)),
         ],
-        // At the same time as another one.
+        // Requested at the same time as reservation 12.
         vec![event(13, 20, requested(13, 1, 20))],
         vec![event(14, 5, requested(14, 2, 5))],
         vec![event(11, 11, paid(11)), event(11, 31, refunded(11, 120))],
@@ -68,33 +68,33 @@ fn stories() -> Vec<Vec<Play>> {
     ]
 }
 
-/// Plays the stories mixed as told, the views looking on after some of the steps. Answers the digest of what they show.
-async fn play(mix: &[usize], looks: &[bool]) -> (Stage, String) {
-    let stage = Stage::set().await;
-    let mut stories: Vec<_> = stories().into_iter().map(Vec::into_iter).collect();
-    for (step, choice) in mix.iter().enumerate() {
-        stories.retain(|story| story.len() > 0);
-        let Some(left) = stories.len().checked_sub(1) else {
+/// Publishes the events, interleaved by `order`. The views apply them after the steps in `pauses` and at the end.
+async fn publish(order: &[usize], pauses: &[bool]) -> (Fixture, String) {
+    let fixture = Fixture::new().await;
+    let mut streams: Vec<_> = streams().into_iter().map(Vec::into_iter).collect();
+    for (step, choice) in order.iter().enumerate() {
+        streams.retain(|stream| stream.len() > 0);
+        let Some(left) = streams.len().checked_sub(1) else {
             break;
         };
-        let next = stories.get_mut(choice % (left + 1)).unwrap().next();
-        next.unwrap()(&stage);
-        if looks.get(step).copied().unwrap_or(false) {
-            stage.settle().await;
+        let next = streams.get_mut(choice % (left + 1)).unwrap().next();
+        next.unwrap()(&fixture);
+        if pauses.get(step).copied().unwrap_or(false) {
+            fixture.settle().await;
         }
     }
-    for play in stories.into_iter().flatten() {
-        play(&stage);
+    for step in streams.into_iter().flatten() {
+        step(&fixture);
     }
-    stage.settle().await;
-    let digest = stage.digest().await;
-    (stage, digest)
+    fixture.settle().await;
+    let digest = fixture.digest().await;
+    (fixture, digest)
 }
 
 #[tokio::test]
-async fn the_stories_are_on_the_screen() {
-    let (stage, _) = play(&[], &[]).await;
-    let (rooms, entries) = stage.screen().await;
+async fn rooms_and_pages_show_the_combined_events() {
+    let (fixture, _) = publish(&[], &[]).await;
+    let (rooms, entries) = fixture.contents().await;
     assert_eq!(rooms.len(), 1, "a deleted room is not listed");
     let room = rooms.first().unwrap();
     assert_eq!((room.review_count, room.reservation_count), (1, 3));
@@ -103,11 +103,11 @@ async fn the_stories_are_on_the_screen() {
     assert_eq!(
         room.reservation_id,
         id(13),
-        "of two at the same time the greater id"
+        "of two with the same creation time the greater id"
     );
     assert_eq!(room.reservation_status(), ReservationStatus::Requested);
     assert_eq!(room.payment_status(), PaymentStatus::Paid);
-    // Its payment is the last change of what the line shows.
+    // The payment is the last change of the row.
     assert_eq!(
         room.update_time,
         Some(chassis::base::time::to_proto(later(71)))
@@ -133,24 +133,24 @@ async fn the_stories_are_on_the_screen() {
         second.update_time,
         Some(chassis::base::time::to_proto(later(70)))
     );
-    assert_eq!(stage.tapes.len(), PRODUCERS.len());
+    assert_eq!(fixture.tapes.len(), PRODUCERS.len());
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn whatever_the_mix_the_rows_are_the_same(
-        mix in prop::collection::vec(any::<usize>(), 24),
-        looks in prop::collection::vec(any::<bool>(), 24),
+    fn the_rows_do_not_depend_on_the_order(
+        order in prop::collection::vec(any::<usize>(), 24),
+        pauses in prop::collection::vec(any::<bool>(), 24),
     ) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            let (plain, expected) = play(&[], &[]).await;
-            let (mixed, digest) = play(&mix, &looks).await;
-            assert_eq!(plain.screen().await, mixed.screen().await);
+            let (ordered, expected) = publish(&[], &[]).await;
+            let (interleaved, digest) = publish(&order, &pauses).await;
+            assert_eq!(ordered.contents().await, interleaved.contents().await);
             assert_eq!(digest, expected);
-            assert!(mixed.rebuild().await.unwrap().equal);
+            assert!(interleaved.rebuild().await.unwrap().equal);
         });
     }
 }

@@ -1,5 +1,7 @@
-//! Passwords: Argon2id, away from the threads that serve, and only as many at a time as there are processors. Each needs
-//! 19 MiB and some forty milliseconds, so a flood of sign-ins waits for its turn instead of eating the machine.
+//! Password hashing with Argon2id.
+//!
+//! A hash needs 19 MiB and about 40 ms. It runs on the blocking thread pool, and at most one per processor runs at a
+//! time, so a burst of sign-ins queues up instead of exhausting memory and processors.
 
 use std::{sync::Arc, thread::available_parallelism};
 
@@ -12,23 +14,23 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use tonic::Status;
 
-use crate::domain::values::{PasswordHash, Proof};
+use crate::domain::values::{PasswordCheck, PasswordHash};
 
 /// Hashes and checks passwords.
 #[derive(Clone, Debug)]
 pub(crate) struct Passwords {
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl Passwords {
     pub(crate) fn new() -> Self {
-        let turns = available_parallelism().map_or(1, usize::from);
+        let permits = available_parallelism().map_or(1, usize::from);
         Self {
-            turns: Arc::new(Semaphore::new(turns)),
+            permits: Arc::new(Semaphore::new(permits)),
         }
     }
 
-    /// Hashes a password. It costs as much as a check.
+    /// Hashes a password. Takes as long as [`Self::check`].
     pub(crate) async fn hash(&self, password: SecretString) -> Result<PasswordHash, Status> {
         self.work(move || {
             // Argon2id, 19 MiB, two passes: the defaults, written into every hash.
@@ -43,19 +45,19 @@ impl Passwords {
         &self,
         password: SecretString,
         against: PasswordHash,
-    ) -> Result<Proof, Status> {
+    ) -> Result<PasswordCheck, Status> {
         self.work(move || {
             let hash = phc::PasswordHash::new(&against.0)?;
-            let checked =
+            let verified =
                 Argon2::default().verify_password(password.expose_secret().as_bytes(), &hash);
-            match checked {
-                Ok(()) => Ok(Proof {
+            match verified {
+                Ok(()) => Ok(PasswordCheck {
                     against,
-                    good: true,
+                    matches: true,
                 }),
-                Err(argon2::password_hash::Error::PasswordInvalid) => Ok(Proof {
+                Err(argon2::password_hash::Error::PasswordInvalid) => Ok(PasswordCheck {
                     against,
-                    good: false,
+                    matches: false,
                 }),
                 Err(error) => Err(error),
             }
@@ -67,11 +69,11 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> Result<T, argon2::password_hash::Error> + Send + 'static,
     ) -> Result<T, Status> {
-        let turn = self.turns.clone().acquire_owned().await;
-        let turn = turn.map_err(|error| internal(&error))?;
+        let permit = self.permits.clone().acquire_owned().await;
+        let permit = permit.map_err(|error| internal(&error))?;
         let done = spawn_blocking(move || {
             let done = work();
-            drop(turn);
+            drop(permit);
             done
         });
         let done = done.await.map_err(|error| internal(&error))?;
@@ -84,7 +86,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_password_proves_itself_and_no_other() {
+    async fn only_the_hashed_password_matches_its_hash() {
         let passwords = Passwords::new();
         let hash = passwords.hash("correct horse".into()).await.unwrap();
         assert!(
@@ -92,16 +94,16 @@ mod tests {
             "{}",
             hash.0
         );
-        for (password, good) in [("correct horse", true), ("correct horsf", false)] {
-            let proof = passwords
+        for (password, matches) in [("correct horse", true), ("correct horsf", false)] {
+            let check = passwords
                 .check(password.into(), hash.clone())
                 .await
                 .unwrap();
             assert_eq!(
-                proof,
-                Proof {
+                check,
+                PasswordCheck {
                     against: hash.clone(),
-                    good
+                    matches
                 }
             );
         }
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broken_hash_is_a_fault_of_ours_and_not_told() {
+    async fn an_invalid_hash_is_an_internal_error_without_details() {
         let hash = PasswordHash("canary".into());
         let refused = Passwords::new().check("correct horse".into(), hash).await;
         let refused = refused.unwrap_err();

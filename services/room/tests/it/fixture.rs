@@ -1,4 +1,4 @@
-//! A room service on a file of its own, and a reservation log to feed it with.
+//! A room context with its own SQLite store, and a reservation log that tests write to.
 
 use std::{path::Path, sync::Arc};
 
@@ -41,18 +41,18 @@ use tonic::{Code, Request, Status, service::Routes};
 pub(crate) const HOST: MemberId = MemberId::from_u128(0x61);
 pub(crate) const OTHER_HOST: MemberId = MemberId::from_u128(0x62);
 pub(crate) const GUEST: MemberId = MemberId::from_u128(0x63);
-pub(crate) const STRANGER: MemberId = MemberId::from_u128(0x64);
+pub(crate) const OTHER_MEMBER: MemberId = MemberId::from_u128(0x64);
 pub(crate) const ADMIN: MemberId = MemberId::from_u128(0x65);
 
-pub(crate) struct Inn {
-    pub(crate) site: ContextRuntime,
+pub(crate) struct Fixture {
+    pub(crate) runtime: ContextRuntime,
     pub(crate) clock: ManualClock,
     reservations: Store,
     bus: Arc<dyn Bus>,
     dir: tempfile::TempDir,
 }
 
-impl Inn {
+impl Fixture {
     pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = ManualClock::new(noon());
@@ -63,9 +63,9 @@ impl Inn {
         };
         let path = dir.path().join("reservation.db");
         let reservations = Store::sqlite("reservation", &path, options).await.unwrap();
-        let site = site(dir.path(), &clock, &reservations, &bus).await;
+        let runtime = runtime(dir.path(), &clock, &reservations, &bus).await;
         Self {
-            site,
+            runtime,
             clock,
             reservations,
             bus,
@@ -73,13 +73,16 @@ impl Inn {
         }
     }
 
-    /// The process dies and another one starts on the same file.
+    /// Replaces the process by a new one on the same store, without a shutdown.
     pub(crate) async fn restart(&mut self) {
-        self.site = site(self.dir.path(), &self.clock, &self.reservations, &self.bus).await;
+        self.runtime = runtime(self.dir.path(), &self.clock, &self.reservations, &self.bus).await;
     }
 
     fn routes(&self) -> Routes {
-        self.site.context.make_routes(&self.site.deps).prepare()
+        self.runtime
+            .context
+            .make_routes(&self.runtime.deps)
+            .prepare()
     }
 
     pub(crate) fn rooms(&self) -> RoomServiceClient<Routes> {
@@ -88,8 +91,8 @@ impl Inn {
 
     pub(crate) async fn register(&self, room: Room) -> Result<Room, Status> {
         let request = of(host(), RegisterRoomRequest { room: Some(room) });
-        let answer = self.rooms().register_room(request).await?;
-        Ok(answer.into_inner().room.unwrap())
+        let response = self.rooms().register_room(request).await?;
+        Ok(response.into_inner().room.unwrap())
     }
 
     pub(crate) async fn modify(
@@ -103,30 +106,30 @@ impl Inn {
         });
         let room = Some(room);
         let request = of(by, ModifyRoomRequest { room, update_mask });
-        let answer = self.rooms().modify_room(request).await?;
-        Ok(answer.into_inner().room.unwrap())
+        let response = self.rooms().modify_room(request).await?;
+        Ok(response.into_inner().room.unwrap())
     }
 
     pub(crate) async fn delete(&self, by: Caller, room: u128) -> Result<Room, Status> {
         let room_id = uuid(room);
         let request = of(by, DeleteRoomRequest { room_id });
-        let answer = self.rooms().delete_room(request).await?;
-        Ok(answer.into_inner().room.unwrap())
+        let response = self.rooms().delete_room(request).await?;
+        Ok(response.into_inner().room.unwrap())
     }
 
     pub(crate) async fn get(&self, room: u128) -> Result<Room, Status> {
         let room_id = uuid(room);
-        let answer = self.rooms().get_room(GetRoomRequest { room_id }).await?;
-        Ok(answer.into_inner().room.unwrap())
+        let response = self.rooms().get_room(GetRoomRequest { room_id }).await?;
+        Ok(response.into_inner().room.unwrap())
     }
 
     pub(crate) async fn offer(&self, room: u128) -> Result<Offer, Status> {
         let offer_id = uuid(room);
         let request = of(Caller::service("reservation"), GetOfferRequest { offer_id });
-        let answer = OfferServiceClient::new(self.routes())
+        let response = OfferServiceClient::new(self.routes())
             .get_offer(request)
             .await?;
-        Ok(answer.into_inner().offer.unwrap())
+        Ok(response.into_inner().offer.unwrap())
     }
 
     /// The ids on one page of rooms, and the token of the next one.
@@ -152,8 +155,8 @@ impl Inn {
             ..review
         });
         let request = of(guest(author), CreateReviewRequest { review });
-        let answer = self.rooms().create_review(request).await?;
-        Ok(answer.into_inner().review.unwrap())
+        let response = self.rooms().create_review(request).await?;
+        Ok(response.into_inner().review.unwrap())
     }
 
     pub(crate) async fn modify_review(
@@ -173,8 +176,8 @@ impl Inn {
                 update_mask,
             },
         );
-        let answer = self.rooms().modify_review(request).await?;
-        Ok(answer.into_inner().review.unwrap())
+        let response = self.rooms().modify_review(request).await?;
+        Ok(response.into_inner().review.unwrap())
     }
 
     /// One page of the reviews of a room, and the token of the next one.
@@ -193,19 +196,21 @@ impl Inn {
         Ok((page.reviews, page.next_page_token))
     }
 
-    /// Does all there is to do now.
+    /// Runs all workers until nothing is left to do.
     pub(crate) async fn settle(&self) {
-        settle(std::slice::from_ref(&self.site), 100).await.unwrap();
+        settle(std::slice::from_ref(&self.runtime), 100)
+            .await
+            .unwrap();
     }
 
-    /// The reservation service publishes something about a reservation.
-    pub(crate) async fn tell<E: Message + Name>(&self, reservation: u128, event: E) {
+    /// Publishes an event of the reservation context.
+    pub(crate) async fn publish<E: Message + Name>(&self, reservation: u128, event: E) {
         let id = ReservationId::from_u128(reservation);
         let cause = Cause::by("test");
-        let told = self
+        let publish = self
             .reservations
-            .execute::<Told>(id, Fact::of(&event), &cause);
-        told.await.unwrap();
+            .execute::<PublishedFacts>(id, Fact::of(&event), &cause);
+        publish.await.unwrap();
         relay_once(&self.reservations, &self.bus).await.unwrap();
     }
 
@@ -213,7 +218,7 @@ impl Inn {
         let event = ReservationConfirmed {
             reservation: Some(stay(reservation, room)),
         };
-        self.tell(reservation, event).await;
+        self.publish(reservation, event).await;
         self.settle().await;
     }
 
@@ -222,7 +227,7 @@ impl Inn {
             reservation: Some(stay(reservation, room)),
             refund: None,
         };
-        self.tell(reservation, event).await;
+        self.publish(reservation, event).await;
         self.settle().await;
     }
 
@@ -230,7 +235,7 @@ impl Inn {
         let event = ReservationCancelled {
             reservation: Some(stay(reservation, room)),
         };
-        self.tell(reservation, event).await;
+        self.publish(reservation, event).await;
         self.settle().await;
     }
 
@@ -238,32 +243,37 @@ impl Inn {
         let event = ReservationCompleted {
             reservation: Some(stay(reservation, room)),
         };
-        self.tell(reservation, event).await;
+        self.publish(reservation, event).await;
         self.settle().await;
     }
 
-    /// The events about something, oldest first, by their short names.
+    /// The short names of the events of a subject, oldest first.
     pub(crate) async fn events(&self, subject: u128) -> Vec<String> {
-        let log = self.site.deps.store.log_of(uuid(subject)).await.unwrap();
+        let log = self.runtime.deps.store.log_of(uuid(subject)).await.unwrap();
         let names = log.iter().map(|event| event.event_type.rsplit('.').next());
         names.map(|name| name.unwrap().to_owned()).collect()
     }
 
-    /// The last event about something.
+    /// The last event of a subject.
     pub(crate) async fn last<E: Message + Name + Default>(&self, subject: u128) -> E {
-        let log = self.site.deps.store.log_of(uuid(subject)).await.unwrap();
+        let log = self.runtime.deps.store.log_of(uuid(subject)).await.unwrap();
         let last = log.last().unwrap();
         assert_eq!(last.event_type, E::full_name());
         last.receive::<E>().unwrap().event
     }
 
-    pub(crate) async fn letters(&self) -> Vec<DeadLetter> {
+    pub(crate) async fn dead_letters(&self) -> Vec<DeadLetter> {
         let start = (String::new(), String::new(), 0);
-        self.site.deps.store.dead_letters(start, 100).await.unwrap()
+        self.runtime
+            .deps
+            .store
+            .dead_letters(start, 100)
+            .await
+            .unwrap()
     }
 }
 
-async fn site(
+async fn runtime(
     dir: &Path,
     clock: &ManualClock,
     reservations: &Store,
@@ -282,16 +292,16 @@ async fn site(
         ("reservation".to_owned(), log(reservations)),
         ("room".to_owned(), log(&store)),
     ];
-    let around = Wiring {
+    let wiring = Wiring {
         peers: Peers::new(),
         logs: Arc::new(logs.into()),
         bus: bus.clone(),
         settings: Settings::default(),
     };
-    ContextRuntime::new(context, store, &around)
+    ContextRuntime::new(context, store, &wiring)
 }
 
-/// A room that is given only what must be given.
+/// A room with the required fields only.
 pub(crate) fn a_room(room: u128) -> Room {
     Room {
         room_id: uuid(room),
@@ -355,10 +365,10 @@ pub(crate) fn of<T>(caller: Caller, message: T) -> Request<T> {
     request
 }
 
-/// It was refused in this way.
+/// Asserts code and reason of an error.
 #[track_caller]
-pub(crate) fn refused<T: std::fmt::Debug>(answer: Result<T, Status>, code: Code, reason: &str) {
-    let status = answer.unwrap_err();
+pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, Status>, code: Code, reason: &str) {
+    let status = result.unwrap_err();
     assert_eq!(
         (status.code(), reason_of(&status).as_deref()),
         (code, Some(reason)),
@@ -366,9 +376,9 @@ pub(crate) fn refused<T: std::fmt::Debug>(answer: Result<T, Status>, code: Code,
     );
 }
 
-/// A reservation as the fake service has it: what it tells is all there is.
+/// An aggregate of the simulated reservation context. Its commands are the facts to publish.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Told;
+struct PublishedFacts;
 
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 enum Never {}
@@ -383,7 +393,7 @@ impl Refused for Never {
     }
 }
 
-impl Aggregate for Told {
+impl Aggregate for PublishedFacts {
     const KIND: &'static str = "reservation";
     type Id = ReservationId;
     type Command = Fact;
@@ -399,7 +409,7 @@ impl Aggregate for Told {
     }
 }
 
-impl Publish for Told {
+impl Publish for PublishedFacts {
     fn facts(_: ReservationId, fact: &Fact, _: &Versioned<Self>) -> Vec<Fact> {
         vec![fact.clone()]
     }

@@ -1,4 +1,4 @@
-//! The key ring: the key that signs access tokens, and those that signed before. One signs at a time.
+//! The key ring: the current key, which signs access tokens, and the public parts of the former keys.
 
 use chassis::{Aggregate, Now, Timestamp, base::time::SignedDuration};
 use serde::{Deserialize, Serialize};
@@ -9,34 +9,34 @@ use super::{
 };
 
 chassis::id! {
-    /// The key ring. There is one.
+    /// The key ring. There is exactly one.
     KeyRingId,
 }
 
-/// The one key ring.
+/// Id of the only key ring.
 pub(crate) const RING: KeyRingId = KeyRingId::from_u128(1);
 
-/// The keys that sign access tokens.
+/// The signing keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KeyRing {
-    /// The key that signs.
+    /// The key that signs now.
     pub(crate) current: SigningKey,
-    /// The keys that signed before, newest first.
+    /// The keys that signed before it, newest first.
     former: Vec<FormerKey>,
 }
 
-/// A key that signs.
+/// A signing key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SigningKey {
-    /// Its id.
+    /// Id of the key, `kid` in tokens.
     pub(crate) id: KeyId,
-    /// Its secret half.
+    /// The private part.
     pub(crate) seed: Seed,
-    /// Its public half, base64url.
+    /// The public part, base64url.
     pub(crate) public: String,
 }
 
-/// A key that signs no more. Its secret half is gone; its id is known for ever, as a repeat of its rotation may come.
+/// A key that no longer signs. Its private part is deleted. Its id is kept for ever to recognise a repeated rotation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct FormerKey {
     id: KeyId,
@@ -44,23 +44,23 @@ struct FormerKey {
     retired: Timestamp,
 }
 
-/// What the key ring can be told.
+/// The commands of the key ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Signs with this key, unless there is one.
+    /// Makes this the current key, unless there is one.
     Begin(SigningKey),
-    /// Signs with this key from now on.
+    /// Makes this the current key.
     Rotate(SigningKey),
 }
 
-/// What can happen to the key ring.
+/// The events of the key ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// A new key signs.
+    /// The current key was replaced, or the first one was set.
     Rotated {
-        /// The key.
+        /// The new current key.
         key: SigningKey,
-        /// Since when.
+        /// When.
         at: Timestamp,
     },
 }
@@ -108,17 +108,17 @@ impl KeyRing {
         self.current.id == id || self.former.iter().any(|key| key.id == id)
     }
 
-    /// Ids and public halves of the keys whose tokens may still be good, newest first: the current one, and those that
-    /// retired less than `life` ago.
+    /// Ids and public parts of the keys whose tokens may still be valid, newest first: the current key and those that
+    /// were replaced less than `retention` ago.
     pub(crate) fn trusted(
         &self,
         now: Timestamp,
-        life: SignedDuration,
+        retention: SignedDuration,
     ) -> impl Iterator<Item = (KeyId, &str)> {
         let former = self
             .former
             .iter()
-            .filter(move |key| now.duration_since(key.retired) < life)
+            .filter(move |key| now.duration_since(key.retired) < retention)
             .map(|key| (key.id, key.public.as_str()));
         std::iter::once((self.current.id, self.current.public.as_str())).chain(former)
     }
@@ -150,18 +150,18 @@ mod tests {
     }
 
     #[test]
-    fn the_first_key_signs_at_once() {
+    fn the_first_key_becomes_the_current_one() {
         ring([]).when(Command::Begin(key(1))).then([rotated(1)]);
         ring([]).when(Command::Rotate(key(1))).then([rotated(1)]);
     }
 
     #[test]
-    fn a_second_first_key_is_not_needed() {
+    fn begin_changes_nothing_if_there_is_a_key() {
         ring([rotated(1)]).when(Command::Begin(key(2))).then([]);
     }
 
     #[test]
-    fn a_new_key_signs_and_the_former_one_loses_its_secret() {
+    fn a_rotation_replaces_the_current_key_and_deletes_the_private_part_of_the_former_one() {
         let ring = ring([rotated(1)])
             .when(Command::Rotate(key(2)))
             .then([rotated(2)])
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_changes_nothing_even_after_later_ones() {
+    fn a_repeated_rotation_changes_nothing_even_after_later_rotations() {
         let events = || [rotated(1), rotated(2), rotated(3)];
         for n in 1..=3 {
             ring(events()).when(Command::Rotate(key(n))).then([]);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_former_key_is_trusted_while_its_tokens_live() {
+    fn a_former_key_is_trusted_until_its_tokens_have_expired() {
         let hour = SignedDuration::from_hours(1);
         let ring = ring([rotated(1), rotated(2)])
             .when(Command::Rotate(key(3)))

@@ -1,4 +1,4 @@
-//! The context on a store of its own, with a clock that is turned by hand.
+//! A member context with its own SQLite store and a manual clock.
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,20 +34,20 @@ pub(crate) const ANN: MemberId = MemberId::from_u128(1);
 pub(crate) const BOB: MemberId = MemberId::from_u128(2);
 pub(crate) const PASSWORD: &str = "correct horse";
 
-pub(crate) struct Bench {
-    pub(crate) site: ContextRuntime,
+pub(crate) struct Fixture {
+    pub(crate) runtime: ContextRuntime,
     pub(crate) clock: ManualClock,
     pub(crate) client: MemberServiceClient<Routes>,
     _dir: tempfile::TempDir,
 }
 
-/// The context with its default settings.
-pub(crate) async fn bench() -> Bench {
-    bench_with(&[]).await
+/// A context with the default settings.
+pub(crate) async fn fixture() -> Fixture {
+    fixture_with(&[]).await
 }
 
-/// The context with some flags.
-pub(crate) async fn bench_with(flags: &[&str]) -> Bench {
+/// A context with some flags.
+pub(crate) async fn fixture_with(flags: &[&str]) -> Fixture {
     let context = member::context();
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(noon());
@@ -61,23 +61,23 @@ pub(crate) async fn bench_with(flags: &[&str]) -> Bench {
         settings.augment(command)
     });
     let matches = command.get_matches_from(std::iter::once(&"member").chain(flags));
-    let around = Wiring {
+    let wiring = Wiring {
         peers: Peers::new(),
         logs: Arc::default(),
         bus: InProcess::new(),
         settings: Settings::read(&context.settings, &matches).unwrap(),
     };
     let store = store.await.unwrap();
-    let site = ContextRuntime::new(context, store, &around);
-    Bench {
-        client: MemberServiceClient::new(site.context.make_routes(&site.deps).prepare()),
-        site,
+    let runtime = ContextRuntime::new(context, store, &wiring);
+    Fixture {
+        client: MemberServiceClient::new(runtime.context.make_routes(&runtime.deps).prepare()),
+        runtime,
         clock,
         _dir: dir,
     }
 }
 
-/// A request of somebody.
+/// A request of a caller.
 pub(crate) fn by<T>(caller: Caller, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.extensions_mut().insert(caller);
@@ -88,12 +88,12 @@ pub(crate) fn admin() -> Caller {
     Caller::person(MemberId::from_u128(99), &[Role::Admin])
 }
 
-/// Code and reason of a "no".
-pub(crate) fn no(status: &Status) -> (Code, String) {
+/// Code and reason of an error.
+pub(crate) fn refusal(status: &Status) -> (Code, String) {
     (status.code(), reason_of(status).unwrap_or_default())
 }
 
-/// How long a caller is told to wait.
+/// The delay of the error's `RetryInfo`.
 pub(crate) fn delay(status: &Status) -> Option<Duration> {
     status.get_details_retry_info()?.retry_delay
 }
@@ -118,8 +118,8 @@ pub(crate) fn bob() -> JoinRequest {
     }
 }
 
-impl Bench {
-    pub(crate) fn turn(&self, by: SignedDuration) {
+impl Fixture {
+    pub(crate) fn advance(&self, by: SignedDuration) {
         self.clock.turn(by);
     }
 
@@ -138,7 +138,7 @@ impl Bench {
         Ok(self.client.clone().sign_in(request).await?.into_inner())
     }
 
-    /// Ann signs in.
+    /// Signs in as Ann.
     pub(crate) async fn ann_signs_in(&self) -> Tokens {
         let signed_in = self.sign_in("ann@example.org", PASSWORD).await.unwrap();
         signed_in.tokens.unwrap()

@@ -1,4 +1,4 @@
-//! The view context at work, among contexts whose logs a test writes.
+//! A view context with its own SQLite store, and logs of the other contexts that tests write to.
 
 use std::{
     collections::BTreeMap,
@@ -44,7 +44,7 @@ use tonic::{Request, Status, service::Routes};
 
 pub(crate) const PRODUCERS: [&str; 4] = ["message", "payment", "reservation", "room"];
 
-/// The id with a number.
+/// The id of a number.
 pub(crate) fn id(n: u128) -> String {
     member(n).to_string()
 }
@@ -56,55 +56,59 @@ pub(crate) fn member(n: u128) -> MemberId {
 pub(crate) const HOST: u128 = 0xb2;
 pub(crate) const GUEST: u128 = 0xa1;
 
-/// A log that fails when it has been read so often, or has something happen whenever it is read.
+/// A log that fails after a number of reads, and that can publish events while it is read.
 #[derive(Debug)]
 struct Log {
     tape: Tape,
     reads_left: Arc<AtomicI64>,
-    meanwhile: Arc<Meanwhile>,
+    interference: Arc<Interference>,
 }
 
-/// What happens while a rebuild reads: the site goes on with events from these tapes.
+/// Publishes reservations while a rebuild reads, and lets the live views apply them.
 #[derive(Debug, Default)]
-pub(crate) struct Meanwhile {
-    site: OnceLock<ContextRuntime>,
+pub(crate) struct Interference {
+    runtime: OnceLock<ContextRuntime>,
     bus: OnceLock<Arc<InProcess>>,
     rounds: AtomicI64,
     tape: OnceLock<Tape>,
 }
 
-impl Meanwhile {
-    /// Has a reservation requested and seen by the live views at each of the next reads.
-    pub(crate) fn go_on(&self, rounds: i64) {
+impl Interference {
+    /// Publishes a reservation at each of the next reads, which the live views apply at once.
+    pub(crate) fn start(&self, rounds: i64) {
         self.rounds.store(rounds, Ordering::SeqCst);
     }
 
-    async fn pass(&self) {
+    async fn interfere(&self) {
         let round = self.rounds.fetch_sub(1, Ordering::SeqCst);
         if round <= 0 {
             self.rounds.store(0, Ordering::SeqCst);
             return;
         }
-        // Not again while the live views read.
+        // Off while the live views read the log themselves.
         self.rounds.store(0, Ordering::SeqCst);
-        let (site, tape) = (self.site.get().unwrap(), self.tape.get().unwrap());
+        let (runtime, tape) = (self.runtime.get().unwrap(), self.tape.get().unwrap());
         let number = 1000 + u128::try_from(round).unwrap();
         tape.record(id(number), noon(), "", &requested(number, 1, round));
         tape.announce(self.bus.get().unwrap().as_ref())
             .await
             .unwrap();
-        settle(std::slice::from_ref(site), 100).await.unwrap();
+        settle(std::slice::from_ref(runtime), 100).await.unwrap();
         self.rounds.store(round - 1, Ordering::SeqCst);
     }
 }
 
 impl LogReader for Log {
-    fn read(&self, after: i64, limit: i64) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
+    fn read(
+        &self,
+        after: i64,
+        limit: i64,
+    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
         Box::pin(async move {
             if self.reads_left.fetch_sub(1, Ordering::SeqCst) <= 0 {
-                return Err(LogError("gone".into()));
+                return Err(LogError("no reads left".into()));
             }
-            self.meanwhile.pass().await;
+            self.interference.interfere().await;
             self.tape.read(after, limit).await
         })
     }
@@ -114,17 +118,17 @@ impl LogReader for Log {
     }
 }
 
-pub(crate) struct Stage {
-    pub(crate) site: ContextRuntime,
+pub(crate) struct Fixture {
+    pub(crate) runtime: ContextRuntime,
     pub(crate) tapes: BTreeMap<&'static str, Tape>,
     pub(crate) reads_left: Arc<AtomicI64>,
-    pub(crate) meanwhile: Arc<Meanwhile>,
+    pub(crate) interference: Arc<Interference>,
     bus: Arc<InProcess>,
     _dir: tempfile::TempDir,
 }
 
-impl Stage {
-    pub(crate) async fn set() -> Self {
+impl Fixture {
+    pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let context = view::context();
         let clock = Clock::Manual(ManualClock::new(noon()));
@@ -133,31 +137,31 @@ impl Stage {
             .unwrap();
         let tapes: BTreeMap<_, _> = PRODUCERS.map(|name| (name, Tape::of(name))).into();
         let reads_left = Arc::new(AtomicI64::new(i64::MAX));
-        let meanwhile = Arc::new(Meanwhile::default());
+        let interference = Arc::new(Interference::default());
         let logs = tapes.iter().map(|(name, tape)| {
             let log: Arc<dyn LogReader> = Arc::new(Log {
                 tape: tape.clone(),
                 reads_left: reads_left.clone(),
-                meanwhile: meanwhile.clone(),
+                interference: interference.clone(),
             });
             ((*name).to_owned(), log)
         });
         let bus = InProcess::new();
-        let around = Wiring {
+        let wiring = Wiring {
             peers: Peers::new(),
             logs: Arc::new(logs.collect()),
             bus: bus.clone(),
             settings: Settings::default(),
         };
-        let site = ContextRuntime::new(context, store, &around);
-        meanwhile.site.set(site.clone()).unwrap();
-        meanwhile.bus.set(bus.clone()).unwrap();
-        meanwhile.tape.set(tapes["reservation"].clone()).unwrap();
+        let runtime = ContextRuntime::new(context, store, &wiring);
+        interference.runtime.set(runtime.clone()).unwrap();
+        interference.bus.set(bus.clone()).unwrap();
+        interference.tape.set(tapes["reservation"].clone()).unwrap();
         Self {
-            site,
+            runtime,
             tapes,
             reads_left,
-            meanwhile,
+            interference,
             bus,
             _dir: dir,
         }
@@ -167,25 +171,28 @@ impl Stage {
         for tape in self.tapes.values() {
             tape.announce(self.bus.as_ref()).await.unwrap();
         }
-        settle(std::slice::from_ref(&self.site), 100).await.unwrap();
+        settle(std::slice::from_ref(&self.runtime), 100)
+            .await
+            .unwrap();
     }
 
-    /// A room, with reservations 1 to `count` of it, each `minutes` after the one before, paid and told of.
+    /// Applies a room with reservations 1 to `count`, each a minute after the one before, paid, confirmed and with a
+    /// message.
     pub(crate) async fn busy_room(&self, room: u128, count: u128) {
-        self.happens(room, &registered(room, "Sea view", 120)).await;
+        self.apply(room, &registered(room, "Sea view", 120)).await;
         for n in 1..=count {
             let minutes = i64::try_from(n).unwrap();
-            self.happens(n, &requested(n, room, minutes)).await;
-            self.happens(n, &paid(n)).await;
-            self.happens(n, &confirmed(n, room, minutes)).await;
-            self.happens(n + 5000, &sent(n, GUEST)).await;
+            self.apply(n, &requested(n, room, minutes)).await;
+            self.apply(n, &paid(n)).await;
+            self.apply(n, &confirmed(n, room, minutes)).await;
+            self.apply(n + 5000, &sent(n, GUEST)).await;
         }
-        self.happens(room, &reserved(room, count)).await;
-        self.happens(1, &reviewed(1, room, 4)).await;
+        self.apply(room, &reserved(room, count)).await;
+        self.apply(1, &reviewed(1, room, 4)).await;
     }
 
-    /// An event is put on the log of its context; the views follow.
-    pub(crate) async fn happens<E: prost::Message + prost::Name>(&self, subject: u128, event: &E) {
+    /// Publishes an event in its context and lets the views apply it.
+    pub(crate) async fn apply<E: prost::Message + prost::Name>(&self, subject: u128, event: &E) {
         self.record(subject, event);
         self.settle().await;
     }
@@ -198,7 +205,12 @@ impl Stage {
     }
 
     pub(crate) fn client(&self) -> ViewServiceClient<Routes> {
-        ViewServiceClient::new(self.site.context.make_routes(&self.site.deps).prepare())
+        ViewServiceClient::new(
+            self.runtime
+                .context
+                .make_routes(&self.runtime.deps)
+                .prepare(),
+        )
     }
 
     pub(crate) async fn rooms(
@@ -206,8 +218,8 @@ impl Stage {
         caller: &Caller,
         request: ListRoomViewsRequest,
     ) -> Result<(Vec<RoomView>, String), Status> {
-        let answer = self.client().list_room_views(by(caller, request)).await?;
-        let page = answer.into_inner();
+        let response = self.client().list_room_views(by(caller, request)).await?;
+        let page = response.into_inner();
         Ok((page.room_views, page.next_page_token))
     }
 
@@ -217,13 +229,13 @@ impl Stage {
         request: ListMyPageRequest,
     ) -> Result<(Vec<MyPageEntry>, String), Status> {
         let caller = Caller::person(member(customer), &[Role::Customer]);
-        let answer = self.client().list_my_page(by(&caller, request)).await?;
-        let page = answer.into_inner();
+        let response = self.client().list_my_page(by(&caller, request)).await?;
+        let page = response.into_inner();
         Ok((page.entries, page.next_page_token))
     }
 
-    /// Everything that is on the screen.
-    pub(crate) async fn screen(&self) -> (Vec<RoomView>, Vec<MyPageEntry>) {
+    /// All rooms, and all entries of the guest's page.
+    pub(crate) async fn contents(&self) -> (Vec<RoomView>, Vec<MyPageEntry>) {
         let host = Caller::person(member(HOST), &[Role::Host]);
         let rooms = ListRoomViewsRequest {
             page_size: 100,
@@ -241,18 +253,18 @@ impl Stage {
 
     pub(crate) async fn rebuild(&self) -> Result<RebuildResponse, Status> {
         let admin = Caller::person(member(1), &[Role::Admin]);
-        let answer = self.client().rebuild(by(&admin, RebuildRequest {})).await?;
-        Ok(answer.into_inner())
+        let response = self.client().rebuild(by(&admin, RebuildRequest {})).await?;
+        Ok(response.into_inner())
     }
 
     pub(crate) async fn digest(&self) -> String {
-        view::digest(&self.site.deps.store).await.unwrap()
+        view::digest(&self.runtime.deps.store).await.unwrap()
     }
 
-    /// Runs a statement behind the back of the views.
-    pub(crate) async fn meddle(&self, sql: &'static str) -> u64 {
+    /// Changes rows directly, without an event.
+    pub(crate) async fn tamper(&self, sql: &'static str) -> u64 {
         let done: Result<u64, StoreError> = self
-            .site
+            .runtime
             .deps
             .store
             .transact(move |unit| {

@@ -1,8 +1,8 @@
-//! What each event means for the rows. `$1` is always the generation.
+//! What each event writes. `$1` is always the generation.
 //!
-//! A row may be written before the event that begins it has come from another context: it is then a stub, and not shown
-//! until it has. Facts of different aggregates only meet in operations that do not mind their order: sums, and the
-//! greatest of two.
+//! Events of different contexts arrive in any order. So a row may be written before the event that begins it: it is
+//! then incomplete, and no query returns it. Facts of different aggregates are combined only by operations that do not
+//! depend on the order: sums and maxima.
 
 use berth::{
     google::r#type::Money as ProtoMoney,
@@ -15,7 +15,7 @@ use berth::{
         ReservationLost, ReservationPaymentPending, ReservationRejected, ReservationRequested,
     },
     room::v1::{
-        ReviewCreated, ReviewDeleted, ReviewModified, Room, RoomDeleted, RoomModified,
+        Review, ReviewCreated, ReviewDeleted, ReviewModified, Room, RoomDeleted, RoomModified,
         RoomRegistered, RoomReleased, RoomReserved, RoomStatus,
     },
 };
@@ -24,167 +24,99 @@ use prost::Message;
 
 use super::Rows;
 
-type Shown = Result<(), StoreError>;
+type Written = Result<(), StoreError>;
 
-pub(super) async fn room_registered(mut rows: Rows<'_>, heard: Received<RoomRegistered>) -> Shown {
-    let room = given(heard.event.room)?;
-    // What has been registered is there, whatever its status.
+/// An event that carries the state `S` of its aggregate and means nothing beyond it to the views.
+pub(super) trait Carries<S> {
+    fn state(self) -> Option<S>;
+}
+
+macro_rules! carries {
+    ($state:ty as $field:ident: $($event:ty),+ $(,)?) => {$(
+        impl Carries<$state> for $event {
+            fn state(self) -> Option<$state> {
+                self.$field
+            }
+        }
+    )+};
+}
+
+carries!(Room as room: RoomRegistered, RoomModified);
+carries!(Review as review: ReviewCreated, ReviewModified);
+carries!(Payment as payment: PaymentDelayed, PaymentApproved, PaymentDeclined);
+carries!(
+    Reservation as reservation: ReservationRequested,
+    ReservationApproved,
+    ReservationPaymentPending,
+    ReservationConfirmed,
+    ReservationRejected,
+    ReservationLapsed,
+    ReservationCancelRequested,
+    ReservationCancelled,
+    ReservationCompleted,
+    ConfirmationMissed,
+);
+
+pub(super) async fn room<E: Carries<Room>>(mut rows: Rows<'_>, received: Received<E>) -> Written {
+    let room = required(received.event.state())?;
+    // A registered room is at least available: status 0 is for rooms of which no such event was received.
     let status = room.status().max(RoomStatus::Available);
-    rows.put_room(&room, status, heard.at).await
+    rows.put_room(&room, status, received.at).await
 }
 
-pub(super) async fn room_modified(mut rows: Rows<'_>, heard: Received<RoomModified>) -> Shown {
-    let room = given(heard.event.room)?;
-    let status = room.status().max(RoomStatus::Available);
-    rows.put_room(&room, status, heard.at).await
+pub(super) async fn room_deleted(mut rows: Rows<'_>, received: Received<RoomDeleted>) -> Written {
+    let room = required(received.event.room)?;
+    rows.put_room(&room, RoomStatus::Deleted, received.at).await
 }
 
-pub(super) async fn room_deleted(mut rows: Rows<'_>, heard: Received<RoomDeleted>) -> Shown {
-    let room = given(heard.event.room)?;
-    rows.put_room(&room, RoomStatus::Deleted, heard.at).await
-}
-
-pub(super) async fn room_reserved(mut rows: Rows<'_>, heard: Received<RoomReserved>) -> Shown {
+pub(super) async fn room_reserved(mut rows: Rows<'_>, received: Received<RoomReserved>) -> Written {
     let RoomReserved {
         room_id, status, ..
-    } = heard.event;
-    rows.put_room_status(&room_id, status, heard.at).await
+    } = received.event;
+    rows.put_room_status(&room_id, status, received.at).await
 }
 
-pub(super) async fn room_released(mut rows: Rows<'_>, heard: Received<RoomReleased>) -> Shown {
+pub(super) async fn room_released(mut rows: Rows<'_>, received: Received<RoomReleased>) -> Written {
     let RoomReleased {
         room_id, status, ..
-    } = heard.event;
-    rows.put_room_status(&room_id, status, heard.at).await
+    } = received.event;
+    rows.put_room_status(&room_id, status, received.at).await
 }
 
-pub(super) async fn review_created(mut rows: Rows<'_>, heard: Received<ReviewCreated>) -> Shown {
-    let review = given(heard.event.review)?;
-    rows.put_review(
-        (&review.reservation_id, &review.room_id),
-        review.rating,
-        heard.at,
-    )
-    .await
-}
-
-pub(super) async fn review_modified(mut rows: Rows<'_>, heard: Received<ReviewModified>) -> Shown {
-    let review = given(heard.event.review)?;
-    rows.put_review(
-        (&review.reservation_id, &review.room_id),
-        review.rating,
-        heard.at,
-    )
-    .await
-}
-
-pub(super) async fn review_deleted(mut rows: Rows<'_>, heard: Received<ReviewDeleted>) -> Shown {
-    let ReviewDeleted {
-        reservation_id,
-        room_id,
-        ..
-    } = heard.event;
-    rows.put_review((&reservation_id, &room_id), 0, heard.at)
-        .await
-}
-
-pub(super) async fn reservation_requested(
+pub(super) async fn review<E: Carries<Review>>(
     mut rows: Rows<'_>,
-    heard: Received<ReservationRequested>,
-) -> Shown {
-    let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.version, heard.at)
-        .await
+    received: Received<E>,
+) -> Written {
+    let review = required(received.event.state())?;
+    let ids = (&*review.reservation_id, &*review.room_id);
+    rows.put_review(ids, review.rating, received.at).await
 }
 
-pub(super) async fn reservation_approved(
+pub(super) async fn review_deleted(
     mut rows: Rows<'_>,
-    heard: Received<ReservationApproved>,
-) -> Shown {
-    let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.version, heard.at)
-        .await
+    received: Received<ReviewDeleted>,
+) -> Written {
+    let deleted = received.event;
+    let ids = (&*deleted.reservation_id, &*deleted.room_id);
+    rows.put_review(ids, 0, received.at).await
 }
 
-pub(super) async fn reservation_payment_pending(
+pub(super) async fn reservation<E: Carries<Reservation>>(
     mut rows: Rows<'_>,
-    heard: Received<ReservationPaymentPending>,
-) -> Shown {
-    let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.version, heard.at)
+    received: Received<E>,
+) -> Written {
+    let reservation = required(received.event.state())?;
+    rows.put_reservation(&reservation, received.version, received.at)
         .await
 }
 
-pub(super) async fn reservation_confirmed(
-    mut rows: Rows<'_>,
-    heard: Received<ReservationConfirmed>,
-) -> Shown {
-    let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.version, heard.at)
-        .await
-}
-
-pub(super) async fn reservation_rejected(
-    mut rows: Rows<'_>,
-    heard: Received<ReservationRejected>,
-) -> Shown {
-    let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.version, heard.at)
-        .await
-}
-
-pub(super) async fn reservation_lapsed(
-    mut rows: Rows<'_>,
-    heard: Received<ReservationLapsed>,
-) -> Shown {
-    let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.version, heard.at)
-        .await
-}
-
-pub(super) async fn reservation_cancel_requested(
-    mut rows: Rows<'_>,
-    heard: Received<ReservationCancelRequested>,
-) -> Shown {
-    let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.version, heard.at)
-        .await
-}
-
-pub(super) async fn reservation_cancelled(
-    mut rows: Rows<'_>,
-    heard: Received<ReservationCancelled>,
-) -> Shown {
-    let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.version, heard.at)
-        .await
-}
-
-pub(super) async fn reservation_completed(
-    mut rows: Rows<'_>,
-    heard: Received<ReservationCompleted>,
-) -> Shown {
-    let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.version, heard.at)
-        .await
-}
-
-pub(super) async fn confirmation_missed(
-    mut rows: Rows<'_>,
-    heard: Received<ConfirmationMissed>,
-) -> Shown {
-    let reservation = given(heard.event.reservation)?;
-    rows.put_reservation(&reservation, heard.version, heard.at)
-        .await
-}
-
-/// What is known of it is little; what was shown before stays beside that.
+/// The event has few fields of the reservation. The other columns keep their values.
 pub(super) async fn reservation_lost(
     mut rows: Rows<'_>,
-    heard: Received<ReservationLost>,
-) -> Shown {
-    let reservation = given(heard.event.reservation)?;
-    let price = money(given(reservation.price.as_ref())?)?;
+    received: Received<ReservationLost>,
+) -> Written {
+    let reservation = required(received.event.reservation)?;
+    let price = money(required(reservation.price.as_ref())?)?;
     let sql = "INSERT INTO reservation (generation, reservation_id, customer_id, offer_id, title, period, currency, price,
                    status, reason, created_at, changed_at)
                VALUES ($1, $2, $3, '', '', $4, $5, $6, $7, $8, $9, $9)
@@ -197,54 +129,42 @@ pub(super) async fn reservation_lost(
         price.minor,
         reservation.status,
         &*reservation.reason,
-        heard.at
+        received.at
     ];
     rows.run(sql, values).await
 }
 
-pub(super) async fn payment_delayed(mut rows: Rows<'_>, heard: Received<PaymentDelayed>) -> Shown {
-    let payment = given(heard.event.payment)?;
-    rows.put_payment(&payment, None, heard.at).await
-}
-
-pub(super) async fn payment_approved(
+pub(super) async fn payment<E: Carries<Payment>>(
     mut rows: Rows<'_>,
-    heard: Received<PaymentApproved>,
-) -> Shown {
-    let payment = given(heard.event.payment)?;
-    rows.put_payment(&payment, None, heard.at).await
-}
-
-pub(super) async fn payment_declined(
-    mut rows: Rows<'_>,
-    heard: Received<PaymentDeclined>,
-) -> Shown {
-    let payment = given(heard.event.payment)?;
-    rows.put_payment(&payment, None, heard.at).await
+    received: Received<E>,
+) -> Written {
+    let payment = required(received.event.state())?;
+    rows.put_payment(&payment, None, received.at).await
 }
 
 pub(super) async fn payment_cancelled(
     mut rows: Rows<'_>,
-    heard: Received<PaymentCancelled>,
-) -> Shown {
-    let payment = given(heard.event.payment)?;
-    rows.put_payment(&payment, payment.refunded.as_ref(), heard.at)
+    received: Received<PaymentCancelled>,
+) -> Written {
+    let payment = required(received.event.payment)?;
+    rows.put_payment(&payment, payment.refunded.as_ref(), received.at)
         .await
 }
 
-pub(super) async fn message_sent(mut rows: Rows<'_>, heard: Received<MessageSent>) -> Shown {
-    let message = given(heard.event.message)?;
+/// The table `told` counts the messages about a reservation to each recipient.
+pub(super) async fn message_sent(mut rows: Rows<'_>, received: Received<MessageSent>) -> Written {
+    let message = required(received.event.message)?;
     let sql = "INSERT INTO told (generation, reservation_id, recipient_id, times, changed_at) VALUES ($1, $2, $3, 1, $4)
                ON CONFLICT (generation, reservation_id, recipient_id) DO UPDATE SET times = told.times + 1,
                    changed_at = CASE WHEN told.changed_at > excluded.changed_at THEN told.changed_at
                        ELSE excluded.changed_at END";
-    let values = args![message.reservation_id, message.recipient_id, heard.at];
+    let values = args![message.reservation_id, message.recipient_id, received.at];
     rows.run(sql, values).await
 }
 
 impl Rows<'_> {
-    async fn put_room(&mut self, room: &Room, status: RoomStatus, at: Timestamp) -> Shown {
-        let price = given(room.price.as_ref())?;
+    async fn put_room(&mut self, room: &Room, status: RoomStatus, at: Timestamp) -> Written {
+        let price = required(room.price.as_ref())?;
         let at_room = later("room_view.room_at", "excluded.room_at");
         let stamp = latest(&at_room, "room_view.reservation_at", "room_view.payment_at");
         let sql = format!(
@@ -269,7 +189,7 @@ impl Rows<'_> {
         self.run(&sql, values).await
     }
 
-    async fn put_room_status(&mut self, room_id: &str, status: i32, at: Timestamp) -> Shown {
+    async fn put_room_status(&mut self, room_id: &str, status: i32, at: Timestamp) -> Written {
         let at_room = later("room_view.room_at", "excluded.room_at");
         let stamp = latest(&at_room, "room_view.reservation_at", "room_view.payment_at");
         let sql = format!(
@@ -280,13 +200,13 @@ impl Rows<'_> {
         self.run(&sql, args![room_id, status, at]).await
     }
 
-    /// Notes a review's rating; 0 if it is no more.
+    /// Writes the rating of a review, 0 if it is deleted, and adds the difference to its room.
     async fn put_review(
         &mut self,
         (id, room_id): (&str, &str),
         rating: i32,
         at: Timestamp,
-    ) -> Shown {
+    ) -> Written {
         let sql = "SELECT rating FROM review WHERE generation = $1 AND reservation_id = $2";
         let before = self.find(sql, args![id]).await?;
         let before = before.map_or(Ok(0), |row| row.int(0))?;
@@ -303,8 +223,8 @@ impl Rows<'_> {
                  review_count = room_view.review_count + excluded.review_count,
                  rating_sum = room_view.rating_sum + excluded.rating_sum, room_at = {at_room}, updated_at = {stamp}"
         );
-        let more = i64::from(rating > 0) - i64::from(before > 0);
-        let values = args![room_id, more, rating - before, at];
+        let count_change = i64::from(rating > 0) - i64::from(before > 0);
+        let values = args![room_id, count_change, rating - before, at];
         self.run(&sql, values).await
     }
 
@@ -313,10 +233,10 @@ impl Rows<'_> {
         reservation: &Reservation,
         version: i64,
         at: Timestamp,
-    ) -> Shown {
-        let price = money(given(reservation.price.as_ref())?)?;
+    ) -> Written {
+        let price = money(required(reservation.price.as_ref())?)?;
         let created = reservation.create_time.as_ref();
-        let created = given(created.and_then(time::from_proto))?;
+        let created = required(created.and_then(time::from_proto))?;
         let period = reservation.period.as_ref();
         let sql = "INSERT INTO reservation (generation, reservation_id, customer_id, offer_id, title, period, currency,
                        price, status, reason, created_at, changed_at)
@@ -346,15 +266,15 @@ impl Rows<'_> {
         Ok(())
     }
 
-    /// Notes a reservation of a room with the room. It is counted by its first event. The latest is the one with the
-    /// greatest creation time and id, whenever we hear of it.
+    /// Writes a reservation to the row of its room. Its first event adds 1 to the count. The row shows the latest
+    /// reservation, which is the one with the greatest creation time and id, in whatever order the events arrive.
     async fn put_room_reservation(
         &mut self,
         reservation: &Reservation,
         is_first: bool,
         created: Timestamp,
         at: Timestamp,
-    ) -> Shown {
+    ) -> Written {
         const IS_LATEST: &str = "(room_view.reservation_created_at, room_view.reservation_id)
                                  <= (excluded.reservation_created_at, excluded.reservation_id)";
         let columns = [
@@ -399,13 +319,13 @@ impl Rows<'_> {
         self.run(&sql, values).await
     }
 
-    /// Notes how far a payment has come, and all that was refunded if anything was.
+    /// Writes the status of a payment and the amount refunded so far.
     async fn put_payment(
         &mut self,
         payment: &Payment,
         refunded: Option<&ProtoMoney>,
         at: Timestamp,
-    ) -> Shown {
+    ) -> Written {
         let id = &*payment.reservation_id;
         let refund = refunded.map(money).transpose()?;
         let sql =
@@ -431,34 +351,34 @@ impl Rows<'_> {
     }
 }
 
-/// SQL for the later of two times.
+/// SQL for the maximum of two times. SQLite and PostgreSQL have no common function for it.
 fn later(one: &str, other: &str) -> String {
     format!("CASE WHEN {one} > {other} THEN {one} ELSE {other} END")
 }
 
-/// SQL for the last change of what a room's line shows: of the room, of its latest reservation, or of what was paid for it.
+/// SQL for the last change of a room's row: of the room, of its latest reservation, or of that one's payment.
 fn latest(room: &str, reservation: &str, payment: &str) -> String {
     later(room, &format!("({})", later(reservation, payment)))
 }
 
-/// What every event of its kind has.
-fn given<T>(value: Option<T>) -> Result<T, StoreError> {
-    value.ok_or_else(|| malformed("something is missing"))
+/// A field that every event of its type has.
+fn required<T>(value: Option<T>) -> Result<T, StoreError> {
+    value.ok_or_else(|| malformed("a required field is missing"))
 }
 
 fn money(money: &ProtoMoney) -> Result<Money, StoreError> {
     Money::try_from(money).map_err(malformed)
 }
 
-/// An amount in billionths, to be sorted whatever the currency.
+/// An amount in billionths of the major unit, which can be sorted without regard to the currency.
 fn nanos(money: &ProtoMoney) -> Result<i64, StoreError> {
     let units = money.units.checked_mul(1_000_000_000);
     units
         .and_then(|units| units.checked_add(money.nanos.into()))
-        .ok_or_else(|| malformed("too much money"))
+        .ok_or_else(|| malformed("the amount is too large"))
 }
 
-/// Not the store's fault; the event ends among the dead letters.
+/// The event breaks its contract. It becomes a dead letter.
 fn malformed(what: impl std::fmt::Display) -> StoreError {
     StoreError::Bug(format!("malformed event: {what}"))
 }
