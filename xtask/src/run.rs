@@ -1,0 +1,89 @@
+//! Runs other programs at the root of the repository, and builds the binaries that they need.
+use std::{fs, path::Path, process::Command};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::tools::{cargo, root};
+
+/// Runs a command at the root of the repository. It must succeed.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    run_in(root(), command)
+}
+
+/// Runs a command in a directory. It must succeed.
+pub(crate) fn run_in(dir: &Path, command: &mut Command) -> Result<()> {
+    let status = command
+        .current_dir(dir)
+        .status()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    ensure!(
+        status.success(),
+        "{} ended with {status}",
+        command.get_program().display()
+    );
+    Ok(())
+}
+
+/// Runs the benchmark that the arguments name. The crate `bench` builds the binaries that this benchmark needs.
+pub(crate) fn bench(arguments: &[String]) -> Result<()> {
+    eprintln!("=== build of the benchmarks (release)");
+    run(cargo()
+        .args(["run", "--release", "--package", "bench", "--"])
+        .args(arguments))
+}
+
+/// Builds the platform and the campaigns, and runs the campaign that the arguments name.
+pub(crate) fn campaign(arguments: &[String]) -> Result<()> {
+    build(true, &["campaigns"])?;
+    run(cargo()
+        .args(["run", "--release", "--package", "campaigns", "--"])
+        .args(arguments))
+}
+
+/// Builds the binaries of the platform and of some other packages; nothing else of the workspace.
+pub(crate) fn build(release: bool, more: &[&str]) -> Result<()> {
+    let services = services()?;
+    let packages = services
+        .iter()
+        .map(String::as_str)
+        .chain(more.iter().copied());
+    let packages: Vec<&str> = packages.collect();
+    let profile = if release { "release" } else { "debug" };
+    eprintln!("=== build of {} ({profile})", packages.join(", "));
+    let mut build = cargo();
+    build.args(["build", "--bins"]);
+    build.args(packages.iter().flat_map(|package| ["--package", package]));
+    if release {
+        build.arg("--release");
+    }
+    run(&mut build)
+}
+
+/// The packages below `services` that have a binary: the contexts and `all`.
+fn services() -> Result<Vec<String>> {
+    let mut services = Vec::new();
+    for service in fs::read_dir(root().join("services"))? {
+        let service = service?;
+        if service.path().join("src/main.rs").is_file() {
+            services.push(service.file_name().to_string_lossy().into_owned());
+        }
+    }
+    services.sort();
+    Ok(services)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_platform_is_the_contexts_and_all_in_one() {
+        let services = services().unwrap();
+        assert!(
+            ["all", "room", "view"]
+                .iter()
+                .all(|name| services.iter().any(|it| it == name))
+        );
+        assert!(!services.iter().any(|name| name == "chassis"));
+    }
+}
