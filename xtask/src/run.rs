@@ -24,32 +24,29 @@ pub(crate) fn run_in(dir: &Path, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs the benchmark that the arguments name. The crate `bench` builds the binaries that this benchmark needs.
+/// Runs a benchmark. The crate `bench` builds the binaries that this benchmark needs.
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
-    eprintln!("=== build of the benchmarks (release)");
-    run(cargo()
-        .args(["run", "--release", "--package", "bench", "--"])
-        .args(arguments))
+    run_package("bench", arguments)
 }
 
-/// Builds the platform and the campaigns, and runs the campaign that the arguments name.
+/// Runs a campaign. The crate `campaigns` builds the contexts.
 pub(crate) fn campaign(arguments: &[String]) -> Result<()> {
-    build(true, &["campaigns"])?;
+    run_package("campaigns", arguments)
+}
+
+/// Builds a package with optimisations, and runs its binary.
+fn run_package(package: &str, arguments: &[String]) -> Result<()> {
+    eprintln!("=== build of {package}");
     run(cargo()
-        .args(["run", "--release", "--package", "campaigns", "--"])
+        .args(["run", "--release", "--package", package, "--"])
         .args(arguments))
 }
 
-/// Builds the binaries of the platform and of some other packages; nothing else of the workspace.
-pub(crate) fn build(release: bool, more: &[&str]) -> Result<()> {
-    let services = services()?;
-    let packages = services
-        .iter()
-        .map(String::as_str)
-        .chain(more.iter().copied());
-    let packages: Vec<&str> = packages.collect();
-    let profile = if release { "release" } else { "debug" };
-    eprintln!("=== build of {} ({profile})", packages.join(", "));
+/// Builds the platform and `mesh`; nothing else of the workspace.
+pub(crate) fn build_platform(release: bool) -> Result<()> {
+    let mut packages = services()?;
+    packages.push("mesh".to_owned());
+    eprintln!("=== build of {}", packages.join(", "));
     let mut build = cargo();
     build.args(["build", "--bins"]);
     build.args(packages.iter().flat_map(|package| ["--package", package]));

@@ -4,13 +4,13 @@ use std::{env, os::unix::process::CommandExt, path::PathBuf, process::Command};
 use anyhow::{Context, Result};
 
 use crate::{
-    run::{build, run},
+    run::{build_platform, run},
     tools::{self, root},
 };
 
 /// Builds the platform and replaces this process by `mesh up`.
 pub(crate) fn up(release: bool, arguments: &[String]) -> Result<()> {
-    build(release, &["mesh"])?;
+    build_platform(release)?;
     let mut up = Command::new(mesh(if release { "release" } else { "debug" })?);
     up.current_dir(root()).arg("up").args(arguments);
     for (name, binary) in [
