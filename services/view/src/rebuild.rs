@@ -127,9 +127,7 @@ async fn catch_up(store: &Store, readers: &[Reader]) -> Result<Vec<ReadAhead>, C
     }
     let mut read_ahead = Vec::with_capacity(readers.len());
     for (consumer, log) in readers {
-        let events = log
-            .read(consumer.cursor().await?, READ_AHEAD)
-            .await?;
+        let events = log.read(consumer.cursor().await?, READ_AHEAD).await?;
         read_ahead.push((consumer.clone(), events));
     }
     Ok(read_ahead)

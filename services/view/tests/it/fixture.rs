@@ -99,11 +99,7 @@ impl Interference {
 }
 
 impl LogReader for Log {
-    fn read(
-        &self,
-        after: i64,
-        limit: i64,
-    ) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
+    fn read(&self, after: i64, limit: i64) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
         Box::pin(async move {
             if self.reads_left.fetch_sub(1, Ordering::SeqCst) <= 0 {
                 return Err(LogError("no reads left".into()));

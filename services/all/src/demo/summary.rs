@@ -1,5 +1,5 @@
-//! How an answer reads, on one line: what a person watching wants to know, in the words of the contracts. What differs
-//! from run to run is left out, so that the story can say how an answer must read.
+//! One-line summaries of responses, in the words of the contracts. Values that differ between runs (ids, times) are left
+//! out, so that the demo can compare a summary with the expected one.
 
 use berth::{
     google::r#type::Money,
@@ -20,29 +20,29 @@ use berth::{
     view::v1::{GetRoomViewResponse, ListMyPageResponse, MyPageEntry, RoomView},
 };
 
-/// Something that reads on one line.
-pub(crate) trait Shown {
-    /// The line.
-    fn shown(&self) -> String;
+/// A value with a one-line summary.
+pub(crate) trait Summary {
+    /// The summary.
+    fn summary(&self) -> String;
 }
 
-/// An answer that is one thing, and reads as that.
+/// Summarises a response by its only field.
 macro_rules! one {
     ($($answer:ty => $field:ident),+ $(,)?) => {$(
-        impl Shown for $answer {
-            fn shown(&self) -> String {
-                self.$field.as_ref().map_or_else(|| "nothing".to_owned(), Shown::shown)
+        impl Summary for $answer {
+            fn summary(&self) -> String {
+                self.$field.as_ref().map_or_else(|| "nothing".to_owned(), Summary::summary)
             }
         }
     )+};
 }
 
-/// An answer that is many things, and reads as all of them; what reads the same in a row is counted.
+/// Summarises a response by a list; consecutive items with the same summary are counted.
 macro_rules! many {
     ($($answer:ty => $field:ident),+ $(,)?) => {$(
-        impl Shown for $answer {
-            fn shown(&self) -> String {
-                let lines: Vec<_> = self.$field.iter().map(Shown::shown).collect();
+        impl Summary for $answer {
+            fn summary(&self) -> String {
+                let lines: Vec<_> = self.$field.iter().map(Summary::summary).collect();
                 let same = lines.chunk_by(|one, next| one == next);
                 same.map(counted).collect::<Vec<_>>().join(" | ")
             }
@@ -72,27 +72,27 @@ many! {
     ListMyPageResponse => entries,
 }
 
-impl Shown for Member {
-    fn shown(&self) -> String {
+impl Summary for Member {
+    fn summary(&self) -> String {
         let roles: Vec<_> = self.roles().map(|role| word(role.as_str_name())).collect();
         format!("{}, {}", self.display_name, roles.join(" and "))
     }
 }
 
-impl Shown for SignInResponse {
-    fn shown(&self) -> String {
+impl Summary for SignInResponse {
+    fn summary(&self) -> String {
         let member = self.member.clone().unwrap_or_default();
         let tokens = if self.tokens.is_some() {
             "tokens"
         } else {
             "no tokens"
         };
-        format!("{tokens} for {}", member.shown())
+        format!("{tokens} for {}", member.summary())
     }
 }
 
-impl Shown for Room {
-    fn shown(&self) -> String {
+impl Summary for Room {
+    fn summary(&self) -> String {
         let unit = match self.unit() {
             Unit::Night => "a night",
             Unit::Hour => "an hour",
@@ -105,8 +105,8 @@ impl Shown for Room {
     }
 }
 
-impl Shown for GetAvailabilityResponse {
-    fn shown(&self) -> String {
+impl Summary for GetAvailabilityResponse {
+    fn summary(&self) -> String {
         let because = because(&self.reason);
         format!(
             "{} free, {}{because}",
@@ -116,8 +116,8 @@ impl Shown for GetAvailabilityResponse {
     }
 }
 
-impl Shown for Reservation {
-    fn shown(&self) -> String {
+impl Summary for Reservation {
+    fn summary(&self) -> String {
         let status = word(self.status().as_str_name());
         let price = money(self.price.as_ref());
         let refund = refunded(self.refund.as_ref());
@@ -126,23 +126,23 @@ impl Shown for Reservation {
     }
 }
 
-impl Shown for Payment {
-    fn shown(&self) -> String {
+impl Summary for Payment {
+    fn summary(&self) -> String {
         let status = word(self.status().as_str_name());
         let refund = refunded(self.refunded.as_ref());
         format!("{status}, {}{refund}", money(self.amount.as_ref()))
     }
 }
 
-impl Shown for QuoteCancellationResponse {
-    fn shown(&self) -> String {
+impl Summary for QuoteCancellationResponse {
+    fn summary(&self) -> String {
         let refund = money(self.refund.as_ref());
         format!("refund {refund}, fee {}", money(self.fee.as_ref()))
     }
 }
 
-impl Shown for GetReservationHistoryResponse {
-    fn shown(&self) -> String {
+impl Summary for GetReservationHistoryResponse {
+    fn summary(&self) -> String {
         let steps = self.entries.iter();
         let steps: Vec<_> = steps
             .map(|step| word(step.status().as_str_name()))
@@ -151,17 +151,17 @@ impl Shown for GetReservationHistoryResponse {
     }
 }
 
-/// Their headlines, oldest first.
-impl Shown for ListMessagesResponse {
-    fn shown(&self) -> String {
+/// The headlines of the messages, oldest first.
+impl Summary for ListMessagesResponse {
+    fn summary(&self) -> String {
         let messages = self.messages.iter().rev();
         let headlines = messages.filter_map(|message| message.subject.split(':').next());
         headlines.collect::<Vec<_>>().join(" | ")
     }
 }
 
-impl Shown for RoomView {
-    fn shown(&self) -> String {
+impl Summary for RoomView {
+    fn summary(&self) -> String {
         format!(
             "{}: {}, {} reservations, the latest {}, {}, {} reviews",
             self.title,
@@ -174,8 +174,8 @@ impl Shown for RoomView {
     }
 }
 
-impl Shown for MyPageEntry {
-    fn shown(&self) -> String {
+impl Summary for MyPageEntry {
+    fn summary(&self) -> String {
         format!(
             "{}: {}, {}{}, {} messages",
             self.title,
@@ -187,7 +187,7 @@ impl Shown for MyPageEntry {
     }
 }
 
-/// `RESERVATION_STATUS_CONFIRMED` without what all values of its type have in common.
+/// The name of an enum value without the prefix of its type: `CONFIRMED` of `RESERVATION_STATUS_CONFIRMED`.
 pub(crate) fn word(name: &str) -> &str {
     let types = [
         "RESERVATION_STATUS_",

@@ -1,4 +1,4 @@
-//! Asks the processes how they are, all at once.
+//! Inspects the processes through their admin ports, all at the same time.
 
 use std::{str::FromStr, time::Duration};
 
@@ -10,20 +10,20 @@ use chassis::{
     security::service_identity::ServiceKey,
 };
 use futures::future::join_all;
-use tokio::time::timeout;
+use tokio::time;
 use tonic::{Code, Request, Status, metadata::AsciiMetadataValue, transport::Endpoint};
 
 use super::finding::plain;
 
-/// What the doctor is called where services are known by name.
+/// The name of the doctor in its service tokens.
 const DOCTOR: &str = "doctor";
-/// The longest answer that is read.
-const LONGEST: usize = 1024 * 1024;
+/// The largest response that is read, in bytes.
+const MAX_LENGTH: usize = 1024 * 1024;
 
-/// The most that it may tell of: everything is compared with everything.
-const PARTS: usize = 2000;
+/// The largest number of parts in a response: all parts are compared with each other.
+const MAX_PARTS: usize = 2000;
 
-/// A process to be asked.
+/// A process to inspect.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Its name: that of its context, or `berth`.
@@ -54,82 +54,85 @@ impl FromStr for Target {
     }
 }
 
-/// What a process said, or why it said nothing.
+/// What a process response, or why it response nothing.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The process that was expected, and where.
+    /// The name of the expected process.
     pub process: String,
     /// The URL of its admin port.
     pub address: String,
-    /// When it was asked.
+    /// When the request was sent.
     pub asked: Timestamp,
-    /// When it had answered.
+    /// When the response had arrived.
     pub answered: Timestamp,
-    /// What it said.
-    pub said: Result<InspectResponse, Silence>,
+    /// What it response.
+    pub response: Result<InspectResponse, NoAnswer>,
 }
 
-/// Why a process has not said how it is.
+/// Why there is no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Silence {
-    /// Nobody is there, or not in time.
+pub enum NoAnswer {
+    /// The process cannot be reached, or does not respond in time.
     Unreachable(String),
-    /// It does not believe who asks. With what its clock shows, to the second, if that is known.
+    /// The process rejects the token. With the time of its clock in full seconds, if known.
     Refused(String, Option<Timestamp>),
-    /// It said something else.
+    /// The response is invalid.
     Unreadable(String),
 }
 
-/// How the processes are asked.
+/// Inspects processes.
 #[derive(Clone, Debug)]
-pub struct Asker {
-    /// The key by which services know each other, if there is one.
+pub struct Inspector {
+    /// The service key that signs the tokens, if there is one.
     pub key: Option<ServiceKey>,
-    /// Tells the time here.
+    /// The clock of this machine.
     pub clock: Clock,
-    /// How long each may take.
-    pub patience: Duration,
+    /// The timeout of each process.
+    pub timeout: Duration,
 }
 
-impl Asker {
-    /// Asks all of them, in the order in which they are given.
-    pub async fn ask(&self, targets: &[Target]) -> Vec<Answer> {
-        join_all(targets.iter().map(|target| self.ask_one(target))).await
+impl Inspector {
+    /// Inspects all targets and returns the answers in the same order.
+    pub async fn inspect_all(&self, targets: &[Target]) -> Vec<Answer> {
+        join_all(targets.iter().map(|target| self.inspect_one(target))).await
     }
 
-    async fn ask_one(&self, target: &Target) -> Answer {
+    async fn inspect_one(&self, target: &Target) -> Answer {
         let asked = self.clock.now();
-        let said = timeout(self.patience, self.inspect(target)).await;
+        let response = time::timeout(self.timeout, self.inspect(target)).await;
         let late = |_| {
-            let why = format!("no answer within {:?}", self.patience);
-            Err(Silence::Unreachable(why))
+            let why = format!("no answer within {:?}", self.timeout);
+            Err(NoAnswer::Unreachable(why))
         };
         Answer {
             process: target.process.clone(),
             address: target.address.clone(),
             asked,
-            said: said.unwrap_or_else(late),
+            response: response.unwrap_or_else(late),
             answered: self.clock.now(),
         }
     }
 
-    async fn inspect(&self, target: &Target) -> Result<InspectResponse, Silence> {
-        let endpoint = target.endpoint.clone().connect_timeout(self.patience);
+    async fn inspect(&self, target: &Target) -> Result<InspectResponse, NoAnswer> {
+        let endpoint = target.endpoint.clone().connect_timeout(self.timeout);
         let connected = endpoint.connect().await;
-        let channel = connected.map_err(|error| Silence::Unreachable(causes(&error)))?;
+        let channel = connected.map_err(|error| NoAnswer::Unreachable(causes(&error)))?;
         let mut request = Request::new(InspectRequest {});
         if let Some(token) = self.token(&target.process)? {
             request.metadata_mut().insert(SERVICE_HEADER, token);
         }
-        let mut client = InspectionServiceClient::new(channel).max_decoding_message_size(LONGEST);
+        let mut client =
+            InspectionServiceClient::new(channel).max_decoding_message_size(MAX_LENGTH);
         let answer = client.inspect(request).await;
-        let answer = answer.map_err(|status| self.silence(&status))?.into_inner();
-        sound(&answer, &target.process).map_err(Silence::Unreadable)?;
+        let answer = answer
+            .map_err(|status| self.no_answer(&status))?
+            .into_inner();
+        validate(&answer, &target.process).map_err(NoAnswer::Unreadable)?;
         Ok(answer)
     }
 
-    /// By this the process knows who asks. It is good for this process and a minute.
-    fn token(&self, process: &str) -> Result<Option<AsciiMetadataValue>, Silence> {
+    /// A service token, valid for this process and one minute.
+    fn token(&self, process: &str) -> Result<Option<AsciiMetadataValue>, NoAnswer> {
         let Some(key) = &self.key else {
             return Ok(None);
         };
@@ -137,36 +140,35 @@ impl Asker {
         let token = token
             .ok()
             .and_then(|token| AsciiMetadataValue::try_from(token).ok());
-        let mut token = token.ok_or(Silence::Refused("no token could be signed".into(), None))?;
+        let mut token = token.ok_or(NoAnswer::Refused("no token could be signed".into(), None))?;
         token.set_sensitive(true);
         Ok(Some(token))
     }
 
-    fn silence(&self, status: &Status) -> Silence {
-        let said = match status.message() {
+    fn no_answer(&self, status: &Status) -> NoAnswer {
+        let response = match status.message() {
             "" => format!("{:?}", status.code()),
             message => format!("{:?}: {}", status.code(), plain(message)),
         };
         match status.code() {
             Code::Unauthenticated | Code::PermissionDenied if self.key.is_none() => {
-                Silence::Refused(
-                    format!("{said} (no service key was found to ask with)"),
-                    None,
-                )
+                NoAnswer::Refused(format!("{response} (no service key was found)"), None)
             }
-            Code::Unauthenticated | Code::PermissionDenied => Silence::Refused(said, date(status)),
+            Code::Unauthenticated | Code::PermissionDenied => {
+                NoAnswer::Refused(response, date(status))
+            }
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
-                Silence::Unreachable(said)
+                NoAnswer::Unreachable(response)
             }
-            _ => Silence::Unreadable(said),
+            _ => NoAnswer::Unreadable(response),
         }
     }
 }
 
-/// Whether an answer can be that of a process of this name.
-fn sound(answer: &InspectResponse, process: &str) -> Result<(), String> {
+/// Checks that a response can be that of a process with this name.
+fn validate(answer: &InspectResponse, process: &str) -> Result<(), String> {
     let Some(who) = &answer.process else {
-        return Err("the answer does not say whose it is".to_owned());
+        return Err("the response names no process".to_owned());
     };
     if who.process != process {
         let other = plain(&who.process);
@@ -184,21 +186,21 @@ fn sound(answer: &InspectResponse, process: &str) -> Result<(), String> {
     let mut parts = answer.contexts.iter().map(in_context).sum::<usize>();
     parts += answer.peers.len() + who.not_ready_reasons.len();
     parts += answer.bus.as_ref().map_or(0, |bus| bus.heartbeats.len());
-    if parts > PARTS {
+    if parts > MAX_PARTS {
         return Err(format!(
-            "the answer has {parts} parts: no platform is so large"
+            "the response has {parts} parts, more than {MAX_PARTS}"
         ));
     }
     Ok(())
 }
 
-/// What the clock of who answered shows, by the `date` of HTTP.
+/// The time of the process, from the HTTP header `date`.
 fn date(status: &Status) -> Option<Timestamp> {
     let date = status.metadata().get("date")?.to_str().ok()?;
     chassis::base::time::from_http(date)
 }
 
-/// An error with all its causes.
+/// An error followed by all its causes.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -217,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_a_process_and_where_it_is() {
+    fn a_target_is_a_process_and_a_url() {
         let target: Target = " room = http://127.0.0.1:9203".parse().unwrap();
         assert_eq!(
             (&*target.process, &*target.address),

@@ -1,57 +1,57 @@
-//! How findings are shown: to people, and to programs.
+//! The report of an examination, as text and as JSON.
 
 use std::fmt::Write;
 
 use serde::Serialize;
 
 use super::{
-    ask::Answer,
     code::{Code, Severity},
     finding::{Finding, plain},
+    inspector::Answer,
 };
 
-/// So many findings of a kind are shown to people.
-const SHOWN: usize = 20;
+/// The largest number of findings of one code in the text.
+const MAX_SHOWN: usize = 20;
 
-/// What the doctor has found.
+/// The result of an examination.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// What the processes said last.
+    /// The answers of the second sample.
     pub answers: Vec<Answer>,
-    /// What is wrong, the worst first.
+    /// The findings, the worst first.
     pub findings: Vec<Finding>,
 }
 
 impl Report {
-    /// 0 if nothing is wrong, else the exit code of the worst finding.
+    /// 0 without findings, else the exit code of the worst one.
     pub fn exit_code(&self) -> u8 {
         let worst = self.findings.first();
         worst.map_or(0, |finding| finding.code.about().exit)
     }
 
-    /// For people.
+    /// The report as text.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        // Writing to a text never fails.
+        // Writing to a string does not fail.
         let _ = self.write(&mut text);
         text
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
         let asked = self.answers.len();
-        let silent = self
+        let unanswered = self
             .answers
             .iter()
-            .filter(|answer| answer.said.is_err())
+            .filter(|answer| answer.response.is_err())
             .count();
         write!(
             text,
-            "Berth doctor: {} asked",
+            "Berth doctor: {} inspected",
             count(asked, "process", "processes")
         )?;
-        match silent {
+        match unanswered {
             0 => writeln!(text, "."),
-            _ => writeln!(text, ", {silent} of them did not say how they are."),
+            _ => writeln!(text, ", {unanswered} of them without a valid answer."),
         }?;
         let mut left = self.findings.as_slice();
         while let Some(first) = left.first() {
@@ -64,7 +64,7 @@ impl Report {
             left = rest;
         }
         match self.exit_code() {
-            0 => writeln!(text, "Nothing is wrong."),
+            0 => writeln!(text, "No findings."),
             code => writeln!(
                 text,
                 "\n{}, exit code {code}.",
@@ -73,15 +73,15 @@ impl Report {
         }
     }
 
-    /// For programs: one JSON object.
+    /// The report as one JSON object.
     pub fn json(&self) -> String {
-        let report = Shown {
+        let report = ReportJson {
             healthy: self.findings.is_empty(),
             exit_code: self.exit_code(),
             processes: self.answers.iter().map(process).collect(),
             findings: self.findings.iter().map(finding).collect(),
         };
-        // Texts and numbers can always be written.
+        // Strings and numbers always serialise.
         serde_json::to_string_pretty(&report).unwrap_or_default()
     }
 }
@@ -90,12 +90,12 @@ fn count(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// All findings of a code: what it means once, then what was seen and what to do.
+/// All findings of a code: its meaning, the observed values, and what to do.
 fn group(text: &mut String, code: Code, findings: &[Finding]) -> std::fmt::Result {
     let about = code.about();
     let severity = about.severity.name().to_uppercase();
     writeln!(text, "\n{severity} {}\n  {}", about.name, about.meaning)?;
-    for finding in findings.iter().take(SHOWN) {
+    for finding in findings.iter().take(MAX_SHOWN) {
         let mut who = vec![finding.process.as_str(), finding.context.as_str()];
         who.retain(|who| !who.is_empty());
         who.dedup();
@@ -105,10 +105,14 @@ fn group(text: &mut String, code: Code, findings: &[Finding]) -> std::fmt::Resul
         };
         writeln!(text, "  - {who}: {}", finding.what)?;
     }
-    if findings.len() > SHOWN {
-        writeln!(text, "  - and {} more", findings.len() - SHOWN)?;
+    if findings.len() > MAX_SHOWN {
+        writeln!(text, "  - and {} more", findings.len() - MAX_SHOWN)?;
     }
-    let mut remedies: Vec<String> = findings.iter().take(SHOWN).map(Finding::remedy).collect();
+    let mut remedies: Vec<String> = findings
+        .iter()
+        .take(MAX_SHOWN)
+        .map(Finding::remedy)
+        .collect();
     remedies.dedup();
     for remedy in remedies {
         writeln!(text, "  > {remedy}")?;
@@ -117,15 +121,15 @@ fn group(text: &mut String, code: Code, findings: &[Finding]) -> std::fmt::Resul
 }
 
 #[derive(Serialize)]
-struct Shown<'a> {
+struct ReportJson<'a> {
     healthy: bool,
     exit_code: u8,
-    processes: Vec<ShownProcess<'a>>,
-    findings: Vec<ShownFinding<'a>>,
+    processes: Vec<ProcessJson<'a>>,
+    findings: Vec<FindingJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct ShownProcess<'a> {
+struct ProcessJson<'a> {
     process: &'a str,
     address: &'a str,
     answers: bool,
@@ -136,7 +140,7 @@ struct ShownProcess<'a> {
 }
 
 #[derive(Serialize)]
-struct ShownFinding<'a> {
+struct FindingJson<'a> {
     code: &'static str,
     severity: &'static str,
     exit_code: u8,
@@ -150,14 +154,14 @@ struct ShownFinding<'a> {
     section: String,
 }
 
-fn process(answer: &Answer) -> ShownProcess<'_> {
-    let said = answer.said.as_ref().ok();
-    let who = said.and_then(|said| said.process.as_ref());
-    let contexts = said.into_iter().flat_map(|said| &said.contexts);
-    ShownProcess {
+fn process(answer: &Answer) -> ProcessJson<'_> {
+    let response = answer.response.as_ref().ok();
+    let who = response.and_then(|response| response.process.as_ref());
+    let contexts = response.into_iter().flat_map(|response| &response.contexts);
+    ProcessJson {
         process: &answer.process,
         address: &answer.address,
-        answers: said.is_some(),
+        answers: response.is_some(),
         instance: who.map(|who| plain(&who.instance)),
         version: who.map(|who| plain(&who.version)),
         ready: who.map(|who| who.ready),
@@ -165,9 +169,9 @@ fn process(answer: &Answer) -> ShownProcess<'_> {
     }
 }
 
-fn finding(finding: &Finding) -> ShownFinding<'_> {
+fn finding(finding: &Finding) -> FindingJson<'_> {
     let about = finding.code.about();
-    ShownFinding {
+    FindingJson {
         code: about.name,
         severity: Severity::name(about.severity),
         exit_code: about.exit,

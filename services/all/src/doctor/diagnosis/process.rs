@@ -1,33 +1,34 @@
-//! What one process tells of itself.
+//! Findings about a single process.
 
 use berth::inspection::v1::{BreakerState, Bus, Context, Peer, Process, Store};
 use chassis::base::time::SignedDuration;
 
 use super::{
     super::{
-        ask::{Answer, Silence},
         code::Code,
         finding::{Finding, plain},
+        inspector::{Answer, NoAnswer},
     },
-    Limits, age, name, spell,
+    Limits, age, human, name,
 };
 
-/// What is wrong with a process.
-pub(super) fn judge(answer: &Answer, limits: &Limits) -> Vec<Finding> {
+/// The findings about a process.
+pub(super) fn diagnose(answer: &Answer, limits: &Limits) -> Vec<Finding> {
     let mut findings = Vec::new();
-    match &answer.said {
-        Err(silence) => findings.push(silent(silence)),
-        Ok(said) => {
-            findings.extend(said.process.iter().filter_map(unready));
-            for context in &said.contexts {
+    match &answer.response {
+        Err(no_answer) => findings.push(unavailable(no_answer)),
+        Ok(response) => {
+            findings.extend(response.process.iter().filter_map(unready));
+            for context in &response.contexts {
                 findings.extend(store(context));
-                findings.extend(deaf(context));
+                findings.extend(missing_logs(context));
             }
-            for peer in &said.peers {
+            for peer in &response.peers {
                 findings.extend(peer_findings(answer, peer, limits));
             }
             findings.extend(
-                said.bus
+                response
+                    .bus
                     .iter()
                     .flat_map(|bus| bus_findings(answer, bus, limits)),
             );
@@ -37,11 +38,11 @@ pub(super) fn judge(answer: &Answer, limits: &Limits) -> Vec<Finding> {
     findings.into_iter().map(of).collect()
 }
 
-fn silent(silence: &Silence) -> Finding {
-    let (code, why) = match silence {
-        Silence::Unreachable(why) => (Code::ProcessUnreachable, why),
-        Silence::Refused(why, _) => (Code::AccessRefused, why),
-        Silence::Unreadable(why) => (Code::AnswerUnreadable, why),
+fn unavailable(no_answer: &NoAnswer) -> Finding {
+    let (code, why) = match no_answer {
+        NoAnswer::Unreachable(why) => (Code::ProcessUnreachable, why),
+        NoAnswer::Refused(why, _) => (Code::AccessRefused, why),
+        NoAnswer::Unreadable(why) => (Code::AnswerUnreadable, why),
     };
     Finding::new(code, why.as_str())
 }
@@ -76,7 +77,7 @@ fn store(context: &Context) -> Vec<Finding> {
         let missing = plain(&missing_migrations.join(", "));
         findings.push(Finding::new(
             Code::SchemaBehind,
-            format!("it lacks {missing}"),
+            format!("missing migrations: {missing}"),
         ));
     }
     if !fence_reason.is_empty() {
@@ -86,10 +87,10 @@ fn store(context: &Context) -> Vec<Finding> {
     findings.into_iter().map(here).collect()
 }
 
-fn deaf(context: &Context) -> impl Iterator<Item = Finding> {
+fn missing_logs(context: &Context) -> impl Iterator<Item = Finding> {
     context.missing_producers.iter().map(|producer| {
         let producer = name(producer);
-        let what = format!("it does not know where the log of {producer} is");
+        let what = format!("the address of the log of {producer} is not configured");
         Finding::new(Code::LogUnknown, what)
             .in_context(name(&context.context))
             .from(producer)
@@ -103,22 +104,22 @@ fn peer_findings(answer: &Answer, peer: &Peer, limits: &Limits) -> Vec<Finding> 
         peer.breaker_state(),
         BreakerState::Open | BreakerState::HalfOpen
     ) {
-        let what = format!("calls to {called} are not let through");
+        let what = format!("calls to {called} are blocked");
         findings.push(Finding::new(Code::BreakerOpen, what));
     }
     let ago = age(answer, peer.last_failure_time.as_ref());
     let is_lost = ago.is_some_and(|ago| ago <= limits.recent);
     if !peer.in_process && peer.address.is_empty() {
-        let what = format!("it was not told where {called} is");
+        let what = format!("it was not report where {called} is");
         findings.push(Finding::new(Code::PeerUnreachable, what));
     } else if is_lost {
         let at = match plain(&peer.address) {
             here if here.is_empty() => "in this process".to_owned(),
             address => format!("at {address}"),
         };
-        let ago = spell(ago.unwrap_or(SignedDuration::ZERO));
+        let ago = human(ago.unwrap_or(SignedDuration::ZERO));
         let why = plain(&peer.last_failure);
-        let what = format!("{called} {at} did not answer {ago} ago: {why}");
+        let what = format!("a call to {called} {at} failed {ago} ago: {why}");
         findings.push(Finding::new(Code::PeerUnreachable, what));
     }
     findings
@@ -128,13 +129,13 @@ fn bus_findings(answer: &Answer, bus: &Bus, limits: &Limits) -> Vec<Finding> {
     if !bus.connected {
         return vec![Finding::new(
             Code::BusDisconnected,
-            "it cannot reach the bus",
+            "no connection to the bus",
         )];
     }
     let silent = bus.heartbeats.iter().filter_map(|beat| {
         let ago = age(answer, beat.hear_time.as_ref())?;
         let producer = name(&beat.producer);
-        let what = format!("nothing was heard of {producer} for {}", spell(ago));
+        let what = format!("no heartbeat of {producer} for {}", human(ago));
         let silent = Finding::new(Code::ProducerSilent, what).from(producer);
         (ago > limits.silence).then_some(silent)
     });

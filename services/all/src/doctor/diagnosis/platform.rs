@@ -1,4 +1,4 @@
-//! What only who sees all processes can see: who leads, whose clock differs, whose version is another.
+//! Findings that compare all processes: leaders, clocks and versions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,14 +6,14 @@ use chassis::base::time::SignedDuration;
 
 use super::{
     super::{
-        ask::{Answer, Silence},
         code::Code,
         finding::{Finding, plain},
+        inspector::{Answer, NoAnswer},
     },
-    Limits, instant, name, spell, told,
+    Limits, human, instant, name, reports,
 };
 
-/// Contexts that nobody leads, or several, in both looks.
+/// Contexts without a leader, or with several, in both samples.
 pub(super) fn leaders<'a>(
     first: &'a [Answer],
     second: &'a [Answer],
@@ -28,7 +28,7 @@ pub(super) fn leaders<'a>(
             match (then.len(), leaders.len()) {
                 (0, 0) => Some(Finding::new(
                     Code::NoLeader,
-                    "no replica that answers leads",
+                    "none of the replicas that answer leads",
                 )),
                 (2.., 2..) => Some(Finding::new(Code::TwoLeaders, format!("{names} lead"))),
                 _ => None,
@@ -37,15 +37,15 @@ pub(super) fn leaders<'a>(
         })
 }
 
-/// Who leads each context.
-fn leading(look: &[Answer]) -> BTreeMap<&str, Vec<String>> {
+/// The leaders of each context.
+fn leading(sample: &[Answer]) -> BTreeMap<&str, Vec<String>> {
     let mut leaders: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for told in told(look) {
-        let of_context = leaders.entry(&told.context.context).or_default();
-        if told.context.leads {
+    for report in reports(sample) {
+        let of_context = leaders.entry(&report.context.context).or_default();
+        if report.context.leads {
             of_context.push(format!(
                 "{} at {}",
-                told.answer.process, told.answer.address
+                report.answer.process, report.answer.address
             ));
         }
     }
@@ -53,28 +53,28 @@ fn leading(look: &[Answer]) -> BTreeMap<&str, Vec<String>> {
 }
 
 /// Processes of different versions.
-pub(super) fn versions(look: &[Answer]) -> Option<Finding> {
+pub(super) fn versions(sample: &[Answer]) -> Option<Finding> {
     let mut versions: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for answer in look {
+    for answer in sample {
         if let Some(who) = answer
-            .said
+            .response
             .as_ref()
             .ok()
-            .and_then(|said| said.process.as_ref())
+            .and_then(|response| response.process.as_ref())
         {
             let of_version = versions.entry(plain(&who.version)).or_default();
             of_version.insert(&answer.process);
         }
     }
-    let spelt = versions.iter().map(|(version, processes)| {
+    let lines = versions.iter().map(|(version, processes)| {
         let processes: Vec<&str> = processes.iter().copied().collect();
         format!("{version}: {}", processes.join(", "))
     });
-    let spelt: Vec<String> = spelt.collect();
-    (versions.len() > 1).then(|| Finding::new(Code::VersionMixed, spelt.join("; ")))
+    let lines: Vec<String> = lines.collect();
+    (versions.len() > 1).then(|| Finding::new(Code::VersionMixed, lines.join("; ")))
 }
 
-/// How far a clock is ahead of the one here: somewhere in between.
+/// How far a clock is ahead of the clock here: between these bounds, because the request takes time.
 struct Ahead<'a> {
     answer: &'a Answer,
     least: SignedDuration,
@@ -86,7 +86,7 @@ impl Ahead<'_> {
         (self.least + self.most) / 2
     }
 
-    /// How far it is at least from another one.
+    /// The smallest possible difference from another offset.
     fn beyond(&self, other: SignedDuration) -> SignedDuration {
         let below = other.saturating_sub(self.most);
         let above = self.least.saturating_sub(other);
@@ -94,9 +94,9 @@ impl Ahead<'_> {
     }
 }
 
-/// Clocks that differ: from most of the others if there are three or more, else from the one here.
-pub(super) fn clocks(look: &[Answer], limits: &Limits) -> Vec<Finding> {
-    let ahead: Vec<Ahead<'_>> = look.iter().filter_map(ahead).collect();
+/// Clocks that differ from the median of three or more processes, or from the clock here.
+pub(super) fn clocks(sample: &[Answer], limits: &Limits) -> Vec<Finding> {
+    let ahead: Vec<Ahead<'_>> = sample.iter().filter_map(ahead).collect();
     let mut abouts: Vec<SignedDuration> = ahead.iter().map(Ahead::about).collect();
     abouts.sort();
     let middle = match abouts.len() {
@@ -105,7 +105,7 @@ pub(super) fn clocks(look: &[Answer], limits: &Limits) -> Vec<Finding> {
     };
     let differs = |by: SignedDuration, how: SignedDuration| {
         let way = if how.is_negative() { "behind" } else { "ahead" };
-        format!("its clock is {} {way}", spell(by))
+        format!("its clock is {} {way}", human(by))
     };
     let mut findings: Vec<Finding> = ahead
         .iter()
@@ -118,8 +118,8 @@ pub(super) fn clocks(look: &[Answer], limits: &Limits) -> Vec<Finding> {
         .collect();
     if middle.abs() > limits.clock {
         let what = format!(
-            "the clock of this machine differs from most by {}",
-            spell(middle)
+            "the clock of this machine differs from most others by {}",
+            human(middle)
         );
         findings.push(Finding::new(Code::ClockDiffers, what));
     }
@@ -127,13 +127,13 @@ pub(super) fn clocks(look: &[Answer], limits: &Limits) -> Vec<Finding> {
 }
 
 fn ahead(answer: &Answer) -> Option<Ahead<'_>> {
-    let (shown, exact) = match &answer.said {
-        Ok(said) => (
-            instant(said.process.as_ref()?.current_time.as_ref())?,
+    let (shown, exact) = match &answer.response {
+        Ok(response) => (
+            instant(response.process.as_ref()?.current_time.as_ref())?,
             SignedDuration::ZERO,
         ),
-        // Only its seconds are known.
-        Err(Silence::Refused(_, shown)) => ((*shown)?, SignedDuration::from_secs(1)),
+        // The HTTP header `date` has full seconds only.
+        Err(NoAnswer::Refused(_, shown)) => ((*shown)?, SignedDuration::from_secs(1)),
         Err(_) => return None,
     };
     Some(Ahead {
