@@ -6,20 +6,26 @@ pub mod access;
 pub mod answers;
 mod code;
 pub mod contracts;
+pub mod documents;
 pub mod events;
 pub mod flags;
 pub mod hostile;
 pub mod house;
 pub mod http;
+pub mod imports;
 pub mod knock;
+pub mod layers;
 pub mod listeners;
 pub mod map;
 pub mod names;
 pub mod operating;
 pub mod page;
+pub mod panics;
+pub mod requirements;
 pub mod rows;
 pub mod rpcs;
 pub mod samples;
+pub mod shape;
 pub mod sources;
 pub mod wire;
 pub mod workspace;
@@ -61,6 +67,16 @@ pub const SOURCES: &[Rule<Tree>] = &[
     ("length", sources::length),
     ("finished", sources::finished),
     ("sleepless", sources::sleepless),
+];
+
+/// The rules for how the sources are arranged.
+pub const STRUCTURE: &[Rule<Tree>] = &[
+    ("layers", layers::down),
+    ("circles", imports::circles),
+    ("files of a context", shape::files),
+    ("headers", shape::headers),
+    ("recovery", shape::recovery),
+    ("no panics", panics::none),
 ];
 
 /// The rules for what contexts tell each other.

@@ -15,7 +15,7 @@ use clap::{Arg, ArgAction, Command};
 use crate::{code::Code as Source, sources::Tree};
 
 /// Where the metrics are told of.
-const TABLE: &str = "services/chassis/src/measures.rs";
+const TABLE: &str = "services/chassis/src/telemetry/metrics_catalogue.rs";
 
 /// The parts of the page, by name.
 pub fn parts(contexts: &[Context]) -> Result<Vec<(&'static str, String)>> {

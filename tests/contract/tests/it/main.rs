@@ -2,6 +2,8 @@
 #[cfg(test)]
 mod broken;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod flags;
@@ -21,6 +23,8 @@ mod rpcs;
 mod rules;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod structure;
 #[cfg(test)]
 mod style;
 #[cfg(test)]

@@ -56,9 +56,9 @@ fn every_metric_is_told_of() {
     assert_eq!(measured(&tree), [""; 0]);
     let planted = r#"fn f() { metrics::counter!("berth_boats_total").increment(1); }"#;
     tree.insert("services/room/src/boats.rs".into(), planted.into());
-    let unknown = "berth_boats_total: not in services/chassis/src/measures.rs";
+    let unknown = "berth_boats_total: not in services/chassis/src/telemetry/metrics_catalogue.rs";
     assert_eq!(measured(&tree), [unknown]);
-    tree.remove("services/chassis/src/breaker.rs");
+    tree.remove("services/chassis/src/client/breaker.rs");
     assert_eq!(measured(&tree).len(), 3);
 }
 

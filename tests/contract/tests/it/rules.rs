@@ -2,7 +2,7 @@
 use contract::{
     SOURCES,
     sources::{Tree, read},
-    workspace::{Package, packages, strangers},
+    workspace::{Package, dependencies, packages},
 };
 
 const ROOM: &str = "services/room/src/grpc.rs";
@@ -149,27 +149,38 @@ fn what_only_looks_like_a_fault_is_none() {
 }
 
 #[test]
-fn contexts_are_strangers_to_each_other() {
-    assert_eq!(strangers(&packages().unwrap()), [""; 0]);
+fn crates_depend_only_on_what_is_allowed() {
+    assert_eq!(dependencies(&packages().unwrap()), [""; 0]);
 }
 
 #[test]
-fn a_context_that_knows_another_is_found() {
-    for (name, dependency, fault) in [
-        ("room", "berth", false),
-        ("room", "chassis", false),
-        ("room", "payment", true),
-        ("chassis", "berth", false),
-        ("chassis", "room", true),
-        ("all", "room", false),
+fn a_dependency_that_is_not_allowed_is_found() {
+    for (name, kind, dependency, fault) in [
+        ("room", None, "berth", false),
+        ("room", None, "chassis", false),
+        ("room", None, "recovery", false),
+        ("room", None, "payment", true),
+        ("room", Some("dev"), "payment", true),
+        ("room", None, "chassis-testing", true),
+        ("room", Some("dev"), "chassis-testing", false),
+        ("chassis", None, "berth", false),
+        ("chassis", None, "room", true),
+        ("chassis", None, "chassis-testing", true),
+        ("chassis", Some("dev"), "chassis-testing", false),
+        ("recovery", None, "chassis", false),
+        ("recovery", None, "reservation", true),
+        ("all", None, "room", false),
     ] {
         let package: Package = serde_json::from_value(serde_json::json!({
             "name": name,
             "manifest_path": format!("/berth/services/{name}/Cargo.toml"),
-            "dependencies": [{"name": dependency, "path": "/berth"}, {"name": "serde", "path": null}],
+            "dependencies": [
+                {"name": dependency, "kind": kind, "path": "/berth"},
+                {"name": "serde", "kind": null, "path": null},
+            ],
         }))
         .unwrap();
-        let found = strangers(&[package]);
+        let found = dependencies(&[package]);
         assert_eq!(!found.is_empty(), fault, "{name}: {found:?}");
     }
 }
