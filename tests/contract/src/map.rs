@@ -77,7 +77,7 @@ fn events(map: &mut String, house: &House) -> Result<()> {
 
 /// Every call that waits for an answer.
 fn calls(map: &mut String, house: &House) -> Result<()> {
-    map.push_str("| Asks | What | Answers |\n|---|---|---|\n");
+    map.push_str("| Caller | Rpc | Callee |\n|---|---|---|\n");
     let named = |name: &str| match name {
         "" => "every context".to_owned(),
         name => name.to_owned(),
