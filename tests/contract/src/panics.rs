@@ -27,7 +27,7 @@ const METHODS: &[&str] = &["expect", "expect_err", "unwrap", "unwrap_err"];
 /// The lints that forbid them; `#[expect]` of one of them needs a reason.
 const LINTS: &[&str] = &["expect_used", "panic", "unreachable", "unwrap_used"];
 
-/// Nothing in the chassis panics, but for what says why by `#[expect(…, reason = "…")]`.
+/// Nothing in the chassis may panic, except with `#[expect(…, reason = "…")]`.
 pub fn none(tree: &Tree) -> Vec<String> {
     let tests = test_files(tree);
     let mut wrong = Vec::new();

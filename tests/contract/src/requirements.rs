@@ -81,23 +81,19 @@ pub fn unknown(page: &str, shown: &Shown) -> Vec<String> {
 
 /// The page with the tests of each requirement in the last column of its row, or `open`.
 pub fn drawn(page: &str, shown: &Shown) -> String {
-    let mut text = String::new();
-    for line in page.lines() {
-        match row(line) {
-            Some((id, sentence)) => {
-                let tests = shown.tests.get(id).into_iter().flatten();
-                let tests: Vec<&str> = tests.map(String::as_str).collect();
-                let tests = match tests.join("<br>") {
-                    none if none.is_empty() => "open".to_owned(),
-                    tests => tests,
-                };
-                text.push_str(&format!("| {id} | {sentence} | {tests} |"));
-            }
-            None => text.push_str(line),
-        }
-        text.push('\n');
-    }
-    text
+    let lines = page.lines().map(|line| {
+        let Some((id, sentence)) = row(line) else {
+            return format!("{line}\n");
+        };
+        let tests = shown.tests.get(id).into_iter().flatten();
+        let tests: Vec<&str> = tests.map(String::as_str).collect();
+        let tests = match tests.join("<br>") {
+            none if none.is_empty() => "open".to_owned(),
+            tests => tests,
+        };
+        format!("| {id} | {sentence} | {tests} |\n")
+    });
+    lines.collect()
 }
 
 /// The id and the sentence of a row.

@@ -1,4 +1,4 @@
-//! Do the documents say what is so?
+//! Are the documents true?
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -66,7 +66,7 @@ fn the_architecture_shows_the_layers_as_they_are() {
 }
 
 #[test]
-fn the_picture_of_the_layers_leaves_out_what_follows() {
+fn the_picture_of_the_layers_omits_indirect_imports() {
     let file = |layer: &str, text: &str| {
         let path = format!("services/chassis/src/{layer}/mod.rs");
         (path, format!("//! The {layer}.\n\n{text}"))

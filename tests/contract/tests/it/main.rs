@@ -1,4 +1,4 @@
-//! Do the contracts, the contexts and the sources keep the rules of the house?
+//! Do contracts, contexts, sources, flags and documents keep the rules?
 #[cfg(test)]
 mod broken;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Do the sources keep the rules of the house?
+//! Do the source files keep the rules?
 use contract::{
     SOURCES,
     sources::{Tree, read},
@@ -9,7 +9,7 @@ const ROOM: &str = "services/room/src/grpc.rs";
 const DOMAIN: &str = "services/room/src/domain.rs";
 const TEST: &str = "services/room/tests/it/rpc.rs";
 
-/// The rule, the file, the text of it, and where the rule finds something in it.
+/// The rule, a file, its text, and what the rule must find.
 const FAULTS: &[(&str, &str, &str, &str)] = &[
     (
         "pure domain",
@@ -81,7 +81,7 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// What looks like a fault and is none.
+/// Files without a fault.
 const FINE: &[(&str, &str)] = &[
     (
         DOMAIN,
@@ -133,14 +133,14 @@ fn every_rule_finds_its_planted_faults() {
             let found = check(&tree(path, text));
             assert!(
                 found.iter().any(|wrong| wrong.contains(says)),
-                "rule {rule} says {found:?} to {text}, not {says}"
+                "rule {rule} finds {found:?} in {text}, not {says}"
             );
         }
     }
 }
 
 #[test]
-fn what_only_looks_like_a_fault_is_none() {
+fn rules_find_nothing_in_files_without_a_fault() {
     for (path, text) in FINE {
         for (rule, check) in SOURCES {
             assert_eq!(check(&tree(path, text)), [""; 0], "rule {rule}");

@@ -184,7 +184,7 @@ const FAULTS: &[Fault] = &[
     ),
 ];
 
-/// What looks like a fault and is none.
+/// Files without a fault.
 const FINE: &[&[(&str, &str)]] = &[
     &[
         (
