@@ -97,6 +97,7 @@ fn listen(model: &mut Model, slug: &str, event: &str) {
     payment.policies.push(Subscriber { name, event });
 }
 
+/// Requirement: A-C21, A-C35.
 #[test]
 fn the_contexts_keep_every_rule() {
     let model = Model::read().unwrap();

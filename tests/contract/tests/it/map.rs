@@ -10,6 +10,7 @@ use crate::golden;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
 
+/// Requirement: A-C10, A-D7.
 #[test]
 fn the_readme_shows_the_map() {
     let map = draw(&Model::read().unwrap()).unwrap();

@@ -59,6 +59,7 @@ async fn the_public_port_serves_the_services_of_the_contexts_and_no_others() {
 }
 
 /// The public port is bound at once, so that no other process can bind it, and served when all contexts are ready.
+/// Requirement: A-O17.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_public_port_is_served_when_every_context_is_ready() {
     let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));

@@ -30,6 +30,7 @@ fn always(outcome: &Outcome) -> Vec<String> {
     [no_fault(outcome), no_internals(outcome)].concat()
 }
 
+/// Requirement: A-C29.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_rpc_enforces_the_access_of_its_contract() {
     let world = World::start(all::contexts()).await.unwrap();
@@ -57,6 +58,7 @@ pub(crate) async fn access_violations(world: &World, cases: &[RequestCase]) -> V
     wrong
 }
 
+/// Requirement: A-C29.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn resources_of_others_are_not_found() {
     let world = World::start(all::contexts()).await.unwrap();

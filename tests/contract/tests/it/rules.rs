@@ -111,6 +111,7 @@ const FINE: &[(&str, &str)] = &[
     ),
 ];
 
+/// Requirement: A-C16, A-C17.
 #[test]
 fn the_sources_keep_every_rule() {
     let tree = read().unwrap();
@@ -148,6 +149,7 @@ fn rules_find_nothing_in_files_without_a_fault() {
     }
 }
 
+/// Requirement: A-C12, A-C25.
 #[test]
 fn crates_depend_only_on_what_is_allowed() {
     assert_eq!(dependencies(&packages().unwrap()), [""; 0]);

@@ -76,6 +76,7 @@ fn an_empty_field_is_found() {
     }
 }
 
+/// Requirement: A-C35.
 #[tokio::test]
 async fn every_consumer_applies_the_events_it_consumes() {
     let mut consumed = 0;

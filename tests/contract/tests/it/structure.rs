@@ -239,6 +239,7 @@ const FINE: &[&[(&str, &str)]] = &[
     )],
 ];
 
+/// Requirement: A-C15.
 #[test]
 fn the_sources_are_arranged_as_the_rules_say() {
     let tree = read().unwrap();

@@ -162,6 +162,7 @@ fn boat(source: &str) -> DescriptorPool {
     compile("berth/boat/v1/boat.proto", source).expect("the boat compiles")
 }
 
+/// Requirement: A-C35.
 #[test]
 fn the_contracts_keep_every_rule() {
     let contracts = contracts().unwrap();

@@ -8,11 +8,13 @@ use crate::golden;
 
 const BOAT: &str = include_str!("boat.proto");
 
+/// Requirement: A-C35.
 #[test]
 fn the_contracts_only_grow() {
     golden::only_grows("wire.txt", &print(&contracts().unwrap()));
 }
 
+/// Requirement: A-C35.
 #[test]
 fn every_incompatible_change_is_found() {
     let boat = |source: &str| print(&compile("berth/boat/v1/boat.proto", source).unwrap());
