@@ -1,4 +1,4 @@
-//! The contexts as the rules see them: what each publishes, listens to and calls.
+//! The contexts as the rules see them: what each publishes, consumes and calls.
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
@@ -11,62 +11,62 @@ use crate::{
     sources::{self, Tree},
 };
 
-/// Where the code is that every context shares.
+/// The crate with the code that every context shares.
 const CHASSIS: &str = "chassis";
 
 /// The contexts of the platform and the contracts between them.
 #[derive(Clone, Debug)]
-pub struct House {
+pub struct Model {
     /// The contexts.
-    pub contexts: Vec<Room>,
+    pub contexts: Vec<ContextModel>,
     /// The messages of every `events.proto`.
     pub events: Vec<String>,
-    /// Who asks whom for an answer. What the chassis asks for, every context does.
+    /// Calls between contexts. Calls of the chassis are made by every context.
     pub calls: Vec<Call>,
 }
 
 /// A context.
 #[derive(Clone, Debug, Default)]
-pub struct Room {
+pub struct ContextModel {
     /// Its name.
     pub name: String,
     /// The events it publishes.
     pub publishes: Vec<String>,
     /// Its policies.
-    pub policies: Vec<Listener>,
+    pub policies: Vec<Subscriber>,
     /// Its projections.
-    pub views: Vec<Listener>,
-    /// Whom it calls by name.
+    pub views: Vec<Subscriber>,
+    /// The peers that it calls by name.
     pub peers: Vec<String>,
 }
 
 /// A policy or a projection.
 #[derive(Clone, Debug)]
-pub struct Listener {
-    /// The slug of a policy, the function of a projection.
+pub struct Subscriber {
+    /// The slug of a policy, or the function of a projection.
     pub name: String,
-    /// The event it listens to.
+    /// The event that it consumes.
     pub event: String,
 }
 
 /// A call from one context to another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Call {
-    /// Who calls; empty for every context.
+    /// The caller; empty for every context.
     pub caller: String,
     /// `OfferService.GetOffer`.
     pub rpc: String,
-    /// Who answers; empty for every context.
+    /// The callee; empty for every context.
     pub callee: String,
 }
 
-impl House {
-    /// The house as it is.
+impl Model {
+    /// The model of the real contexts.
     pub fn read() -> Result<Self> {
         Ok(Self::of(&all::contexts(), &contracts()?, &sources::read()?))
     }
 
-    /// A house of some contexts, contracts and sources.
+    /// The model of some contexts, contracts and sources.
     pub fn of(contexts: &[Context], pool: &DescriptorPool, tree: &Tree) -> Self {
         let names = contexts.iter().map(|context| context.name);
         let sources: Sources = names
@@ -76,9 +76,11 @@ impl House {
         let calls: BTreeSet<Call> = services(pool)
             .flat_map(|service| calls(&service, &sources))
             .collect();
-        let rooms = contexts.iter().map(|context| Room::of(context, &sources));
+        let contexts = contexts
+            .iter()
+            .map(|context| ContextModel::of(context, &sources));
         Self {
-            contexts: rooms.collect(),
+            contexts: contexts.collect(),
             events: events(pool)
                 .map(|event| event.full_name().to_owned())
                 .collect(),
@@ -86,19 +88,21 @@ impl House {
         }
     }
 
-    /// The context of a name.
-    pub fn context(&mut self, name: &str) -> Option<&mut Room> {
-        self.contexts.iter_mut().find(|room| room.name == name)
+    /// The context with a name.
+    pub fn context(&mut self, name: &str) -> Option<&mut ContextModel> {
+        self.contexts
+            .iter_mut()
+            .find(|context| context.name == name)
     }
 }
 
-impl Room {
+impl ContextModel {
     fn of(context: &Context, sources: &Sources) -> Self {
-        let policies = context.policies.iter().map(|policy| Listener {
+        let policies = context.policies.iter().map(|policy| Subscriber {
             name: policy.slug.to_owned(),
             event: policy.event_type.clone(),
         });
-        let views = context.views.iter().map(|view| Listener {
+        let views = context.views.iter().map(|view| Subscriber {
             name: function(view.name),
             event: view.event_type.clone(),
         });
@@ -116,8 +120,8 @@ impl Room {
         }
     }
 
-    /// Everything in it that listens.
-    pub fn listeners(&self) -> impl Iterator<Item = &Listener> {
+    /// Its policies and projections.
+    pub fn subscribers(&self) -> impl Iterator<Item = &Subscriber> {
         self.policies.iter().chain(&self.views)
     }
 }
@@ -136,14 +140,14 @@ fn sources_of(name: &str, tree: &Tree) -> Vec<Code> {
     let src = format!("services/{name}/src/");
     tree.iter()
         .filter(|(path, _)| path.starts_with(&src))
-        .map(|(_, text)| Code::of(text).untested())
+        .map(|(_, text)| Code::of(text).without_tests())
         .collect()
 }
 
 /// The names in `…Client::new(….to("payment"))`.
 fn peers(code: &Code) -> Vec<String> {
     let is_call = |line: &String| line.contains("Client::new(") && line.contains(".to(");
-    let texts = code.texts.iter().filter(|(at, text)| {
+    let texts = code.literals.iter().filter(|(at, text)| {
         let line = code.lines.get(at);
         line.is_some_and(is_call) && text.starts_with('"')
     });
@@ -152,8 +156,8 @@ fn peers(code: &Code) -> Vec<String> {
         .collect()
 }
 
-/// Who calls which rpcs of a service: whoever makes a client of it calls what is called in the same file. Whoever makes a
-/// server of it answers.
+/// The calls of a service's rpcs. A file that creates a client of the service calls the rpcs whose methods it uses; a crate that
+/// creates a server of it is the callee.
 fn calls(service: &ServiceDescriptor, sources: &Sources) -> Vec<Call> {
     let shown = |name: &str| if name == CHASSIS { "" } else { name }.to_owned();
     let (client, server) = (
@@ -162,13 +166,13 @@ fn calls(service: &ServiceDescriptor, sources: &Sources) -> Vec<Call> {
     );
     let mut calls = Vec::new();
     for (caller, files) in sources {
-        for code in files.iter().filter(|code| code.says(&client)) {
+        for code in files.iter().filter(|code| code.contains(&client)) {
             for method in service.methods() {
-                if !code.says(&format!(".{}(", snake(method.name()))) {
+                if !code.contains(&format!(".{}(", snake(method.name()))) {
                     continue;
                 }
-                let answers = |files: &Vec<Code>| files.iter().any(|code| code.says(&server));
-                for (callee, _) in sources.iter().filter(|(_, files)| answers(files)) {
+                let is_callee = |files: &Vec<Code>| files.iter().any(|code| code.contains(&server));
+                for (callee, _) in sources.iter().filter(|(_, files)| is_callee(files)) {
                     calls.push(Call {
                         caller: shown(caller),
                         rpc: format!("{}.{}", service.name(), method.name()),

@@ -1,4 +1,4 @@
-//! How to ask for something that exists, for every rpc of the public port.
+//! A request for something that exists, for every rpc of the public port.
 use anyhow::{Context, Result};
 use hmac::{Hmac, Mac};
 use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
@@ -11,41 +11,43 @@ use crate::{
     world::{Person, WEBHOOK_SECRET, World, id, period, reservation, review, room_terms},
 };
 
-/// Whose it is that an rpc is asked about.
+/// The owner of what an rpc is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
-    /// Nobody's: open to all, or to operators, or to services.
-    Nobodys,
+pub enum Owner {
+    /// None: open to all, to operators, or to services.
+    Unowned,
     /// The request names its owner.
-    Named(Person),
-    /// It is named by the id at a path of the request, and belongs to somebody.
-    Owned(&'static str, Person),
-    /// Those of whoever asks; the one of somebody shows this name's id.
-    Listed(&'static str, Person),
+    InRequest(Person),
+    /// The request has the id of a resource at a path; the resource has an owner.
+    OfResource(&'static str, Person),
+    /// A list of the caller's own resources; that of the person contains the id of this name.
+    OfListed(&'static str, Person),
 }
 
-/// The path of a text, and how it is made for a request.
-pub type Made = (&'static str, fn(&DynamicMessage) -> String);
+/// The path of a text, and the function that generates it for a request.
+pub type Generated = (&'static str, fn(&DynamicMessage) -> String);
 
-/// How to ask.
+/// A request of an rpc.
 #[derive(Clone, Copy)]
-pub struct Row {
+pub struct RequestCase {
     /// `room.v1.RoomService.GetRoom`.
     pub rpc: &'static str,
-    /// Whose it is.
-    pub whose: Whose,
+    /// The owner of what it is about.
+    pub owner: Owner,
     /// The request.
     pub request: fn(&World) -> Json,
-    /// What has to be made anew for each request.
-    pub made: Option<Made>,
+    /// A text that must be generated for each request.
+    pub generated: Option<Generated>,
 }
 
-impl Row {
-    /// Who asks with success.
-    pub fn asker(&self) -> Person {
-        match self.whose {
-            Whose::Nobodys => Person::Admin,
-            Whose::Named(person) | Whose::Owned(_, person) | Whose::Listed(_, person) => person,
+impl RequestCase {
+    /// A caller for whom the request succeeds.
+    pub fn caller(&self) -> Person {
+        match self.owner {
+            Owner::Unowned => Person::Admin,
+            Owner::InRequest(person)
+            | Owner::OfResource(_, person)
+            | Owner::OfListed(_, person) => person,
         }
     }
 
@@ -58,33 +60,33 @@ impl Row {
     }
 }
 
-/// A request with another text at a path.
-pub fn with(request: &DynamicMessage, path: &str, text: &str) -> Result<DynamicMessage> {
+/// A request with the text at a path replaced.
+pub fn with_text(request: &DynamicMessage, path: &str, text: &str) -> Result<DynamicMessage> {
     let mut changed = request.clone();
     match path.split_once('.') {
         None => changed.set_field_by_name(path, Value::String(text.to_owned())),
         Some((first, rest)) => {
             let field = request.get_field_by_name(first).context("no such field")?;
-            let inner = with(field.as_message().context("no message")?, rest, text)?;
+            let inner = with_text(field.as_message().context("no message")?, rest, text)?;
             changed.set_field_by_name(first, Value::Message(inner));
         }
     }
     Ok(changed)
 }
 
-/// The rpcs of the public port without a row, and rows that say of an rpc what its contract does not.
-pub fn gaps(world: &World, rows: &[Row]) -> Vec<String> {
+/// The rpcs of the public port without a case, and cases that contradict the contract of their rpc.
+pub fn uncovered(world: &World, cases: &[RequestCase]) -> Vec<String> {
     let mut wrong = Vec::new();
     for service in services(&world.pool) {
         for method in service.methods() {
-            let carried = world.carries(&service);
+            let served = world.serves(&service);
             let name = method.full_name().trim_start_matches("berth.").to_owned();
-            let mut rows = rows.iter().filter(|row| row.rpc == name);
-            match (rows.next(), carried) {
-                (None, true) => wrong.push(format!("{name}: has no row")),
+            let mut cases = cases.iter().filter(|case| case.rpc == name);
+            match (cases.next(), served) {
+                (None, true) => wrong.push(format!("{name}: has no case")),
                 (Some(_), false) => wrong.push(format!("{name}: is not on the public port")),
-                (Some(row), true) if !fits(row, &method) => {
-                    wrong.push(format!("{name}: {:?} is not its contract", row.whose));
+                (Some(case), true) if !fits(case, &method) => {
+                    wrong.push(format!("{name}: {:?} contradicts its contract", case.owner));
                 }
                 _ => {}
             }
@@ -93,43 +95,43 @@ pub fn gaps(world: &World, rows: &[Row]) -> Vec<String> {
     wrong
 }
 
-fn fits(row: &Row, method: &MethodDescriptor) -> bool {
+fn fits(case: &RequestCase, method: &MethodDescriptor) -> bool {
     let Some(access) = access(method) else {
         return false;
     };
     let named = !access.owner_field.is_empty();
     let owned = !access.resource_owners.is_empty();
-    match row.whose {
-        Whose::Nobodys => !named && !owned,
-        Whose::Named(_) => named,
-        Whose::Owned(..) | Whose::Listed(..) => owned,
+    match case.owner {
+        Owner::Unowned => !named && !owned,
+        Owner::InRequest(_) => named,
+        Owner::OfResource(..) | Owner::OfListed(..) => owned,
     }
 }
 
-const fn row(rpc: &'static str, whose: Whose, request: fn(&World) -> Json) -> Row {
-    let made = None;
-    Row {
+const fn case(rpc: &'static str, owner: Owner, request: fn(&World) -> Json) -> RequestCase {
+    let generated = None;
+    RequestCase {
         rpc,
-        whose,
+        owner,
         request,
-        made,
+        generated,
     }
 }
 
-/// Creates something under an id that the client chooses.
-const fn new(row: Row, path: &'static str) -> Row {
+/// A request that creates something under an id that the client chooses.
+const fn creating(case: RequestCase, path: &'static str) -> RequestCase {
     let id = |_: &DynamicMessage| Uuid::new_v4().to_string();
-    let made: Option<Made> = Some((path, id));
-    Row { made, ..row }
+    let generated: Option<Generated> = Some((path, id));
+    RequestCase { generated, ..case }
 }
 
-/// Is signed by the payment provider.
-const fn signed(row: Row) -> Row {
-    let made: Option<Made> = Some(("signature", signature));
-    Row { made, ..row }
+/// A request that the payment provider signs.
+const fn signed(case: RequestCase) -> RequestCase {
+    let generated: Option<Generated> = Some(("signature", signature));
+    RequestCase { generated, ..case }
 }
 
-/// The signature of a notification, as its contract tells.
+/// The signature of a notification, as its contract defines it.
 fn signature(notification: &DynamicMessage) -> String {
     let texts = [
         "notification_id",
@@ -151,13 +153,13 @@ fn signature(notification: &DynamicMessage) -> String {
     format!("{:x}", mac.finalize().into_bytes())
 }
 
-use Person::{Guest, Host, Stranger};
-use Whose::{Listed, Named, Nobodys, Owned};
+use Owner::{InRequest, OfListed, OfResource, Unowned};
+use Person::{Guest, Host, OtherGuest};
 
-/// In an order in which every owner can have what they ask for: what ends something comes last.
-pub const ROWS: &[Row] = &[
-    new(
-        row("member.v1.MemberService.Join", Nobodys, |_| {
+/// In an order in which every request succeeds for its owner: requests that end something come last.
+pub const REQUESTS: &[RequestCase] = &[
+    creating(
+        case("member.v1.MemberService.Join", Unowned, |_| {
             json!({
                 "member_id": id("new"), "email": "new@example.com", "display_name": "New",
                 "password": "a password of many words", "roles": ["ROLE_HOST"],
@@ -165,82 +167,82 @@ pub const ROWS: &[Row] = &[
         }),
         "member_id",
     ),
-    row(
+    case(
         "member.v1.MemberService.GetMember",
-        Named(Guest),
+        InRequest(Guest),
         |_| json!({"member_id": Guest.id()}),
     ),
-    row(
+    case(
         "member.v1.MemberService.SetRoles",
-        Nobodys,
-        |_| json!({"member_id": Stranger.id(), "roles": ["ROLE_CUSTOMER"]}),
+        Unowned,
+        |_| json!({"member_id": OtherGuest.id(), "roles": ["ROLE_CUSTOMER"]}),
     ),
-    row(
+    case(
         "member.v1.MemberService.SuspendMember",
-        Nobodys,
-        |_| json!({"member_id": Stranger.id(), "suspended": false}),
+        Unowned,
+        |_| json!({"member_id": OtherGuest.id(), "suspended": false}),
     ),
-    row(
+    case(
         "member.v1.MemberService.SignIn",
-        Nobodys,
+        Unowned,
         |_| json!({"email": Guest.email(), "password": crate::world::PASSWORD}),
     ),
-    row(
+    case(
         "member.v1.MemberService.RefreshTokens",
-        Nobodys,
-        |world| json!({"refresh_token": world.spare}),
+        Unowned,
+        |world| json!({"refresh_token": world.spare_session}),
     ),
-    row(
+    case(
         "member.v1.MemberService.SignOut",
-        Nobodys,
+        Unowned,
         |_| json!({"refresh_token": "none"}),
     ),
-    row("member.v1.MemberService.GetJsonWebKeys", Nobodys, |_| {
+    case("member.v1.MemberService.GetJsonWebKeys", Unowned, |_| {
         json!({})
     }),
-    new(
-        row(
+    creating(
+        case(
             "member.v1.MemberService.RotateKeys",
-            Nobodys,
+            Unowned,
             |_| json!({"key_id": id("key")}),
         ),
         "key_id",
     ),
-    row("member.v1.MemberService.GetTrust", Nobodys, |_| json!({})),
-    row(
+    case("member.v1.MemberService.GetTrust", Unowned, |_| json!({})),
+    case(
         "message.v1.MessageService.ListMessages",
-        Listed("paid", Guest),
+        OfListed("paid", Guest),
         |_| json!({}),
     ),
-    row(
+    case(
         "message.v1.MessageService.MarkMessageRead",
-        Owned("message_id", Guest),
+        OfResource("message_id", Guest),
         |world| json!({"message_id": world.message}),
     ),
-    row("payment.v1.PaymentService.ChargePayment", Nobodys, |_| {
+    case("payment.v1.PaymentService.ChargePayment", Unowned, |_| {
         json!({
             "payment_id": id("paid"), "customer_id": Guest.id(), "host_id": Host.id(),
             "amount": {"currency_code": "EUR", "units": "100"}, "payment_method": "tok_approved",
         })
     }),
-    row(
+    case(
         "payment.v1.PaymentService.GetPayment",
-        Owned("payment_id", Guest),
+        OfResource("payment_id", Guest),
         |_| json!({"payment_id": id("paid")}),
     ),
-    row(
+    case(
         "payment.v1.PaymentService.ListPayments",
-        Listed("paid", Guest),
+        OfListed("paid", Guest),
         |_| json!({}),
     ),
-    row(
+    case(
         "payment.v1.PaymentService.GetLedger",
-        Nobodys,
+        Unowned,
         |_| json!({"payment_id": id("paid")}),
     ),
-    signed(row(
+    signed(case(
         "payment.v1.PaymentService.ReceiveNotification",
-        Nobodys,
+        Unowned,
         |_| {
             json!({
                 "notification_id": "n1", "payment_id": id("paid"), "outcome": "charged",
@@ -248,129 +250,129 @@ pub const ROWS: &[Row] = &[
             })
         },
     )),
-    row(
+    case(
         "room.v1.RoomService.GetRoom",
-        Nobodys,
+        Unowned,
         |_| json!({"room_id": id("room")}),
     ),
-    row(
+    case(
         "room.v1.RoomService.ListRooms",
-        Nobodys,
+        Unowned,
         |_| json!({"host_id": Host.id()}),
     ),
-    row(
+    case(
         "room.v1.RoomService.ListReviews",
-        Nobodys,
+        Unowned,
         |_| json!({"room_id": id("room")}),
     ),
-    new(
-        row(
+    creating(
+        case(
             "room.v1.RoomService.RegisterRoom",
-            Named(Host),
+            InRequest(Host),
             |_| json!({"room": room_terms(&id("new room"), "APPROVAL_NONE")}),
         ),
         "room.room_id",
     ),
-    row(
+    case(
         "room.v1.RoomService.ModifyRoom",
-        Owned("room.room_id", Host),
+        OfResource("room.room_id", Host),
         |_| {
-            let room = room_terms(&id("shy room"), "APPROVAL_HOST");
+            let room = room_terms(&id("approval room"), "APPROVAL_HOST");
             json!({"room": room})
         },
     ),
-    row(
+    case(
         "room.v1.RoomService.CreateReview",
-        Named(Guest),
+        InRequest(Guest),
         |_| json!({"review": review(&id("stayed"))}),
     ),
-    row(
+    case(
         "room.v1.RoomService.ModifyReview",
-        Owned("review.reservation_id", Guest),
+        OfResource("review.reservation_id", Guest),
         |_| json!({"review": review(&id("stayed"))}),
     ),
-    row(
+    case(
         "view.v1.ViewService.ListRoomViews",
-        Nobodys,
+        Unowned,
         |_| json!({"host_id": Host.id(), "order_by": "price desc"}),
     ),
-    row(
+    case(
         "view.v1.ViewService.GetRoomView",
-        Nobodys,
+        Unowned,
         |_| json!({"room_id": id("room")}),
     ),
-    row(
+    case(
         "view.v1.ViewService.ListMyPage",
-        Listed("paid", Guest),
+        OfListed("paid", Guest),
         |_| json!({}),
     ),
-    row("view.v1.ViewService.Rebuild", Nobodys, |_| json!({})),
-    row(
+    case("view.v1.ViewService.Rebuild", Unowned, |_| json!({})),
+    case(
         "reservation.v1.ReservationService.GetAvailability",
-        Nobodys,
+        Unowned,
         |_| json!({"offer_id": id("room"), "period": period(28), "quantity": 1}),
     ),
-    new(
-        row(
+    creating(
+        case(
             "reservation.v1.ReservationService.RequestReservation",
-            Named(Guest),
+            InRequest(Guest),
             |_| reservation(&id("new reservation"), &id("room"), 28),
         ),
         "reservation_id",
     ),
-    row(
+    case(
         "reservation.v1.ReservationService.GetReservation",
-        Owned("reservation_id", Guest),
+        OfResource("reservation_id", Guest),
         |_| json!({"reservation_id": id("paid")}),
     ),
-    row(
+    case(
         "reservation.v1.ReservationService.ListReservations",
-        Listed("paid", Guest),
+        OfListed("paid", Guest),
         |_| json!({"offer_id": id("room"), "status": "RESERVATION_STATUS_CONFIRMED"}),
     ),
-    row(
+    case(
         "reservation.v1.ReservationService.GetReservationHistory",
-        Owned("reservation_id", Guest),
+        OfResource("reservation_id", Guest),
         |_| json!({"reservation_id": id("paid")}),
     ),
-    row(
+    case(
         "reservation.v1.ReservationService.QuoteCancellation",
-        Owned("reservation_id", Guest),
+        OfResource("reservation_id", Guest),
         |_| json!({"reservation_id": id("paid")}),
     ),
-    row(
+    case(
         "reservation.v1.ReservationService.PayReservation",
-        Owned("reservation_id", Guest),
+        OfResource("reservation_id", Guest),
         |_| json!({"reservation_id": id("paid")}),
     ),
-    row(
+    case(
         "reservation.v1.ReservationService.ApproveReservation",
-        Owned("reservation_id", Host),
+        OfResource("reservation_id", Host),
         |_| json!({"reservation_id": id("pending")}),
     ),
-    row(
+    case(
         "reservation.v1.ReservationService.RejectReservation",
-        Owned("reservation_id", Host),
+        OfResource("reservation_id", Host),
         |_| json!({"reservation_id": id("pending too"), "reason": "no"}),
     ),
-    row(
+    case(
         "reservation.v1.ReservationService.CancelReservation",
-        Owned("reservation_id", Guest),
+        OfResource("reservation_id", Guest),
         |_| json!({"reservation_id": id("paid"), "reason": "ill"}),
     ),
-    row(
+    case(
         "room.v1.RoomService.DeleteReview",
-        Owned("reservation_id", Guest),
+        OfResource("reservation_id", Guest),
         |_| json!({"reservation_id": id("stayed")}),
     ),
-    row(
+    case(
         "room.v1.RoomService.DeleteRoom",
-        Owned("room_id", Host),
-        |_| json!({"room_id": id("shy room")}),
+        OfResource("room_id", Host),
+        |_| json!({"room_id": id("approval room")}),
     ),
-    row(
+    case(
         "member.v1.MemberService.ChangePassword",
-        Named(Guest),
+        InRequest(Guest),
         |_| {
             json!({
                 "member_id": Guest.id(), "old_password": crate::world::PASSWORD,

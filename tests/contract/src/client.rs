@@ -1,4 +1,4 @@
-//! Asking the platform as a client would, by the contract alone.
+//! A client of the platform that knows only the contract.
 use anyhow::{Context, Result};
 use bytes::{Buf, BufMut, Bytes};
 use prost_reflect::{DynamicMessage, MethodDescriptor, prost::Message};
@@ -11,37 +11,41 @@ use tonic::{
 };
 use tonic_types::StatusExt;
 
-/// What came of a request.
+/// The outcome of a call.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// The code.
+pub struct Outcome {
+    /// The status code.
     pub code: Code,
-    /// What it says to people.
+    /// The message of the status.
     pub message: String,
-    /// `ErrorInfo.reason`, what it says to programs.
+    /// `ErrorInfo.reason`.
     pub reason: String,
-    /// The details as they came.
+    /// The encoded details.
     pub details: Bytes,
-    /// The message of a request that was granted.
-    pub granted: Option<DynamicMessage>,
+    /// The response, if the call succeeded.
+    pub response: Option<DynamicMessage>,
 }
 
-impl Answer {
-    /// Everything that was answered, as text.
+impl Outcome {
+    /// Message, details and response, as text.
     pub fn text(&self) -> String {
         let details = String::from_utf8_lossy(&self.details);
-        let granted = self.granted.as_ref().map(ToString::to_string);
-        format!("{} {details} {}", self.message, granted.unwrap_or_default())
+        let response = self.response.as_ref().map(ToString::to_string);
+        format!(
+            "{} {details} {}",
+            self.message,
+            response.unwrap_or_default()
+        )
     }
 
-    /// The message, if the request was granted.
-    pub fn granted(self) -> Result<DynamicMessage> {
+    /// The response, or an error with the status.
+    pub fn response(self) -> Result<DynamicMessage> {
         let why = format!("{:?} {} {}", self.code, self.reason, self.message);
-        self.granted.context(why)
+        self.response.context(why)
     }
 }
 
-impl From<Status> for Answer {
+impl From<Status> for Outcome {
     fn from(status: Status) -> Self {
         let info = status.get_details_error_info();
         Self {
@@ -49,43 +53,43 @@ impl From<Status> for Answer {
             message: status.message().to_owned(),
             reason: info.map(|info| info.reason).unwrap_or_default(),
             details: Bytes::copy_from_slice(status.details()),
-            granted: None,
+            response: None,
         }
     }
 }
 
-/// Who knocks: headers, and what they hold.
+/// Names and values of headers.
 pub type Headers = Vec<(&'static str, String)>;
 
-/// Asks for something.
-pub async fn ask(
+/// Calls an rpc.
+pub async fn call(
     channel: &Channel,
     method: &MethodDescriptor,
     request: &DynamicMessage,
     headers: &Headers,
-) -> Answer {
-    send(channel, method, request.encode_to_vec().into(), headers).await
+) -> Outcome {
+    send_bytes(channel, method, request.encode_to_vec().into(), headers).await
 }
 
-/// Sends bytes, whatever they are.
-pub async fn send(
+/// Calls an rpc with bytes that need not be a message.
+pub async fn send_bytes(
     channel: &Channel,
     method: &MethodDescriptor,
     request: Bytes,
     headers: &Headers,
-) -> Answer {
-    let answer = try_send(channel, method, request, headers).await;
+) -> Outcome {
+    let outcome = try_send(channel, method, request, headers).await;
     let decode = |bytes| {
         DynamicMessage::decode(method.output(), bytes)
             .map_err(|error| Status::data_loss(error.to_string()))
     };
-    match answer.and_then(decode) {
-        Ok(granted) => Answer {
+    match outcome.and_then(decode) {
+        Ok(response) => Outcome {
             code: Code::Ok,
             message: String::new(),
             reason: String::new(),
             details: Bytes::new(),
-            granted: Some(granted),
+            response: Some(response),
         },
         Err(status) => status.into(),
     }
@@ -112,7 +116,7 @@ async fn try_send(
     Ok(grpc.unary(request, path, Raw).await?.into_inner())
 }
 
-/// Bytes as they are.
+/// Encodes and decodes bytes unchanged.
 struct Raw;
 
 impl Codec for Raw {

@@ -1,4 +1,4 @@
-//! Whether whoever listens to an event can take it.
+//! Whether the policies and views of a context can apply an event.
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Result, ensure};
@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::samples::subject;
 
-/// An event as it stands on the log of its context.
+/// An event as it is on the log of its context.
 pub fn recorded(event: &DynamicMessage) -> Result<Recorded> {
     let event_type = event.descriptor().full_name().to_owned();
     let at: Timestamp = "2030-06-15T12:00:00Z".parse()?;
@@ -45,14 +45,14 @@ pub fn recorded(event: &DynamicMessage) -> Result<Recorded> {
     })
 }
 
-/// Lets a context that knows nothing yet hear an event. Answers why its listeners could not take it; that the time has
-/// not come is no reason.
-pub async fn hear(context: Context, event: Recorded) -> Result<Vec<String>> {
+/// Lets a context with an empty store consume an event. Returns why its policies and views could not apply it; a refusal, which
+/// means "not yet", is not a fault.
+pub async fn consume(context: Context, event: Recorded) -> Result<Vec<String>> {
     let dir = tempfile::tempdir()?;
     let clock = Clock::Manual(ManualClock::new(event.at));
     let store = open_store(&context, dir.path(), clock, Faults::default()).await?;
     let log: Arc<dyn LogReader> = Arc::new(Log(event.clone()));
-    let around = Wiring {
+    let wiring = Wiring {
         peers: Peers::new(),
         logs: Arc::new(BTreeMap::from([(event.producer.clone(), log)])),
         bus: InProcess::new(),
@@ -60,7 +60,7 @@ pub async fn hear(context: Context, event: Recorded) -> Result<Vec<String>> {
     };
     let mut wrong = Vec::new();
     if event.producer == context.name {
-        // What a context shows of its own events it shows in the transaction that causes them.
+        // Views of a context's own events are written in the transaction that causes them.
         let views = context.views.clone();
         let shown = event.clone();
         let done: Result<(), ProjectionError> = store
@@ -71,18 +71,18 @@ pub async fn hear(context: Context, event: Recorded) -> Result<Vec<String>> {
             .await;
         wrong.extend(done.err().map(|error| error.to_string()));
     }
-    let foretold = context.consumers();
-    let site = ContextRuntime::new(context, store.clone(), &around);
-    for consumer in &site.consumers {
-        let topic = consumer.producer().clone();
-        let known = foretold.contains(&(consumer.name().to_owned(), topic));
-        ensure!(known, "the broker would not know {}", consumer.name());
+    let declared = context.consumers();
+    let runtime = ContextRuntime::new(context, store.clone(), &wiring);
+    for consumer in &runtime.consumers {
+        let log = consumer.producer().clone();
+        let known = declared.contains(&(consumer.name().to_owned(), log));
+        ensure!(known, "{} is not declared to the broker", consumer.name());
         consumer.consume(Signal::Head(event.seq)).await?;
         let cursor = consumer.cursor().await?;
         ensure!(cursor == event.seq, "{} stays behind", consumer.name());
     }
-    let letters = store.dead_letters(Default::default(), 100).await?;
-    let reasons = letters.into_iter().map(|letter| letter.reason);
+    let dead_letters = store.dead_letters(Default::default(), 100).await?;
+    let reasons = dead_letters.into_iter().map(|one| one.reason);
     wrong.extend(reasons.filter(|reason| !reason.starts_with("refused: ")));
     Ok(wrong
         .into_iter()
