@@ -1,4 +1,4 @@
-//! The log of a context that is not there: a test writes it by hand.
+//! A log that a test writes, for a context that does not run.
 
 use std::{
     fmt::Display,
@@ -17,7 +17,7 @@ use chassis::{
     },
 };
 
-/// A log in memory, of one partition; clones are the same log.
+/// A log of one partition in memory. Clones are the same log.
 #[derive(Clone, Debug)]
 pub struct Tape {
     producer: &'static str,
@@ -33,7 +33,7 @@ impl Tape {
         }
     }
 
-    /// Puts an event about an aggregate at the end.
+    /// Appends an event about an aggregate.
     pub fn record<E: Message + Name>(
         &self,
         subject: impl Display,
@@ -61,7 +61,7 @@ impl Tape {
         recorded
     }
 
-    /// Tells a bus how far it has come.
+    /// Publishes its high-water mark to a bus.
     pub async fn announce(&self, bus: &dyn Bus) -> Result<(), BusError> {
         let head = self.events().len();
         let topic = (self.producer.to_owned(), 0);
