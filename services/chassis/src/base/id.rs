@@ -1,4 +1,4 @@
-//! Ids: UUIDs that know what they name.
+//! Ids: UUIDs with a type of their own.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ macro_rules! id {
         pub struct $name($crate::private::uuid::Uuid);
 
         impl $name {
-            /// From 128 bits, for ids that are derived and not chosen.
+            /// From 128 bits, for derived ids.
             pub const fn from_u128(bits: u128) -> Self {
                 Self($crate::private::uuid::Uuid::from_u128(bits))
             }
@@ -68,8 +68,8 @@ extern crate self as chassis;
 id! {
     /// A member of the platform: customer, host or operator.
     MemberId,
-    /// Something that can be booked; the id of the resource that is offered.
+    /// An offer; the id of the offered resource.
     OfferId,
-    /// A reservation, and with it its payment and its review.
+    /// A reservation, its payment and its review.
     ReservationId,
 }

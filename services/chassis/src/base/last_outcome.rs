@@ -1,26 +1,29 @@
-//! How something went lately, for whoever operates the platform: when it last succeeded, and when and why it last failed.
+//! The last outcome of a repeated operation, for operators: when it last succeeded, and when and why it last failed.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicI64, Ordering},
+use std::{
+    fmt::Display,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
 };
 
 use crate::base::{time, time::Timestamp};
 
-/// What is kept of a reason.
-const LONGEST: usize = 300;
+/// The longest reason that is kept, in characters.
+const MAX_REASON: usize = 300;
 const NEVER: i64 = i64::MIN;
 
-/// When something last succeeded, and when and why it last failed.
+/// When an operation last succeeded, and when and why it last failed.
 #[derive(Debug)]
-pub(crate) struct Track {
+pub(crate) struct LastOutcome {
     succeeded: AtomicI64,
-    /// Whether there is a failure, so that nobody need look who has none to make good.
+    /// Whether `failed` is set, so that clearing nothing needs no lock.
     is_failed: AtomicBool,
     failed: Mutex<Option<(Timestamp, String)>>,
 }
 
-impl Default for Track {
+impl Default for LastOutcome {
     fn default() -> Self {
         Self {
             succeeded: AtomicI64::new(NEVER),
@@ -30,23 +33,21 @@ impl Default for Track {
     }
 }
 
-impl Track {
-    /// It succeeded.
-    pub(crate) fn succeeds(&self, at: Timestamp) {
+impl LastOutcome {
+    pub(crate) fn record_success(&self, at: Timestamp) {
         self.succeeded.store(time::to_micros(at), Ordering::Relaxed);
     }
 
-    /// It failed.
-    pub(crate) fn fails(&self, at: Timestamp, why: &dyn std::fmt::Display) {
-        let why = why.to_string().chars().take(LONGEST).collect();
-        *self.lock() = Some((at, why));
+    pub(crate) fn record_failure(&self, at: Timestamp, why: &dyn Display) {
+        let why = why.to_string().chars().take(MAX_REASON).collect();
+        *self.failed() = Some((at, why));
         self.is_failed.store(true, Ordering::Release);
     }
 
-    /// What failed has been made good.
-    pub(crate) fn recovers(&self) {
+    /// Forgets the failure: the failed operation was repeated with success.
+    pub(crate) fn clear_failure(&self) {
         if self.is_failed.swap(false, Ordering::Acquire) {
-            *self.lock() = None;
+            *self.failed() = None;
         }
     }
 
@@ -56,12 +57,12 @@ impl Track {
         (at != NEVER).then(|| time::from_micros(at))
     }
 
-    /// When and why it last failed, unless that was made good.
+    /// When and why it last failed, unless that was cleared.
     pub(crate) fn failure(&self) -> Option<(Timestamp, String)> {
-        self.lock().clone()
+        self.failed().clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Timestamp, String)>> {
+    fn failed(&self) -> MutexGuard<'_, Option<(Timestamp, String)>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -68,16 +68,16 @@ pub enum MoneyError {
     /// The code is not in ISO 4217.
     #[error("must have a currency code of ISO 4217, such as EUR")]
     UnknownCurrency,
-    /// There are no such small units in the currency.
+    /// The currency has no units that small.
     #[error("must be a whole number of the currency's minor units")]
     NotExact,
     /// `units` and `nanos` have different signs, or `nanos` is out of range.
     #[error("must have nanos between -999,999,999 and 999,999,999, of the same sign as units")]
     MixedSigns,
-    /// Two currencies in one calculation.
+    /// The amounts have different currencies.
     #[error("the currencies differ")]
     CurrencyMismatch,
-    /// Too much to count.
+    /// The result does not fit into 64 bits.
     #[error("is out of range")]
     OutOfRange,
 }
@@ -88,17 +88,17 @@ impl Money {
         Self { currency, minor }
     }
 
-    /// Nothing.
+    /// Zero.
     pub const fn zero(currency: Currency) -> Self {
         Self::new(currency, 0)
     }
 
-    /// Whether it is nothing.
+    /// Whether it is zero.
     pub const fn is_zero(self) -> bool {
         self.minor == 0
     }
 
-    /// Whether it is more than nothing.
+    /// Whether it is more than zero.
     pub const fn is_positive(self) -> bool {
         self.minor > 0
     }
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_money_is_refused() {
+    fn invalid_amounts_are_refused() {
         assert_eq!(money("XYZ", 1, 0), Err(MoneyError::UnknownCurrency));
         assert_eq!(money("eur", 1, 0), Err(MoneyError::UnknownCurrency));
         assert_eq!(money("EUR", 1, 1), Err(MoneyError::NotExact));
@@ -238,20 +238,20 @@ mod tests {
     }
 
     #[test]
-    fn it_reads_as_an_amount() {
+    fn it_is_displayed_as_an_amount() {
         assert_eq!(eur(-1205).to_string(), "-12.05 EUR");
         assert_eq!(money("JPY", 1250, 0).unwrap().to_string(), "1250 JPY");
     }
 
     proptest! {
         #[test]
-        fn the_wire_keeps_it(minor in any::<i64>(), code in prop::sample::select(vec!["EUR", "JPY", "BHD", "KRW"])) {
+        fn it_survives_the_conversion_to_proto_and_back(minor in any::<i64>(), code in prop::sample::select(vec!["EUR", "JPY", "BHD", "KRW"])) {
             let money = Money::new(code.parse().unwrap(), minor);
             prop_assert_eq!(Money::try_from(&google::Money::from(money)), Ok(money));
         }
 
         #[test]
-        fn a_part_and_the_rest_make_the_whole(minor in -1_000_000_000_i64..1_000_000_000, percent in 0_u32..=100) {
+        fn a_part_and_the_rest_add_up(minor in -1_000_000_000_i64..1_000_000_000, percent in 0_u32..=100) {
             let part = eur(minor).percent(percent).unwrap();
             let rest = eur(minor).minus(part).unwrap();
             prop_assert_eq!(part.plus(rest), Ok(eur(minor)));

@@ -1,6 +1,6 @@
-//! Where other contexts are found.
+//! Addresses of other contexts, as a flag.
 
-/// `name=value,name=value`: what another context is found under.
+/// `<context>=<URL>,<context>=<URL>`, by context.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses(pub std::collections::BTreeMap<String, String>);
 
@@ -19,7 +19,7 @@ impl std::str::FromStr for Addresses {
             let uri: http::Uri = address
                 .trim()
                 .parse()
-                .map_err(|_| format!("`{address}` is no URL"))?;
+                .map_err(|_| format!("`{address}` is not a URL"))?;
             if uri.scheme().is_none() || uri.authority().is_none() {
                 return Err(format!(
                     "`{address}` must be a URL such as http://127.0.0.1:9101"

@@ -1,4 +1,4 @@
-//! Everything that is wrong with a request, told at once.
+//! Collects everything that is wrong with a request and reports it at once.
 
 use std::{fmt::Display, str::FromStr};
 
@@ -15,42 +15,42 @@ use crate::{
     error::status::DOMAIN,
 };
 
-/// No more are told: an error travels in the trailers of an answer, and those have a limit.
-const MOST: usize = 20;
+/// No more are reported: an error is sent in the headers of a response, and their size is limited.
+const MAX: usize = 20;
 
 /// Collects what is wrong with the fields of a request while it is being parsed.
 ///
-/// A parser takes what it can, notes what it cannot, and ends with [`Violations::check`].
+/// A parser reads what is valid, adds a violation for what is not, and ends with [`Violations::check`].
 #[derive(Debug, Default)]
 pub struct Violations(Vec<(String, String)>);
 
 impl Violations {
-    /// Nothing wrong so far.
+    /// No violations.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Notes that a field is wrong.
+    /// Adds a violation of a field.
     pub fn add(&mut self, field: &str, description: impl Into<String>) {
-        if self.0.len() < MOST {
+        if self.0.len() < MAX {
             self.0.push((field.into(), description.into()));
         }
     }
 
-    /// Notes that a field is wrong unless `ok`.
+    /// Adds a violation of a field unless `ok`.
     pub fn require(&mut self, ok: bool, field: &str, description: impl Into<String>) {
         if !ok {
             self.add(field, description);
         }
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there are no violations.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The value if nothing was wrong, else everything that was. A missing value with nothing wrong is a bug and
-    /// answered as an invalid request all the same.
+    /// The value if there are no violations, else all of them. A missing value without a violation is a bug, and also
+    /// reported as an invalid request.
     pub fn check<T>(self, value: Option<T>) -> Result<T, Status> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
@@ -65,7 +65,7 @@ impl Violations {
             .ok()
     }
 
-    /// Takes text of `min` to `max` characters without control characters other than line breaks and tabs.
+    /// Checks text of `min` to `max` characters without control characters other than line breaks and tabs.
     pub fn text(&mut self, field: &str, text: String, min: usize, max: usize) -> Option<String> {
         let length = text.chars().count();
         if !(min..=max).contains(&length) {
@@ -86,7 +86,7 @@ impl Violations {
         Some(text)
     }
 
-    /// Takes a number within a range.
+    /// Checks that a number is within a range.
     pub fn range<T: PartialOrd + Display + Copy>(
         &mut self,
         field: &str,
@@ -101,7 +101,7 @@ impl Violations {
         Some(value)
     }
 
-    /// Takes an amount of money.
+    /// Parses an amount of money.
     pub fn money(&mut self, field: &str, money: Option<&google::Money>) -> Option<Money> {
         let Some(money) = money else {
             self.add(field, "must be given");
@@ -112,7 +112,7 @@ impl Violations {
             .ok()
     }
 
-    /// Takes a date.
+    /// Parses a date.
     pub fn date(&mut self, field: &str, date: Option<&google::Date>) -> Option<Date> {
         let date = date.and_then(time::date_from_proto);
         if date.is_none() {
@@ -121,7 +121,7 @@ impl Violations {
         date
     }
 
-    /// Takes an instant.
+    /// Parses an instant.
     pub fn timestamp(
         &mut self,
         field: &str,
@@ -134,7 +134,7 @@ impl Violations {
         timestamp
     }
 
-    /// Takes a time of day, or the default where none is given.
+    /// Parses a time of day; the default if it is missing.
     pub fn time_of_day(
         &mut self,
         field: &str,
@@ -151,7 +151,7 @@ impl Violations {
         time
     }
 
-    /// Takes a page token: the sort key after which the page begins. None for the first page.
+    /// Parses a page token: the sort key after which the page begins. None for the first page.
     pub fn page_token<const N: usize>(&mut self, token: &str) -> Option<[String; N]> {
         if token.is_empty() {
             return None;
@@ -163,7 +163,7 @@ impl Violations {
         key
     }
 
-    /// Takes a page size: 0 means 20, at most 100.
+    /// Checks a page size: 0 means 20, at most 100.
     pub fn page_size(&mut self, size: i32) -> Option<i64> {
         self.range("page_size", size, 0, 100)
             .map(|size| if size == 0 { 20 } else { i64::from(size) })
@@ -196,11 +196,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_fits_into_trailers() {
+    fn an_error_fits_into_headers() {
         let mut violations = Violations::new();
-        for place in 0..10_000 {
+        for index in 0..10_000 {
             violations.add(
-                &format!("room.blackouts[{place}].start_date"),
+                &format!("room.blackouts[{index}].start_date"),
                 "must be a full date",
             );
         }
@@ -217,14 +217,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_token_brings_its_key_back(a in "[^\0]{0,200}", b in "[^\0]{0,36}") {
+        fn a_token_contains_its_key(a in "[^\0]{0,200}", b in "[^\0]{0,36}") {
             let mut violations = Violations::new();
             prop_assert_eq!(violations.page_token(&page::token([&a, &b])), Some([a, b]));
             prop_assert!(violations.is_empty());
         }
 
         #[test]
-        fn what_is_no_token_is_refused(text in ".{1,80}") {
+        fn other_text_is_not_a_token(text in ".{1,80}") {
             let mut violations = Violations::new();
             prop_assert_eq!(violations.page_token::<2>(&text), None);
             prop_assert!(!violations.is_empty());

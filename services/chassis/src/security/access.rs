@@ -1,19 +1,19 @@
 //! Access: who may call which rpc, as the contracts declare it, enforced before a context sees the request.
 //!
-//! | contract | who passes | who does not |
+//! | contract | allowed | refused |
 //! |---|---|---|
-//! | `public` | anybody; a token, if one is given, must be good | |
+//! | `public` | everybody; a token, if there is one, must be valid | |
 //! | `internal` | a service, alone or on behalf of a person | `UNAUTHENTICATED`/`SERVICE_IDENTITY_REQUIRED` |
-//! | `roles` | a person with one of the roles, or an ADMIN | nobody: `UNAUTHENTICATED`/`UNAUTHENTICATED`; another role: `PERMISSION_DENIED`/`ROLE_REQUIRED` |
-//! | `owner_field` | the person it names, or an ADMIN | `NOT_FOUND`, as if it named somebody who does not exist; `INVALID_ARGUMENT` if it is empty |
+//! | `roles` | a person with one of the roles, or an ADMIN | without a person: `UNAUTHENTICATED`/`UNAUTHENTICATED`; with another role: `PERMISSION_DENIED`/`ROLE_REQUIRED` |
+//! | `owner_field` | the person it names, or an ADMIN | `NOT_FOUND`, as if it named a person that does not exist; `INVALID_ARGUMENT` if it is empty |
 //!
-//! A service's identity alone never passes where a person's role is asked for: the person's token must come beside it, so
-//! that a service cannot be talked into what the person may not do. `PERMISSION_DENIED` is used for a missing role only:
-//! a mesh counts it as a failure of the callee.
+//! Where a role is required, a service's identity alone is not enough: the person's token must accompany it, so that a person
+//! cannot use a service to do what they may not do themselves. `PERMISSION_DENIED` is used for a missing role only: a mesh
+//! counts it as a failure of the callee.
 //!
-//! Who calls is either an extension of the request ([`Caller`]), which only code of this process can set, or what the
-//! headers prove: `authorization: Bearer <token>` for a person, `x-berth-service` for a service. The context finds both as
-//! [`Caller`]; the headers themselves end here.
+//! The caller is an extension of the request ([`Caller`]), which only code of this process can set, or is proved by headers:
+//! `authorization: Bearer <token>` for a person, `x-berth-service` for a service. The context receives both as [`Caller`];
+//! the headers are removed.
 
 use std::sync::Arc;
 
@@ -47,8 +47,8 @@ use crate::{
     },
 };
 
-/// What stands before a message: whether it is compressed, and its length.
-const HEAD: usize = 5;
+/// Bytes before each message: whether it is compressed, and its length.
+const FRAME_HEADER: usize = 5;
 
 /// Enforces who may call which rpc. Clones are the same.
 #[derive(Clone, Debug)]
@@ -57,14 +57,14 @@ pub struct Access {
 }
 
 impl Access {
-    /// Access by tokens that are trusted.
+    /// Access for the callers whose tokens are trusted.
     pub fn new(trust: &Trust) -> Self {
         Self {
             trust: trust.clone(),
         }
     }
 
-    /// The routes of a context, guarded.
+    /// Makes the routes of a context check every request.
     #[must_use]
     pub fn guard(&self, context: &str, routes: Routes) -> Routes {
         guard(&RPCS, &self.trust, context, routes)
@@ -72,15 +72,15 @@ impl Access {
 }
 
 fn guard(rpcs: &'static Rpcs, trust: &Trust, context: &str, routes: Routes) -> Routes {
-    let gate = Arc::new(Gate {
+    let guard = Arc::new(Guard {
         rpcs,
         trust: trust.clone(),
         context: context.to_owned(),
     });
     let layer = from_fn(move |request: Request, next: Next| {
-        let gate = gate.clone();
+        let guard = guard.clone();
         async move {
-            match gate.admit(request).await {
+            match guard.authorize(request).await {
                 Ok(request) => next.run(request).await,
                 Err(status) => status.into_http(),
             }
@@ -89,16 +89,16 @@ fn guard(rpcs: &'static Rpcs, trust: &Trust, context: &str, routes: Routes) -> R
     Routes::from(routes.into_axum_router().layer(layer)).prepare()
 }
 
-/// The gate before the routes of one context.
-struct Gate {
+/// Checks the requests of one context.
+struct Guard {
     rpcs: &'static Rpcs,
     trust: Trust,
     context: String,
 }
 
-impl Gate {
-    /// Lets a request through with its [`Caller`], or says why not.
-    async fn admit(&self, mut request: Request) -> Result<Request, Status> {
+impl Guard {
+    /// Returns the request with its [`Caller`] if the caller may make it.
+    async fn authorize(&self, mut request: Request) -> Result<Request, Status> {
         let path = request.uri().path();
         let Some(rpc) = self.rpcs.get(path) else {
             return if path.starts_with("/berth.") {
@@ -113,7 +113,7 @@ impl Gate {
         let caller = self.identify(&mut request).await?;
         match &rpc.access {
             Who::Public | Who::Unguarded => {}
-            Who::Internal => is_service(&caller)?,
+            Who::Internal => require_service(&caller)?,
             Who::Roles(roles, owner) => {
                 let member = caller.member()?;
                 if !caller.is_admin() {
@@ -121,19 +121,19 @@ impl Gate {
                         return Err(role_required());
                     }
                     if let Some(owner) = owner {
-                        request = names(member, owner, request).await?;
+                        request = require_owner(member, owner, request).await?;
                     }
                 }
             }
             Who::Nobody => {
                 tracing::error!(
                     rpc = request.uri().path(),
-                    "refused: the contract does not say who may call it"
+                    "refused: the contract does not declare who may call it"
                 );
                 return Err(coded(
                     Code::PermissionDenied,
                     "CLOSED",
-                    "nobody may call this",
+                    "the contract does not allow anybody to call this",
                 ));
             }
         }
@@ -141,7 +141,7 @@ impl Gate {
         Ok(request)
     }
 
-    /// Finds out who calls. What the headers claim and cannot prove is dropped; a person's token must be good.
+    /// Identifies the caller. A service identity without proof is dropped; a person's token must be valid.
     async fn identify(&self, request: &mut Request) -> Result<Caller, Status> {
         let mut caller = request
             .extensions_mut()
@@ -149,10 +149,10 @@ impl Gate {
             .unwrap_or_default();
         let headers = request.headers_mut();
         if caller.member.is_none() {
-            self.find_person(headers, &mut caller).await?;
+            self.identify_person(headers, &mut caller).await?;
         }
         if caller.service.is_none() {
-            self.find_service(headers, &mut caller);
+            self.identify_service(headers, &mut caller);
         }
         headers.remove(AUTHORIZATION);
         headers.remove(headers::SERVICE);
@@ -168,7 +168,7 @@ impl Gate {
         Ok(caller)
     }
 
-    async fn find_person(
+    async fn identify_person(
         &self,
         headers: &http::HeaderMap,
         caller: &mut Caller,
@@ -176,16 +176,16 @@ impl Gate {
         let token = match headers::bearer(headers) {
             Ok(None) => return Ok(()),
             Ok(Some(token)) => token,
-            Err(()) => return Err(no_bearer()),
+            Err(()) => return Err(not_a_bearer_token()),
         };
         let claims = self.trust.person(token).await.map_err(|untrusted| {
             tracing::debug!(context = self.context, why = %untrusted, "token refused");
             match untrusted {
                 Untrusted::NothingKnown => unavailable(
                     "TRUST_UNAVAILABLE",
-                    "whether the token is good cannot be said right now",
+                    "the token cannot be verified at the moment; try again",
                 ),
-                _ => bad_token(),
+                _ => untrusted_token(),
             }
         })?;
         caller.member = Some(claims.sub);
@@ -194,7 +194,7 @@ impl Gate {
         Ok(())
     }
 
-    fn find_service(&self, headers: &http::HeaderMap, caller: &mut Caller) {
+    fn identify_service(&self, headers: &http::HeaderMap, caller: &mut Caller) {
         let mut given = headers.get_all(headers::SERVICE).iter();
         let (Some(token), None) = (given.next(), given.next()) else {
             return;
@@ -205,13 +205,13 @@ impl Gate {
         {
             Ok(service) => caller.service = Some(service),
             Err(untrusted) => {
-                tracing::debug!(context = self.context, why = %untrusted, "service identity not believed");
+                tracing::debug!(context = self.context, why = %untrusted, "service identity not trusted");
             }
         }
     }
 }
 
-fn is_service(caller: &Caller) -> Result<(), Status> {
+fn require_service(caller: &Caller) -> Result<(), Status> {
     match caller.service {
         Some(_) => Ok(()),
         None => Err(status(
@@ -222,15 +222,15 @@ fn is_service(caller: &Caller) -> Result<(), Status> {
     }
 }
 
-fn bad_token() -> Status {
+fn untrusted_token() -> Status {
     status(
         Kind::Unauthenticated,
         "UNAUTHENTICATED",
-        "the token is not good; sign in again",
+        "the token is not valid; sign in again",
     )
 }
 
-fn no_bearer() -> Status {
+fn not_a_bearer_token() -> Status {
     status(
         Kind::Unauthenticated,
         "UNAUTHENTICATED",
@@ -242,7 +242,7 @@ fn role_required() -> Status {
     coded(
         Code::PermissionDenied,
         "ROLE_REQUIRED",
-        "this needs another role",
+        "this requires another role",
     )
 }
 
@@ -250,16 +250,20 @@ fn malformed(why: &'static str) -> Status {
     status(Kind::Invalid, "MALFORMED_REQUEST", why)
 }
 
-/// Passes a request whose owner field names the member. The request is read and handed on unchanged.
-async fn names(member: MemberId, owner: &OwnerField, request: Request) -> Result<Request, Status> {
+/// Refuses a request whose owner field does not name the member. Returns the request unchanged.
+async fn require_owner(
+    member: MemberId,
+    owner: &OwnerField,
+    request: Request,
+) -> Result<Request, Status> {
     let (parts, body) = request.into_parts();
     let bytes = one_message(body).await?;
-    let message = bytes.get(HEAD..).unwrap_or_default();
+    let message = bytes.get(FRAME_HEADER..).unwrap_or_default();
     let named = owner_field::text_at(message, &owner.path)
-        .map_err(|owner_field::Malformed| malformed("the request is no message of this rpc"))?;
+        .map_err(|owner_field::Malformed| malformed("the request is not a message of this rpc"))?;
     if named.is_empty() {
         let mut violations = Violations::new();
-        violations.add(&owner.field, "must be given: it says for whom");
+        violations.add(&owner.field, "must be given");
         return Err(violations.into());
     }
     if std::str::from_utf8(named).map(str::parse) != Ok(Ok(member)) {
@@ -268,8 +272,7 @@ async fn names(member: MemberId, owner: &OwnerField, request: Request) -> Result
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 
-/// Reads a request of one message, with its head. How long a message may be is a limit of the port; what comes after it
-/// is refused and not read.
+/// Reads a request of one message, with its header. The port limits its length; anything after it is refused unread.
 async fn one_message(mut body: Body) -> Result<Bytes, Status> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -287,25 +290,25 @@ async fn one_message(mut body: Body) -> Result<Bytes, Status> {
     }
 }
 
-/// Where the first message ends, once its head is there.
+/// Where the first message ends, once its header has arrived.
 fn end_of_message(bytes: &[u8]) -> Result<Option<usize>, Status> {
-    let Some((mut head, _)) = bytes.split_at_checked(HEAD) else {
+    let Some((mut header, _)) = bytes.split_at_checked(FRAME_HEADER) else {
         return Ok(None);
     };
-    match head.get_u8() {
-        0 => Ok(usize::try_from(head.get_u32())
+    match header.get_u8() {
+        0 => Ok(usize::try_from(header.get_u32())
             .ok()
-            .and_then(|length| length.checked_add(HEAD))),
+            .and_then(|length| length.checked_add(FRAME_HEADER))),
         1 => Err(coded(
             Code::Unimplemented,
             "COMPRESSION_NOT_SUPPORTED",
             "compressed requests are not accepted",
         )),
-        _ => Err(malformed("the head of the request is malformed")),
+        _ => Err(malformed("the header of the message is malformed")),
     }
 }
 
-/// The request could not be read to its end: it broke a limit of the port, or off.
+/// The request exceeds a limit of the port, or was cut off.
 fn cut_off(error: axum::Error) -> Status {
     Status::try_from_error(error.into_inner())
         .unwrap_or_else(|_| malformed("the request was cut off"))
@@ -323,14 +326,14 @@ mod tests {
         security::tokens::{Trust, TrustSettings},
     };
 
-    static UNSAID: LazyLock<Rpcs> = LazyLock::new(crate::contract::rpcs::tests::unsaid);
+    static UNDECLARED: LazyLock<Rpcs> = LazyLock::new(crate::contract::rpcs::tests::undeclared);
 
-    /// Lets an ADMIN knock who comes through a service.
-    async fn knock(rpcs: &'static Rpcs) -> Status {
+    /// The status of a call of an ADMIN through a service.
+    async fn call(rpcs: &'static Rpcs) -> Status {
         let trust = Trust::new(TrustSettings::default(), None, Clock::System);
-        let routes = guard(rpcs, &trust, "room", open());
+        let routes = guard(rpcs, &trust, "room", open_routes());
         let mut request = http::Request::post("/berth.room.v1.RoomService/GetRoom")
-            .body(Body::from(vec![0; HEAD]))
+            .body(Body::from(vec![0; FRAME_HEADER]))
             .unwrap();
         let member = MemberId::from_u128(1);
         request.extensions_mut().insert(Caller {
@@ -341,16 +344,16 @@ mod tests {
         Status::from_header_map(response.headers()).unwrap_or_else(|| Status::ok(""))
     }
 
-    /// Routes that answer everything.
-    fn open() -> Routes {
+    /// Routes that accept every request.
+    fn open_routes() -> Routes {
         let answer = || async { http::Response::new(Body::empty()) };
         Routes::from(axum::Router::new().fallback(answer))
     }
 
     #[tokio::test]
-    async fn what_the_contract_does_not_say_is_closed_to_everybody() {
-        assert_eq!(knock(&RPCS).await.code(), Code::Ok);
-        let status = knock(&UNSAID).await;
+    async fn an_rpc_without_declared_access_is_closed_to_everybody() {
+        assert_eq!(call(&RPCS).await.code(), Code::Ok);
+        let status = call(&UNDECLARED).await;
         assert_eq!(
             (
                 status.code(),
@@ -363,7 +366,7 @@ mod tests {
     static UNREADABLE: LazyLock<Rpcs> = LazyLock::new(|| Rpcs::read(&[b"no descriptors"]));
 
     #[tokio::test]
-    async fn contracts_that_cannot_be_read_are_closed() {
-        assert_eq!(knock(&UNREADABLE).await.code(), Code::Unimplemented);
+    async fn unreadable_contracts_are_closed() {
+        assert_eq!(call(&UNREADABLE).await.code(), Code::Unimplemented);
     }
 }

@@ -1,9 +1,9 @@
-//! Who calls, and whether they may.
+//! Authentication of callers, and authorization of their calls.
 
 pub mod access;
 pub mod caller;
 pub mod claims;
 mod owner_field;
-mod recent;
 pub mod service_identity;
 pub mod tokens;
+mod trusted_keys;

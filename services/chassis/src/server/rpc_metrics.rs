@@ -1,4 +1,4 @@
-//! What is measured about every request: how many are in flight, how long they took, and how they ended.
+//! The metrics of requests: how many are in flight, how long they took, and their codes.
 
 use std::{
     sync::{LazyLock, OnceLock},
@@ -11,7 +11,7 @@ use tracing::Span;
 
 use crate::contract::rpcs::{RPCS, Rpc};
 
-/// The metrics of one rpc, made when they are first needed: a metric that never moved is not exported.
+/// The metrics of one rpc, registered at their first use: an unused metric is not exported.
 #[derive(Debug, Default)]
 struct RpcMetrics {
     in_flight: OnceLock<Gauge>,
@@ -43,7 +43,7 @@ fn record_duration(rpc: &Rpc, code: Code, seconds: f64) {
     }
 }
 
-/// The record of one request: counted as in hand until it ends, one way or another.
+/// One request: counted as in flight until it ends. Dropping it records CANCELLED.
 #[derive(Debug)]
 pub(super) struct Record {
     rpc: &'static Rpc,
@@ -77,12 +77,11 @@ impl Record {
         let took = self.began.elapsed().as_secs_f64();
         record_duration(self.rpc, code, took);
         self.span.record("rpc.code", name_of(code));
-        tracing::debug!(parent: &self.span, code = name_of(code), seconds = took, "answered");
+        tracing::debug!(parent: &self.span, code = name_of(code), seconds = took, "request ended");
     }
 }
 
 impl Drop for Record {
-    /// Nobody waited for the end.
     fn drop(&mut self) {
         if !self.ended {
             self.close(Code::Cancelled);
@@ -90,7 +89,7 @@ impl Drop for Record {
     }
 }
 
-/// A code as the protocol spells it.
+/// The name of a code in the gRPC specification.
 fn name_of(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
