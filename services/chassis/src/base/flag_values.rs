@@ -17,16 +17,3 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
         _ => Err("must be a number from 1".to_owned()),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_parsed() {
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("1h 30m"), Ok(Duration::from_mins(90)));
-        assert!(duration("-1s").is_err());
-        assert!(duration("soon").is_err());
-    }
-}

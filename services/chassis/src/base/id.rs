@@ -1,18 +1,9 @@
 //! Ids: UUIDs with a type of their own.
 
-use std::fmt;
-
 /// The text is not a UUID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a UUID such as 018f3c1a-7e2b-7c4d-9a5e-3b2f1d0c9e8a")]
 pub struct NotAnId;
-
-impl fmt::Display for NotAnId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("must be a UUID such as 018f3c1a-7e2b-7c4d-9a5e-3b2f1d0c9e8a")
-    }
-}
-
-impl std::error::Error for NotAnId {}
 
 /// Declares an id type: `chassis::base::id! { /// A room. RoomId }`.
 ///

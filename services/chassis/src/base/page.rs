@@ -37,16 +37,3 @@ pub fn parse<const N: usize>(token: &str) -> Option<[String; N]> {
     }
     parts.try_into().ok()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_page_has_a_next_one() {
-        let last = |row: &i32| token([&row.to_string()]);
-        assert_eq!(cut(vec![1, 2, 3], 3, last), (vec![1, 2, 3], String::new()));
-        assert_eq!(cut(vec![1, 2, 3], 2, last), (vec![1, 2], token(["2"])));
-        assert_eq!(cut(Vec::new(), 2, last), (vec![], String::new()));
-    }
-}

@@ -110,25 +110,3 @@ pub fn from_micros(micros: i64) -> Timestamp {
         Timestamp::MAX
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_iana_names_are_time_zones() {
-        let name = |name: &str| zone(name).and_then(|zone| zone.iana_name().map(str::to_owned));
-        assert_eq!(name("asia/SEOUL").as_deref(), Some("Asia/Seoul"));
-        assert_eq!(name("UTC").as_deref(), Some("UTC"));
-        for unknown in [
-            "",
-            "Etc/Unknown",
-            "Mars/Olympus",
-            "/etc/passwd",
-            "UTC\0",
-            "+02:00",
-        ] {
-            assert_eq!(name(unknown), None, "{unknown:?}");
-        }
-    }
-}

@@ -71,28 +71,3 @@ pub(super) fn block_on(future: impl Future<Output = ExitCode>) -> ExitCode {
         Err(error) => fail(&error),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every flag of a process.
-    #[derive(clap::Parser)]
-    #[command(name = "flags", no_binary_name = true)]
-    struct Flags {
-        #[command(flatten)]
-        _config: crate::runtime::config::Config,
-    }
-
-    #[test]
-    fn an_error_of_the_command_line_is_one_line() {
-        let command = <Flags as clap::CommandFactory>::command();
-        let error = command
-            .try_get_matches_from(["--max-in-flight", "0"])
-            .unwrap_err();
-        let line = one_line(&error);
-        assert!(line.contains("--max-in-flight"), "{line}");
-        assert!(line.contains("from 1"), "{line}");
-        assert!(!line.contains('\n'), "{line}");
-    }
-}

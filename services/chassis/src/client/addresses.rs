@@ -30,17 +30,3 @@ impl std::str::FromStr for Addresses {
         Ok(Self(read.collect::<Result<_, _>>()?))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_read() {
-        let read: Addresses = "room=http://a:1, payment=http://b:2,".parse().unwrap();
-        assert_eq!(read.0.len(), 2);
-        assert_eq!(read.0["payment"], "http://b:2");
-        assert!("room".parse::<Addresses>().is_err());
-        assert!("room=somewhere".parse::<Addresses>().is_err());
-    }
-}

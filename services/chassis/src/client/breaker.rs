@@ -55,6 +55,17 @@ pub(crate) enum Pass {
     Probe,
 }
 
+impl State {
+    /// Its name, and its value of the metric.
+    fn label(self) -> (&'static str, f64) {
+        match self {
+            Self::Closed { .. } => ("closed", 0.0),
+            Self::HalfOpen { .. } => ("half_open", 1.0),
+            Self::Open { .. } => ("open", 2.0),
+        }
+    }
+}
+
 const CLOSED: State = State::Closed {
     failures: 0,
     calls: 0,
@@ -142,20 +153,12 @@ impl Breaker {
     }
 
     fn transition(&self, state: &mut State, next: State) {
-        let to = match next {
-            State::Closed { .. } => {
-                tracing::info!(peer = self.peer, "breaker closed");
-                "closed"
-            }
-            State::Open { .. } => {
-                tracing::warn!(peer = self.peer, "breaker open");
-                "open"
-            }
-            State::HalfOpen { .. } => {
-                tracing::info!(peer = self.peer, "breaker half-open");
-                "half_open"
-            }
-        };
+        let (to, _) = next.label();
+        if to == "open" {
+            tracing::warn!(peer = self.peer, "breaker open");
+        } else {
+            tracing::info!(peer = self.peer, state = to, "breaker state");
+        }
         metrics::counter!("berth_breaker_transitions_total", "peer" => self.peer.clone(), "to" => to)
             .increment(1);
         *state = next;
@@ -163,11 +166,7 @@ impl Breaker {
     }
 
     fn publish(&self, state: State) {
-        let value = match state {
-            State::Closed { .. } => 0.0,
-            State::HalfOpen { .. } => 1.0,
-            State::Open { .. } => 2.0,
-        };
+        let (_, value) = state.label();
         metrics::gauge!("berth_breaker_state", "peer" => self.peer.clone()).set(value);
     }
 

@@ -13,12 +13,7 @@ use std::{
 use berth::inspection::v1 as inspection;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
-use tonic::{
-    Status,
-    body::Body,
-    service::Routes,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Status, body::Body, service::Routes, transport::Endpoint};
 use tower::{Service, ServiceExt};
 
 use crate::{
@@ -114,29 +109,21 @@ impl Peers {
             .keep_alive_timeout(Duration::from_secs(5))
             .keep_alive_while_idle(true)
             .tcp_nodelay(true);
-        self.connect(context, endpoint.connect_lazy(), uri);
-        Ok(())
-    }
-
-    /// Adds a context of another process, by a channel.
-    pub fn add_channel(&self, context: &str, channel: Channel) {
-        self.connect(context, channel, "");
-    }
-
-    fn connect(&self, context: &str, channel: Channel, address: &str) {
-        let (key, clock) = (
-            self.registry.service_key.clone(),
-            self.registry.clock.clone(),
-        );
-        let remote = Arc::new(Remote::new(context, key, clock));
+        let Registry {
+            service_key, clock, ..
+        } = &*self.registry;
+        let channel = endpoint.connect_lazy();
+        let remote = Remote::new(context, channel, service_key.clone(), clock.clone());
+        let remote = Arc::new(remote);
         self.path(context).connect(Target {
-            address: address.to_owned(),
+            address: uri.to_owned(),
             call: Some(Arc::new(move |request| {
-                let (remote, channel) = (remote.clone(), channel.clone());
-                Box::pin(async move { remote.call(channel, request).await })
+                let remote = remote.clone();
+                Box::pin(async move { remote.call(request).await })
             })),
             ..Target::default()
         });
+        Ok(())
     }
 
     /// Disconnects all peers. The routes of a context hold its peers, so without this they would keep each other alive.

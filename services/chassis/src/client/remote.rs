@@ -28,6 +28,7 @@ const TOKEN_USE: SignedDuration = SignedDuration::from_secs(30);
 /// Calls a context in another process.
 pub(super) struct Remote {
     context: String,
+    channel: Channel,
     service_key: Option<ServiceKey>,
     clock: Clock,
     /// The latest tokens, by calling service.
@@ -35,31 +36,38 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    pub(super) fn new(context: &str, service_key: Option<ServiceKey>, clock: Clock) -> Self {
+    pub(super) fn new(
+        context: &str,
+        channel: Channel,
+        service_key: Option<ServiceKey>,
+        clock: Clock,
+    ) -> Self {
         Self {
             context: context.to_owned(),
+            channel,
             service_key,
             clock,
             tokens: Mutex::default(),
         }
     }
 
-    pub(super) async fn call(
-        &self,
-        channel: Channel,
-        mut request: http::Request<Body>,
-    ) -> CallResult {
+    pub(super) async fn call(&self, mut request: http::Request<Body>) -> CallResult {
         let caller = request.extensions_mut().remove::<Caller>();
         self.identify(&caller.unwrap_or_default(), request.headers_mut())?;
         let streams = RPCS
             .get(request.uri().path())
             .is_some_and(|rpc| rpc.server_streaming);
-        let response = channel.oneshot(request).await.map_err(|error| {
-            tracing::debug!(peer = self.context, error = %error, "call failed");
-            let mut status = peer_unavailable();
-            status.set_source(Arc::new(error));
-            status
-        })?;
+        let response = self
+            .channel
+            .clone()
+            .oneshot(request)
+            .await
+            .map_err(|error| {
+                tracing::debug!(peer = self.context, error = %error, "call failed");
+                let mut status = peer_unavailable();
+                status.set_source(Arc::new(error));
+                status
+            })?;
         if streams {
             return Ok(response);
         }

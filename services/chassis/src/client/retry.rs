@@ -5,7 +5,7 @@
 //! | no connection, or it broke before the response was complete | after a short delay |
 //! | UNAVAILABLE without details, HTTP 502 or 503: a proxy found no replica | after a short delay |
 //! | UNAVAILABLE: the callee sheds load, drains, or has no keys yet to verify the token | after the delay in its RetryInfo |
-//! | anything else: any other UNAVAILABLE is about a service that the callee itself calls | none |
+//! | anything else; any other UNAVAILABLE comes from a service that the callee itself calls | none |
 //!
 //! Only unary rpcs with the `idempotency_level` NO_SIDE_EFFECTS or IDEMPOTENT are retried, at most twice, if after the delay
 //! at least as much time is left for the retry, and while the breaker is closed. A budget limits all retries of a peer: when
@@ -108,7 +108,7 @@ impl RepeatableCall {
     }
 }
 
-/// How long to wait before the next retry, if there is to be one after so many.
+/// The delay before the next retry after `retries` of them; none if there is to be no other.
 pub(super) fn delay(result: &CallResult, retries: usize, deadline: Instant) -> Option<Duration> {
     let short = random::within(*DELAYS.get(retries)?);
     let delay = match result {

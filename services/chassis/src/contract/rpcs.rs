@@ -291,6 +291,26 @@ pub(crate) mod tests {
         values.map(|value| value.as_message_mut().unwrap())
     }
 
+    fn flags(public: bool, internal: bool) -> Access {
+        Access {
+            public,
+            internal,
+            ..Access::default()
+        }
+    }
+
+    fn merged(mut access: Access, other: &Access) -> Access {
+        access.merge(&other.encode_to_vec()[..]).unwrap();
+        access
+    }
+
+    /// A role of a later version, after known ones.
+    fn unknown_roles(known: &[Role]) -> Access {
+        let mut access = roles(known, "");
+        access.roles.push(99);
+        access
+    }
+
     fn roles(roles: &[Role], owner_field: &str) -> Access {
         Access {
             roles: roles.iter().map(|role| (*role).into()).collect(),
@@ -333,16 +353,8 @@ pub(crate) mod tests {
             Who::Roles(host.clone(), Some(owner))
         );
         assert_eq!(declared(&roles(&[Role::Host], "")), Who::Roles(host, None));
-        let public = Access {
-            public: true,
-            ..Access::default()
-        };
-        assert_eq!(declared(&public), Who::Public);
-        let internal = Access {
-            internal: true,
-            ..Access::default()
-        };
-        assert_eq!(declared(&internal), Who::Internal);
+        assert_eq!(declared(&flags(true, false)), Who::Public);
+        assert_eq!(declared(&flags(false, true)), Who::Internal);
     }
 
     #[test]
@@ -359,33 +371,13 @@ pub(crate) mod tests {
         let host = roles(&[Role::Host], "");
         let contradictions = [
             Access::default(),
-            Access {
-                public: true,
-                ..host.clone()
-            },
-            Access {
-                internal: true,
-                ..host.clone()
-            },
-            Access {
-                public: true,
-                internal: true,
-                ..Access::default()
-            },
-            Access {
-                roles: vec![99],
-                ..Access::default()
-            },
-            Access {
-                roles: vec![Role::Host.into(), 99],
-                ..Access::default()
-            },
+            flags(true, true),
+            merged(flags(true, false), &host),
+            merged(flags(false, true), &host),
+            unknown_roles(&[]),
+            unknown_roles(&[Role::Host]),
             roles(&[Role::Unspecified], ""),
-            Access {
-                public: true,
-                owner_field: "room.host_id".to_owned(),
-                ..Access::default()
-            },
+            merged(flags(true, false), &roles(&[], "room.host_id")),
             roles(&[Role::Host], "host_id"),
             roles(&[Role::Host], "room"),
             roles(&[Role::Host], "room.units"),

@@ -50,7 +50,7 @@ pub trait Aggregate:
         None
     }
 
-    /// The command given at the deadline. Default: none (a job handles the deadline, see [`crate::runtime::deadlines`]).
+    /// The command given at the deadline. Default: none (a job of the context handles the deadline).
     fn when_due() -> Option<Self::Command> {
         None
     }
@@ -105,11 +105,6 @@ impl Now {
     pub fn taken(&self, scope: &str) -> impl Iterator<Item = &str> {
         let keys = self.held.get(scope).into_iter().flatten();
         keys.map(String::as_str)
-    }
-
-    /// How many claims of a scope other aggregates hold, within the ranges read.
-    pub fn count_held(&self, scope: &str) -> usize {
-        self.held.get(scope).map_or(0, BTreeSet::len)
     }
 }
 

@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    base::{time, time::Timestamp},
+    base::{
+        id::NotAnId,
+        money::MoneyError,
+        time::{self, Timestamp},
+    },
     domain::aggregate::{Aggregate, Versioned},
 };
 
@@ -226,14 +230,14 @@ impl Malformed {
     }
 }
 
-impl From<crate::base::id::NotAnId> for Malformed {
-    fn from(error: crate::base::id::NotAnId) -> Self {
+impl From<NotAnId> for Malformed {
+    fn from(error: NotAnId) -> Self {
         Self::because(error)
     }
 }
 
-impl From<crate::base::money::MoneyError> for Malformed {
-    fn from(error: crate::base::money::MoneyError) -> Self {
+impl From<MoneyError> for Malformed {
+    fn from(error: MoneyError) -> Self {
         Self::because(error)
     }
 }

@@ -44,6 +44,12 @@ impl Violations {
         }
     }
 
+    /// Adds a violation of a field unless there is a value.
+    fn given<T>(&mut self, field: &str, value: Option<T>, description: &str) -> Option<T> {
+        self.require(value.is_some(), field, description);
+        value
+    }
+
     /// Whether there are no violations.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -103,10 +109,7 @@ impl Violations {
 
     /// Parses an amount of money.
     pub fn money(&mut self, field: &str, money: Option<&google::Money>) -> Option<Money> {
-        let Some(money) = money else {
-            self.add(field, "must be given");
-            return None;
-        };
+        let money = self.given(field, money, "must be given")?;
         Money::try_from(money)
             .map_err(|error| self.add(field, error.to_string()))
             .ok()
@@ -115,10 +118,7 @@ impl Violations {
     /// Parses a date.
     pub fn date(&mut self, field: &str, date: Option<&google::Date>) -> Option<Date> {
         let date = date.and_then(time::date_from_proto);
-        if date.is_none() {
-            self.add(field, "must be a full date");
-        }
-        date
+        self.given(field, date, "must be a full date")
     }
 
     /// Parses an instant.
@@ -128,10 +128,8 @@ impl Violations {
         timestamp: Option<&prost_types::Timestamp>,
     ) -> Option<Timestamp> {
         let timestamp = timestamp.and_then(time::from_proto);
-        if timestamp.is_none() {
-            self.add(field, "must be a time between the years 1 and 9999");
-        }
-        timestamp
+        let description = "must be a time between the years 1 and 9999";
+        self.given(field, timestamp, description)
     }
 
     /// Parses a time of day; the default if it is missing.
@@ -141,14 +139,8 @@ impl Violations {
         time: Option<&google::TimeOfDay>,
         default: Time,
     ) -> Option<Time> {
-        let Some(time) = time else {
-            return Some(default);
-        };
-        let time = time::time_of_day_from_proto(time);
-        if time.is_none() {
-            self.add(field, "must be a time of day");
-        }
-        time
+        let time = time.map_or(Some(default), time::time_of_day_from_proto);
+        self.given(field, time, "must be a time of day")
     }
 
     /// Parses a page token: the sort key after which the page begins. None for the first page.
@@ -156,11 +148,8 @@ impl Violations {
         if token.is_empty() {
             return None;
         }
-        let key = page::parse(token);
-        if key.is_none() {
-            self.add("page_token", "must be the next_page_token of a page");
-        }
-        key
+        let description = "must be the next_page_token of a page";
+        self.given("page_token", page::parse(token), description)
     }
 
     /// Checks a page size: 0 means 20, at most 100.
@@ -186,50 +175,5 @@ impl From<Violations> for Status {
             details.add_bad_request_violation(field, description);
         }
         Status::with_error_details(Code::InvalidArgument, message, details)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn an_error_fits_into_headers() {
-        let mut violations = Violations::new();
-        for index in 0..10_000 {
-            violations.add(
-                &format!("room.blackouts[{index}].start_date"),
-                "must be a full date",
-            );
-        }
-        let status = violations.check(Some(())).unwrap_err();
-        assert!(status.message().len() + status.details().len() < 8_000);
-    }
-
-    #[test]
-    fn the_first_page_needs_no_token() {
-        let mut violations = Violations::new();
-        assert_eq!(violations.page_token::<2>(""), None);
-        assert!(violations.is_empty());
-    }
-
-    proptest! {
-        #[test]
-        fn a_token_contains_its_key(a in "[^\0]{0,200}", b in "[^\0]{0,36}") {
-            let mut violations = Violations::new();
-            prop_assert_eq!(violations.page_token(&page::token([&a, &b])), Some([a, b]));
-            prop_assert!(violations.is_empty());
-        }
-
-        #[test]
-        fn other_text_is_not_a_token(text in ".{1,80}") {
-            let mut violations = Violations::new();
-            prop_assert_eq!(violations.page_token::<2>(&text), None);
-            prop_assert!(!violations.is_empty());
-            prop_assert_eq!(violations.page_token::<3>(&page::token(["a", "b"])), None);
-            prop_assert_eq!(violations.page_token::<1>(&page::token(["a\0"])), None);
-        }
     }
 }

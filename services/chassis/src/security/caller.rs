@@ -75,25 +75,15 @@ impl Caller {
         self.roles.contains(&Role::Admin)
     }
 
-    /// Whether the caller may see what belongs to these members: one of them, an ADMIN, or another service.
-    pub fn may_see(&self, owners: &[MemberId]) -> bool {
-        self.is_admin()
-            || self.member.is_some_and(|member| owners.contains(&member))
-            || self.is_service()
-    }
-
-    /// Returns `NOT_FOUND` unless the caller may see what belongs to these members.
+    /// Returns `NOT_FOUND` unless the caller may see what belongs to these members: as one of them, as an ADMIN, or as a
+    /// service on its own behalf.
     pub fn must_see(&self, owners: &[MemberId], what: &str) -> Result<(), Status> {
-        if self.may_see(owners) {
-            Ok(())
-        } else {
-            Err(not_found(what))
+        match self.member {
+            _ if self.is_admin() => Ok(()),
+            Some(member) if owners.contains(&member) => Ok(()),
+            None if self.service.is_some() => Ok(()),
+            _ => Err(not_found(what)),
         }
-    }
-
-    /// Whether a service calls on its own behalf.
-    pub fn is_service(&self) -> bool {
-        self.service.is_some() && self.member.is_none()
     }
 
     /// Timeout of a call to an external system for this caller: `max`, or three quarters of the time left to its deadline if

@@ -43,13 +43,13 @@ fn record_duration(rpc: &Rpc, code: Code, seconds: f64) {
     }
 }
 
-/// One request: counted as in flight until it ends. Dropping it records CANCELLED.
+/// One request: counted as in flight until it ends. Dropping it without [`Record::end`] records CANCELLED.
 #[derive(Debug)]
 pub(super) struct Record {
     rpc: &'static Rpc,
     span: Span,
     began: Instant,
-    ended: bool,
+    code: Code,
 }
 
 impl Record {
@@ -59,7 +59,7 @@ impl Record {
             rpc,
             span,
             began: Instant::now(),
-            ended: false,
+            code: Code::Cancelled,
         }
     }
 
@@ -68,24 +68,18 @@ impl Record {
     }
 
     pub(super) fn end(mut self, code: Code) {
-        self.close(code);
-    }
-
-    fn close(&mut self, code: Code) {
-        self.ended = true;
-        add_in_flight(self.rpc, -1.0);
-        let took = self.began.elapsed().as_secs_f64();
-        record_duration(self.rpc, code, took);
-        self.span.record("rpc.code", name_of(code));
-        tracing::debug!(parent: &self.span, code = name_of(code), seconds = took, "request ended");
+        self.code = code;
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if !self.ended {
-            self.close(Code::Cancelled);
-        }
+        add_in_flight(self.rpc, -1.0);
+        let seconds = self.began.elapsed().as_secs_f64();
+        record_duration(self.rpc, self.code, seconds);
+        let code = name_of(self.code);
+        self.span.record("rpc.code", code);
+        tracing::debug!(parent: &self.span, code, seconds, "request ended");
     }
 }
 
