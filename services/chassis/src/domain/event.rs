@@ -70,30 +70,19 @@ pub trait Publish: Aggregate {
 
 /// The cause of a command. It is recorded with every event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Cause {
     /// A member's id, or the name of a service.
-    #[serde(rename = "actor", default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub actor: String,
     /// Causation id: of the request or event that caused it.
-    #[serde(
-        rename = "causationid",
-        default,
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(rename = "causationid", skip_serializing_if = "String::is_empty")]
     pub causation: String,
     /// Correlation id.
-    #[serde(
-        rename = "correlationid",
-        default,
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(rename = "correlationid", skip_serializing_if = "String::is_empty")]
     pub correlation: String,
     /// W3C trace context.
-    #[serde(
-        rename = "traceparent",
-        default,
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub traceparent: String,
 }
 

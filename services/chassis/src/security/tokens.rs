@@ -165,59 +165,38 @@ impl Trust {
 
     /// The claims of a person's token, by the keys and revocations known now.
     pub fn verify(&self, token: &str) -> Result<Arc<Claims>, Untrusted> {
-        if token.len() > MAX_TOKEN {
-            return Err(Untrusted::TooLong);
-        }
         let keys = self.0.keys.latest();
-        let digest = Sha256::digest(token).into();
-        let cached = self.0.persons.get(&digest);
-        let is_new = cached.is_none();
-        let verified = match cached {
-            Some(verified) => verified,
-            None => Arc::new(self.read(token, keys.as_deref())?),
-        };
-        // What can change during the life of a token is checked on every use.
-        if let Err(untrusted) = self.check_now(&verified, keys.as_deref()) {
-            self.0.persons.remove(&digest);
-            return Err(untrusted);
-        }
-        if is_new {
-            self.0.persons.insert(digest, verified.clone());
-        }
+        let read = || self.read(token, keys.as_deref());
+        let check = |verified: &Verified| self.check_now(verified, keys.as_deref());
+        let verified = cached(&self.0.persons, token, read, check)?;
         Ok(verified.claims.clone())
     }
 
     /// The name of the service that presents this token to `callee`.
     pub(crate) fn service(&self, token: &str, callee: &str) -> Result<String, Untrusted> {
         let key = self.0.service_key.as_ref().ok_or(Untrusted::UnknownKey)?;
-        if token.len() > MAX_TOKEN {
-            return Err(Untrusted::TooLong);
-        }
-        let digest = Sha256::digest(token).into();
-        let cached = self.0.services.get(&digest);
-        let is_new = cached.is_none();
         let read = || {
             let read = |key| signed_claims::<ServiceClaims>(token, key, service::TYP).ok();
-            key.trusted().iter().find_map(read).map(Arc::new)
+            let claims = key.trusted().iter().find_map(read);
+            claims.ok_or(Untrusted::Forged)
         };
-        let claims = cached.or_else(read).ok_or(Untrusted::Forged)?;
-        if claims.aud != callee {
-            return Err(Untrusted::ForeignAudience);
-        }
-        let longest = SERVICE_TOKEN_LIFETIME.saturating_add(LEEWAY);
-        let now = self.0.clock.now();
-        if now >= later(claims.exp, LEEWAY) {
-            self.0.services.remove(&digest);
-            return Err(Untrusted::Expired);
-        }
-        if later(now, LEEWAY) < claims.iat || claims.exp > later(now, longest) {
-            return Err(Untrusted::NotYet);
-        }
-        let name = claims.service().ok_or(Untrusted::Malformed)?.to_owned();
-        if is_new {
-            self.0.services.insert(digest, claims);
-        }
-        Ok(name)
+        let check = |claims: &ServiceClaims| {
+            if claims.aud != callee {
+                return Err(Untrusted::ForeignAudience);
+            }
+            let longest = SERVICE_TOKEN_LIFETIME.saturating_add(LEEWAY);
+            let now = self.0.clock.now();
+            if now >= later(claims.exp, LEEWAY) {
+                return Err(Untrusted::Expired);
+            }
+            if later(now, LEEWAY) < claims.iat || claims.exp > later(now, longest) {
+                return Err(Untrusted::NotYet);
+            }
+            Ok(())
+        };
+        let claims = cached(&self.0.services, token, read, check)?;
+        let name = claims.service().ok_or(Untrusted::Malformed)?;
+        Ok(name.to_owned())
     }
 
     /// Verifies the signature of a token, and the claims whose validity cannot change.
@@ -259,6 +238,30 @@ impl Trust {
         }
         Ok(())
     }
+}
+
+/// A verified token from the cache, or read anew. What can change during the life of a token is checked on every use.
+fn cached<T>(
+    cache: &Cache<[u8; 32], Arc<T>>,
+    token: &str,
+    read: impl FnOnce() -> Result<T, Untrusted>,
+    check: impl FnOnce(&T) -> Result<(), Untrusted>,
+) -> Result<Arc<T>, Untrusted> {
+    if token.len() > MAX_TOKEN {
+        return Err(Untrusted::TooLong);
+    }
+    let digest = Sha256::digest(token).into();
+    let found = cache.get(&digest);
+    let is_new = found.is_none();
+    let verified = found.map_or_else(|| read().map(Arc::new), Ok)?;
+    if let Err(untrusted) = check(&verified) {
+        cache.remove(&digest);
+        return Err(untrusted);
+    }
+    if is_new {
+        cache.insert(digest, verified.clone());
+    }
+    Ok(verified)
 }
 
 /// The claims of a token that this key signed with EdDSA. They are checked here by the platform's clock: the library knows

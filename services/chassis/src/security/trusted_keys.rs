@@ -129,11 +129,12 @@ impl TrustedKeys {
         let Ok(_permit) = self.waiting.try_acquire() else {
             return false;
         };
-        if states.borrow_and_update().renewals == 0 {
+        let renewals = states.borrow().renewals;
+        if renewals == 0 {
             return false;
         }
         self.renewal_requested.notify_one();
-        let renewal = tokio::time::timeout(RENEWAL_WAIT, states.changed());
-        renewal.await.is_ok()
+        let next = states.wait_for(|state| state.renewals > renewals);
+        tokio::time::timeout(RENEWAL_WAIT, next).await.is_ok()
     }
 }
