@@ -74,21 +74,21 @@ pub fn access_as_declared(access: &Access, roles: &[Role], outcome: &Outcome) ->
 }
 
 /// A resource of somebody else is NOT_FOUND, like one that does not exist.
-pub fn hidden(foreign: &Outcome, hidden: &Outcome) -> Vec<String> {
+pub fn hidden(foreign: &Outcome, nonexistent: &Outcome) -> Vec<String> {
     let mut wrong = Vec::new();
     if foreign.code != Code::NotFound {
         wrong.push(format!("returns {:?} {}", foreign.code, foreign.text()));
     }
-    wrong.extend(indistinguishable(foreign, hidden));
+    wrong.extend(indistinguishable(foreign, nonexistent));
     wrong
 }
 
 /// Two outcomes are equal.
-pub fn indistinguishable(foreign: &Outcome, hidden: &Outcome) -> Vec<String> {
-    if foreign == hidden {
+pub fn indistinguishable(foreign: &Outcome, nonexistent: &Outcome) -> Vec<String> {
+    if foreign == nonexistent {
         Vec::new()
     } else {
-        vec![format!("distinguishes {foreign:?} from {hidden:?}")]
+        vec![format!("distinguishes {foreign:?} from {nonexistent:?}")]
     }
 }
 
