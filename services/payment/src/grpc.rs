@@ -21,7 +21,7 @@ use crate::{
     codec,
     domain::{Command, Payment, Refusal, Stage},
     jobs,
-    settings::PaymentSettings,
+    settings::Settings,
     signature,
     views::{self, Whose},
 };
@@ -46,7 +46,7 @@ impl PaymentService for Api {
         request: Request<ChargePaymentRequest>,
     ) -> Result<Response<ChargePaymentResponse>, Status> {
         let (caller, request) = accept(request);
-        let timeout = self.deps.settings::<PaymentSettings>().provider_timeout();
+        let timeout = self.deps.settings::<Settings>().provider_timeout();
         let patience = caller.patience(timeout);
         let lead = SignedDuration::try_from(patience + GRACE).unwrap_or(SignedDuration::ZERO);
         let (id, command) = codec::charge(request, lead)?;
@@ -153,7 +153,7 @@ impl PaymentService for Api {
         request: Request<ReceiveNotificationRequest>,
     ) -> Result<Response<ReceiveNotificationResponse>, Status> {
         let (caller, request) = accept(request);
-        let settings = self.deps.settings::<PaymentSettings>();
+        let settings = self.deps.settings::<Settings>();
         let secret = settings.webhook_secret.as_ref();
         let secret = secret.filter(|secret| !secret.expose_secret().is_empty());
         if !secret.is_some_and(|secret| signature::is_right(&request, secret)) {

@@ -13,7 +13,7 @@ use chassis::{
 use crate::{
     domain::{Command, Payment, PaymentId, Refusal, Task},
     provider::{self, NoAnswer},
-    settings::PaymentSettings,
+    settings::Settings,
 };
 
 /// A payment is due: does what it waits for.
@@ -22,7 +22,7 @@ pub(crate) async fn run(deps: Deps, id: PaymentId) -> Result<(), RetryLater> {
         return Ok(());
     };
     if let Some(task) = payment.state.task(deps.clock.now()) {
-        let patience = deps.settings::<PaymentSettings>().provider_timeout();
+        let patience = deps.settings::<Settings>().provider_timeout();
         let cause = Cause::by("service:payment");
         perform(&deps, id, task, patience, &cause).await?;
     }

@@ -6,7 +6,8 @@ use secrecy::SecretString;
 
 /// Settings of the payment context.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct PaymentSettings {
+#[group(skip)]
+pub(crate) struct Settings {
     /// How long the payment provider is waited for, in milliseconds; what it answers later is found out later.
     #[arg(
         long = "payment-provider-timeout-ms",
@@ -25,7 +26,7 @@ pub(crate) struct PaymentSettings {
     pub(crate) webhook_secret: Option<SecretString>,
 }
 
-impl PaymentSettings {
+impl Settings {
     /// How long the provider is waited for.
     pub(crate) fn provider_timeout(&self) -> Duration {
         Duration::from_millis(self.provider_timeout_ms)

@@ -4,7 +4,7 @@
 //! once for a key, refunds at most once for a refund key, and a key that is voided is never charged any more. Whoever
 //! gets no answer asks again.
 
-mod books;
+mod ledger;
 mod script;
 mod simulator;
 

@@ -1,6 +1,6 @@
 //! The wall between the contracts and the domain: every field is checked here, once.
 
-mod facts;
+mod events;
 mod list;
 mod offer;
 mod payment;
@@ -18,7 +18,7 @@ use chassis::{
 use tonic::Status;
 
 pub(crate) use self::{
-    facts::{EVENTS, Tells, entry},
+    events::{EVENTS, Tells, entry},
     list::{listing, page},
     offer::terms,
     payment::{confirm, lost, told},

@@ -1,26 +1,19 @@
-//! The wall between the contract and the domain.
+//! Conversion between the contract and the domain. Every field of a request is validated here, once.
+
+mod events;
 
 use berth::payment::v1;
 use chassis::{
-    EventType, Fact, MemberId, Money, Publish, Timestamp, Versioned, Violations,
+    MemberId, Money, Timestamp, Versioned, Violations,
     base::{page, time, time::SignedDuration},
 };
 use tonic::Status;
 
+pub(crate) use self::events::EVENTS;
 use crate::{
-    domain::{
-        Command, Event, Method, Notice, Order, Outcome, Payment, PaymentId, Requested, Stage,
-    },
+    domain::{Command, Method, Notice, Order, Outcome, Payment, PaymentId, Requested, Stage},
     views::Place,
 };
-
-/// What this context publishes.
-pub(crate) const EVENTS: &[EventType] = &[
-    EventType::of::<v1::PaymentDelayed>(),
-    EventType::of::<v1::PaymentApproved>(),
-    EventType::of::<v1::PaymentDeclined>(),
-    EventType::of::<v1::PaymentCancelled>(),
-];
 
 /// The most that is charged, in minor units: so the ledger can be added up.
 const MOST: i64 = 10_000_000_000_000;
@@ -180,39 +173,4 @@ pub(crate) fn shown(id: PaymentId, stored: &Versioned<Payment>) -> Option<(Membe
     let payment = stored.state.requested()?;
     let shown = to_proto(id, payment, stored.version, stored.updated);
     Some((payment.order.customer, shown))
-}
-
-impl Publish for Payment {
-    fn facts(id: PaymentId, event: &Event, after: &Versioned<Self>) -> Vec<Fact> {
-        let payment = shown(id, after).map(|(_, payment)| payment);
-        let fact = match event {
-            // Once is enough: it is told that it takes longer.
-            Event::Delayed(retry) if retry.attempts == 1 => {
-                Fact::of(&v1::PaymentDelayed { payment })
-            }
-            Event::Charged { .. } => Fact::of(&v1::PaymentApproved { payment }),
-            Event::Declined { .. } | Event::GivenUp { .. } => {
-                Fact::of(&v1::PaymentDeclined { payment })
-            }
-            Event::Refunded { amount, .. } => Fact::of(&v1::PaymentCancelled {
-                payment,
-                refund: Some((*amount).into()),
-            }),
-            Event::NothingRefunded { .. } => {
-                let nothing = |payment: &Requested| Money::zero(payment.order.amount.currency);
-                let refund = after.state.requested().map(nothing).map(Into::into);
-                Fact::of(&v1::PaymentCancelled { payment, refund })
-            }
-            Event::Announced { .. }
-            | Event::Forgotten
-            | Event::Requested { .. }
-            | Event::Delayed(_)
-            | Event::VoidDelayed(_)
-            | Event::Voided
-            | Event::RefundWished { .. }
-            | Event::RefundBegun { .. }
-            | Event::RefundDelayed { .. } => return vec![],
-        };
-        vec![fact.about(id)]
-    }
 }

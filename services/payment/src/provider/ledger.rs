@@ -1,4 +1,4 @@
-//! The books of the simulated provider: what it was asked under each key, and what it did.
+//! The ledger of the simulated provider: what it was asked under each key, and what it did.
 //!
 //! They are kept as aggregates of their own, changed in transactions of their own and read by nothing else: a provider
 //! does not share our transactions. Every request is counted, so what happens is the same before and after a restart.
@@ -13,7 +13,7 @@ use crate::domain::{Method, Outcome, PaymentId};
 
 /// What the provider knows about one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Books {
+pub(crate) struct ProviderLedger {
     /// How often it was asked anything.
     pub(crate) requests: u32,
     /// The method it was first asked to charge.
@@ -66,7 +66,7 @@ impl Refused for Never {
     }
 }
 
-impl Aggregate for Books {
+impl Aggregate for ProviderLedger {
     const KIND: &'static str = "simulated-provider";
     type Id = PaymentId;
     type Command = Ask;
@@ -74,34 +74,34 @@ impl Aggregate for Books {
     type Refusal = Never;
 
     fn decide(this: Option<&Self>, ask: &Ask, _: &Now) -> Result<Vec<Asked>, Never> {
-        let books = this.cloned().unwrap_or_default();
+        let ledger = this.cloned().unwrap_or_default();
         let script = match ask {
-            Ask::Charge { method, .. } if books.method.is_none() => Script::of(method),
-            _ => books.script(),
+            Ask::Charge { method, .. } if ledger.method.is_none() => Script::of(method),
+            _ => ledger.script(),
         };
         let lost = match ask {
             Ask::Refund { key, .. } => {
-                books.refunds.get(key).map_or(0, |(tries, _)| *tries) < script.refund_fails
+                ledger.refunds.get(key).map_or(0, |(tries, _)| *tries) < script.refund_fails
             }
             _ => false,
         };
-        let lost = lost || books.requests < script.down;
+        let lost = lost || ledger.requests < script.down;
         let ask = ask.clone();
         Ok(vec![Asked { ask, lost }])
     }
 
     fn evolve(this: Option<Self>, event: &Asked) -> Option<Self> {
-        let mut books = this.unwrap_or_default();
-        books.requests = books.requests.saturating_add(1);
-        books.note(&event.ask);
+        let mut ledger = this.unwrap_or_default();
+        ledger.requests = ledger.requests.saturating_add(1);
+        ledger.note(&event.ask);
         if !event.lost {
-            books.act(&event.ask);
+            ledger.act(&event.ask);
         }
-        Some(books)
+        Some(ledger)
     }
 }
 
-impl Books {
+impl ProviderLedger {
     /// What it does with the method it was asked to charge.
     pub(crate) fn script(&self) -> Script {
         self.method
@@ -169,7 +169,7 @@ impl Books {
     }
 }
 
-impl Publish for Books {
+impl Publish for ProviderLedger {
     fn facts(_: PaymentId, _: &Asked, _: &Versioned<Self>) -> Vec<Fact> {
         Vec::new()
     }

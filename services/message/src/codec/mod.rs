@@ -1,46 +1,27 @@
-//! The wall between the contract and the domain.
+//! Conversion between the contract and the domain. Every field of a request or an event is validated here, once.
+
+mod events;
 
 use berth::{
     message::v1::{
         self as proto, Channel, Delivery, DeliveryStatus, ListMessagesRequest,
-        MarkMessageReadRequest, MessageRead, MessageSent, MessageWritten,
+        MarkMessageReadRequest,
     },
     offer::v1::{Period as ProtoPeriod, period::Kind as ProtoPeriodKind},
     reservation::v1::Reservation,
 };
 use chassis::{
-    Aggregate, EventType, Fact, Malformed, MemberId, Money, Publish, Timestamp, Versioned,
-    Violations,
+    Aggregate, Malformed, MemberId, Money, Timestamp, Versioned, Violations,
     base::{page, time},
 };
 use tonic::Status;
 use uuid::Uuid;
 
+pub(crate) use self::events::EVENTS;
 use crate::{
-    domain::{Change, Command, Email, Event, Happened, Message, MessageId, Period},
+    domain::{Change, Command, Email, Happened, Message, MessageId, Period},
     views::Inbox,
 };
-
-pub(crate) const EVENTS: &[EventType] = &[
-    EventType::of::<MessageWritten>(),
-    EventType::of::<MessageRead>(),
-    EventType::of::<MessageSent>(),
-];
-
-impl Publish for Message {
-    fn facts(id: MessageId, event: &Event, after: &Versioned<Self>) -> Vec<Fact> {
-        let message = Some(to_proto(id, after));
-        let fact = match event {
-            Event::Written { .. } => Fact::of(&MessageWritten { message }),
-            Event::Read => Fact::of(&MessageRead { message }),
-            Event::EmailPutOff { .. } => return Vec::new(),
-            Event::EmailDelivered | Event::EmailGivenUp { .. } | Event::EmailLeftOut => {
-                Fact::of(&MessageSent { message })
-            }
-        };
-        vec![fact.about(after.state.letter.reservation)]
-    }
-}
 
 /// The message that tells a person of an event: the same event and person, the same message. It begins with the time of
 /// the event, as a UUID of version 7 does, so that messages of the same time lie side by side in the store.
