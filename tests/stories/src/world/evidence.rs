@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use berth::{message::v1::MessageWritten, offer::v1::Offer, view::v1::RebuildRequest};
-use chassis::{Store, args, domain::event::Recorded, store::DeadLetter};
+use chassis::{
+    Store, args, domain::event::Recorded, messaging::consumer::ATTEMPTS, store::DeadLetter,
+};
 use prost::Message;
 
 use super::World;
@@ -23,25 +25,26 @@ impl World {
         history(&|context| self.store(context).clone()).await
     }
 
-    /// Comes to rest and checks every invariant, and that nothing is left among the dead letters.
+    /// Waits until the platform is quiet and every retry is done. Then checks every invariant, and that no dead letter is
+    /// left.
     pub async fn check(&self) {
-        self.quiet().await;
+        self.retried(ATTEMPTS).await;
         let mut history = self.history().await;
         history.view_differs = !self.rebuilds_equal().await;
-        for site in self.sites() {
-            for restorer in &site.context.restores {
-                let unlike = restorer.compare(&site.deps.store).await;
+        for runtime in self.runtimes() {
+            for restorer in &runtime.context.restores {
+                let unlike = restorer.compare(&runtime.deps.store).await;
                 history.unlike_log.extend(unlike.expect("reads"));
             }
         }
         let broken = invariants::check(&history);
         assert!(broken.is_empty(), "{broken:#?}");
-        for site in self.sites() {
-            let letters = self.dead_letters(site.context.name).await;
+        for runtime in self.runtimes() {
+            let letters = self.dead_letters(runtime.context.name).await;
             assert!(
                 letters.is_empty(),
                 "dead letters of {}: {letters:#?}",
-                site.context.name
+                runtime.context.name
             );
         }
     }

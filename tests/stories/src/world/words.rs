@@ -46,16 +46,17 @@ pub fn hours(start: &str, end: &str) -> Period {
     }
 }
 
-/// Waits until something holds that comes about by itself; gives up loudly.
+/// Waits until a condition holds. Fails after five minutes: the bound only ends a story that will never go on, so it is
+/// generous enough for a busy machine.
 pub async fn eventually(holds: impl AsyncFn() -> bool) {
-    let patience = std::time::Duration::from_mins(1);
+    let patience = std::time::Duration::from_mins(5);
     let wait = async {
-        let mut look = tokio::time::interval(std::time::Duration::from_millis(10));
+        let mut polls = tokio::time::interval(std::time::Duration::from_millis(10));
         while !holds().await {
-            look.tick().await;
+            polls.tick().await;
         }
     };
     tokio::time::timeout(patience, wait)
         .await
-        .expect("comes about");
+        .expect("the condition holds within five minutes");
 }

@@ -1,7 +1,7 @@
 //! Crashes: the platform dies at every point of a booking's life, starts again on what is stored, and heals. In the mesh
 //! `payment` dies alone where the point is its own.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use berth::{
     offer::v1::Approval,
@@ -91,8 +91,8 @@ struct Scene {
     host: Person,
     guest: Person,
     room: Room,
-    /// How long news may take to come to where it dies.
-    patience: Duration,
+    /// The context that neither answers nor consumes events, if there is one.
+    stopped: Option<&'static str>,
     /// The points at which it did die.
     died: BTreeSet<String>,
 }
@@ -121,7 +121,7 @@ impl Scene {
             host,
             guest,
             room,
-            patience: Duration::from_millis(if mode == Mode::One { 50 } else { 300 }),
+            stopped: None,
             died: BTreeSet::new(),
         }
     }
@@ -142,14 +142,12 @@ impl Scene {
 
     /// The platform dies at the point if it comes there in time, and then what was wrong with it is over.
     async fn dies(&mut self, point: &str) {
-        let there = async {
-            let mut look = tokio::time::interval(Duration::from_millis(1));
-            while self.world.faults.is_armed(point) {
-                look.tick().await;
-            }
+        // A context whose consumer is stopped never has nothing left to do. It does reach the point that is its own.
+        let except = match self.stopped {
+            Some(context) if point != format!("consumer.{context}") => &[context][..],
+            _ => &[],
         };
-        let there = tokio::time::timeout(self.patience, there);
-        if there.await.is_ok() {
+        if self.world.reached(point, except).await {
             self.died.insert(point.to_owned());
         }
         if self.mode == Mode::Mesh && point.contains("payment") {
@@ -171,6 +169,7 @@ impl Scene {
         let begin = self.world.clock.now();
         if life == Life::Lapsed {
             self.world.down("payment");
+            self.stopped = Some("payment");
         }
         let request: RequestReservationRequest = wanted;
         self.call(point, async |scene| {
@@ -221,6 +220,7 @@ impl Scene {
             };
             eventually(lapsed).await;
             self.world.up("payment").await;
+            self.stopped = None;
         }
         for _ in 0..8 {
             self.world.advance_minutes(2).await;

@@ -77,7 +77,7 @@ async fn a_c24_one_of_two_replicas_leads_and_the_other_follows_it(mode: Mode) {
 /// Asks until somebody answers who does not die meanwhile.
 async fn asked_again(guest: &Person, wanted: &RequestReservationRequest) -> Reservation {
     let mut tries = tokio::time::interval(Duration::from_millis(20));
-    for _ in 0..100 {
+    for _ in 0..10_000 {
         match guest.book(wanted.clone()).await {
             Ok(booked) if booked.status() != ReservationStatus::Requested => return booked,
             Ok(_) => {}
@@ -85,7 +85,7 @@ async fn asked_again(guest: &Person, wanted: &RequestReservationRequest) -> Rese
         }
         tries.tick().await;
     }
-    panic!("nobody answers");
+    panic!("the request was never answered");
 }
 
 async fn a_c24_a_leader_that_dies_in_the_middle_of_a_busy_day_changes_nothing(mode: Mode) {
