@@ -1,7 +1,7 @@
 //! The job of a message: its e-mail.
 //!
-//! It may be run again after it has worked (a crash before that was noted), so an e-mail may come twice; it then bears
-//! the same `Message-ID`, by which a mailbox knows it.
+//! After a crash it may run again although the e-mail was sent, so an e-mail may arrive twice; both have the same
+//! `Message-ID`, by which a mailbox recognises the duplicate.
 
 use chassis::{Aggregate, Cause, Deps, RetryLater, Timestamp, Versioned};
 use lettre::{
@@ -19,7 +19,7 @@ use crate::{
     views,
 };
 
-/// Sends a message's e-mail if it is time for it, and tells the message how that went.
+/// Sends the e-mail of a message if it is due, and records the outcome.
 pub(crate) async fn send(deps: Deps, id: MessageId) -> Result<(), RetryLater> {
     let Some(message) = deps.store.load::<Message>(id).await? else {
         return Ok(());
@@ -30,7 +30,7 @@ pub(crate) async fn send(deps: Deps, id: MessageId) -> Result<(), RetryLater> {
     let settings = deps.settings::<Settings>();
     let command = match settings.server() {
         None => Command::LeaveEmailOut,
-        Some(server) => match views::address(&deps.store, message.state.letter.recipient).await? {
+        Some(server) => match views::address(&deps.store, message.state.content.recipient).await? {
             None => Command::AddressUnknown,
             Some(address) => {
                 let from = settings.sender();
@@ -43,9 +43,9 @@ pub(crate) async fn send(deps: Deps, id: MessageId) -> Result<(), RetryLater> {
     Ok(())
 }
 
-/// Why an e-mail did not go out.
+/// Why an e-mail was not sent.
 enum Undelivered {
-    /// It will not ever: no address, or nothing that can be sent.
+    /// Permanent: the address or the content cannot be sent.
     Unsendable,
     Smtp(smtp::Error),
     NoAnswer,
@@ -97,10 +97,10 @@ fn write(
         .to(Mailbox::new(None, to))
         .date(at(message.created))
         .message_id(Some(message_id))
-        .subject(message.state.letter.subject.as_str())
+        .subject(message.state.content.subject.as_str())
         .raw_header(HeaderValue::new(by_machine, "auto-generated".to_owned()))
         .header(ContentType::TEXT_PLAIN)
-        .body(message.state.letter.text.clone())
+        .body(message.state.content.text.clone())
         .ok()
 }
 
@@ -114,10 +114,10 @@ mod tests {
     use chassis_testing::noon;
 
     use super::*;
-    use crate::domain::{Email, Letter};
+    use crate::domain::{Content, Email};
 
     fn email(subject: &str, to: &str) -> Option<String> {
-        let letter = Letter {
+        let content = Content {
             recipient: MemberId::from_u128(1),
             reservation: ReservationId::from_u128(7),
             event_type: String::new(),
@@ -125,7 +125,7 @@ mod tests {
             text: "Grüße\n.\nend".into(),
         };
         let state = Message {
-            letter,
+            content,
             email: Email::Delivered,
             read: false,
         };
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_adds_no_header_whatever_it_holds() {
+    fn line_breaks_in_a_subject_add_no_header() {
         let plain = headers(&email("Hello", "guest@example.com").unwrap()).len();
         for subject in [
             "Sea\r\nBcc: all@example.com",
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn it_can_be_known_again() {
+    fn an_email_has_the_id_and_the_time_of_its_message() {
         let email = email("Hello", "guest@example.com").unwrap();
         assert!(
             email.contains("Message-ID: <00000000-0000-0000-0000-000000000009@example.com>\r\n")

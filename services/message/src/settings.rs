@@ -12,7 +12,7 @@ pub(crate) const SMTP_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
 pub(crate) struct Settings {
-    /// Mail server: `smtps://user:password@host`, or `smtp://…?tls=required` for STARTTLS. Empty: nobody is told by e-mail.
+    /// Mail server: `smtps://user:password@host`, or `smtp://…?tls=required` for STARTTLS. Empty: no e-mail is sent.
     #[arg(
         long,
         env = "BERTH_SMTP_URL",
@@ -20,7 +20,7 @@ pub(crate) struct Settings {
         hide_env_values = true
     )]
     smtp_url: MailServer,
-    /// Whom e-mails come from, for example `Berth <berth@example.com>`.
+    /// Sender of e-mails, for example `Berth <berth@example.com>`.
     #[arg(
         long,
         env = "BERTH_MAIL_FROM",

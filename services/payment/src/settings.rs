@@ -1,4 +1,4 @@
-//! What an operator can set.
+//! The settings of the context.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use secrecy::SecretString;
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct Settings {
-    /// How long the payment provider is waited for, in milliseconds; what it answers later is found out later.
+    /// Timeout of a call to the payment provider, in milliseconds; a later outcome is queried by the job.
     #[arg(
         long = "payment-provider-timeout-ms",
         env = "BERTH_PAYMENT_PROVIDER_TIMEOUT_MS",
@@ -17,7 +17,7 @@ pub(crate) struct Settings {
     )]
     provider_timeout_ms: u64,
 
-    /// The secret with which the payment provider signs its notifications. Without one none is believed.
+    /// The secret with which the payment provider signs its notifications. Without it every notification is refused.
     #[arg(
         long = "payment-webhook-secret",
         env = "BERTH_PAYMENT_WEBHOOK_SECRET",
@@ -27,7 +27,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// How long the provider is waited for.
+    /// The timeout of a call to the provider.
     pub(crate) fn provider_timeout(&self) -> Duration {
         Duration::from_millis(self.provider_timeout_ms)
     }

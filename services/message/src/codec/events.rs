@@ -24,6 +24,6 @@ impl Publish for Message {
                 Fact::of(&MessageSent { message })
             }
         };
-        vec![fact.about(after.state.letter.reservation)]
+        vec![fact.about(after.state.content.reservation)]
     }
 }

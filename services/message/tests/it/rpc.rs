@@ -52,7 +52,7 @@ async fn pages(stage: &Stage, request: ListMessagesRequest) -> Vec<Message> {
 }
 
 #[tokio::test]
-async fn pages_make_up_the_whole_newest_first() {
+async fn the_pages_make_up_the_whole_inbox_newest_first() {
     let stage = told(10).await;
     for page_size in [1, 3, 10, 100] {
         let request = ListMessagesRequest {
@@ -73,7 +73,7 @@ async fn pages_make_up_the_whole_newest_first() {
 }
 
 #[tokio::test]
-async fn a_page_is_not_disturbed_by_news() {
+async fn a_page_is_stable_when_messages_arrive() {
     let stage = told(4).await;
     let mut request = ListMessagesRequest {
         page_size: 2,
@@ -89,7 +89,7 @@ async fn a_page_is_not_disturbed_by_news() {
 }
 
 #[tokio::test]
-async fn it_is_narrowed_to_a_reservation_or_to_what_is_unread() {
+async fn the_inbox_is_filtered_by_reservation_and_unread() {
     let stage = told(3).await;
     let id = ReservationId::from_u128(2).to_string();
     let request = ListMessagesRequest {
@@ -125,7 +125,7 @@ async fn a_message_is_read_once() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_others_is_not_there() {
+async fn messages_of_others_are_not_found() {
     let stage = told(1).await;
     let id = stage.inbox(GUEST).await.remove(0).message_id;
     let foreign = stage.read(HOST, &id).await.unwrap_err();
@@ -148,7 +148,7 @@ async fn what_belongs_to_others_is_not_there() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused() {
+async fn invalid_requests_are_refused() {
     let stage = told(2).await;
     let hostile = [
         ("", -1, ""),

@@ -41,7 +41,7 @@ impl Publish for Payment {
             | Event::Delayed(_)
             | Event::VoidDelayed(_)
             | Event::Voided
-            | Event::RefundWished { .. }
+            | Event::RefundRequested { .. }
             | Event::RefundBegun { .. }
             | Event::RefundDelayed { .. } => return vec![],
         };

@@ -1,4 +1,4 @@
-//! The simulated provider: what it does is told by the payment method, see [`super::script`].
+//! The simulated provider. The payment method determines its behaviour, see [`super::script`].
 
 use chassis::{Money, Store, domain::event::Cause};
 
@@ -8,25 +8,25 @@ use super::{
 };
 use crate::domain::{Method, Outcome, PaymentId};
 
-/// A provider that plays by the token.
+/// A provider that behaves as the token determines.
 #[derive(Debug)]
 pub(super) struct Simulator {
     store: Store,
 }
 
 impl Simulator {
-    /// A provider whose ledger are kept in a store.
+    /// A provider whose ledger is kept in a store.
     pub(super) fn new(store: Store) -> Self {
         Self { store }
     }
 
-    /// Asks; answers the ledger if the request was heard.
+    /// Records a request. Returns the ledger after it, unless the request is lost.
     async fn ask(&self, key: PaymentId, ask: Ask) -> Result<ProviderLedger, NoAnswer> {
         let cause = Cause::by("provider");
         let done = self.store.execute::<ProviderLedger>(key, ask, &cause).await;
         let done = done.map_err(|error| NoAnswer(error.to_string()))?;
         if done.events.iter().any(|asked| asked.lost) {
-            return Err(NoAnswer("the provider is down".into()));
+            return Err(NoAnswer("the provider is unavailable".into()));
         }
         Ok(done.now.state)
     }
@@ -50,10 +50,10 @@ impl Provider for Simulator {
         if ledger.requests == 1 {
             tokio::time::sleep(script.slow).await;
             if script.loses_answer {
-                return Err(NoAnswer("the answer was lost".into()));
+                return Err(NoAnswer("the response was lost".into()));
             }
         }
-        let undecided = || NoAnswer("nothing was decided".into());
+        let undecided = || NoAnswer("no outcome".into());
         ledger.outcome.ok_or_else(undecided)
     }
 
@@ -70,7 +70,7 @@ impl Provider for Simulator {
         if ledger.has_refunded(refund) {
             Ok(())
         } else {
-            Err(NoAnswer("so much is not left".into()))
+            Err(NoAnswer("the refund exceeds what is left".into()))
         }
     }
 

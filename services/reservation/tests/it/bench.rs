@@ -123,7 +123,7 @@ impl Bench {
     }
 
     pub(crate) async fn book(&self, id: u128) -> Result<Reservation, Status> {
-        Ok(shown(self.request(wish(id)).await?.reservation))
+        Ok(shown(self.request(booking_request(id)).await?.reservation))
     }
 
     pub(crate) async fn pay(&self, id: u128) -> Result<Reservation, Status> {
@@ -355,7 +355,7 @@ pub(crate) fn house() -> Offer {
 }
 
 /// Two nights from 1 April 2027 for two.
-pub(crate) fn wish(id: u128) -> v1::RequestReservationRequest {
+pub(crate) fn booking_request(id: u128) -> v1::RequestReservationRequest {
     v1::RequestReservationRequest {
         reservation_id: text(id),
         offer_id: OFFER.to_string(),
@@ -405,7 +405,7 @@ pub(crate) fn eur(units: i64) -> Money {
     }
 }
 
-/// The payment of the wish.
+/// The payment of the booking_request.
 pub(crate) fn paid(id: u128) -> Payment {
     Payment {
         payment_id: text(id),
