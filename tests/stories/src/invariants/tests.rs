@@ -16,7 +16,7 @@ use chassis::{
 
 use super::{Invariant, check};
 use crate::{
-    history::{Books, History, PaymentStep, ReservationStep},
+    history::{History, PaymentStep, ProviderLedger, ReservationStep},
     world::eur,
 };
 
@@ -118,12 +118,12 @@ impl Scribe {
             });
         }
         let charged = states.iter().any(|(event, _)| *event == APPROVED.0);
-        let books = Books {
+        let ledger = ProviderLedger {
             charges: charged.then(|| money(80)).into_iter().collect(),
             refunds: [("refund".into(), (1, Some(money(refunded))))].into(),
             voided: false,
         };
-        self.0.provider.insert(id.into(), books);
+        self.0.provider.insert(id.into(), ledger);
     }
 }
 
@@ -279,8 +279,8 @@ fn i4_what_is_kept_for_no_booking_is_bookingless() {
 fn i5_money_that_comes_or_goes_is_not_conserved() {
     let short = |history: &mut History| {
         last_payment(history, "cancelled").refunded = eur(39);
-        let books = history.provider.get_mut("cancelled").unwrap();
-        books.refunds.insert("refund".into(), (1, Some(money(39))));
+        let ledger = history.provider.get_mut("cancelled").unwrap();
+        ledger.refunds.insert("refund".into(), (1, Some(money(39))));
     };
     bites(short, &[Invariant::I5Conservation]);
     let over = |history: &mut History| last_payment(history, "late").refunded = eur(81);
@@ -290,17 +290,17 @@ fn i5_money_that_comes_or_goes_is_not_conserved() {
 #[test]
 fn i5_the_provider_keeps_what_we_keep() {
     let twice = |history: &mut History| {
-        let books = history.provider.get_mut("cancelled").unwrap();
-        books.refunds.insert("again".into(), (1, Some(money(40))));
+        let ledger = history.provider.get_mut("cancelled").unwrap();
+        ledger.refunds.insert("again".into(), (1, Some(money(40))));
     };
     bites(twice, &[Invariant::I5Conservation]);
     let unknown = |history: &mut History| {
         let charges = vec![money(80)];
-        let books = Books {
+        let ledger = ProviderLedger {
             charges,
-            ..Books::default()
+            ..ProviderLedger::default()
         };
-        history.provider.insert("lapsed".into(), books);
+        history.provider.insert("lapsed".into(), ledger);
     };
     bites(unknown, &[Invariant::I5Conservation]);
 }
@@ -313,9 +313,9 @@ fn i6_a_second_charge_is_a_second_effect() {
     };
     bites(twice, &[Invariant::I6SingleEffect]);
     let refunded = |history: &mut History| {
-        let books = history.provider.get_mut("kept").unwrap();
-        books.charges.push(money(80));
-        books.refunds.insert("again".into(), (1, Some(money(80))));
+        let ledger = history.provider.get_mut("kept").unwrap();
+        ledger.charges.push(money(80));
+        ledger.refunds.insert("again".into(), (1, Some(money(80))));
     };
     bites(refunded, &[Invariant::I6SingleEffect]);
 }

@@ -1,4 +1,4 @@
-//! What is found in the stores when a story is over, and whether the invariants hold.
+//! Reads the recorded history from the stores at the end of a story, and checks the invariants.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use prost::Message;
 
 use super::World;
 use crate::{
-    history::{Books, History},
+    history::{History, ProviderLedger},
     invariants,
 };
 
@@ -20,7 +20,7 @@ impl World {
         log(self.store(context)).await
     }
 
-    /// Everything that was recorded.
+    /// The recorded history.
     pub async fn history(&self) -> History {
         history(&|context| self.store(context).clone()).await
     }
@@ -33,8 +33,8 @@ impl World {
         history.view_differs = !self.rebuilds_equal().await;
         for runtime in self.runtimes() {
             for restorer in &runtime.context.restores {
-                let unlike = restorer.compare(&runtime.deps.store).await;
-                history.unlike_log.extend(unlike.expect("reads"));
+                let differences = restorer.compare(&runtime.deps.store).await;
+                history.unlike_log.extend(differences.expect("reads"));
             }
         }
         let broken = invariants::check(&history);
@@ -49,14 +49,14 @@ impl World {
         }
     }
 
-    /// What a context could not consume.
+    /// The dead letters of a context.
     pub async fn dead_letters(&self, context: &str) -> Vec<DeadLetter> {
         let store = self.store(context);
         let first = (String::new(), String::new(), 0);
         store.dead_letters(first, 1000).await.expect("reads")
     }
 
-    /// Whether the view equals the one that is built anew from the logs.
+    /// Whether the view equals one that is rebuilt from the logs.
     async fn rebuilds_equal(&self) -> bool {
         let admin = self.admin().await;
         let rebuilt = admin.views().rebuild(RebuildRequest {}).await;
@@ -64,7 +64,7 @@ impl World {
     }
 }
 
-/// Everything that was recorded in the stores of a platform.
+/// The history recorded in the stores of a platform.
 pub async fn history(store: &(dyn Fn(&str) -> Store + Sync)) -> History {
     let mut history = History::default();
     history
@@ -101,17 +101,17 @@ async fn log(store: &Store) -> Vec<Recorded> {
     }
 }
 
-/// The books of the simulated payment provider, which no log tells of.
-async fn provider(store: &Store) -> BTreeMap<String, Books> {
+/// The ledger of the simulated payment provider. Its changes are not published, so it is read from its table.
+async fn provider(store: &Store) -> BTreeMap<String, ProviderLedger> {
     let sql = "SELECT id, state FROM aggregate WHERE kind = 'simulated-provider'";
     let rows = store.read(|conn| conn.query(sql, args![]));
     let rows = rows.await.expect("reads");
-    let books = rows.iter().map(|row| {
+    let ledger = rows.iter().map(|row| {
         let state = row.text(1).expect("a state");
-        let books = serde_json::from_str(state).expect("books");
-        (row.text(0).expect("an id").to_owned(), books)
+        let ledger = serde_json::from_str(state).expect("a ledger");
+        (row.text(0).expect("an id").to_owned(), ledger)
     });
-    books.collect()
+    ledger.collect()
 }
 
 /// The wrapper of the events that carry an offer as their second field.

@@ -1,5 +1,4 @@
-//! The world of a story: a platform in this process behind its real ports, a clock that is turned by hand, and ways to
-//! break things.
+//! The world of a story: a platform in this process with its real ports, a manual clock, and injected faults.
 
 mod backup;
 mod broker;
@@ -37,7 +36,7 @@ use futures::future::{join, join_all};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use self::setup::Around;
+use self::setup::Infrastructure;
 pub use self::{
     backup::Backup,
     evidence::history,
@@ -50,7 +49,7 @@ use crate::{
     people::{Line, PASSWORD, Person},
 };
 
-/// When stories begin: a Monday, noon in UTC.
+/// The time at which stories begin: a Monday, noon in UTC.
 pub const BEGIN: &str = "2027-03-01T12:00:00Z";
 
 /// Address of the operator.
@@ -72,42 +71,42 @@ pub struct World {
     line: Line,
     /// The clock of the platform.
     pub clock: ManualClock,
-    /// What is broken.
+    /// The injected faults.
     pub faults: Faults,
     people: Mutex<Vec<Person>>,
     ids: AtomicU64,
-    around: Around,
+    infrastructure: Infrastructure,
     _dir: TempDir,
 }
 
 impl World {
-    /// A new world with nobody in it but the operator.
+    /// A new world with the operator as its only member.
     pub async fn start(mode: Mode) -> Self {
         Self::with_flags(mode, &[]).await
     }
 
-    /// A new world whose platform is given flags.
+    /// A new world with flags for the platform.
     pub async fn with_flags(mode: Mode, flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         Self::of(mode, dir, BEGIN.parse().expect("a time"), flags, None).await
     }
 
-    /// A new world whose news are carried by a bus.
+    /// A new world with its own bus.
     pub async fn on_bus(mode: Mode, bus: Arc<dyn Bus>) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         Self::of(mode, dir, BEGIN.parse().expect("a time"), &[], Some(bus)).await
     }
 
-    /// A new world in which the broker is not there. It comes with [`World::broker`].
+    /// A new world whose broker is unavailable until [`World::broker`] is opened.
     pub async fn without_broker(mode: Mode) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let around = Around::of(mode).await;
-        around.broker().shut();
+        let infrastructure = Infrastructure::of(mode).await;
+        infrastructure.broker().shut();
         let begin = BEGIN.parse().expect("a time");
-        Self::within(around, mode, dir, begin, &[], None).await
+        Self::within(infrastructure, mode, dir, begin, &[], None).await
     }
 
-    /// The world as one process has left it in a directory, seen at a time.
+    /// A world in one process on an existing data directory, at a time.
     pub async fn found(dir: TempDir, at: Timestamp) -> Self {
         Self::of(Mode::One, dir, at, &[], None).await
     }
@@ -119,11 +118,11 @@ impl World {
         flags: &[&str],
         bus: Option<Arc<dyn Bus>>,
     ) -> Self {
-        Self::within(Around::of(mode).await, mode, dir, at, flags, bus).await
+        Self::within(Infrastructure::of(mode).await, mode, dir, at, flags, bus).await
     }
 
     async fn within(
-        around: Around,
+        infrastructure: Infrastructure,
         mode: Mode,
         dir: TempDir,
         at: Timestamp,
@@ -140,73 +139,71 @@ impl World {
             ..Options::in_dir(dir.path())
         };
         let mut world = Self {
-            processes: around.processes(mode, dir.path(), &base).await,
+            processes: infrastructure.processes(mode, dir.path(), &base).await,
             line: Line::default(),
             clock,
             faults,
             people: Mutex::default(),
             ids: AtomicU64::new(1),
-            around,
+            infrastructure,
             _dir: dir,
         };
         world.restart().await;
         world
     }
 
-    /// The whole platform dies without warning and starts again on what is stored.
+    /// Crashes every process and starts it again.
     pub async fn crash_and_restart(&mut self) {
         self.crash().await;
         self.restart().await;
     }
 
-    /// The whole platform dies without warning.
+    /// Crashes every process.
     pub async fn crash(&mut self) {
         join_all(self.processes.iter_mut().map(Process::crash)).await;
     }
 
-    /// What does not run starts again on what is stored, everything at once.
+    /// Starts every process that does not run, concurrently.
     pub async fn restart(&mut self) {
         join_all(self.processes.iter_mut().map(Process::start)).await;
         self.connect().await;
-        if self.around.balancer.is_some() {
-            // It refuses at once while nobody is ready, and those who were refused have given up for a while.
+        if self.infrastructure.balancer.is_some() {
+            // While no replica was ready the balancer refused calls, and circuit breakers have opened.
             self.clock.turn(BREAKER_OPEN);
         }
     }
 
-    /// The processes of a context die without warning.
+    /// Crashes the processes of a context.
     pub async fn crash_of(&mut self, context: &str) {
         join_all(self.processes_of(context).map(Process::crash)).await;
     }
 
-    /// What does not run of a context starts again on what is stored. So long time has passed that nobody holds its absence
-    /// against it.
+    /// Starts the processes of a context that do not run, and advances the clock past open circuit breakers.
     pub async fn restart_of(&mut self, context: &str) {
         join_all(self.processes_of(context).map(Process::start)).await;
         self.recover().await;
     }
 
-    /// Of the replicas of a context the one that leads dies without warning.
+    /// Crashes the leader of a context.
     pub async fn crash_leader(&mut self, context: &str) {
         let mut processes = self.processes_of(context);
         let leader = processes.find(|process| process.leads(context));
         leader.expect("a leader").crash().await;
     }
 
-    /// How many replicas of a context lead.
+    /// The number of replicas of a context that lead.
     pub fn leaders(&self, context: &str) -> usize {
         let processes = self.processes.iter();
         processes.filter(|process| process.leads(context)).count()
     }
 
-    /// Waits until everything that is asked for is brought to somebody who runs. So long time has passed that nobody holds it
-    /// against those who died.
+    /// Waits until every request is routed to a running process, and advances the clock past open circuit breakers.
     pub async fn recover(&self) {
         self.connect().await;
         self.clock.turn(BREAKER_OPEN);
     }
 
-    /// The processes of one context start when those of all others have been started and wait.
+    /// Starts the processes of all contexts; those of one context start last, when all others listen.
     pub async fn restart_with_last(&mut self, context: &str) {
         let last = |process: &&mut Process| process.contexts().contains(&context);
         let (last, first): (Vec<_>, Vec<_>) = self.processes.iter_mut().partition(last);
@@ -214,8 +211,8 @@ impl World {
         let first = join_all(first.into_iter().map(Process::start));
         let last = async {
             let listens = async || {
-                let there = ports.iter().map(TcpStream::connect);
-                join_all(there).await.iter().all(Result::is_ok)
+                let connections = ports.iter().map(TcpStream::connect);
+                join_all(connections).await.iter().all(Result::is_ok)
             };
             eventually(listens).await;
             join_all(last.into_iter().map(Process::start)).await;
@@ -224,9 +221,9 @@ impl World {
         self.connect().await;
     }
 
-    /// Connects the people to what runs.
+    /// Connects the people to the running processes.
     async fn connect(&self) {
-        let Some(balancer) = &self.around.balancer else {
+        let Some(balancer) = &self.infrastructure.balancer else {
             for process in &self.processes {
                 for context in process.contexts() {
                     self.line.turn(context, process.channel());
@@ -254,7 +251,7 @@ impl World {
         platform.expect("a running platform").ended().await
     }
 
-    /// Where the admin port of a context is that runs.
+    /// The address of the admin port of a running context.
     pub fn admin_port(&self, context: &str) -> SocketAddr {
         let runs = |process: &&Process| {
             process
@@ -268,12 +265,12 @@ impl World {
 
     /// The gate before the database of a context.
     pub fn database(&self, context: &str) -> &Gate {
-        self.around.database(context)
+        self.infrastructure.database(context)
     }
 
     /// The gate before the broker.
     pub fn broker(&self) -> &Gate {
-        self.around.broker()
+        self.infrastructure.broker()
     }
 
     /// The running contexts, one for each replica.
@@ -293,13 +290,13 @@ impl World {
         found.expect("a running context")
     }
 
-    /// An id that nobody else has in this world.
+    /// An id that is unique in this world.
     pub fn id(&self) -> String {
         let n = self.ids.fetch_add(1, Ordering::SeqCst);
         format!("{n:08x}-0000-4000-8000-{n:012x}")
     }
 
-    /// Somebody who joins with roles.
+    /// A new member with roles.
     pub async fn person(&self, roles: &[Role]) -> Person {
         let person = Person::join(&self.line, self.id(), roles)
             .await
@@ -308,12 +305,12 @@ impl World {
         person
     }
 
-    /// Somebody who offers rooms.
+    /// A new host.
     pub async fn host(&self) -> Person {
         self.person(&[Role::Host]).await
     }
 
-    /// Somebody who books them.
+    /// A new customer.
     pub async fn customer(&self) -> Person {
         self.person(&[Role::Customer]).await
     }
@@ -376,7 +373,7 @@ impl World {
         let _ = tokio::time::timeout(REPLICATION, replicated).await;
     }
 
-    /// Turns the clock, waits until what became due is done, and has everybody sign in again whose token has ended.
+    /// Advances the clock, waits until the platform is quiet, and renews the tokens that have expired.
     pub async fn advance(&self, by: SignedDuration) {
         self.clock.turn(by);
         self.quiet().await;
@@ -387,12 +384,12 @@ impl World {
         }
     }
 
-    /// Turns the clock by hours.
+    /// Advances the clock by hours.
     pub async fn advance_hours(&self, hours: i64) {
         self.advance(SignedDuration::from_hours(hours)).await;
     }
 
-    /// Turns the clock by minutes.
+    /// Advances the clock by minutes.
     pub async fn advance_minutes(&self, minutes: i64) {
         self.advance(SignedDuration::from_mins(minutes)).await;
     }
@@ -470,7 +467,7 @@ impl World {
         }
     }
 
-    /// Whether a context has something left to do now.
+    /// Whether a context has work left at the present time of the clock.
     pub async fn is_busy(&self, context: &str) -> bool {
         for runtime in self.runtimes_of(context) {
             if runtime.busy().await.expect("reads").is_some() {
@@ -480,14 +477,14 @@ impl World {
         false
     }
 
-    /// A context neither answers other contexts nor hears them.
+    /// A context neither responds to other contexts nor consumes their events.
     pub fn down(&self, context: &str) {
         for point in points(context) {
             self.faults.arm(point, u32::MAX);
         }
     }
 
-    /// It does again, and so long time has passed that nobody holds its absence against it.
+    /// It responds and consumes again. The clock is advanced past open circuit breakers.
     pub async fn up(&self, context: &str) {
         for point in points(context) {
             self.faults.disarm(&point);

@@ -1,4 +1,4 @@
-//! The words in which stories are told.
+//! Values and waiting, in the short form that stories use.
 
 use berth::{
     google::r#type::{Date, Money},
@@ -15,7 +15,7 @@ pub fn eur(units: i64) -> Option<Money> {
     })
 }
 
-/// From the first of two dates to the second.
+/// The nights between two dates.
 pub fn nights(start: &str, end: &str) -> Period {
     let date = |text: &str| {
         let date: chassis::base::time::Date = text.parse().expect("a date");
@@ -31,7 +31,7 @@ pub fn nights(start: &str, end: &str) -> Period {
     }
 }
 
-/// From the first of two instants to the second.
+/// The time between two instants.
 pub fn hours(start: &str, end: &str) -> Period {
     let instant = |text: &str| {
         let at: Timestamp = text.parse().expect("a time");
