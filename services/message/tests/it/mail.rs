@@ -13,7 +13,7 @@ use crate::{
 
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
-/// The customer is told of something, entitled so.
+/// The customer is notified about a reservation with this title.
 async fn tell(stage: &Stage, title: &str) {
     let event = ReservationApproved {
         reservation: Some(Reservation {

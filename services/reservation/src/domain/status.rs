@@ -90,7 +90,7 @@ impl Status {
         )
     }
 
-    /// Until when it is held without being paid, and why it lapses then.
+    /// The end of the hold without a payment, and the reason of the lapse.
     pub(crate) fn held_until(&self) -> Option<(Timestamp, Lapse)> {
         match self {
             Self::Requested { pay_by } | Self::Approved { pay_by } => {

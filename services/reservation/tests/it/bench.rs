@@ -214,7 +214,7 @@ impl Bench {
     }
 
     /// The short names of what happened to a reservation.
-    pub(crate) async fn told(&self, id: u128) -> Vec<String> {
+    pub(crate) async fn published(&self, id: u128) -> Vec<String> {
         let entries = self.history(id).await.into_iter();
         entries
             .map(|entry| entry.event_type.rsplit('.').next().unwrap().to_owned())
@@ -261,13 +261,13 @@ impl Bench {
         self.settle().await;
     }
 
-    /// The payment service publishes something, and it is heard.
+    /// The payment service publishes an event, and it is consumed.
     pub(crate) async fn payment_tells<E: Message + Name>(&self, event: E) {
         tell(&self.payment_log, &self.bus, event).await;
         self.settle().await;
     }
 
-    /// The owner of offers publishes something, and it is heard.
+    /// The owner of offers publishes an event, and it is consumed.
     pub(crate) async fn room_tells<E: Message + Name>(&self, event: E) {
         tell(&self.room_log, &self.bus, event).await;
         self.settle().await;
@@ -307,7 +307,7 @@ impl Bench {
         .await;
     }
 
-    /// Nothing that was heard had to be put aside.
+    /// No event has become a dead letter.
     pub(crate) async fn nothing_is_parked(&self) {
         let none = (String::new(), String::new(), 0);
         let letters = self.site.deps.store.dead_letters(none, 10).await.unwrap();

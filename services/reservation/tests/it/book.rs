@@ -42,7 +42,7 @@ async fn a_room_is_held_paid_and_confirmed_at_once() {
     );
     assert_eq!((booked.hold_expire_time, booked.refund), (None, None));
     assert_eq!(
-        bench.told(1).await,
+        bench.published(1).await,
         ["ReservationRequested", "ReservationConfirmed"]
     );
     assert_eq!(bench.payments.method(text(1).parse().unwrap()), TOKEN);

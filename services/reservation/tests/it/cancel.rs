@@ -81,7 +81,10 @@ async fn a_cancellation_without_a_refund_is_final_at_once() {
         (cancelled.status(), cancelled.refund),
         (ReservationStatus::Cancelled, Some(eur(0)))
     );
-    assert_eq!(bench.told(1).await.last().unwrap(), "ReservationCancelled");
+    assert_eq!(
+        bench.published(1).await.last().unwrap(),
+        "ReservationCancelled"
+    );
 }
 
 #[tokio::test]

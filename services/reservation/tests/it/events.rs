@@ -75,7 +75,7 @@ async fn claims_and_payments_agree_in_any_order_of_events() {
             if open { 3 } else { 0 },
             "{order:?}"
         );
-        let told = bench.told(id).await;
+        let told = bench.published(id).await;
         let count = |name: &str| told.iter().filter(|told| *told == name).count();
         let (confirmed, missed) = (count("ReservationConfirmed"), count("ConfirmationMissed"));
         let paid = usize::from(order.contains(&News::Approved));

@@ -114,7 +114,7 @@ async fn a_lost_response_is_repaired_by_a_repeat_that_charges_nothing() {
     );
     bench.payment_is_approved(1).await;
     assert_eq!(
-        bench.told(1).await,
+        bench.published(1).await,
         ["ReservationRequested", "ReservationConfirmed"]
     );
     assert_eq!(bench.payments.asked(), (2, 1));
@@ -187,7 +187,7 @@ async fn an_unknown_outcome_is_given_up_after_a_day_and_refunded_if_it_was_paid(
         "ReservationLapsed",
         "ConfirmationMissed",
     ];
-    assert_eq!(bench.told(1).await, told);
+    assert_eq!(bench.published(1).await, told);
     assert_eq!(bench.claims().await, 0);
     bench.nothing_is_parked().await;
 }

@@ -263,7 +263,7 @@ fn phantoms(history: &History) -> Vec<String> {
     let messages = history.messages.iter();
     messages
         .filter(|(event, _)| !happened.contains(event))
-        .map(|(event, _)| format!("message about {event}, which did not happen"))
+        .map(|(event, _)| format!("there is a message but no event {event}"))
         .collect()
 }
 
