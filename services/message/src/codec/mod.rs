@@ -1,63 +1,44 @@
-//! The wall between the contract and the domain.
+//! Conversion between the contract and the domain. Every field of a request or an event is validated here, once.
+
+mod events;
 
 use berth::{
     message::v1::{
         self as proto, Channel, Delivery, DeliveryStatus, ListMessagesRequest,
-        MarkMessageReadRequest, MessageRead, MessageSent, MessageWritten,
+        MarkMessageReadRequest,
     },
     offer::v1::{Period as ProtoPeriod, period::Kind as ProtoPeriodKind},
     reservation::v1::Reservation,
 };
 use chassis::{
-    Aggregate, EventType, Fact, Malformed, MemberId, Money, Publish, Timestamp, Versioned,
-    Violations,
+    Aggregate, Malformed, MemberId, Money, Timestamp, Versioned, Violations,
     base::{page, time},
 };
 use tonic::Status;
 use uuid::Uuid;
 
+pub(crate) use self::events::EVENTS;
 use crate::{
-    domain::{Change, Command, Email, Event, Happened, Message, MessageId, Period},
+    domain::{Change, Command, Email, Happened, Message, MessageId, Period},
     views::Inbox,
 };
 
-pub(crate) const EVENTS: &[EventType] = &[
-    EventType::of::<MessageWritten>(),
-    EventType::of::<MessageRead>(),
-    EventType::of::<MessageSent>(),
-];
-
-impl Publish for Message {
-    fn facts(id: MessageId, event: &Event, after: &Versioned<Self>) -> Vec<Fact> {
-        let message = Some(to_proto(id, after));
-        let fact = match event {
-            Event::Written { .. } => Fact::of(&MessageWritten { message }),
-            Event::Read => Fact::of(&MessageRead { message }),
-            Event::EmailPutOff { .. } => return Vec::new(),
-            Event::EmailDelivered | Event::EmailGivenUp { .. } | Event::EmailLeftOut => {
-                Fact::of(&MessageSent { message })
-            }
-        };
-        vec![fact.about(after.state.letter.reservation)]
-    }
-}
-
-/// The message that tells a person of an event: the same event and person, the same message. It begins with the time of
-/// the event, as a UUID of version 7 does, so that messages of the same time lie side by side in the store.
+/// The id of the message to a person about an event: a repeated event leads to the same id. It begins with the time of
+/// the event, as a UUID of version 7 does, so that messages of the same time are neighbours in the store.
 pub(crate) fn message_id(event_id: &str, at: Timestamp, recipient: MemberId) -> MessageId {
     let name = format!("{}/{event_id}/{recipient}", Message::KIND);
     let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).as_u128();
     let millis = u128::try_from(at.as_millisecond()).unwrap_or(0) & 0xFFFF_FFFF_FFFF;
     let rest = (1_u128 << 80) - 1;
     let mut bytes = ((millis << 80) | (hash & rest)).to_be_bytes();
-    // Version 8: made in a way of our own.
+    // Version 8: a vendor-specific layout.
     bytes[6] = (bytes[6] & 0x0F) | 0x80;
     Uuid::from_bytes(bytes).into()
 }
 
 pub(crate) fn to_proto(id: MessageId, message: &Versioned<Message>) -> proto::Message {
     let Message {
-        letter,
+        content,
         email,
         read,
     } = &message.state;
@@ -76,18 +57,18 @@ pub(crate) fn to_proto(id: MessageId, message: &Versioned<Message>) -> proto::Me
     let email = email.map(|(status, reason)| delivery(Channel::Email, status, reason));
     proto::Message {
         message_id: id.to_string(),
-        recipient_id: letter.recipient.to_string(),
-        reservation_id: letter.reservation.to_string(),
-        event_type: letter.event_type.clone(),
-        subject: letter.subject.clone(),
-        text: letter.text.clone(),
+        recipient_id: content.recipient.to_string(),
+        reservation_id: content.reservation.to_string(),
+        event_type: content.event_type.clone(),
+        subject: content.subject.clone(),
+        text: content.text.clone(),
         deliveries: std::iter::once(inbox).chain(email).collect(),
         read: *read,
         create_time: Some(time::to_proto(message.created)),
     }
 }
 
-/// What happened to a reservation, with the customer and the host.
+/// The change of a reservation, with its customer and its host.
 pub(crate) fn change(
     happened: Happened,
     event_type: String,
@@ -99,9 +80,10 @@ pub(crate) fn change(
         event_type,
         reservation: reservation.reservation_id.parse()?,
         title: reservation.title.clone(),
-        period: period(reservation.period.as_ref()).ok_or_else(|| Malformed::because("period"))?,
+        period: period(reservation.period.as_ref())
+            .ok_or_else(|| Malformed::because("no period"))?,
         quantity: reservation.quantity,
-        price: Money::try_from(price.ok_or_else(|| Malformed::because("price"))?)?,
+        price: Money::try_from(price.ok_or_else(|| Malformed::because("no price"))?)?,
         refund: reservation
             .refund
             .as_ref()
@@ -133,7 +115,7 @@ fn period(period: Option<&ProtoPeriod>) -> Option<Period> {
     }
 }
 
-/// Which messages a member asks for; one more than fit on the page, to know whether there is a next one.
+/// The messages that a member lists; one more than the page size, to know whether there is a next page.
 pub(crate) fn list(recipient: MemberId, request: &ListMessagesRequest) -> Result<Inbox, Status> {
     let mut violations = Violations::new();
     let reservation = (!request.reservation_id.is_empty())

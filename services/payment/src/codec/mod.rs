@@ -1,31 +1,24 @@
-//! The wall between the contract and the domain.
+//! Conversion between the contract and the domain. Every field of a request is validated here, once.
+
+mod events;
 
 use berth::payment::v1;
 use chassis::{
-    EventType, Fact, MemberId, Money, Publish, Timestamp, Versioned, Violations,
+    MemberId, Money, Timestamp, Versioned, Violations,
     base::{page, time, time::SignedDuration},
 };
 use tonic::Status;
 
+pub(crate) use self::events::EVENTS;
 use crate::{
-    domain::{
-        Command, Event, Method, Notice, Order, Outcome, Payment, PaymentId, Requested, Stage,
-    },
-    views::Place,
+    domain::{Command, Method, Notice, Order, Outcome, Payment, PaymentId, Requested, Stage},
+    views::Position,
 };
 
-/// What this context publishes.
-pub(crate) const EVENTS: &[EventType] = &[
-    EventType::of::<v1::PaymentDelayed>(),
-    EventType::of::<v1::PaymentApproved>(),
-    EventType::of::<v1::PaymentDeclined>(),
-    EventType::of::<v1::PaymentCancelled>(),
-];
-
-/// The most that is charged, in minor units: so the ledger can be added up.
+/// The greatest amount of a charge, in minor units, so that the sums of the ledger do not overflow.
 const MOST: i64 = 10_000_000_000_000;
 
-/// Takes a request to charge.
+/// Parses a request to charge.
 pub(crate) fn charge(
     request: v1::ChargePaymentRequest,
     lead: SignedDuration,
@@ -39,7 +32,7 @@ pub(crate) fn charge(
         violations.require(
             is_chargeable(amount),
             "amount",
-            "must be more than zero, and no fortune",
+            "must be between 1 and 10^13 minor units",
         );
     }
     let method = violations.text("payment_method", request.payment_method, 1, 200);
@@ -55,19 +48,19 @@ pub(crate) fn charge(
     violations.check(parsed)
 }
 
-/// Whether so much can be charged.
+/// Whether an amount is within the limits of a charge.
 pub(crate) fn is_chargeable(amount: Money) -> bool {
     (1..=MOST).contains(&amount.minor)
 }
 
-/// Takes the id of a payment.
+/// Parses the id of a payment.
 pub(crate) fn payment_id(text: &str) -> Result<PaymentId, Status> {
     let mut violations = Violations::new();
     let id = violations.parse("payment_id", text);
     violations.check(id)
 }
 
-/// Takes the id of a payment, or none.
+/// Parses the id of a payment; empty means none.
 pub(crate) fn optional_payment_id(text: &str) -> Result<Option<PaymentId>, Status> {
     if text.is_empty() {
         Ok(None)
@@ -76,7 +69,7 @@ pub(crate) fn optional_payment_id(text: &str) -> Result<Option<PaymentId>, Statu
     }
 }
 
-/// Takes a notification whose signature is right.
+/// Parses a notification whose signature has been verified.
 pub(crate) fn notice(
     request: v1::ReceiveNotificationRequest,
 ) -> Result<(PaymentId, Notice), Status> {
@@ -86,8 +79,8 @@ pub(crate) fn notice(
         ("notification_id", &request.notification_id),
         ("provider_reference", &request.provider_reference),
     ] {
-        // What is signed is joined by bars: with more of them it could be taken apart in another way.
-        violations.require(!text.contains('|'), field, "must not contain a bar");
+        // The signed fields are joined by bars: with a bar inside, one signature would fit several notifications.
+        violations.require(!text.contains('|'), field, "must not contain '|'");
     }
     violations.text("notification_id", request.notification_id, 1, 100);
     let reference = violations.text("provider_reference", request.provider_reference, 0, 200);
@@ -115,8 +108,8 @@ pub(crate) fn notice(
     violations.check((|| Some((id?, notice?)))())
 }
 
-/// Takes after which place payments are listed, and how many.
-pub(crate) fn page(request: &v1::ListPaymentsRequest) -> Result<(Option<Place>, i64), Status> {
+/// Parses the position after which payments are listed, and the page size.
+pub(crate) fn page(request: &v1::ListPaymentsRequest) -> Result<(Option<Position>, i64), Status> {
     let mut violations = Violations::new();
     let size = violations.page_size(request.page_size);
     let after = violations
@@ -131,12 +124,12 @@ pub(crate) fn page(request: &v1::ListPaymentsRequest) -> Result<(Option<Place>, 
     violations.check(size.map(|size| (after, size)))
 }
 
-/// The token of the page after a place.
-pub(crate) fn token((at, id): &Place) -> String {
+/// The token of the page after a position.
+pub(crate) fn token((at, id): &Position) -> String {
     page::token([&time::to_micros(*at).to_string(), &id.to_string()])
 }
 
-/// A payment as the contract shows it.
+/// A payment as a message of the contract.
 pub(crate) fn to_proto(
     id: PaymentId,
     payment: &Requested,
@@ -175,44 +168,9 @@ fn status(stage: &Stage) -> v1::PaymentStatus {
     }
 }
 
-/// A stored payment, if it was requested and belongs to somebody.
+/// A stored payment and its owner, if it was requested.
 pub(crate) fn shown(id: PaymentId, stored: &Versioned<Payment>) -> Option<(MemberId, v1::Payment)> {
     let payment = stored.state.requested()?;
     let shown = to_proto(id, payment, stored.version, stored.updated);
     Some((payment.order.customer, shown))
-}
-
-impl Publish for Payment {
-    fn facts(id: PaymentId, event: &Event, after: &Versioned<Self>) -> Vec<Fact> {
-        let payment = shown(id, after).map(|(_, payment)| payment);
-        let fact = match event {
-            // Once is enough: it is told that it takes longer.
-            Event::Delayed(retry) if retry.attempts == 1 => {
-                Fact::of(&v1::PaymentDelayed { payment })
-            }
-            Event::Charged { .. } => Fact::of(&v1::PaymentApproved { payment }),
-            Event::Declined { .. } | Event::GivenUp { .. } => {
-                Fact::of(&v1::PaymentDeclined { payment })
-            }
-            Event::Refunded { amount, .. } => Fact::of(&v1::PaymentCancelled {
-                payment,
-                refund: Some((*amount).into()),
-            }),
-            Event::NothingRefunded { .. } => {
-                let nothing = |payment: &Requested| Money::zero(payment.order.amount.currency);
-                let refund = after.state.requested().map(nothing).map(Into::into);
-                Fact::of(&v1::PaymentCancelled { payment, refund })
-            }
-            Event::Announced { .. }
-            | Event::Forgotten
-            | Event::Requested { .. }
-            | Event::Delayed(_)
-            | Event::VoidDelayed(_)
-            | Event::Voided
-            | Event::RefundWished { .. }
-            | Event::RefundBegun { .. }
-            | Event::RefundDelayed { .. } => return vec![],
-        };
-        vec![fact.about(id)]
-    }
 }

@@ -1,4 +1,4 @@
-//! What payments and the time bring to a reservation, in whatever order. They are never refused.
+//! Commands of policies and deadlines, in any order. They are never refused.
 
 use chassis::{Aggregate, Money, Timestamp, base::time::SignedDuration};
 
@@ -8,11 +8,12 @@ use super::{
     status::{PaymentId, Rejection, Status},
 };
 
-/// How long a hold is frozen while nobody knows whether it is paid. A payment that turns up later is refunded.
+/// How long a hold is extended while the outcome of its payment is unknown. A payment after that is refunded.
 const FROZEN: SignedDuration = SignedDuration::from_hours(24);
 
 impl Reservation {
-    /// A payment confirms what awaits it. One that is not wanted, or not of the price, is reported once and refunded.
+    /// A payment confirms a reservation that awaits it. A payment that is not awaited, or of another amount, is published
+    /// once as missed and refunded.
     pub(super) fn confirm(
         &self,
         payment: PaymentId,
@@ -42,7 +43,7 @@ impl Reservation {
             .then_some(Event::Rejected { why })
     }
 
-    /// The hold is frozen, but not for ever.
+    /// Extends the hold for a limited time.
     pub(super) fn await_payment(&self, at: Timestamp) -> Option<Event> {
         let frozen = matches!(self.status, Status::PaymentPending { .. });
         let give_up = later(at, FROZEN).min(self.booking.stay.end);

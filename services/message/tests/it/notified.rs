@@ -1,4 +1,4 @@
-//! Who is told of what.
+//! Which people are notified of which events.
 
 use berth::{
     message::v1::{MessageSent, MessageWritten},
@@ -31,7 +31,7 @@ macro_rules! happens {
 }
 
 #[tokio::test]
-async fn the_customer_is_told_of_every_change() {
+async fn the_customer_is_notified_of_every_change() {
     let stage = Stage::set("").await;
     let method = String::new;
     happens!(stage, "", ReservationRequested, payment_method: method(), agreement: None);
@@ -87,7 +87,7 @@ async fn the_host_is_asked_for_approval() {
 }
 
 #[tokio::test]
-async fn the_host_is_not_told_of_what_they_did() {
+async fn a_host_is_not_notified_of_their_own_actions() {
     let stage = Stage::set("").await;
     happens!(stage, &HOST.to_string(), ReservationRejected, by: None);
     assert_eq!(subjects(&stage, GUEST).await, ["Reservation rejected"]);
@@ -95,7 +95,7 @@ async fn the_host_is_not_told_of_what_they_did() {
 }
 
 #[tokio::test]
-async fn a_host_who_is_the_customer_is_told_once() {
+async fn a_host_who_is_the_customer_is_notified_once() {
     let stage = Stage::set("").await;
     let mut own = reservation(ReservationStatus::Confirmed);
     own.host_id = GUEST.to_string();
@@ -111,7 +111,7 @@ async fn a_host_who_is_the_customer_is_told_once() {
 }
 
 #[tokio::test]
-async fn a_message_says_what_it_is_about() {
+async fn a_message_names_its_reservation() {
     let stage = Stage::set("").await;
     happens!(stage, "", ReservationConfirmed);
     let message = stage.inbox(GUEST).await.remove(0);
@@ -135,7 +135,7 @@ async fn a_message_says_what_it_is_about() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_told_again_tells_nobody_again() {
+async fn a_repeated_event_notifies_nobody_again() {
     let stage = Stage::set("").await;
     happens!(stage, "", ReservationConfirmed);
     // As after a cursor that was lost: the same log is read from its beginning.
@@ -152,7 +152,7 @@ async fn an_event_that_is_told_again_tells_nobody_again() {
 }
 
 #[tokio::test]
-async fn an_event_that_breaks_its_contract_holds_up_nobody_else() {
+async fn an_event_that_violates_its_contract_blocks_no_other() {
     let stage = Stage::set("").await;
     stage.reservations.record(
         "broken",

@@ -1,20 +1,23 @@
-//! What customers, hosts and operators want of a reservation. They may be refused.
+//! Commands of customers, hosts and operators. They may be refused.
 
 use chassis::{Money, Timestamp};
 
 use super::{
     Actor, Event, Reservation,
-    booking::{Booking, Party, Wish},
-    refund::Quote,
+    booking::{Booking, BookingRequest, Party},
+    refund::CancellationQuote,
     refusal::Refusal,
     status::{Rejection, Status},
     terms::Approval,
 };
 
 impl Reservation {
-    /// Asking again for the same changes nothing, whatever has become of it since.
-    pub(crate) fn requested_again(&self, wish: &Wish) -> Result<Option<Event>, Refusal> {
-        if self.booking.wish == *wish {
+    /// A repeated request with the same content changes nothing, in any status.
+    pub(crate) fn requested_again(
+        &self,
+        booking_request: &BookingRequest,
+    ) -> Result<Option<Event>, Refusal> {
+        if self.booking.request == *booking_request {
             Ok(None)
         } else {
             Err(Refusal::IdempotencyKeyReused)
@@ -69,7 +72,7 @@ impl Reservation {
         if self.status.refund().is_some() {
             return Ok(None);
         }
-        let refund = self.quote(by, at)?.refund;
+        let refund = self.cancellation_quote(by, at)?.refund;
         if expected_refund.is_some_and(|expected| expected != refund) {
             return Err(Refusal::RefundChanged);
         }
@@ -87,8 +90,12 @@ impl Reservation {
         }))
     }
 
-    /// What a cancellation would mean now.
-    pub(crate) fn quote(&self, by: Actor, at: Timestamp) -> Result<Quote, Refusal> {
+    /// The quote of a cancellation at `at`.
+    pub(crate) fn cancellation_quote(
+        &self,
+        by: Actor,
+        at: Timestamp,
+    ) -> Result<CancellationQuote, Refusal> {
         let party = self.booking.party(by).ok_or(Refusal::NotFound)?;
         let Booking {
             price, stay, tiers, ..
@@ -96,15 +103,15 @@ impl Reservation {
         match &self.status {
             Status::Confirmed { .. } if stay.start <= at => Err(Refusal::StayHasBegun),
             Status::Confirmed { .. } if party == Party::Guest => {
-                Ok(Quote::by_notice(*price, tiers, stay.start, at))
+                Ok(CancellationQuote::by_notice(*price, tiers, stay.start, at))
             }
-            Status::Confirmed { .. } => Ok(Quote::everything(*price, stay.start)),
-            status if status.is_open() => Ok(Quote::unpaid(*price)),
+            Status::Confirmed { .. } => Ok(CancellationQuote::everything(*price, stay.start)),
+            status if status.is_open() => Ok(CancellationQuote::unpaid(*price)),
             _ => Err(Refusal::NotCancellable),
         }
     }
 
-    /// Whether it is to be paid now (if not, it is paid), or why it cannot be.
+    /// Whether a payment is due at `at`; false if it is paid already. Refused if it cannot be paid.
     pub(crate) fn is_to_pay(&self, at: Timestamp) -> Result<bool, Refusal> {
         match &self.status {
             Status::Requested { pay_by } | Status::Approved { pay_by } if *pay_by <= at => {

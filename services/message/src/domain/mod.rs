@@ -1,9 +1,9 @@
-//! A message to one person about one event. It is in the inbox the moment it is written, and then an e-mail is tried.
+//! A message to one person about one event. It is in the inbox when it is written; then it is sent by e-mail.
 //!
 //! ```text
-//! (none) ─Tell→ Waiting ─EmailDelivered────────────→ Delivered
-//!                ↑ └─EmailFailed, AddressUnknown─┐
-//!                └──────── put off, longer each time ─→ Failed (given up) │ LeftOut (nowhere to send it)
+//! (none) ─Notify→ Waiting ─EmailDelivered────────────→ Delivered
+//!                  ↑ └─EmailFailed, AddressUnknown─┐
+//!                  └──────── put off, longer each time ─→ Failed (given up) │ LeftOut (nowhere to send it)
 //! ```
 
 mod text;
@@ -16,13 +16,13 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::text::{Audience, Change, Happened, Period};
 
 chassis::id! {
-    /// A message: derived from the event and the recipient, so nobody is told twice.
+    /// A message: derived from the event and the recipient, so a person gets one message for each event.
     MessageId,
 }
 
-/// An e-mail is tried so often: for about three hours.
+/// The number of attempts to send an e-mail: about three hours.
 pub(crate) const ATTEMPTS: u32 = 12;
-/// An address is looked for so often: the news of a new member may be on its way.
+/// The number of attempts to find an address: the event of a new member may arrive later.
 pub(crate) const LOOK_UPS: u32 = 3;
 /// Wait after the first attempt; doubled each time.
 const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(5);
@@ -32,24 +32,25 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
 /// A message to one person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Message {
-    pub(crate) letter: Letter,
+    #[serde(rename = "letter")]
+    pub(crate) content: Content,
     pub(crate) email: Email,
     pub(crate) read: bool,
 }
 
-/// What is said to whom.
+/// The content of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Letter {
+pub(crate) struct Content {
     pub(crate) recipient: MemberId,
     pub(crate) reservation: ReservationId,
-    /// Full name of the event it tells of.
+    /// Full name of the event.
     pub(crate) event_type: String,
     /// One line.
     pub(crate) subject: String,
     pub(crate) text: String,
 }
 
-/// How far the e-mail has come.
+/// The state of the e-mail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Email {
     Waiting {
@@ -68,7 +69,7 @@ pub(crate) enum Email {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Command {
-    Tell {
+    Notify {
         recipient: MemberId,
         audience: Audience,
         change: Change,
@@ -76,7 +77,7 @@ pub(crate) enum Command {
         by_email: bool,
     },
     EmailDelivered,
-    /// A permanent failure is not tried again.
+    /// A permanent failure is not retried.
     EmailFailed {
         reason: String,
         permanent: bool,
@@ -90,7 +91,7 @@ pub(crate) enum Command {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    Written { letter: Letter, email: Timestamp },
+    Written { content: Content, email: Timestamp },
     EmailDelivered,
     EmailPutOff { next: Timestamp, reason: String },
     EmailGivenUp { reason: String },
@@ -124,15 +125,15 @@ impl Aggregate for Message {
     fn decide(this: Option<&Self>, command: &Command, now: &Now) -> Result<Vec<Event>, Refusal> {
         let Some(message) = this else {
             return match command {
-                Command::Tell {
+                Command::Notify {
                     recipient,
                     audience,
                     change,
                     by_email,
                 } => {
-                    let letter = change.tell(*recipient, *audience);
+                    let content = change.content(*recipient, *audience);
                     let written = Event::Written {
-                        letter,
+                        content,
                         email: now.at,
                     };
                     Ok(if *by_email {
@@ -146,14 +147,14 @@ impl Aggregate for Message {
         };
         match (command, &message.email) {
             (Command::MarkRead { by }, _) => {
-                match (*by == message.letter.recipient, message.read) {
+                match (*by == message.content.recipient, message.read) {
                     (false, _) => Err(Refusal::Unknown),
                     (true, false) => Ok(vec![Event::Read]),
                     (true, true) => Ok(vec![]),
                 }
             }
-            // Told already, or the e-mail is no longer waited for.
-            (Command::Tell { .. }, _)
+            // Written already, or the e-mail is settled.
+            (Command::Notify { .. }, _)
             | (_, Email::Delivered | Email::Failed { .. } | Email::LeftOut) => Ok(vec![]),
             (Command::EmailDelivered, Email::Waiting { .. }) => Ok(vec![Event::EmailDelivered]),
             (Command::LeaveEmailOut, Email::Waiting { .. }) => Ok(vec![Event::EmailLeftOut]),
@@ -180,9 +181,9 @@ impl Aggregate for Message {
 
     fn evolve(this: Option<Self>, event: &Event) -> Option<Self> {
         let mut message = match (this, event) {
-            (None, Event::Written { letter, email }) => {
+            (None, Event::Written { content, email }) => {
                 return Some(Self {
-                    letter: letter.clone(),
+                    content: content.clone(),
                     email: Email::Waiting {
                         attempts: 0,
                         next: *email,

@@ -1,4 +1,4 @@
-//! What a reservation tells the world, and how its life is told from that.
+//! The events that this context publishes, and the history that is read back from them.
 
 use berth::reservation::v1;
 use chassis::{EventType, Fact, Publish, Recorded, ReservationId, Versioned, base::time};
@@ -7,18 +7,18 @@ use prost::Message;
 use super::{reservation, restore};
 use crate::domain::{Event, Reservation, lost::Lost};
 
-/// An event that tells a reservation as it is after it.
-pub(crate) trait Tells {
+/// An event that carries the reservation after it.
+pub(crate) trait CarriesReservation {
     /// The reservation.
     fn reservation(&self) -> Option<&v1::Reservation>;
 }
 
 macro_rules! events {
     ($($event:ident),+ $(,)?) => {
-        /// What this context publishes.
+        /// The types of the published events.
         pub(crate) const EVENTS: &[EventType] = &[$(EventType::of::<v1::$event>()),+];
 
-        $(impl Tells for v1::$event {
+        $(impl CarriesReservation for v1::$event {
             fn reservation(&self) -> Option<&v1::Reservation> {
                 self.reservation.as_ref()
             }
@@ -65,7 +65,7 @@ impl Publish for Lost {
 impl Publish for Reservation {
     fn facts(id: ReservationId, event: &Event, after: &Versioned<Self>) -> Vec<Fact> {
         let reservation = Some(reservation(id, after));
-        let payment_method = || after.state.booking.wish.payment_method.0.clone();
+        let payment_method = || after.state.booking.request.payment_method.0.clone();
         let fact = match event {
             Event::Requested { .. } => Fact::of(&v1::ReservationRequested {
                 reservation,
@@ -103,17 +103,17 @@ impl Publish for Reservation {
     }
 }
 
-/// A step in the life of a reservation. Field 1 of every event is the reservation after it, so one type reads them all.
+/// An entry of the history. Field 1 of every event is the reservation after it, so one type decodes them all.
 pub(crate) fn entry(event: Recorded) -> Result<v1::HistoryEntry, prost::DecodeError> {
-    let told = v1::ReservationConfirmed::decode(event.data)?
+    let carried = v1::ReservationConfirmed::decode(event.data)?
         .reservation
         .unwrap_or_default();
     Ok(v1::HistoryEntry {
         time: Some(time::to_proto(event.at)),
         event_type: event.event_type,
-        status: told.status,
+        status: carried.status,
         actor: event.cause.actor,
-        reason: told.reason,
+        reason: carried.reason,
         version: event.version,
     })
 }

@@ -1,7 +1,7 @@
-//! The books of the simulated provider: what it was asked under each key, and what it did.
+//! The ledger of the simulated provider: the requests with each key, and their effects.
 //!
-//! They are kept as aggregates of their own, changed in transactions of their own and read by nothing else: a provider
-//! does not share our transactions. Every request is counted, so what happens is the same before and after a restart.
+//! It is stored as an aggregate of its own that nothing else reads and that has its own transactions, because a real
+//! provider does not share ours. Requests are counted, so the behaviour is the same before and after a restart.
 
 use std::collections::BTreeMap;
 
@@ -11,29 +11,29 @@ use serde::{Deserialize, Serialize};
 use super::script::Script;
 use crate::domain::{Method, Outcome, PaymentId};
 
-/// What the provider knows about one key.
+/// The record of one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Books {
-    /// How often it was asked anything.
+pub(crate) struct ProviderLedger {
+    /// The number of requests.
     pub(crate) requests: u32,
-    /// The method it was first asked to charge.
+    /// The payment method of the first charge request.
     method: Option<Method>,
-    /// What it decided.
+    /// The outcome.
     pub(crate) outcome: Option<Outcome>,
-    /// What it has charged, whatever it gave back since. At most one charge.
+    /// The charges, before refunds. At most one.
     charges: Vec<Money>,
-    /// How often each refund was asked for, and what was refunded.
+    /// For each refund key the number of requests, and the amount that was refunded.
     refunds: BTreeMap<String, (u32, Option<Money>)>,
     voided: bool,
 }
 
-/// What it is asked.
+/// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     Charge {
         amount: Money,
         method: Method,
-        /// What a charge will be called.
+        /// The provider's reference of the charge.
         reference: String,
     },
     Query,
@@ -44,15 +44,15 @@ pub(crate) enum Ask {
     Void,
 }
 
-/// What it did. Every request is one event.
+/// A request as it was recorded. Every request is one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) ask: Ask,
-    /// Whether it was not even heard.
+    /// Whether the request was lost before it had an effect.
     pub(crate) lost: bool,
 }
 
-/// It never says no: it does not answer.
+/// No request is refused; a lost one has no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Never {}
 
@@ -66,7 +66,7 @@ impl Refused for Never {
     }
 }
 
-impl Aggregate for Books {
+impl Aggregate for ProviderLedger {
     const KIND: &'static str = "simulated-provider";
     type Id = PaymentId;
     type Command = Ask;
@@ -74,42 +74,42 @@ impl Aggregate for Books {
     type Refusal = Never;
 
     fn decide(this: Option<&Self>, ask: &Ask, _: &Now) -> Result<Vec<Asked>, Never> {
-        let books = this.cloned().unwrap_or_default();
+        let ledger = this.cloned().unwrap_or_default();
         let script = match ask {
-            Ask::Charge { method, .. } if books.method.is_none() => Script::of(method),
-            _ => books.script(),
+            Ask::Charge { method, .. } if ledger.method.is_none() => Script::of(method),
+            _ => ledger.script(),
         };
         let lost = match ask {
             Ask::Refund { key, .. } => {
-                books.refunds.get(key).map_or(0, |(tries, _)| *tries) < script.refund_fails
+                ledger.refunds.get(key).map_or(0, |(tries, _)| *tries) < script.refund_fails
             }
             _ => false,
         };
-        let lost = lost || books.requests < script.down;
+        let lost = lost || ledger.requests < script.down;
         let ask = ask.clone();
         Ok(vec![Asked { ask, lost }])
     }
 
     fn evolve(this: Option<Self>, event: &Asked) -> Option<Self> {
-        let mut books = this.unwrap_or_default();
-        books.requests = books.requests.saturating_add(1);
-        books.note(&event.ask);
+        let mut ledger = this.unwrap_or_default();
+        ledger.requests = ledger.requests.saturating_add(1);
+        ledger.note(&event.ask);
         if !event.lost {
-            books.act(&event.ask);
+            ledger.act(&event.ask);
         }
-        Some(books)
+        Some(ledger)
     }
 }
 
-impl Books {
-    /// What it does with the method it was asked to charge.
+impl ProviderLedger {
+    /// The script of the payment method.
     pub(crate) fn script(&self) -> Script {
         self.method
             .as_ref()
             .map_or_else(Script::default, Script::of)
     }
 
-    /// What a request leaves behind even if it is lost: a test counts it.
+    /// The part of a request that is recorded even if the request is lost.
     fn note(&mut self, ask: &Ask) {
         match ask {
             Ask::Charge { method, .. } if self.method.is_none() => {
@@ -156,12 +156,12 @@ impl Books {
         self.outcome = Some(outcome);
     }
 
-    /// Whether a refund was made, or need not be because everything was undone.
+    /// Whether a refund was made, or is unnecessary because the charge was voided.
     pub(crate) fn has_refunded(&self, key: &str) -> bool {
         self.voided || matches!(self.refunds.get(key), Some((_, Some(_))))
     }
 
-    /// What can still be refunded.
+    /// The amount that can still be refunded.
     fn left(&self) -> i64 {
         let charged: i64 = self.charges.iter().map(|amount| amount.minor).sum();
         let refunds = self.refunds.values().filter_map(|(_, refunded)| *refunded);
@@ -169,7 +169,7 @@ impl Books {
     }
 }
 
-impl Publish for Books {
+impl Publish for ProviderLedger {
     fn facts(_: PaymentId, _: &Asked, _: &Versioned<Self>) -> Vec<Fact> {
         Vec::new()
     }

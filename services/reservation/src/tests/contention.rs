@@ -16,11 +16,11 @@ use chassis_testing::noon;
 use crate::{
     domain::{
         Command, Reservation,
-        booking::{PaymentMethod, Request, Rules, Wish},
+        booking::{BookingRequest, PaymentMethod, Proposal, Rules},
         claims::{customer_scope, offer_scope},
         period::Period,
         refusal::Refusal,
-        terms::{Approval, OfferKind, Terms, Unit},
+        terms::{Approval, OfferKind, SoldBy, Terms},
     },
     views,
 };
@@ -41,8 +41,8 @@ async fn store(dir: &tempfile::TempDir) -> Store {
 /// One night in a house with so many rooms.
 fn request(customer: u128, capacity: u32, quantity: u32, per_person: u32) -> Command {
     let night = Date::constant(2027, 4, 1);
-    Command::Request(Box::new(Request {
-        wish: Wish {
+    Command::Request(Box::new(Proposal {
+        booking_request: BookingRequest {
             offer: OFFER,
             customer: MemberId::from_u128(customer),
             period: Period::dates(night, night.tomorrow().unwrap()).unwrap(),
@@ -54,7 +54,7 @@ fn request(customer: u128, capacity: u32, quantity: u32, per_person: u32) -> Com
             kind: OfferKind::Room,
             host: MemberId::from_u128(2),
             title: "Beautiful House".into(),
-            unit: Unit::Night,
+            sold_by: SoldBy::Night,
             capacity,
             max_persons: 2,
             price: chassis::Money::new("EUR".parse().unwrap(), 10_000),
@@ -86,7 +86,7 @@ async fn race(
     let (mut won, mut lost) = (Vec::new(), BTreeSet::new());
     for answer in futures::future::join_all(running).await {
         match answer {
-            Ok(done) => won.push(done.now.state.booking.units),
+            Ok(done) => won.push(done.now.state.booking.unit_numbers),
             Err(ExecuteError::Refused(refusal)) => {
                 lost.insert(refusal.to_string());
             }
@@ -101,7 +101,7 @@ fn only(refusal: &Refusal) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_a_thousand_one_gets_the_last_room() {
+async fn of_a_thousand_requests_one_gets_the_last_room() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(&dir).await;
     let racers = (1..=1000).map(|id| (id, request(1000 + id, 1, 1, 10)));
@@ -111,7 +111,7 @@ async fn of_a_thousand_one_gets_the_last_room() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_a_thousand_as_many_win_as_there_are_rooms() {
+async fn of_a_thousand_requests_as_many_succeed_as_there_are_rooms() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(&dir).await;
     let racers = (1..=1000).map(|id| (id, request(1000 + id, 37, 1 + u32::from(id % 3 == 0), 10)));
@@ -128,7 +128,7 @@ async fn of_a_thousand_as_many_win_as_there_are_rooms() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_thousand_requests_of_one_customer_are_ten_reservations() {
+async fn a_thousand_requests_of_one_customer_make_ten_reservations() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(&dir).await;
     let racers = (1..=1000).map(|id| (id, request(7, 1000, 1, 10)));
@@ -142,7 +142,7 @@ async fn a_thousand_requests_of_one_customer_are_ten_reservations() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_same_request_a_thousand_times_is_one_reservation() {
+async fn the_same_request_a_thousand_times_makes_one_reservation() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(&dir).await;
     let racers = (1..=1000).map(|_| (1, request(7, 1000, 1, 10)));
