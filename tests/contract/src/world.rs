@@ -213,12 +213,12 @@ impl World {
 
     /// Waits until everything is done that follows from what was done.
     pub async fn rest(&self) -> Result<()> {
-        Ok(chassis_testing::quiet(self.platform.sites()).await?)
+        Ok(chassis_testing::quiet(self.platform.contexts()).await?)
     }
 
     /// Whether the public port carries a service: one of a context's own package.
     pub fn carries(&self, service: &ServiceDescriptor) -> bool {
-        let mut contexts = self.platform.sites().iter().map(|site| site.context.name);
+        let mut contexts = self.platform.contexts().iter().map(|site| site.context.name);
         contexts.any(|name| service.package_name() == format!("berth.{name}.v1"))
     }
 

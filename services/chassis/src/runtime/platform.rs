@@ -31,7 +31,7 @@ pub struct Platform {
     runtime: Option<Runtime>,
     public: SocketAddr,
     admin: SocketAddr,
-    sites: Vec<ContextRuntime>,
+    contexts: Vec<ContextRuntime>,
     peers: Peers,
     health: Health,
     stop: CancellationToken,
@@ -60,7 +60,7 @@ impl Platform {
         Ok(Self {
             public: started.public,
             admin: started.admin,
-            sites: started.sites,
+            contexts: started.contexts,
             peers: started.peers,
             health: started.health,
             stop: started.stop,
@@ -82,13 +82,8 @@ impl Platform {
     }
 
     /// The contexts at work.
-    pub fn sites(&self) -> &[ContextRuntime] {
-        &self.sites
-    }
-
-    /// A context at work.
-    pub fn site(&self, context: &str) -> Option<&ContextRuntime> {
-        self.sites.iter().find(|site| site.context.name == context)
+    pub fn contexts(&self) -> &[ContextRuntime] {
+        &self.contexts
     }
 
     /// The health of the process.
@@ -118,9 +113,9 @@ impl Platform {
     /// Answers when the directory can be used again.
     pub async fn crash(mut self) {
         let commits: Vec<_> = self
-            .sites
+            .contexts
             .iter()
-            .map(|site| site.deps.store.commits())
+            .map(|context| context.deps.store.commits())
             .collect();
         self.end();
         drop(self);
@@ -141,7 +136,7 @@ impl Platform {
         }
         // Peers know routes, routes know peers: they would keep each other, and the stores.
         self.peers.forget();
-        self.sites.clear();
+        self.contexts.clear();
     }
 }
 

@@ -56,7 +56,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Started {
     pub(super) public: SocketAddr,
     pub(super) admin: SocketAddr,
-    pub(super) sites: Vec<ContextRuntime>,
+    pub(super) contexts: Vec<ContextRuntime>,
     pub(super) peers: Peers,
     pub(super) health: Health,
     pub(super) stop: CancellationToken,
@@ -163,7 +163,7 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
     Ok(Started {
         public,
         admin,
-        sites,
+        contexts: sites,
         peers,
         health,
         stop,

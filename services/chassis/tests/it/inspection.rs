@@ -44,7 +44,7 @@ async fn take(platform: &Platform, seat: u128) {
         hall: "a".into(),
         capacity: 100,
     };
-    let store = &platform.sites()[0].deps.store;
+    let store = &platform.contexts()[0].deps.store;
     store
         .execute::<Seat>(SeatId::from_u128(seat), command, &Cause::default())
         .await
@@ -231,9 +231,9 @@ async fn a_process_without_a_service_key_makes_one_for_its_operator() {
 async fn a_process_that_is_not_ready_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(seats(), dir.path(), |_| {}).await;
-    let faults = process.platform.sites()[0].deps.faults.clone();
+    let faults = process.platform.contexts()[0].deps.faults.clone();
     faults.arm("store.commit", u32::MAX);
-    let store_of = &process.platform.sites()[0].deps.store;
+    let store_of = &process.platform.contexts()[0].deps.store;
     store_of.probe().await.unwrap_err();
     let told = process
         .tells_that(|told| !told.process.as_ref().unwrap().ready)
@@ -329,7 +329,7 @@ async fn what_is_missing_due_or_damaged_is_told_of() {
     take(&process.platform, 1).await;
     take(&process.platform, 2).await;
     process.clock.turn(SignedDuration::from_hours(1));
-    let store = &process.platform.sites()[0].deps.store;
+    let store = &process.platform.contexts()[0].deps.store;
     let damage: Result<(), chassis::StoreError> = store
         .transact(|unit| {
             Box::pin(async move {

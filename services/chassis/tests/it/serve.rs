@@ -205,7 +205,7 @@ async fn no_request_takes_longer_than_it_may() {
 async fn a_caller_may_wait_for_less() {
     let stage = Stage::with(|_| {}).await;
     // Without a connection: a client with one would give up by itself.
-    let site = &stage.platform.sites()[0];
+    let site = &stage.platform.contexts()[0];
     let services = Services::new(site.context.make_routes(&site.deps));
     let edge = Edge::new(services, &Limits::default(), CancellationToken::new());
     let mut request = Request::new(ask("slow"));

@@ -122,7 +122,7 @@ impl Process {
 
     /// The contexts at work in it; none if it does not run.
     pub fn sites(&self) -> &[ContextRuntime] {
-        self.platform.as_ref().map_or(&[], Platform::sites)
+        self.platform.as_ref().map_or(&[], Platform::contexts)
     }
 }
 

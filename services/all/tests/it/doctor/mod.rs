@@ -54,7 +54,7 @@ struct Ward {
 
 impl Ward {
     fn store(&self) -> &Store {
-        &self.process.sites()[0].deps.store
+        &self.process.contexts()[0].deps.store
     }
 
     fn admin(&self) -> String {
@@ -226,7 +226,7 @@ impl House {
 }
 
 async fn register(rooms: &Ward, number: u128) {
-    let site = &rooms.process.sites()[0];
+    let site = &rooms.process.contexts()[0];
     let routes = site.context.make_routes(&site.deps);
     let host = MemberId::from_u128(7);
     let room = Room {
