@@ -119,7 +119,7 @@ async fn catch_up(
     for (consumer, _) in readers {
         let producer = consumer.producer().clone();
         let live = store.cursor(LIVE.to_owned(), producer).await?;
-        consumer.consume(Signal::Head(live)).await?;
+        consumer.consume(Signal::HighWaterMark(live)).await?;
     }
     let mut fetched = Vec::with_capacity(readers.len());
     for (consumer, log) in readers {
@@ -164,7 +164,7 @@ async fn take_over_in(
             return Ok(None);
         }
         if here < live {
-            consumer.take_in(unit, here, live, &between).await?;
+            consumer.apply_in(unit, here, live, &between).await?;
         }
         events += live;
     }
@@ -195,7 +195,7 @@ fn failed(error: ConsumeError) -> Status {
         // A newer rebuild has begun elsewhere.
         ConsumeError::Fenced => running(),
         ConsumeError::Store(error) => error.into(),
-        ConsumeError::Log(_) | ConsumeError::Fault(_) | ConsumeError::Spoilt => {
+        ConsumeError::Log(_) | ConsumeError::Fault(_) | ConsumeError::EventFailed => {
             tracing::warn!(error = %error, "rebuild failed");
             log_unavailable()
         }

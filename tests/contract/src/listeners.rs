@@ -77,7 +77,7 @@ pub async fn hear(context: Context, event: Recorded) -> Result<Vec<String>> {
         let topic = consumer.producer().clone();
         let known = foretold.contains(&(consumer.name().to_owned(), topic));
         ensure!(known, "the broker would not know {}", consumer.name());
-        consumer.consume(Signal::Head(event.seq)).await?;
+        consumer.consume(Signal::HighWaterMark(event.seq)).await?;
         let cursor = consumer.cursor().await?;
         ensure!(cursor == event.seq, "{} stays behind", consumer.name());
     }

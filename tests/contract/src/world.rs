@@ -218,7 +218,11 @@ impl World {
 
     /// Whether the public port carries a service: one of a context's own package.
     pub fn carries(&self, service: &ServiceDescriptor) -> bool {
-        let mut contexts = self.platform.contexts().iter().map(|site| site.context.name);
+        let mut contexts = self
+            .platform
+            .contexts()
+            .iter()
+            .map(|site| site.context.name);
         contexts.any(|name| service.package_name() == format!("berth.{name}.v1"))
     }
 

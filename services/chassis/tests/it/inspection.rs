@@ -1,6 +1,11 @@
 //! What a process tells of itself.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::Path,
+    time::Duration,
+};
 
 use berth::inspection::v1::{
     self as inspection, BreakerState, BusKind, InspectRequest, InspectResponse,
@@ -14,7 +19,8 @@ use chassis::{
         time::{SignedDuration, to_proto},
     },
     client::{addresses::Addresses, peers::Peers},
-    domain::event::Cause,
+    domain::{event::Cause, log_id::LogId},
+    messaging::{bus::Bus, jetstream::JetStream},
     runtime::{options::Options, start::OWN_KEY},
     security::service_identity::ServiceKey,
 };
@@ -304,6 +310,12 @@ async fn consumers_dead_letters_and_peers_are_told_of() {
 
     // The producer goes away.
     producer.platform.stop().await.unwrap();
+    // It has announced an event that did not arrive: its log is read, and cannot be.
+    let bus = JetStream::connect(&broker.settings(), "room", BTreeMap::new())
+        .await
+        .unwrap();
+    bus.connected().await.unwrap();
+    bus.heartbeat(&LogId::of("room"), 5).await;
     let told = consumer
         .tells_that(|told| !one(told).consumers[0].last_error.is_empty())
         .await;

@@ -128,7 +128,12 @@ async fn what_was_answered_survives_a_crash() {
     slow.await.unwrap().unwrap_err();
 
     let again = raise(stage.dir.path(), &stage.gate, |_| {}).await;
-    let log = again.contexts()[0].deps.store.log_after(0, 10).await.unwrap();
+    let log = again.contexts()[0]
+        .deps
+        .store
+        .log_after(0, 10)
+        .await
+        .unwrap();
     assert_eq!(log.len(), 1);
     quiet(again.contexts()).await.unwrap();
     again.stop().await.unwrap();
