@@ -8,7 +8,7 @@ use chassis::Platform;
 #[expect(clippy::print_stdout, reason = "it is meant for the terminal")]
 pub(crate) fn show(platform: &Platform, data_dir: &Path, ephemeral: bool, took: Duration) {
     let names: Vec<&str> = platform
-        .sites()
+        .contexts()
         .iter()
         .map(|site| site.context.name)
         .collect();

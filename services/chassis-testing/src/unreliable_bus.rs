@@ -5,13 +5,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use futures::future::BoxFuture;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::sync::Notify;
 
 use chassis::{
     domain::{event::Recorded, log_id::LogId},
-    messaging::bus::{Bus, BusError, Feed, Signal},
+    messaging::bus::{Bus, BusError, Signal, Subscription},
 };
 
 /// How often it fails.
@@ -73,7 +72,7 @@ impl UnreliableBus {
         kept.clear();
         for ((log, _), signals) in waiting {
             signals.clear();
-            signals.extend(heads.get(log).map(|head| Signal::Head(*head)));
+            signals.extend(heads.get(log).map(|head| Signal::HighWaterMark(*head)));
         }
         drop(state);
         self.0.news.notify_waiters();
@@ -105,27 +104,22 @@ impl UnreliableBus {
             .chunks(3)
             .map(|events| Signal::Events(events.to_vec()))
             .collect();
-        signals.push(Signal::Head(head));
+        signals.push(Signal::HighWaterMark(head));
         signals
     }
 }
 
+#[tonic::async_trait]
 impl Bus for UnreliableBus {
-    fn known(&self, log: &LogId) -> BoxFuture<'_, Result<i64, BusError>> {
-        let known = self.state().heads.get(log).copied().unwrap_or(0);
-        Box::pin(std::future::ready(Ok(known)))
+    async fn high_water_mark(&self, log: &LogId) -> Result<i64, BusError> {
+        Ok(self.state().heads.get(log).copied().unwrap_or(0))
     }
 
     fn carries_events(&self) -> bool {
         true
     }
 
-    fn publish(
-        &self,
-        log: LogId,
-        events: Vec<Recorded>,
-        head: i64,
-    ) -> BoxFuture<'_, Result<(), BusError>> {
+    async fn publish(&self, log: LogId, events: Vec<Recorded>, head: i64) -> Result<(), BusError> {
         let mut state = self.state();
         state.heads.insert(log.clone(), head);
         state
@@ -145,20 +139,20 @@ impl Bus for UnreliableBus {
         }
         drop(state);
         self.0.news.notify_waiters();
-        Box::pin(std::future::ready(Ok(())))
+        Ok(())
     }
 
-    fn subscribe(
+    async fn subscribe(
         &self,
         log: LogId,
         consumer: &str,
-    ) -> BoxFuture<'_, Result<Box<dyn Feed>, BusError>> {
+    ) -> Result<Box<dyn Subscription>, BusError> {
         let mut state = self.state();
         let key = (log.clone(), consumer.to_owned());
         let head = state.heads.get(&log).copied().unwrap_or(0);
         if let Some(waiting) = state.waiting.get_mut(&key) {
-            // Earlier signals may not have been processed.
-            waiting.push_back(Signal::Head(head));
+            // What was given before may have had no effect.
+            waiting.push_back(Signal::HighWaterMark(head));
         } else {
             let events: Vec<_> = state
                 .kept
@@ -171,35 +165,34 @@ impl Bus for UnreliableBus {
             state.waiting.insert(key.clone(), signals.into());
         }
         drop(state);
-        let feed = DegradedFeed {
+        let subscription = DegradedSubscription {
             bus: self.clone(),
             key,
         };
-        Box::pin(std::future::ready(Ok(Box::new(feed) as Box<dyn Feed>)))
+        Ok(Box::new(subscription))
     }
 }
 
 #[derive(Debug)]
-struct DegradedFeed {
+struct DegradedSubscription {
     bus: UnreliableBus,
     key: (LogId, String),
 }
 
-impl Feed for DegradedFeed {
-    fn next(&mut self) -> BoxFuture<'_, Result<Signal, BusError>> {
-        Box::pin(async {
-            loop {
-                let bus = self.bus.clone();
-                let news = bus.0.news.notified();
-                if let Some(signal) = self.ready() {
-                    return Ok(signal);
-                }
-                news.await;
+#[tonic::async_trait]
+impl Subscription for DegradedSubscription {
+    async fn next(&mut self) -> Result<Signal, BusError> {
+        loop {
+            let bus = self.bus.clone();
+            let news = bus.0.news.notified();
+            if let Some(signal) = self.try_next() {
+                return Ok(signal);
             }
-        })
+            news.await;
+        }
     }
 
-    fn ready(&mut self) -> Option<Signal> {
+    fn try_next(&mut self) -> Option<Signal> {
         self.bus.state().waiting.get_mut(&self.key)?.pop_front()
     }
 }

@@ -123,7 +123,7 @@ async fn catch_up(store: &Store, readers: &[Reader]) -> Result<Vec<ReadAhead>, C
     for (consumer, _) in readers {
         let producer = consumer.producer().clone();
         let live = store.cursor(LIVE.to_owned(), producer).await?;
-        consumer.consume(Signal::Head(live)).await?;
+        consumer.consume(Signal::HighWaterMark(live)).await?;
     }
     let mut read_ahead = Vec::with_capacity(readers.len());
     for (consumer, log) in readers {
@@ -169,7 +169,7 @@ async fn switch_in(
             return Ok(None);
         }
         if rebuilt < live {
-            consumer.take_in(unit, rebuilt, live, &missing).await?;
+            consumer.apply_in(unit, rebuilt, live, &missing).await?;
         }
         events += live;
     }
@@ -200,7 +200,7 @@ fn failed(error: ConsumeError) -> Status {
         // A later rebuild has begun in another process.
         ConsumeError::Fenced => already_running(),
         ConsumeError::Store(error) => error.into(),
-        ConsumeError::Log(_) | ConsumeError::Fault(_) | ConsumeError::Spoilt => {
+        ConsumeError::Log(_) | ConsumeError::Fault(_) | ConsumeError::EventFailed => {
             tracing::warn!(error = %error, "rebuild failed");
             log_unavailable()
         }

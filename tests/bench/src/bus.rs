@@ -11,7 +11,7 @@ use chassis::{
     Recorded,
     domain::event::Cause,
     messaging::{
-        bus::{Bus, Feed, Signal},
+        bus::{Bus, Signal, Subscription},
         jetstream::{JetStream, NatsSettings},
     },
     runtime::config::Config,
@@ -129,7 +129,7 @@ impl Bench {
             looks.tick().await;
         }
         let topic = LogId::of("room");
-        bus.known(&topic).await?;
+        bus.high_water_mark(&topic).await?;
         Ok(Self {
             nats,
             bus,
@@ -138,7 +138,7 @@ impl Bench {
         })
     }
 
-    async fn feed(&self) -> Result<Box<dyn Feed>> {
+    async fn feed(&self) -> Result<Box<dyn Subscription>> {
         Ok(self.bus.subscribe(self.topic.clone(), "bench").await?)
     }
 
@@ -180,7 +180,11 @@ impl Bench {
     }
 
     /// How long single events take, in microseconds.
-    async fn latency(&mut self, feed: &mut Box<dyn Feed>, seconds: u64) -> Result<Histogram<u64>> {
+    async fn latency(
+        &mut self,
+        feed: &mut Box<dyn Subscription>,
+        seconds: u64,
+    ) -> Result<Histogram<u64>> {
         let mut took = Histogram::new(3)?;
         let mut pace = tokio::time::interval(Duration::from_secs(1) / u32::try_from(PACE)?);
         for _ in 0..seconds * PACE {
@@ -199,7 +203,7 @@ impl Bench {
 }
 
 /// Takes events until that one, and none is missing.
-async fn take(feed: &mut Box<dyn Feed>, last: i64) -> Result<()> {
+async fn take(feed: &mut Box<dyn Subscription>, last: i64) -> Result<()> {
     let mut seen = None;
     while seen != Some(last) {
         if let Signal::Events(events) = feed.next().await? {
@@ -210,7 +214,7 @@ async fn take(feed: &mut Box<dyn Feed>, last: i64) -> Result<()> {
                 );
                 seen = Some(event.seq);
             }
-            feed.taken().await;
+            feed.acknowledge().await;
         }
     }
     Ok(())

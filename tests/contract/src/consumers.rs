@@ -77,7 +77,7 @@ pub async fn consume(context: Context, event: Recorded) -> Result<Vec<String>> {
         let log = consumer.producer().clone();
         let known = declared.contains(&(consumer.name().to_owned(), log));
         ensure!(known, "{} is not declared to the broker", consumer.name());
-        consumer.consume(Signal::Head(event.seq)).await?;
+        consumer.consume(Signal::HighWaterMark(event.seq)).await?;
         let cursor = consumer.cursor().await?;
         ensure!(cursor == event.seq, "{} stays behind", consumer.name());
     }

@@ -216,12 +216,16 @@ impl World {
 
     /// Waits until the platform has no work left.
     pub async fn quiet(&self) -> Result<()> {
-        Ok(chassis_testing::quiet(self.platform.sites()).await?)
+        Ok(chassis_testing::quiet(self.platform.contexts()).await?)
     }
 
     /// Whether the public port serves a service: one of a context's own package.
     pub fn serves(&self, service: &ServiceDescriptor) -> bool {
-        let mut contexts = self.platform.sites().iter().map(|site| site.context.name);
+        let mut contexts = self
+            .platform
+            .contexts()
+            .iter()
+            .map(|site| site.context.name);
         contexts.any(|name| service.package_name() == format!("berth.{name}.v1"))
     }
 

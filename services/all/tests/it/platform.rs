@@ -18,13 +18,13 @@ async fn a_platform_starts_again_after_a_crash() {
     };
     for _ in 0..2 {
         let platform = all::start(options()).await.unwrap();
-        assert_eq!(platform.sites().len(), all::contexts().len());
+        assert_eq!(platform.contexts().len(), all::contexts().len());
         let address = format!("http://{}", platform.public());
         let mut rooms = RoomServiceClient::connect(address).await.unwrap();
         rooms.list_rooms(ListRoomsRequest::default()).await.unwrap();
-        chassis_testing::quiet(platform.sites()).await.unwrap();
+        chassis_testing::quiet(platform.contexts()).await.unwrap();
         clock.turn(SignedDuration::from_hours(24));
-        chassis_testing::quiet(platform.sites()).await.unwrap();
+        chassis_testing::quiet(platform.contexts()).await.unwrap();
         platform.crash().await;
         assert!(rooms.list_rooms(ListRoomsRequest::default()).await.is_err());
     }

@@ -1,103 +1,100 @@
 //! The bus: how a consumer learns that a producer's log has grown.
 //!
-//! The log is the truth; the bus is only fast. It may lose, repeat and reorder what it carries: a consumer knows by the
-//! sequence numbers, and fills what is missing from the producer's log.
+//! The log is the truth; the bus is only fast. It may lose, repeat and reorder events: a consumer notices by the sequence
+//! numbers and reads what is missing from the producer's log.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use berth::inspection::v1::BusKind;
-use futures::future::BoxFuture;
 
 use crate::domain::{event::Recorded, log_id::LogId};
 
-/// The bus cannot be used right now.
+/// The bus is unavailable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("bus unavailable: {0}")]
 pub struct BusError(pub String);
 
-/// What a feed brings.
+/// What a subscription delivers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Signal {
-    /// Events, perhaps with gaps and repeats.
+    /// Events, possibly with gaps and repeats.
     Events(Vec<Recorded>),
-    /// The log has come so far.
-    Head(i64),
+    /// The last sequence number of the log.
+    HighWaterMark(i64),
 }
 
-/// Carries news from the logs to the consumers.
-pub trait Bus: Send + Sync + std::fmt::Debug {
-    /// How far the bus knows a log; the relay starts there. 0 if it knows nothing.
-    fn known(&self, log: &LogId) -> BoxFuture<'_, Result<i64, BusError>>;
-    /// Whether it carries events and not only heads.
+/// Publishes the logs of producers to their consumers.
+#[tonic::async_trait]
+pub trait Bus: Send + Sync + Debug {
+    /// The last sequence number of a log that was published; 0 if there is none. The relay starts there.
+    async fn high_water_mark(&self, log: &LogId) -> Result<i64, BusError>;
+    /// Whether the bus carries events, and not only high-water marks.
     fn carries_events(&self) -> bool;
-    /// Takes news of a log: the events from [`Bus::known`] on if it carries them, and its head.
-    fn publish(
+    /// Publishes the events after [`Bus::high_water_mark`], if the bus carries events, and the new high-water mark.
+    async fn publish(
         &self,
         log: LogId,
         events: Vec<Recorded>,
-        head: i64,
-    ) -> BoxFuture<'_, Result<(), BusError>>;
-    /// A feed of a log for one consumer, beginning with what is known now.
-    fn subscribe(
+        high_water_mark: i64,
+    ) -> Result<(), BusError>;
+    /// Subscribes a consumer to a log. The subscription starts with what the bus holds now.
+    async fn subscribe(
         &self,
         log: LogId,
         consumer: &str,
-    ) -> BoxFuture<'_, Result<Box<dyn Feed>, BusError>>;
-    /// Forgets what it remembers of a log that somebody else may have told it of in the meantime.
-    fn forget(&self, _context: &str) {}
-    /// Tells those who listen how far a log has come, though nothing is new: what was lost on the way is missed then.
-    fn beat(&self, _log: &LogId, _head: i64) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
+    ) -> Result<Box<dyn Subscription>, BusError>;
+    /// Invalidates the cached high-water mark of a context's log: another replica may have published since.
+    fn invalidate(&self, _context: &str) {}
+    /// Publishes the high-water mark of a log although nothing is new, so that consumers notice a lost tail.
+    async fn heartbeat(&self, _log: &LogId, _high_water_mark: i64) {}
+    /// Notifies the leader of a context that there is work.
+    fn notify_leader(&self, _context: &str) {}
+    /// Waits for [`Bus::notify_leader`]. With a single replica it never returns.
+    async fn leader_notified(&self, _context: &str) {
+        std::future::pending::<()>().await;
     }
-    /// Tells the replica that leads a context that there is work for it.
-    fn wake(&self, _context: &str) {}
-    /// Waits until somebody says so. Where there is one replica nobody does.
-    fn woken(&self, _context: &str) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::pending())
-    }
-    /// The events of a log after a sequence number up to another one, as far as it still has them: for a log that has gone
-    /// back.
-    fn read_back(
+    /// Returns the events of a log after a sequence number up to another one, as far as the bus still holds them. Used to
+    /// recover a log that has lost its tail.
+    async fn read_back(
         &self,
         _log: &LogId,
         _after: i64,
         _to: i64,
-    ) -> BoxFuture<'_, Result<Vec<Recorded>, BusError>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
+    ) -> Result<Vec<Recorded>, BusError> {
+        Ok(Vec::new())
     }
-    /// Whether it can be reached.
+    /// Whether the bus is connected.
     fn is_connected(&self) -> bool {
         true
     }
-    /// What it is, for whoever operates the platform.
+    /// The kind of bus, for inspection.
     fn kind(&self) -> BusKind {
         BusKind::Unspecified
     }
-    /// The last signs of life of the producers that were heard, if it carries any.
-    fn beats(&self) -> Vec<Beat> {
+    /// The last heartbeat received from each producer.
+    fn heartbeats(&self) -> Vec<Heartbeat> {
         Vec::new()
     }
 }
 
-/// A sign of life of a producer: how far its log had come at a time.
+/// A heartbeat of a producer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Beat {
+pub struct Heartbeat {
     /// The log.
     pub log: LogId,
-    /// How far it had come.
-    pub head: i64,
-    /// How long ago that was heard.
-    pub ago: Duration,
+    /// Its last sequence number.
+    pub high_water_mark: i64,
+    /// Time since the heartbeat was received.
+    pub age: Duration,
 }
 
-/// A consumer's end of the bus.
-pub trait Feed: Send + std::fmt::Debug {
-    /// Waits for the next news.
-    fn next(&mut self) -> BoxFuture<'_, Result<Signal, BusError>>;
-    /// What is there already, without waiting.
-    fn ready(&mut self) -> Option<Signal>;
-    /// Everything that was given has had its effect.
-    fn taken(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
+/// The subscription of one consumer to one log.
+#[tonic::async_trait]
+pub trait Subscription: Send + Debug {
+    /// Waits for the next signal.
+    async fn next(&mut self) -> Result<Signal, BusError>;
+    /// Returns a signal that is available without waiting.
+    fn try_next(&mut self) -> Option<Signal>;
+    /// Acknowledges all signals returned so far: their effects are committed.
+    async fn acknowledge(&mut self) {}
 }

@@ -1,64 +1,56 @@
 //! A consumer: a cursor over a producer's log. The cursor moves in the same transaction as the effect, so every event has
-//! its effect exactly once and in order; what the bus loses is read from the log.
-
-mod inspect;
+//! its effect exactly once and in order. What the bus loses is read from the log.
 
 use std::{
     collections::BTreeSet,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
+use berth::inspection::v1 as inspection;
+
 use crate::{
-    base::{
-        last_outcome::LastOutcome,
-        time::{SignedDuration, Timestamp},
-    },
+    base::{faults::Injected, last_outcome::LastOutcome, time::to_proto},
     domain::{event::Recorded, log_id::LogId},
     messaging::{
         bus::Signal,
+        dead_letters::DeadLetters,
         log_reader::{LogError, LogReader},
-        policies::{ReactError, Reactions},
+        policies::ReactError,
+        reactions::Reactions,
     },
-    store::{Batch, DeadLetter, Savepoint, Store, StoreError, Unit, projections::Views},
+    store::{AsStoreError, Batch, Store, StoreError, Unit, projections::Views},
 };
 
-/// At most so many events share a transaction.
+/// Maximum number of events in one transaction.
 const BATCH: usize = 128;
-/// After so many tries a dead letter waits for an operator.
-pub const ATTEMPTS: i64 = 8;
+/// The cached cursor before the first step and after a failure.
+const UNKNOWN: i64 = -1;
 
-/// Why a step of a consumer failed; the next one takes up where it left off.
+/// Why a step of a consumer failed. The next step continues where it stopped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConsumeError {
-    /// Its own store could not.
+    /// The consumer's own store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The producer's log could not be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// Another replica works on this log.
-    #[error("the cursor has been moved by somebody else")]
+    /// Another replica has moved the cursor.
+    #[error("the cursor has been moved by another replica")]
     Fenced,
-    /// An event of the batch could not have its effect; without savepoints nothing of the batch is kept.
-    #[error("an event of the batch cannot be consumed")]
-    Spoilt,
-    /// A test broke it.
+    /// An event failed in a batch without savepoints; the batch is rolled back.
+    #[error("an event of the batch failed")]
+    EventFailed,
+    /// A fault injected by a test.
     #[error(transparent)]
-    Fault(#[from] crate::base::faults::Injected),
+    Fault(#[from] Injected),
 }
 
-/// How a batch is taken. Savepoints are dear and nearly all events have their effect: a batch is taken without them
-/// first, and only one that holds an event that fails is taken again with one around each event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Care {
-    Hopeful,
-    Careful,
-}
-
-impl crate::store::AsStoreError for ConsumeError {
+impl AsStoreError for ConsumeError {
     fn as_store_error(&self) -> Option<&StoreError> {
         match self {
             Self::Store(error) => Some(error),
@@ -67,7 +59,15 @@ impl crate::store::AsStoreError for ConsumeError {
     }
 }
 
-/// A consumer of one producer's log.
+/// How a batch is applied. Savepoints are expensive and nearly all events succeed: a batch is applied without savepoints
+/// first, and again with one for each event only if an event fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Savepoints {
+    None,
+    EachEvent,
+}
+
+/// A consumer of one producer's log. Clones are the same consumer.
 #[derive(Clone, Debug)]
 pub struct Consumer(Arc<Inner>);
 
@@ -78,18 +78,17 @@ struct Inner {
     store: Store,
     log: Arc<dyn LogReader>,
     types: BTreeSet<String>,
-    reactions: Reactions,
-    /// Where the cursor was left, so that it need not be read; [`UNKNOWN`] before the first time and after a failure.
-    left_at: AtomicI64,
-    /// The highest sequence number it was told of.
-    heard: AtomicI64,
-    /// Whether the log lacks what comes next.
+    reactions: Arc<Reactions>,
+    dead_letters: DeadLetters,
+    /// The cursor after the last step, so that it need not be read from the store; or [`UNKNOWN`].
+    cached_cursor: AtomicI64,
+    /// The highest sequence number received.
+    high_water_mark: AtomicI64,
+    /// Whether the log lacks the next event.
     gap: AtomicBool,
-    /// When it last moved, and why its last step failed if it did.
-    track: LastOutcome,
+    /// When events were last applied, and why the last step failed if it did.
+    outcome: LastOutcome,
 }
-
-const UNKNOWN: i64 = -1;
 
 impl Consumer {
     pub(crate) fn new(
@@ -99,22 +98,28 @@ impl Consumer {
         log: Arc<dyn LogReader>,
         reactions: Reactions,
     ) -> Self {
-        let types = reactions.types();
+        let reactions = Arc::new(reactions);
         Self(Arc::new(Inner {
+            types: reactions.types(),
+            dead_letters: DeadLetters {
+                consumer: name.clone(),
+                producer: producer.clone(),
+                store: store.clone(),
+                reactions: reactions.clone(),
+            },
             name,
             producer,
             store,
             log,
-            types,
             reactions,
-            left_at: AtomicI64::new(UNKNOWN),
-            heard: AtomicI64::new(0),
+            cached_cursor: AtomicI64::new(UNKNOWN),
+            high_water_mark: AtomicI64::new(0),
             gap: AtomicBool::new(false),
-            track: LastOutcome::default(),
+            outcome: LastOutcome::default(),
         }))
     }
 
-    /// A consumer that writes views, beside those a site has: to build them anew under another name.
+    /// A consumer that writes views under another name than the live one, for a rebuild.
     pub fn of_views(
         name: String,
         producer: LogId,
@@ -135,7 +140,7 @@ impl Consumer {
         &self.0.producer
     }
 
-    /// How far it has come.
+    /// The sequence number of the last event applied, as stored.
     pub async fn cursor(&self) -> Result<i64, StoreError> {
         let inner = &self.0;
         inner
@@ -144,7 +149,18 @@ impl Consumer {
             .await
     }
 
-    /// What it has left to do now, if anything.
+    async fn cached_cursor(&self) -> Result<i64, StoreError> {
+        match self.0.cached_cursor.load(Ordering::SeqCst) {
+            UNKNOWN => self.cursor().await,
+            cursor => Ok(cursor),
+        }
+    }
+
+    fn invalidate_cursor(&self) {
+        self.0.cached_cursor.store(UNKNOWN, Ordering::SeqCst);
+    }
+
+    /// The work that is left now, if any.
     pub(crate) async fn busy(&self) -> Result<Option<String>, StoreError> {
         let inner = &self.0;
         let (name, producer) = (&inner.name, &inner.producer);
@@ -156,138 +172,122 @@ impl Consumer {
                     "{name} is at {cursor} of {head} of {producer}"
                 )));
             }
-            Err(error) => return Ok(Some(format!("{name} cannot see {producer}: {error}"))),
+            Err(error) => return Ok(Some(format!("{name} cannot read {producer}: {error}"))),
         }
-        let now = inner.store.clock().now();
-        let due = inner.store.any_letters_due(name.clone(), now).await?;
-        Ok(due.then(|| format!("{name} has dead letters to try again")))
+        let due = inner
+            .dead_letters
+            .any_due(inner.store.clock().now())
+            .await?;
+        Ok(due.then(|| format!("{name} has dead letters to retry")))
     }
 
-    /// Tells the producer how far it has come, for it may have gone back. Answers how far the producer's log goes.
-    pub async fn report(&self) -> Result<i64, ConsumeError> {
+    /// Reports the cursor to the producer, whose log may have lost events. Returns the last sequence number of that log.
+    pub async fn report_cursor(&self) -> Result<i64, ConsumeError> {
         let inner = &self.0;
-        // Its own store may have gone back, too.
-        inner.left_at.store(UNKNOWN, Ordering::SeqCst);
+        // The consumer's own store may have lost commits, too.
+        self.invalidate_cursor();
         let cursor = self.cursor().await?;
-        let head = inner.log.seen(cursor, &inner.name).await?;
+        let head = inner.log.report_cursor(cursor, &inner.name).await?;
         if head < cursor {
-            tracing::error!(consumer = %inner.name, producer = %inner.producer, cursor, head, "the log has gone back");
+            tracing::error!(consumer = %inner.name, producer = %inner.producer, cursor, head, "log ends before the cursor");
         }
         Ok(head)
     }
 
-    /// Takes what a signal is about: its events if they come next, else what the log has up to the head that is told of.
-    /// Answers whether it took any.
+    /// Applies the events of a signal if they come next, and reads from the log up to the signal's high-water mark. Returns
+    /// whether any event was applied.
     pub async fn consume(&self, signal: Signal) -> Result<bool, ConsumeError> {
-        let told = match &signal {
-            Signal::Head(head) => *head,
+        let mark = match &signal {
+            Signal::HighWaterMark(mark) => *mark,
             Signal::Events(events) => events.iter().map(|event| event.seq).max().unwrap_or(0),
         };
-        self.0.heard.fetch_max(told, Ordering::Relaxed);
-        let consumed = match self.left_at().await {
-            Ok(cursor) => self.consume_from(cursor, signal).await,
+        self.0.high_water_mark.fetch_max(mark, Ordering::Relaxed);
+        let consumed = match self.cached_cursor().await {
+            Ok(cursor) => self.consume_from(cursor, mark, signal).await,
             Err(error) => Err(error.into()),
         };
         match &consumed {
-            Ok(_) => self.0.track.clear_failure(),
+            Ok(_) => self.0.outcome.clear_failure(),
             Err(error) => {
-                self.0.left_at.store(UNKNOWN, Ordering::SeqCst);
-                self.fails(error);
+                self.invalidate_cursor();
+                self.record_failure(error);
             }
         }
         consumed
     }
 
-    async fn left_at(&self) -> Result<i64, StoreError> {
-        match self.0.left_at.load(Ordering::SeqCst) {
-            UNKNOWN => self.cursor().await,
-            known => Ok(known),
+    async fn consume_from(
+        &self,
+        mut cursor: i64,
+        mark: i64,
+        signal: Signal,
+    ) -> Result<bool, ConsumeError> {
+        let start = cursor;
+        match signal {
+            // An old signal, unless the log has lost events.
+            Signal::HighWaterMark(_) if mark < cursor => drop(self.report_cursor().await?),
+            // While nothing happens the consumer's own store may lose commits: read the cursor at the next step.
+            Signal::HighWaterMark(_) if mark == cursor => self.invalidate_cursor(),
+            Signal::HighWaterMark(_) => {}
+            Signal::Events(events) => {
+                for batch in contiguous_after(cursor, events).chunks(BATCH) {
+                    cursor = self.apply(cursor, batch.to_vec()).await?;
+                }
+            }
         }
-    }
-
-    async fn consume_from(&self, mut cursor: i64, signal: Signal) -> Result<bool, ConsumeError> {
-        let inner = &self.0;
-        let mut taken = false;
-        let head = match signal {
-            Signal::Head(head) if head < cursor => {
-                // Old news, unless the log itself says the same.
-                self.report().await?;
-                head
-            }
-            Signal::Head(head) => {
-                if head == cursor {
-                    // While nothing else happens its own store may go back: the next time it is asked where the cursor is.
-                    inner.left_at.store(UNKNOWN, Ordering::SeqCst);
-                }
-                head
-            }
-            Signal::Events(mut events) => {
-                events.sort_by_key(|event| event.seq);
-                let head = events.last().map_or(0, |last| last.seq);
-                let mut next = Vec::new();
-                for event in events {
-                    if event.seq == cursor + 1 + i64::try_from(next.len()).unwrap_or(0) {
-                        next.push(event);
-                    }
-                }
-                for batch in next.chunks(BATCH) {
-                    cursor = self.take(cursor, batch.to_vec()).await?;
-                    taken = true;
-                }
-                head
-            }
-        };
-        while cursor < head {
-            let limit = i64::try_from(BATCH).unwrap_or(i64::MAX).min(head - cursor);
-            let batch = unbroken(inner.log.read(cursor, limit).await?);
+        while cursor < mark {
+            let batch = self.read_batch(cursor, mark).await?;
             if batch.is_empty() {
-                tracing::warn!(consumer = %inner.name, producer = %inner.producer, cursor, head, "log ends before its head");
-                inner.gap.store(true, Ordering::Relaxed);
                 break;
             }
-            let labels = [
-                ("consumer", inner.name.clone()),
-                ("producer", inner.producer.to_string()),
-            ];
-            metrics::counter!("berth_consumed_from_log_total", &labels)
-                .increment(u64::try_from(batch.len()).unwrap_or(0));
-            cursor = self.take(cursor, batch).await?;
-            taken = true;
+            cursor = self.apply(cursor, batch).await?;
         }
-        Ok(taken)
+        Ok(cursor > start)
     }
 
-    /// Takes a contiguous batch in one transaction with the cursor. Answers where the cursor is then.
-    async fn take(&self, cursor: i64, batch: Vec<Recorded>) -> Result<i64, ConsumeError> {
+    /// Reads the next events from the log, up to the first gap.
+    async fn read_batch(&self, cursor: i64, mark: i64) -> Result<Vec<Recorded>, ConsumeError> {
+        let inner = &self.0;
+        let limit = i64::try_from(BATCH).unwrap_or(i64::MAX).min(mark - cursor);
+        let batch = until_gap(inner.log.read(cursor, limit).await?);
+        match batch.first() {
+            None => {
+                tracing::warn!(consumer = %inner.name, producer = %inner.producer, cursor, high_water_mark = mark, "log ends before its high-water mark");
+                inner.gap.store(true, Ordering::Relaxed);
+            }
+            Some(first) if first.seq != cursor + 1 => {
+                inner.gap.store(true, Ordering::Relaxed);
+                return Err(LogError("the log has a gap".into()).into());
+            }
+            Some(_) => self.count("berth_consumed_from_log_total", batch.len()),
+        }
+        Ok(batch)
+    }
+
+    /// Applies a contiguous batch and moves the cursor in one transaction. Returns the new cursor.
+    async fn apply(&self, cursor: i64, batch: Vec<Recorded>) -> Result<i64, ConsumeError> {
+        let inner = &self.0;
         let Some(last) = batch.last().map(|last| last.seq) else {
             return Ok(cursor);
         };
-        if batch.first().is_some_and(|first| first.seq != cursor + 1) {
-            self.0.gap.store(true, Ordering::Relaxed);
-            return Err(LogError("the log has a gap".into()).into());
-        }
-        let point = format!("consumer.{}", self.0.name);
-        self.0.store.faults().pass(&point)?;
+        let point = format!("consumer.{}", inner.name);
+        inner.store.faults().pass(&point)?;
         let count = batch.len();
         match self
-            .transact(cursor, last, batch.clone(), Care::Hopeful)
+            .transact(cursor, last, batch.clone(), Savepoints::None)
             .await
         {
-            // What a statement does may show only when the whole is to be committed.
-            Err(ConsumeError::Spoilt | ConsumeError::Store(StoreError::Bug(_))) => {
-                self.transact(cursor, last, batch, Care::Careful).await?;
+            // A failed statement may show only at the commit.
+            Err(ConsumeError::EventFailed | ConsumeError::Store(StoreError::Bug(_))) => {
+                self.transact(cursor, last, batch, Savepoints::EachEvent)
+                    .await?;
             }
             done => done?,
         }
-        self.0.left_at.store(last, Ordering::SeqCst);
-        self.0.gap.store(false, Ordering::Relaxed);
-        self.0.track.record_success(self.0.store.clock().now());
-        let labels = [
-            ("consumer", self.0.name.clone()),
-            ("producer", self.0.producer.to_string()),
-        ];
-        metrics::counter!("berth_consumed_events_total", &labels)
-            .increment(u64::try_from(count).unwrap_or(0));
+        inner.cached_cursor.store(last, Ordering::SeqCst);
+        inner.gap.store(false, Ordering::Relaxed);
+        inner.outcome.record_success(inner.store.clock().now());
+        self.count("berth_consumed_events_total", count);
         Ok(last)
     }
 
@@ -296,34 +296,35 @@ impl Consumer {
         from: i64,
         to: i64,
         batch: Vec<Recorded>,
-        care: Care,
+        savepoints: Savepoints,
     ) -> Result<(), ConsumeError> {
         let this = self.clone();
         let work = self.0.store.transact(move |unit| {
             let (this, batch) = (this.clone(), batch.clone());
-            Box::pin(async move { this.take_with(unit, from, to, &batch, care).await })
+            Box::pin(async move { this.apply_with(unit, from, to, &batch, savepoints).await })
         });
         work.await
     }
 
-    /// Takes a contiguous batch as part of a transaction: the events after `from` up to `to`.
-    pub async fn take_in(
+    /// Applies the events after `from` up to `to`, a contiguous batch, as part of a transaction.
+    pub async fn apply_in(
         &self,
         unit: &mut Unit<'_>,
         from: i64,
         to: i64,
         batch: &[Recorded],
     ) -> Result<(), ConsumeError> {
-        self.take_with(unit, from, to, batch, Care::Careful).await
+        self.apply_with(unit, from, to, batch, Savepoints::EachEvent)
+            .await
     }
 
-    async fn take_with(
+    async fn apply_with(
         &self,
         unit: &mut Unit<'_>,
         from: i64,
         to: i64,
         batch: &[Recorded],
-        care: Care,
+        savepoints: Savepoints,
     ) -> Result<(), ConsumeError> {
         let inner = &self.0;
         let advanced = unit.advance(Batch {
@@ -331,136 +332,106 @@ impl Consumer {
             producer: inner.producer.context(),
             from,
             to,
-            // What several producers tell meets in the same rows.
-            alone: matches!(inner.reactions, Reactions::Views(_)),
+            // Events of several producers update the same rows.
+            alone: matches!(*inner.reactions, Reactions::Views(_)),
         });
+        // The aggregates that have dead letters: their later events wait behind these.
         let blocked = advanced.await?.ok_or(ConsumeError::Fenced)?;
         let mut blocked: BTreeSet<String> = blocked.into_iter().collect();
-        let heard = |event: &&Recorded| inner.types.contains(&event.event_type);
-        if care == Care::Hopeful {
-            let subjects = inner.reactions.subjects(batch.iter().filter(heard));
+        let is_handled = |event: &&Recorded| inner.types.contains(&event.event_type);
+        if savepoints == Savepoints::None {
+            let subjects = inner.reactions.subjects(batch.iter().filter(is_handled));
             unit.look_ahead(subjects).await?;
         }
-        for event in batch.iter().filter(heard) {
-            let letter = if blocked.contains(&event.subject) {
-                Some(self.letter(event, String::new(), 0, unit.at()))
-            } else {
-                self.react(unit, event, care)
-                    .await?
-                    .map(|reason| self.letter(event, reason, 1, unit.at()))
-            };
-            if let Some(letter) = letter {
+        for event in batch.iter().filter(is_handled) {
+            if blocked.contains(&event.subject) {
+                inner.dead_letters.add_behind(unit, event).await?;
+            } else if let Some(reason) = self.apply_event(unit, event, savepoints).await? {
                 blocked.insert(event.subject.clone());
-                unit.put_letter(&letter).await?;
+                inner.dead_letters.add(unit, event, reason).await?;
             }
         }
         Ok(())
     }
 
-    /// Lets an event have its effect. Answers why it could not, if it could not; a store that fails fails the whole step.
-    async fn react(
+    /// Applies an event. Returns why it failed, if it did and a savepoint has rolled it back.
+    async fn apply_event(
         &self,
         unit: &mut Unit<'_>,
         event: &Recorded,
-        care: Care,
+        savepoints: Savepoints,
     ) -> Result<Option<String>, ConsumeError> {
-        if care == Care::Careful {
-            unit.savepoint(Savepoint::Set).await?;
-        }
-        let mut effect = self.0.reactions.react(unit, event).await;
-        if effect.is_ok() && care == Care::Careful {
-            effect = unit.savepoint(Savepoint::Release).await.map_err(Into::into);
-        }
-        match (effect, care) {
-            (Ok(()), _) => Ok(None),
-            (Err(ReactError::Store(error)), _)
-                if matches!(
-                    error,
-                    StoreError::Unavailable(_) | StoreError::Contended | StoreError::Fenced(_)
-                ) =>
-            {
-                Err(error.into())
-            }
-            (Err(_), Care::Hopeful) => Err(ConsumeError::Spoilt),
-            (Err(error), Care::Careful) => {
-                unit.savepoint(Savepoint::Back).await?;
-                unit.savepoint(Savepoint::Release).await?;
-                tracing::warn!(consumer = %self.0.name, event.id = %event.id, event.type = %event.event_type,
-                    error = %error, "event could not be consumed");
-                Ok(Some(error.to_string()))
+        let reactions = &self.0.reactions;
+        match savepoints {
+            Savepoints::EachEvent => Ok(reactions.apply_in_savepoint(unit, event).await?),
+            Savepoints::None => {
+                let applied = reactions.apply(unit, event).await;
+                let failed = |error: ReactError| {
+                    let fault = error.store_fault();
+                    fault.map_or(ConsumeError::EventFailed, Into::into)
+                };
+                applied.map(|()| None).map_err(failed)
             }
         }
     }
 
-    fn letter(&self, event: &Recorded, reason: String, attempts: i64, at: Timestamp) -> DeadLetter {
-        let parked = attempts >= ATTEMPTS;
-        if parked {
-            metrics::counter!("berth_parked_events_total", "consumer" => self.0.name.clone())
-                .increment(1);
-        }
-        DeadLetter {
-            consumer: self.0.name.clone(),
-            event: event.clone(),
-            reason,
-            attempts,
-            parked,
-            next_attempt: at.saturating_add(backoff(attempts)).unwrap_or(at),
-        }
-    }
-
-    /// Tries the dead letters again whose time has come, one of each aggregate. Answers whether any had its effect.
+    /// Retries the dead letters that are due, the first of each aggregate. Returns whether any succeeded.
     pub async fn retry(&self) -> Result<bool, ConsumeError> {
-        let inner = &self.0;
-        let (name, at) = (inner.name.clone(), inner.store.clock().now());
-        if !inner.store.any_letters_due(name, at).await? {
-            return Ok(false);
-        }
-        let this = self.clone();
-        inner
-            .store
-            .transact(move |unit| {
-                let this = this.clone();
-                Box::pin(async move { this.retry_in(unit).await })
-            })
-            .await
+        Ok(self.0.dead_letters.retry().await?)
     }
 
-    async fn retry_in(&self, unit: &mut Unit<'_>) -> Result<bool, ConsumeError> {
-        let mut any = false;
-        for letter in unit.letters_due(&self.0.name).await? {
-            if letter.event.producer != self.0.producer.context() {
-                continue;
-            }
-            match self.react(unit, &letter.event, Care::Careful).await? {
-                None => {
-                    unit.remove_letter(&letter).await?;
-                    any = true;
-                }
-                Some(reason) => {
-                    let again = self.letter(&letter.event, reason, letter.attempts + 1, unit.at());
-                    unit.put_letter(&again).await?;
-                }
-            }
+    /// Records why a step failed.
+    pub(crate) fn record_failure(&self, why: &dyn fmt::Display) {
+        self.0
+            .outcome
+            .record_failure(self.0.store.clock().now(), why);
+    }
+
+    /// Describes the consumer for inspection, with its cursor if that could be read.
+    pub(crate) fn inspect(&self, cursor: Option<i64>) -> inspection::Consumer {
+        let inner = &self.0;
+        let mark = inner.high_water_mark.load(Ordering::Relaxed);
+        let failure = inner.outcome.failure();
+        inspection::Consumer {
+            consumer: inner.name.clone(),
+            producer: inner.producer.to_string(),
+            cursor,
+            heard_head: mark,
+            lag: cursor.map_or(0, |cursor| mark.saturating_sub(cursor).max(0)),
+            last_move_time: inner.outcome.success().map(to_proto),
+            last_error_time: failure.as_ref().map(|(at, _)| to_proto(*at)),
+            last_error: failure.map(|(_, why)| why).unwrap_or_default(),
+            gap: inner.gap.load(Ordering::Relaxed),
         }
-        Ok(any)
+    }
+
+    fn count(&self, counter: &'static str, events: usize) {
+        let labels = [
+            ("consumer", self.0.name.clone()),
+            ("producer", self.0.producer.to_string()),
+        ];
+        metrics::counter!(counter, &labels).increment(u64::try_from(events).unwrap_or(0));
     }
 }
 
-/// The events of a batch up to where a number is missing. What comes after it must not be taken: the cursor would pass over
-/// what is missing for ever.
-fn unbroken(mut batch: Vec<Recorded>) -> Vec<Recorded> {
+/// The events that follow the cursor without a gap, in order and without repeats.
+fn contiguous_after(cursor: i64, mut events: Vec<Recorded>) -> Vec<Recorded> {
+    events.sort_by_key(|event| event.seq);
+    let mut next = cursor + 1;
+    events.retain(|event| {
+        let follows = event.seq == next;
+        next += i64::from(follows);
+        follows
+    });
+    events
+}
+
+/// The events of a batch up to the first gap. Events after it must not be applied: the cursor would skip the missing ones
+/// forever.
+fn until_gap(mut batch: Vec<Recorded>) -> Vec<Recorded> {
     let first = batch.first().map_or(0, |first| first.seq);
     let numbers = batch.iter().zip(first..);
-    let unbroken = numbers.take_while(|(event, seq)| event.seq == *seq).count();
-    batch.truncate(unbroken);
+    let contiguous = numbers.take_while(|(event, seq)| event.seq == *seq).count();
+    batch.truncate(contiguous);
     batch
-}
-
-/// How long a dead letter waits after so many tries: 100 ms, doubled each time, at most a minute.
-fn backoff(attempts: i64) -> SignedDuration {
-    if attempts == 0 {
-        return SignedDuration::ZERO;
-    }
-    let doublings = u32::try_from(attempts.clamp(1, 20) - 1).unwrap_or(0);
-    SignedDuration::from_millis((100_i64 << doublings).min(60_000))
 }

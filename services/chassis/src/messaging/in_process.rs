@@ -1,4 +1,4 @@
-//! The bus inside one process: it only publishes how far each log has come.
+//! The bus inside one process: it publishes only high-water marks, consumers read the logs directly.
 
 use std::{
     collections::BTreeMap,
@@ -6,97 +6,93 @@ use std::{
 };
 
 use berth::inspection::v1::BusKind;
-use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::{
     domain::{event::Recorded, log_id::LogId},
-    messaging::bus::{Bus, BusError, Feed, Signal},
+    messaging::bus::{Bus, BusError, Signal, Subscription},
 };
 
-/// The bus inside one process: it only says how far each log has come.
+/// The bus inside one process: it publishes only high-water marks.
 #[derive(Debug, Default)]
 pub struct InProcess {
-    heads: Mutex<BTreeMap<LogId, watch::Sender<i64>>>,
+    high_water_marks: Mutex<BTreeMap<LogId, watch::Sender<i64>>>,
 }
 
 impl InProcess {
-    /// A bus that knows of no log yet.
+    /// A bus without any log.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
     fn with_log<T>(&self, log: &LogId, with: impl FnOnce(&watch::Sender<i64>) -> T) -> T {
-        let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
-        with(
-            heads
-                .entry(log.clone())
-                .or_insert_with(|| watch::channel(0).0),
-        )
+        let marks = self.high_water_marks.lock();
+        let mut marks = marks.unwrap_or_else(PoisonError::into_inner);
+        let mark = marks.entry(log.clone());
+        with(mark.or_insert_with(|| watch::channel(0).0))
     }
 }
 
+#[tonic::async_trait]
 impl Bus for InProcess {
     fn kind(&self) -> BusKind {
         BusKind::InProcess
     }
 
-    fn known(&self, log: &LogId) -> BoxFuture<'_, Result<i64, BusError>> {
-        let known = self.with_log(log, |head| *head.borrow());
-        Box::pin(std::future::ready(Ok(known)))
+    async fn high_water_mark(&self, log: &LogId) -> Result<i64, BusError> {
+        Ok(self.with_log(log, |mark| *mark.borrow()))
     }
 
     fn carries_events(&self) -> bool {
         false
     }
 
-    fn publish(
+    async fn publish(
         &self,
         log: LogId,
         _events: Vec<Recorded>,
-        head: i64,
-    ) -> BoxFuture<'_, Result<(), BusError>> {
-        self.with_log(&log, |known| {
-            known.send_if_modified(|known| {
-                let grown = head > *known;
-                *known = head.max(*known);
+        high_water_mark: i64,
+    ) -> Result<(), BusError> {
+        self.with_log(&log, |mark| {
+            mark.send_if_modified(|mark| {
+                let grown = high_water_mark > *mark;
+                *mark = high_water_mark.max(*mark);
                 grown
             })
         });
-        Box::pin(std::future::ready(Ok(())))
+        Ok(())
     }
 
-    fn subscribe(
+    async fn subscribe(
         &self,
         log: LogId,
         _consumer: &str,
-    ) -> BoxFuture<'_, Result<Box<dyn Feed>, BusError>> {
-        let mut heads = self.with_log(&log, watch::Sender::subscribe);
-        heads.mark_changed();
-        Box::pin(std::future::ready(Ok(
-            Box::new(Heads(heads)) as Box<dyn Feed>
-        )))
+    ) -> Result<Box<dyn Subscription>, BusError> {
+        let mut marks = self.with_log(&log, watch::Sender::subscribe);
+        marks.mark_changed();
+        Ok(Box::new(HighWaterMarks(marks)))
     }
 }
 
 #[derive(Debug)]
-struct Heads(watch::Receiver<i64>);
+struct HighWaterMarks(watch::Receiver<i64>);
 
-impl Feed for Heads {
-    fn next(&mut self) -> BoxFuture<'_, Result<Signal, BusError>> {
-        Box::pin(async {
-            self.0
-                .changed()
-                .await
-                .map_err(|_| BusError("the bus is gone".into()))?;
-            Ok(Signal::Head(*self.0.borrow_and_update()))
-        })
+impl HighWaterMarks {
+    fn latest(&mut self) -> Signal {
+        Signal::HighWaterMark(*self.0.borrow_and_update())
+    }
+}
+
+#[tonic::async_trait]
+impl Subscription for HighWaterMarks {
+    async fn next(&mut self) -> Result<Signal, BusError> {
+        let changed = self.0.changed().await;
+        changed.map_err(|_| BusError("the bus is closed".into()))?;
+        Ok(self.latest())
     }
 
-    fn ready(&mut self) -> Option<Signal> {
-        self.0
-            .has_changed()
-            .unwrap_or(false)
-            .then(|| Signal::Head(*self.0.borrow_and_update()))
+    fn try_next(&mut self) -> Option<Signal> {
+        let changed = self.0.has_changed().unwrap_or(false);
+        changed.then(|| self.latest())
     }
 }

@@ -1,4 +1,4 @@
-//! The event logs of a process for others to read, and the dead letters for operators to tend.
+//! `EventLogService`: serves the event logs of a process to other processes, and its dead letters to operators.
 
 use std::{
     collections::BTreeMap,
@@ -24,20 +24,20 @@ use crate::{
     store::Store,
 };
 
-/// A page holds no more than this, so that it fits into a message; but always one event.
+/// Maximum size of a page, so that it fits into a message. A page holds at least one event.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
-/// The logs of the contexts of this process. They are there once the stores are open.
+/// The logs of the contexts of this process, available once the stores are open.
 #[derive(Clone, Debug, Default)]
 pub struct EventLogs(Arc<OnceLock<BTreeMap<String, Store>>>);
 
 impl EventLogs {
-    /// Logs that are not there yet.
+    /// Logs that are not available yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Brings the stores, once.
+    /// Sets the stores, once.
     pub fn open(&self, stores: impl IntoIterator<Item = Store>) {
         let stores = stores.into_iter();
         let named = stores.map(|store| (store.context().to_owned(), store));
@@ -66,15 +66,15 @@ impl EventLogService for EventLogs {
         }
         let limit = violations.check(limit)?;
         let events = store.log_after(request.after, limit).await?;
-        // After the events, so that it is never behind them.
+        // Read after the events, so that it is never lower than theirs.
         let mut head = store.head().await?;
         if request.seen > head {
             let consumer = Some(request.consumer.as_str()).filter(|name| !name.is_empty());
-            let consumer = consumer.unwrap_or("somebody");
+            let consumer = consumer.unwrap_or("a consumer");
             head = store.seen(request.seen, consumer, store::TAKEN).await?;
         }
         Ok(Response::new(ReadResponse {
-            events: fitting(events).into_iter().map(Into::into).collect(),
+            events: truncate(events).into_iter().map(Into::into).collect(),
             head,
         }))
     }
@@ -87,13 +87,13 @@ impl EventLogService for EventLogs {
         let store = self.store(&request.context)?;
         let mut violations = Violations::new();
         let size = limit(&mut violations, "page_size", request.page_size, 100);
-        let after = place(&mut violations, &request.page_token);
+        let after = position(&mut violations, &request.page_token);
         let (size, after) = violations.check(size.zip(after))?;
         let letters = store.dead_letters(after, size + 1).await?;
         let (letters, next_page_token) = page::cut(letters, size, token);
         Ok(Response::new(ListDeadLettersResponse {
             next_page_token,
-            dead_letters: letters.into_iter().map(letter).collect(),
+            dead_letters: letters.into_iter().map(dead_letter).collect(),
         }))
     }
 
@@ -111,27 +111,27 @@ impl EventLogService for EventLogs {
                 "there are no such dead letters",
             ));
         }
-        tracing::info!(context = %request.context, redriven, "dead letters are tried again");
+        tracing::info!(context = %request.context, redriven, "dead letters redriven");
         Ok(Response::new(RedriveDeadLettersResponse {
             redriven: i32::try_from(redriven).unwrap_or(i32::MAX),
         }))
     }
 }
 
-/// How many are asked for: 1 to 1000, and 0 for the usual number.
-fn limit(violations: &mut Violations, field: &str, asked: i32, usual: i64) -> Option<i64> {
-    match asked {
-        0 => Some(usual),
-        1..=1000 => Some(asked.into()),
+/// Validates a limit: 1 to 1000, or 0 for the default.
+fn limit(violations: &mut Violations, field: &str, value: i32, default: i64) -> Option<i64> {
+    match value {
+        0 => Some(default),
+        1..=1000 => Some(value.into()),
         _ => {
-            violations.add(field, format!("must be 1 to 1000, or 0 for {usual}"));
+            violations.add(field, format!("must be 1 to 1000, or 0 for {default}"));
             None
         }
     }
 }
 
-/// As many events as fit into a message.
-fn fitting(mut events: Vec<Recorded>) -> Vec<Recorded> {
+/// Truncates events to what fits into a message.
+fn truncate(mut events: Vec<Recorded>) -> Vec<Recorded> {
     let mut bytes = 0;
     let fit = events.iter().take_while(|event| {
         let first = bytes == 0;
@@ -143,18 +143,14 @@ fn fitting(mut events: Vec<Recorded>) -> Vec<Recorded> {
     events
 }
 
-/// Where a page begins: after a consumer's letter from a producer.
-fn place(violations: &mut Violations, token: &str) -> Option<(String, String, i64)> {
+/// Decodes a page token: the consumer, producer and sequence number of the last dead letter of the page before.
+fn position(violations: &mut Violations, token: &str) -> Option<(String, String, i64)> {
     if token.is_empty() {
         return Some(<(String, String, i64)>::default());
     }
     let [consumer, producer, seq] = violations.page_token(token)?;
     let seq = seq.parse().ok();
-    violations.require(
-        seq.is_some(),
-        "page_token",
-        "must be the next_page_token of a page",
-    );
+    violations.require(seq.is_some(), "page_token", "must be a next_page_token");
     Some((consumer, producer, seq?))
 }
 
@@ -166,7 +162,7 @@ fn token(last: &store::DeadLetter) -> String {
     ])
 }
 
-fn letter(letter: store::DeadLetter) -> DeadLetter {
+fn dead_letter(letter: store::DeadLetter) -> DeadLetter {
     DeadLetter {
         consumer: letter.consumer,
         event: Some(letter.event.into()),

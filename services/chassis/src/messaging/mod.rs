@@ -1,11 +1,13 @@
-//! Events on their way: from the log of one context over a bus to the consumers of the others.
+//! Delivery of events: from the log of one context over a bus to the consumers of other contexts.
 
 pub mod bus;
 pub mod consumer;
+pub mod dead_letters;
 pub mod in_process;
 pub mod jetstream;
 pub mod log_reader;
 pub mod log_service;
 pub mod policies;
+pub(crate) mod reactions;
 pub mod relay;
 pub mod remote_log;

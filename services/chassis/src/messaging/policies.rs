@@ -1,24 +1,21 @@
-//! Policies and views: what a context does whenever something has happened.
+//! Policies: the commands that a context gives to its aggregates when an event has happened.
 
-use std::{collections::BTreeSet, fmt, panic::AssertUnwindSafe, sync::Arc};
+use std::{fmt, panic::AssertUnwindSafe, sync::Arc};
 
 use futures::{FutureExt, future::BoxFuture};
 use prost::{Message, Name};
 
 use crate::{
     domain::event::{Cause, Malformed, Publish, Received, Recorded},
-    store::{
-        AsStoreError, ExecuteError, StoreError, Subjects, Unit,
-        projections::{ProjectionError, Views},
-    },
+    store::{AsStoreError, ExecuteError, StoreError, Subjects, Unit, projections::ProjectionError},
 };
 
-/// What a policy wants done: commands on aggregates of its own context.
+/// The commands that a policy returns, on aggregates of its own context.
 #[derive(Clone, Debug)]
-pub struct Then<A: Publish>(Vec<(A::Id, A::Command)>, Option<Otherwise>);
+pub struct Then<A: Publish>(Vec<(A::Id, A::Command)>, Option<IfLost>);
 
 impl<A: Publish> Then<A> {
-    /// Nothing.
+    /// No command.
     pub fn nothing() -> Self {
         Self(Vec::new(), None)
     }
@@ -28,11 +25,11 @@ impl<A: Publish> Then<A> {
         Self(vec![(id, command)], None)
     }
 
-    /// If a command is refused because there is no such aggregate, and an operator has accepted that something was lost
-    /// from this context, another command instead. Otherwise it is a refusal as any other, and tried again.
+    /// Another command, given instead if a command is refused because its aggregate does not exist and an operator has
+    /// accepted that this context lost events. Any other refusal is retried.
     #[must_use]
     pub fn if_lost<B: Publish>(mut self, id: B::Id, command: B::Command) -> Self {
-        self.1 = Some(Otherwise(Arc::new(move |unit, cause| {
+        self.1 = Some(IfLost(Arc::new(move |unit, cause| {
             let command = command.clone();
             Box::pin(async move { give::<B>(unit, id, &command, cause).await })
         })));
@@ -47,6 +44,23 @@ impl<A: Publish> Then<A> {
     }
 }
 
+/// Why an event could not be applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReactError {
+    /// The event violates its contract.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The aggregate refused the command; a retry may succeed.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The handler panicked.
+    #[error("panicked")]
+    Panicked,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 impl From<ProjectionError> for ReactError {
     fn from(error: ProjectionError) -> Self {
         match error {
@@ -57,21 +71,15 @@ impl From<ProjectionError> for ReactError {
     }
 }
 
-/// Why an event could not be taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReactError {
-    /// The event breaks its contract.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// The domain said no: not yet, perhaps.
-    #[error("refused: {0}")]
-    Refused(String),
-    /// The handler panicked.
-    #[error("panicked")]
-    Panicked,
-    /// The store could not.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+impl ReactError {
+    /// The error of the store if it fails the whole step, and not only this event.
+    pub(super) fn store_fault(&self) -> Option<StoreError> {
+        use StoreError::{Contended, Fenced, Unavailable};
+        let fault = self.as_store_error();
+        fault
+            .filter(|error| matches!(error, Unavailable(_) | Contended | Fenced(_)))
+            .cloned()
+    }
 }
 
 impl AsStoreError for ReactError {
@@ -83,21 +91,21 @@ impl AsStoreError for ReactError {
     }
 }
 
-type Instead = dyn for<'u> Fn(&'u mut Unit<'_>, &'u Cause) -> BoxFuture<'u, Result<(), ReactError>>
+type Fallback = dyn for<'u> Fn(&'u mut Unit<'_>, &'u Cause) -> BoxFuture<'u, Result<(), ReactError>>
     + Send
     + Sync;
 
-/// What is done instead.
+/// The command of [`Then::if_lost`].
 #[derive(Clone)]
-struct Otherwise(Arc<Instead>);
+struct IfLost(Arc<Fallback>);
 
-impl fmt::Debug for Otherwise {
+impl fmt::Debug for IfLost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("something else")
+        f.write_str("fallback")
     }
 }
 
-/// Gives a command.
+/// Gives a command to an aggregate.
 async fn give<A: Publish>(
     unit: &mut Unit<'_>,
     id: A::Id,
@@ -115,12 +123,13 @@ type Subject = dyn Fn(&Recorded, &mut Subjects) + Send + Sync;
 type React = dyn for<'u> Fn(&'u mut Unit<'_>, &'u Recorded) -> BoxFuture<'u, Result<(), ReactError>>
     + Send
     + Sync;
-/// A policy: whenever an event has happened, commands are given.
+
+/// A policy: the commands to give when an event has happened.
 #[derive(Clone)]
 pub struct Policy {
-    /// Names it for ever.
+    /// Its name, never changed.
     pub slug: &'static str,
-    /// The event it listens to.
+    /// The event type that it handles.
     pub event_type: String,
     subjects: Arc<Subject>,
     react: Arc<React>,
@@ -137,12 +146,12 @@ impl fmt::Debug for Policy {
 pub struct Policies(Vec<Policy>);
 
 impl Policies {
-    /// None yet.
+    /// No policies.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One more: whenever `E` has happened, give the commands that `policy` answers.
+    /// Adds a policy: when `E` has happened, the commands that `policy` returns are given.
     #[must_use]
     pub fn whenever<E, A, P>(mut self, slug: &'static str, policy: P) -> Self
     where
@@ -153,8 +162,8 @@ impl Policies {
         let policy = Arc::new(policy);
         let pure = policy.clone();
         let subjects: Arc<Subject> = Arc::new(move |recorded, subjects| {
-            let heard = recorded.receive::<E>().map_err(Malformed::because);
-            if let Ok(Then(commands, _)) = heard.and_then(|heard| pure(heard)) {
+            let received = recorded.receive::<E>().map_err(Malformed::because);
+            if let Ok(Then(commands, _)) = received.and_then(|received| pure(received)) {
                 let ids = commands.into_iter().map(|(id, _)| id.to_string());
                 subjects.entry(A::KIND).or_default().extend(ids);
             }
@@ -162,8 +171,8 @@ impl Policies {
         let react: Arc<React> = Arc::new(move |unit, recorded| {
             let policy = policy.clone();
             Box::pin(async move {
-                let heard = recorded.receive::<E>().map_err(Malformed::because)?;
-                let Then(commands, otherwise) = policy(heard)?;
+                let received = recorded.receive::<E>().map_err(Malformed::because)?;
+                let Then(commands, if_lost) = policy(received)?;
                 let cause = Cause {
                     actor: format!("service:{}", recorded.producer),
                     causation: recorded.id.clone(),
@@ -172,11 +181,11 @@ impl Policies {
                 };
                 for (id, command) in commands {
                     let given = give::<A>(unit, id, &command, &cause).await;
-                    match (given, &otherwise) {
-                        (Err(ReactError::Refused(_)), Some(Otherwise(instead)))
+                    match (given, &if_lost) {
+                        (Err(ReactError::Refused(_)), Some(IfLost(fallback)))
                             if unit.has_losses().await? && unit.load::<A>(id).await?.is_none() =>
                         {
-                            instead(unit, &cause).await?;
+                            fallback(unit, &cause).await?;
                         }
                         (given, _) => given?,
                     }
@@ -198,7 +207,7 @@ impl Policies {
         self.0.iter()
     }
 
-    /// Only those on some events.
+    /// Returns the policies for some event types.
     #[must_use]
     pub fn only(&self, keep: impl Fn(&str) -> bool) -> Self {
         Self(
@@ -210,18 +219,18 @@ impl Policies {
         )
     }
 
-    /// Adds the aggregates that will be given commands because of the event, as far as they can be told before.
-    fn add_subjects(&self, event: &Recorded, subjects: &mut Subjects) {
-        let listen = |policy: &&Policy| policy.event_type == event.event_type;
-        for policy in self.0.iter().filter(listen) {
+    /// Adds the aggregates that will receive commands because of the event, as far as that is known before it is applied.
+    pub(super) fn add_subjects(&self, event: &Recorded, subjects: &mut Subjects) {
+        let handles = |policy: &&Policy| policy.event_type == event.event_type;
+        for policy in self.0.iter().filter(handles) {
             let add = AssertUnwindSafe(|| (policy.subjects)(event, subjects));
-            // A policy that panics does it again when it reacts, and is heard then.
+            // A policy that panics here panics again when the event is applied, and is reported then.
             let _ = std::panic::catch_unwind(add);
         }
     }
 
-    /// Has every policy that listens to the event react.
-    pub(crate) async fn react(
+    /// Applies every policy that handles the event.
+    pub(super) async fn react(
         &self,
         unit: &mut Unit<'_>,
         event: &Recorded,
@@ -231,54 +240,14 @@ impl Policies {
             .iter()
             .filter(|policy| policy.event_type == event.event_type)
         {
-            unpanicked((policy.react)(unit, event)).await?;
+            catch_panic((policy.react)(unit, event)).await?;
         }
         Ok(())
     }
 }
 
-/// What one consumer does with events: policies, or views.
-#[derive(Clone, Debug)]
-pub(crate) enum Reactions {
-    Policies(Policies),
-    Views(Views),
-}
-
-impl Reactions {
-    /// The types it listens to.
-    pub(crate) fn types(&self) -> BTreeSet<String> {
-        match self {
-            Self::Policies(policies) => policies
-                .iter()
-                .map(|policy| policy.event_type.clone())
-                .collect(),
-            Self::Views(views) => views.iter().map(|view| view.event_type.clone()).collect(),
-        }
-    }
-
-    /// The aggregates that will be given commands because of events.
-    pub(crate) fn subjects<'e>(&self, events: impl Iterator<Item = &'e Recorded>) -> Subjects {
-        let mut subjects = Subjects::new();
-        if let Self::Policies(policies) = self {
-            events.for_each(|event| policies.add_subjects(event, &mut subjects));
-        }
-        subjects
-    }
-
-    pub(crate) async fn react(
-        &self,
-        unit: &mut Unit<'_>,
-        event: &Recorded,
-    ) -> Result<(), ReactError> {
-        match self {
-            Self::Policies(policies) => policies.react(unit, event).await,
-            Self::Views(views) => Ok(views.show(unit.conn(), event).await?),
-        }
-    }
-}
-
-/// A handler's panic is a fault of one event, not of the process.
-async fn unpanicked(reaction: BoxFuture<'_, Result<(), ReactError>>) -> Result<(), ReactError> {
+/// A panic of a policy is the failure of one event, not of the process.
+async fn catch_panic(reaction: BoxFuture<'_, Result<(), ReactError>>) -> Result<(), ReactError> {
     AssertUnwindSafe(reaction)
         .catch_unwind()
         .await

@@ -1,4 +1,4 @@
-//! The relay: tells the bus what is new on the log of its context.
+//! The relay: publishes the new events of a context's log on the bus.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,73 +8,74 @@ use crate::{
     store::{CARRIED, READ, Store, StoreError},
 };
 
-/// At most so many events are handed over in one step.
+/// Maximum number of events published in one step.
 const BATCH: i64 = 256;
-/// How the bus is called where it has seen more than there is.
+/// Name of the bus as the witness of a write fence.
 const BUS: &str = "the bus";
-/// How long the bus is asked at a start; it may be away.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a start waits for the bus, which may be away.
+const BUS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why a step of the relay failed; the next one takes up where it left off.
+/// Why a step of the relay failed. The next step continues where it stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     /// The log could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The bus could not take it.
+    /// The bus failed.
     #[error(transparent)]
     Bus(#[from] BusError),
-    /// A test broke it.
+    /// A fault injected by a test.
     #[error(transparent)]
     Fault(#[from] crate::base::faults::Injected),
 }
 
-/// Numbers what is new on the log, and hands it over to the bus. Answers whether there was anything.
+/// Numbers the new events of the log and publishes them on the bus. Returns whether there were any.
 pub async fn relay_once(store: &Store, bus: &Arc<dyn Bus>) -> Result<bool, RelayError> {
     if store.fenced().is_some() {
         return Ok(false);
     }
-    // First, and whatever becomes of the bus: what has no number cannot be read from the log either.
+    // First, even if the bus is away: an event without a sequence number cannot be read from the log either.
     let mut any = store.stamp().await?;
     let log = LogId::of(store.context());
-    let known = bus.known(&log).await?;
+    let published = bus.high_water_mark(&log).await?;
     let head = store.head().await?;
-    if head < known {
-        store.seen(known, BUS, CARRIED).await?;
+    if head < published {
+        store.seen(published, BUS, CARRIED).await?;
     }
     let floor = store.floor();
     if head < floor {
         store.seen(floor, "a replica", READ).await?;
     }
-    if head > known {
+    if head > published {
         let events = if bus.carries_events() {
-            store.log_after(known, BATCH).await?
+            store.log_after(published, BATCH).await?
         } else {
             Vec::new()
         };
         store.faults().pass("relay.publish")?;
-        let head = events.last().map_or(head, |last| last.seq);
-        bus.publish(log, events, head).await?;
+        let high_water_mark = events.last().map_or(head, |last| last.seq);
+        bus.publish(log, events, high_water_mark).await?;
         store.faults().pass("relay.published")?;
         any = true;
     }
     Ok(any)
 }
 
-/// Looks whether the bus was told of more than is on the log; then the log has gone back, and the store is fenced.
+/// Compares the log with the high-water mark of the bus. If the log is behind it, it has lost events and the store is fenced.
 pub async fn compare(store: &Store, bus: &Arc<dyn Bus>) -> Result<(), StoreError> {
-    let log = LogId::of(store.context());
-    match tokio::time::timeout(PATIENCE, bus.known(&log)).await {
-        Ok(Ok(known)) => {
-            store.seen(known, BUS, CARRIED).await?;
+    let context = store.context();
+    let log = LogId::of(context);
+    match tokio::time::timeout(BUS_TIMEOUT, bus.high_water_mark(&log)).await {
+        Ok(Ok(published)) => {
+            store.seen(published, BUS, CARRIED).await?;
         }
         Ok(Err(error)) => {
-            tracing::warn!(context = store.context(), error = %error, "the bus cannot say what it was told");
+            tracing::warn!(context, error = %error, "log not compared with the bus");
         }
         Err(_) => {
             tracing::warn!(
-                context = store.context(),
-                "the bus does not say what it was told"
+                context,
+                "log not compared with the bus: it does not respond"
             );
         }
     }

@@ -1,5 +1,7 @@
 //! The log of a context that runs in another process.
 
+use std::{fmt::Debug, time::Duration};
+
 use berth::eventlog::v1::{
     ReadRequest, ReadResponse, event_log_service_client::EventLogServiceClient,
 };
@@ -12,7 +14,12 @@ use crate::{
     messaging::log_reader::{LogError, LogReader},
 };
 
-/// The log of a context that runs in another process, read through its admin port.
+/// Deadline of a request.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest page that a server returns.
+const LARGEST_PAGE: i64 = 1000;
+
+/// The log of a context in another process, read through the admin port of that process.
 #[derive(Clone, Debug)]
 pub struct RemoteLog<C> {
     context: String,
@@ -37,15 +44,13 @@ where
     C::ResponseBody: http_body::Body<Data = Bytes> + Send + 'static,
     <C::ResponseBody as http_body::Body>::Error: Into<tonic::codegen::StdError> + Send,
 {
-    async fn ask(&self, asked: ReadRequest) -> Result<ReadResponse, LogError> {
-        let mut request = Request::new(ReadRequest {
-            context: self.context.clone(),
-            ..asked
-        });
-        request.set_timeout(std::time::Duration::from_secs(5));
+    async fn request(&self, request: ReadRequest) -> Result<ReadResponse, LogError> {
+        let mut request = Request::new(request);
+        request.get_mut().context.clone_from(&self.context);
+        request.set_timeout(TIMEOUT);
         let mut client = EventLogServiceClient::new(self.channel.clone());
         match client.read(request).await {
-            Ok(answer) => Ok(answer.into_inner()),
+            Ok(response) => Ok(response.into_inner()),
             Err(error) => Err(LogError(format!("{}: {}", error.code(), error.message()))),
         }
     }
@@ -53,43 +58,38 @@ where
 
 impl<C> LogReader for RemoteLog<C>
 where
-    C: tonic::client::GrpcService<tonic::body::Body>
-        + Clone
-        + std::fmt::Debug
-        + Send
-        + Sync
-        + 'static,
+    C: tonic::client::GrpcService<tonic::body::Body> + Clone + Debug + Send + Sync + 'static,
     C::Error: Into<tonic::codegen::StdError>,
     C::Future: Send,
     C::ResponseBody: http_body::Body<Data = Bytes> + Send + 'static,
     <C::ResponseBody as http_body::Body>::Error: Into<tonic::codegen::StdError> + Send,
 {
     fn read(&self, after: i64, limit: i64) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
+        let limit = limit.clamp(1, LARGEST_PAGE);
+        let request = ReadRequest {
+            after,
+            limit: i32::try_from(limit).unwrap_or(i32::MAX),
+            ..ReadRequest::default()
+        };
         Box::pin(async move {
-            let asked = ReadRequest {
-                after,
-                limit: i32::try_from(limit.clamp(1, 1000)).unwrap_or(1000),
-                ..ReadRequest::default()
-            };
-            let answer = self.ask(asked).await?;
-            let events = answer.events.into_iter();
-            Ok(events.map(|event| Recorded::from_proto(event)).collect())
+            let events = self.request(request).await?.events;
+            Ok(events.into_iter().map(Recorded::from_proto).collect())
         })
     }
 
     fn head(&self) -> BoxFuture<'_, Result<i64, LogError>> {
-        self.seen(0, "")
+        self.report_cursor(0, "")
     }
 
-    fn seen(&self, seen: i64, consumer: &str) -> BoxFuture<'_, Result<i64, LogError>> {
-        let asked = ReadRequest {
-            // No events.
+    fn report_cursor(&self, cursor: i64, consumer: &str) -> BoxFuture<'_, Result<i64, LogError>> {
+        let request = ReadRequest {
+            // After every event: the response contains none.
             after: i64::MAX,
             limit: 1,
-            seen,
+            seen: cursor,
             consumer: consumer.to_owned(),
             ..ReadRequest::default()
         };
-        Box::pin(async move { Ok(self.ask(asked).await?.head) })
+        Box::pin(async move { Ok(self.request(request).await?.head) })
     }
 }

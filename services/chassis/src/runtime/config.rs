@@ -1,4 +1,4 @@
-//! How a process is told what to do: flags, each with an environment variable and a safe default.
+//! Settings of a process: flags, each with an environment variable and a safe default.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -10,10 +10,10 @@ use crate::{
     telemetry::LogFormat,
 };
 
-/// What every process of the platform is told.
+/// Settings of every process of the platform.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Where the public gRPC port listens
+    /// Address of the public gRPC port
     #[arg(
         long,
         env = "BERTH_LISTEN",
@@ -21,7 +21,7 @@ pub struct Config {
         value_name = "ADDRESS"
     )]
     pub listen: SocketAddr,
-    /// Where health, metrics, the log level and the event log are served; not for the public
+    /// Address of the admin port: health, metrics, log level, event log and inspection; not for the public
     #[arg(
         long,
         env = "BERTH_ADMIN_LISTEN",
@@ -29,7 +29,7 @@ pub struct Config {
         value_name = "ADDRESS"
     )]
     pub admin_listen: SocketAddr,
-    /// Where the databases are; made if it does not exist
+    /// Directory of the databases; created if it does not exist
     #[arg(
         long,
         env = "BERTH_DATA_DIR",
@@ -37,36 +37,36 @@ pub struct Config {
         value_name = "DIR"
     )]
     pub data_dir: PathBuf,
-    /// What is logged, for example `info` or `info,reservation=debug`; can be changed on the admin port
+    /// Log filter, for example `info` or `info,reservation=debug`; can be changed on the admin port
     #[arg(long, env = "BERTH_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
-    /// How it is logged; for people if that is a terminal, else as JSON
+    /// Log format; default: text on a terminal, else JSON
     #[arg(long, env = "BERTH_LOG_FORMAT", value_enum, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// How long after the signal to stop new connections are still taken, for load balancers to notice
+    /// Time after the stop signal in which new connections are still accepted, so that load balancers notice
     #[arg(long, env = "BERTH_DRAIN_DELAY", default_value = "0s", value_parser = duration, value_name = "TIME")]
     pub drain_delay: Duration,
-    /// How long a stop may take before it is forced
+    /// Maximum duration of a graceful stop
     #[arg(long, env = "BERTH_GRACE", default_value = "20s", value_parser = duration, value_name = "TIME")]
     pub grace: Duration,
-    /// Which database the stores are in.
+    /// Settings of the databases.
     #[command(flatten)]
     pub database: DatabaseSettings,
-    /// What a port bears.
+    /// Limits of the ports.
     #[command(flatten)]
     pub limits: Limits,
-    /// Whose tokens are believed.
+    /// Settings of the verification of tokens.
     #[command(flatten)]
     pub trust: TrustSettings,
-    /// How replicas agree who leads.
+    /// Settings of the leader election.
     #[command(flatten)]
     pub lead: LeadSettings,
-    /// The broker between processes.
+    /// Settings of the broker.
     #[command(flatten)]
     pub nats: NatsSettings,
 }
 
-/// Only there to read the defaults.
+/// A command with only these flags, to read their defaults.
 #[derive(Parser)]
 #[command(name = "defaults", no_binary_name = true)]
 struct Defaults {
@@ -75,10 +75,10 @@ struct Defaults {
 }
 
 impl Default for Config {
-    /// The defaults of the flags, environment variables not read.
+    /// The defaults of the flags, without environment variables.
     #[expect(
         clippy::expect_used,
-        reason = "every flag has a default; a test reads them"
+        reason = "every flag has a default; a test checks it"
     )]
     fn default() -> Self {
         let command = <Defaults as clap::CommandFactory>::command();

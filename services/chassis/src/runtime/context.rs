@@ -1,4 +1,4 @@
-//! A bounded context as a value: everything the platform needs to know about one.
+//! A bounded context as a value: its routes, policies, views, events, deadlines and settings.
 
 use std::{fmt, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
     },
     messaging::policies::Policies,
     runtime::{
-        deadlines::Alarm,
+        deadlines::DueHandler,
         deps::{Deps, RetryLater},
         settings::{Settings, SettingsType},
     },
@@ -30,10 +30,10 @@ type Start = dyn Fn(Deps) -> BoxFuture<'static, Result<(), RetryLater>> + Send +
 /// A bounded context.
 #[derive(Clone)]
 pub struct Context {
-    /// Its name, the package of its contract and the name of its process.
+    /// Its name: also the package of its contract and the name of its process.
     pub name: &'static str,
     pub(crate) routes: Option<Arc<RoutesOf>>,
-    /// What it does when something has happened.
+    /// Its policies.
     pub policies: Policies,
     /// Its read models.
     pub views: Views,
@@ -41,9 +41,9 @@ pub struct Context {
     pub publishes: &'static [EventType],
     /// DDL of its read models.
     pub migrations: &'static [Migration],
-    pub(crate) alarms: Vec<Alarm>,
+    pub(crate) due_handlers: Vec<DueHandler>,
     pub(crate) start: Option<Arc<Start>>,
-    /// What makes its aggregates again from the log.
+    /// Restorers of its aggregates from the log.
     pub restores: Vec<Restorer>,
     /// Its settings.
     pub settings: Vec<SettingsType>,
@@ -59,7 +59,7 @@ impl fmt::Debug for Context {
 }
 
 impl Context {
-    /// A context that does nothing yet.
+    /// A context without any parts.
     pub fn named(name: &'static str) -> Self {
         Self {
             name,
@@ -68,7 +68,7 @@ impl Context {
             views: Views::new(),
             publishes: &[],
             migrations: &[],
-            alarms: Vec::new(),
+            due_handlers: Vec::new(),
             start: None,
             restores: Vec::new(),
             settings: Vec::new(),
@@ -83,7 +83,7 @@ impl Context {
         self
     }
 
-    /// What it does when something has happened.
+    /// Its policies.
     #[must_use]
     pub fn policies(mut self, policies: Policies) -> Self {
         self.policies = policies;
@@ -105,14 +105,14 @@ impl Context {
         self
     }
 
-    /// Aggregates of this kind are handed [`Aggregate::when_due`](crate::Aggregate::when_due) when they are due.
+    /// Aggregates of this kind receive the command [`Aggregate::when_due`](crate::Aggregate::when_due) when they are due.
     #[must_use]
     pub fn deadlines<A: Publish>(mut self) -> Self {
-        self.alarms.push(Alarm::command::<A>());
+        self.due_handlers.push(DueHandler::command::<A>());
         self
     }
 
-    /// Aggregates of this kind have an job run when they are due: `async fn(Deps, A::Id) -> Result<(), RetryLater>`.
+    /// A job runs for aggregates of this kind when they are due: `async fn(Deps, A::Id) -> Result<(), RetryLater>`.
     #[must_use]
     pub fn jobs<A, F, Fut>(mut self, job: F) -> Self
     where
@@ -120,19 +120,19 @@ impl Context {
         F: Fn(Deps, A::Id) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), RetryLater>> + Send + 'static,
     {
-        self.alarms.push(Alarm::job::<A, F, Fut>(job));
+        self.due_handlers.push(DueHandler::job::<A, F, Fut>(job));
         self
     }
 
-    /// Aggregates of this kind can be made again from the log.
+    /// Aggregates of this kind can be restored from the log.
     #[must_use]
     pub fn restores<A: Restore>(mut self) -> Self {
         self.restores.push(Restorer::of::<A>());
         self
     }
 
-    /// What it does once before it is ready: `async fn(Deps) -> Result<(), RetryLater>`. It runs at every start, and again if
-    /// it could not be finished, so a repeat must change nothing. See [`crate::runtime::context_runtime::ContextRuntime::start`].
+    /// A function that runs before the context is ready: `async fn(Deps) -> Result<(), RetryLater>`. It runs at every start,
+    /// and again if it fails, so it must be idempotent. See [`crate::runtime::context_runtime::ContextRuntime::start`].
     #[must_use]
     pub fn on_start<F, Fut>(mut self, start: F) -> Self
     where
@@ -143,22 +143,22 @@ impl Context {
         self
     }
 
-    /// Its settings, a struct of flags with defaults.
+    /// Its settings: a struct of flags with defaults.
     #[must_use]
     pub fn settings<S: Args + Send + Sync + 'static>(mut self) -> Self {
         self.settings.push(SettingsType::of::<S>());
         self
     }
 
-    /// Changes the context once its settings are known, for example to policies that do less because less is set up. What
-    /// it listens to and publishes must stay.
+    /// Changes the context according to its settings, for example to fewer policies. The events that it consumes and
+    /// publishes must stay the same.
     #[must_use]
     pub fn tuned(mut self, tune: fn(Self, &Settings) -> Self) -> Self {
         self.tune = Some(tune);
         self
     }
 
-    /// The context as its settings make it.
+    /// The context, changed according to its settings.
     pub(crate) fn tune(self, settings: &Settings) -> Self {
         match self.tune {
             Some(tune) => tune(self, settings),
@@ -166,14 +166,14 @@ impl Context {
         }
     }
 
-    /// Its gRPC services, made from what it works with.
+    /// Creates its gRPC services.
     pub fn make_routes(&self, deps: &Deps) -> Routes {
         self.routes
             .as_ref()
             .map_or_else(Routes::default, |routes| routes(deps))
     }
 
-    /// The contexts whose events it listens to (the second part of `berth.<context>.v1.…`).
+    /// The contexts whose events it consumes (the second part of `berth.<context>.v1.…`).
     pub fn listens_to(&self) -> Vec<String> {
         let types = self
             .policies
@@ -186,18 +186,18 @@ impl Context {
         producers
     }
 
-    /// Its consumers, by name and log: one for its policies and one for its views of what others publish.
+    /// Its consumers, by name and log: one for its policies, and one for its views of the events of other contexts.
     pub fn consumers(&self) -> Vec<(String, LogId)> {
-        let hears = |event_type: &str, producer: &str| producer_of(event_type) == Some(producer);
+        let is_of = |event_type: &str, producer: &str| producer_of(event_type) == Some(producer);
         let mut consumers = Vec::new();
         for producer in self.listens_to() {
             let log = LogId::of(&producer);
             let mut policies = self.policies.iter();
-            if policies.any(|policy| hears(&policy.event_type, &producer)) {
+            if policies.any(|policy| is_of(&policy.event_type, &producer)) {
                 consumers.push((self.name.to_owned(), log.clone()));
             }
             let mut views = self.views.iter();
-            if producer != self.name && views.any(|view| hears(&view.event_type, &producer)) {
+            if producer != self.name && views.any(|view| is_of(&view.event_type, &producer)) {
                 consumers.push((views_of(self.name), log));
             }
         }

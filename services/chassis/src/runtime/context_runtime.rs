@@ -1,22 +1,22 @@
-//! A context at work: its store, its routes, and the workers that carry events and watch deadlines.
+//! A context at work: its store, its routes and its consumers, and single steps of its workers for tests.
 //!
-//! A worker is a step plus a loop. Tests drive the steps ([`ContextRuntime::step`]); a process runs the loops ([`ContextRuntime::run`]).
+//! A worker is a step plus a loop. Tests drive the steps ([`ContextRuntime::step`]); a process runs the loops
+//! ([`ContextRuntime::run`]).
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
 use tonic::service::Routes;
 
 use crate::{
     client::peers::Peers,
-    domain::log_id::LogId,
     messaging::{
-        bus::Bus,
+        bus::{Bus, BusError, Subscription},
         consumer::{ConsumeError, Consumer},
-        policies::Reactions,
-        relay::relay_once,
+        reactions::Reactions,
+        relay::{RelayError, relay_once},
     },
     runtime::{
-        context::{Context, producer_of, views_of},
+        context::{Context, producer_of},
         deadlines::Deadlines,
         deps::{Deps, Logs, RetryLater},
         leader::{LeadSettings, Leader},
@@ -26,14 +26,14 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// What a site needs beside its own store.
+/// The connections of a context to other contexts.
 #[derive(Clone, Debug)]
 pub struct Wiring {
-    /// The other contexts.
+    /// The services of other contexts.
     pub peers: Peers,
-    /// The logs it may listen to, by context.
+    /// The logs of other contexts.
     pub logs: Logs,
-    /// Carries news of the logs.
+    /// The bus.
     pub bus: Arc<dyn Bus>,
     /// Settings of the process.
     pub settings: Settings,
@@ -42,44 +42,40 @@ pub struct Wiring {
 /// A context at work.
 #[derive(Clone, Debug)]
 pub struct ContextRuntime {
-    /// What it works with.
+    /// Its dependencies.
     pub deps: Deps,
     /// The context.
     pub context: Context,
     /// Its consumers: for policies and for views, one for each producer.
     pub consumers: Vec<Consumer>,
-    pub(crate) bus: Arc<dyn Bus>,
-    pub(crate) leader: Leader,
+    pub(super) bus: Arc<dyn Bus>,
+    pub(super) leader: Leader,
     pub(super) deadlines: Deadlines,
 }
 
 impl ContextRuntime {
-    /// Puts a context to work on its store.
-    pub fn new(context: Context, store: Store, around: &Wiring) -> Self {
-        let context = context.tune(&around.settings);
+    /// Connects a context with its store and its surroundings. Nothing runs yet.
+    pub fn new(context: Context, store: Store, wiring: &Wiring) -> Self {
+        let context = context.tune(&wiring.settings);
         let deps = Deps {
             clock: store.clock().clone(),
             faults: store.faults().clone(),
             store,
-            peers: around.peers.called_by(context.name),
-            logs: around.logs.clone(),
-            settings: around.settings.clone(),
+            peers: wiring.peers.called_by(context.name),
+            logs: wiring.logs.clone(),
+            settings: wiring.settings.clone(),
         };
-        let consumers = consumers(&context, &deps);
-        let deadlines = Deadlines::new(deps.clone(), context.alarms.clone());
-        let leader = Leader::new(deps.store.clone(), &deps.settings::<LeadSettings>());
         Self {
+            consumers: consumers(&context, &deps),
+            deadlines: Deadlines::new(deps.clone(), context.due_handlers.clone()),
+            leader: Leader::new(deps.store.clone(), &deps.settings::<LeadSettings>()),
+            bus: wiring.bus.clone(),
             deps,
             context,
-            consumers,
-            bus: around.bus.clone(),
-            leader,
-            deadlines,
         }
     }
 
-    /// What the context does once before it is ready ([`Context::on_start`]). A process calls it before it says that it
-    /// serves, and tries again after a while if it could not be finished.
+    /// Runs [`Context::on_start`]. A process calls it before it is ready, and again after a while if it fails.
     pub async fn start(&self) -> Result<(), RetryLater> {
         match &self.context.start {
             Some(start) => start(self.deps.clone()).await,
@@ -87,72 +83,61 @@ impl ContextRuntime {
         }
     }
 
-    /// Its gRPC services, guarded: what other contexts and clients may call.
+    /// Its gRPC services, with access control, for clients and other contexts.
     pub fn routes(&self, access: &Access) -> Routes {
         let routes = self.context.make_routes(&self.deps);
         access.guard(self.context.name, routes)
     }
 
-    /// One step of every worker. Answers whether there was anything to do.
+    /// Runs one step of every worker. Returns whether there was anything to do.
     pub async fn step(&self) -> Result<bool, StepError> {
         if self.deps.store.fenced().is_some() {
             return Ok(false);
         }
-        let mut any = relay_once(&self.deps.store, &self.bus)
-            .await
-            .map_err(|error| StepError(error.to_string()))?;
+        let mut any = relay_once(&self.deps.store, &self.bus).await?;
         for consumer in &self.consumers {
-            let mut feed = self.subscribe(consumer).await?;
-            while let Some(signal) = feed.ready() {
+            let mut subscription = self.subscribe(consumer).await?;
+            while let Some(signal) = subscription.try_next() {
                 any |= consumer.consume(signal).await?;
-                feed.taken().await;
+                subscription.acknowledge().await;
             }
             any |= consumer.retry().await?;
         }
-        for work in self
-            .deadlines
-            .due()
-            .await
-            .map_err(|error| StepError(error.to_string()))?
-        {
+        for work in self.deadlines.due().await? {
             any |= work.await;
         }
         Ok(any)
     }
 
-    /// Whether this replica does the work of the context that nobody asks for, or stands by.
+    /// Whether this replica leads, and so runs the workers of the context.
     pub fn leads(&self) -> bool {
         self.leader.is_leading()
     }
 
-    /// What is left to do now, if anything is. What waits for its time is not.
+    /// Returns the work that is left now, if any. Work that is not due yet does not count.
     pub async fn busy(&self) -> Result<Option<String>, StoreError> {
         let name = self.context.name;
         if self.deps.store.fenced().is_some() {
             return Ok(None);
         }
         if self.deps.store.unnumbered().await? > 0 {
-            return Ok(Some(format!("{name} has news to tell")));
+            return Ok(Some(format!("{name} has events to publish")));
         }
         for consumer in &self.consumers {
-            if let Some(left) = consumer.busy().await? {
-                return Ok(Some(left));
+            if let Some(work) = consumer.busy().await? {
+                return Ok(Some(work));
             }
         }
-        if self.deadlines.busy().await? {
-            return Ok(Some(format!("{name} has work that is due")));
-        }
-        Ok(None)
+        let due = self.deadlines.busy().await?;
+        Ok(due.then(|| format!("{name} has aggregates that are due")))
     }
 
     pub(super) async fn subscribe(
         &self,
         consumer: &Consumer,
-    ) -> Result<Box<dyn crate::messaging::bus::Feed>, StepError> {
-        self.bus
-            .subscribe(consumer.producer().clone(), consumer.name())
-            .await
-            .map_err(|error| StepError(error.to_string()))
+    ) -> Result<Box<dyn Subscription>, BusError> {
+        let log = consumer.producer().clone();
+        self.bus.subscribe(log, consumer.name()).await
     }
 }
 
@@ -161,48 +146,49 @@ impl ContextRuntime {
 #[error("{0}")]
 pub struct StepError(pub String);
 
-impl From<ConsumeError> for StepError {
-    fn from(error: ConsumeError) -> Self {
+impl StepError {
+    fn of(error: &dyn Display) -> Self {
         Self(error.to_string())
     }
 }
 
-/// The consumers of a context: policies and the views of other contexts' events apart, so that a view can be rebuilt.
-fn consumers(context: &Context, deps: &Deps) -> Vec<Consumer> {
-    let foreign = context
-        .views
-        .only(|event_type| producer_of(event_type) != Some(context.name));
-    let mut consumers = Vec::new();
-    for producer in context.listens_to() {
-        let Some(log) = deps.logs.get(&producer) else {
-            continue;
-        };
-        let of = |event_type: &str| producer_of(event_type) == Some(producer.as_str());
-        let policies = context.policies.only(of);
-        let views = foreign.only(of);
-        let log_id = LogId::of(&producer);
-        if policies.iter().next().is_some() {
-            let reactions = Reactions::Policies(policies);
-            let name = context.name.to_owned();
-            consumers.push(Consumer::new(
-                name,
-                log_id.clone(),
-                deps.store.clone(),
-                log.clone(),
-                reactions,
-            ));
-        }
-        if views.iter().next().is_some() {
-            let reactions = Reactions::Views(views);
-            let name = views_of(context.name);
-            consumers.push(Consumer::new(
-                name,
-                log_id,
-                deps.store.clone(),
-                log.clone(),
-                reactions,
-            ));
-        }
+impl From<ConsumeError> for StepError {
+    fn from(error: ConsumeError) -> Self {
+        Self::of(&error)
     }
-    consumers
+}
+
+impl From<RelayError> for StepError {
+    fn from(error: RelayError) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl From<BusError> for StepError {
+    fn from(error: BusError) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl From<StoreError> for StepError {
+    fn from(error: StoreError) -> Self {
+        Self::of(&error)
+    }
+}
+
+/// The consumers of a context whose producers' logs are known.
+fn consumers(context: &Context, deps: &Deps) -> Vec<Consumer> {
+    let consumers = context.consumers().into_iter();
+    let consumers = consumers.filter_map(|(name, producer)| {
+        let log = deps.logs.get(producer.context())?.clone();
+        let published = |event_type: &str| producer_of(event_type) == Some(producer.context());
+        let reactions = if name == context.name {
+            Reactions::Policies(context.policies.only(published))
+        } else {
+            Reactions::Views(context.views.only(published))
+        };
+        let store = deps.store.clone();
+        Some(Consumer::new(name, producer.clone(), store, log, reactions))
+    });
+    consumers.collect()
 }

@@ -1,4 +1,4 @@
-//! The data directory: one process at a time.
+//! The data directory, locked by one process at a time.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -7,7 +7,7 @@ use std::{
 
 use crate::runtime::start_error::StartError;
 
-/// Makes the data directory, and locks it: two processes on one database would each believe to be the only writer.
+/// Creates and locks the data directory: each process on a SQLite database assumes that it is the only writer.
 pub fn lock(dir: &Path) -> Result<File, StartError> {
     let name = || dir.display().to_string();
     let open = || {

@@ -1,8 +1,9 @@
-//! Deadlines: aggregates whose time has come are woken. Late, never early; a state that moves on takes its deadline along.
+//! Deadlines: aggregates that are due are handled, late perhaps, but never early. The deadline is part of the state and
+//! changes with it.
 //!
-//! Most are handed [`Aggregate::when_due`](crate::Aggregate::when_due). An aggregate that waits for something outside (a
-//! payment provider, a mail server) has an *job*: a function that does the outside work and then tells the aggregate.
-//! It may run twice, so the outside work must be idempotent.
+//! Most aggregates receive the command [`Aggregate::when_due`](crate::Aggregate::when_due). An aggregate that depends on an
+//! external service (a payment provider, a mail server) has a *job*: a function that calls the service and gives the result
+//! to the aggregate as a command. A job may run twice, so the call must be idempotent.
 
 use std::{
     collections::BTreeMap,
@@ -20,29 +21,29 @@ use crate::{
     store::{ExecuteError, StoreError},
 };
 
-/// At most so many are woken in one step.
+/// Maximum number of aggregates handled in one step.
 const BATCH: i64 = 64;
 
-type Wake = dyn Fn(Deps, String) -> BoxFuture<'static, Result<(), RetryLater>> + Send + Sync;
+type Handle = dyn Fn(Deps, String) -> BoxFuture<'static, Result<(), RetryLater>> + Send + Sync;
 
-/// What wakes the aggregates of one kind.
+/// Handles the aggregates of one kind when they are due.
 #[derive(Clone)]
-pub(crate) struct Alarm {
+pub(crate) struct DueHandler {
     /// The kind.
     pub(crate) kind: &'static str,
-    wake: Arc<Wake>,
+    handle: Arc<Handle>,
 }
 
-impl fmt::Debug for Alarm {
+impl fmt::Debug for DueHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "alarm for {}", self.kind)
+        write!(f, "due handler for {}", self.kind)
     }
 }
 
-impl Alarm {
-    /// Hands the aggregate its command.
+impl DueHandler {
+    /// Gives the aggregate its command [`Aggregate::when_due`](crate::Aggregate::when_due).
     pub(crate) fn command<A: Publish>() -> Self {
-        let wake: Arc<Wake> = Arc::new(|deps, id| {
+        let handle: Arc<Handle> = Arc::new(|deps, id| {
             Box::pin(async move {
                 let id: A::Id = id.parse().map_err(|_| RetryLater("not an id".into()))?;
                 let Some(command) = A::when_due() else {
@@ -58,11 +59,11 @@ impl Alarm {
         });
         Self {
             kind: A::KIND,
-            wake,
+            handle,
         }
     }
 
-    /// Runs an job.
+    /// Runs a job.
     pub(crate) fn job<A, F, Fut>(job: F) -> Self
     where
         A: Publish,
@@ -70,7 +71,7 @@ impl Alarm {
         Fut: Future<Output = Result<(), RetryLater>> + Send + 'static,
     {
         let job = Arc::new(job);
-        let wake: Arc<Wake> = Arc::new(move |deps, id| {
+        let handle: Arc<Handle> = Arc::new(move |deps, id| {
             let job = job.clone();
             Box::pin(async move {
                 let id: A::Id = id.parse().map_err(|_| RetryLater("not an id".into()))?;
@@ -79,100 +80,99 @@ impl Alarm {
         });
         Self {
             kind: A::KIND,
-            wake,
+            handle,
         }
     }
 }
 
-/// Wakes the aggregates of one context.
+/// Handles the aggregates of one context that are due. Clones are the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Deadlines(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     deps: Deps,
-    alarms: Vec<Alarm>,
-    busy: Mutex<BTreeMap<(String, String), Busy>>,
+    handlers: Vec<DueHandler>,
+    states: Mutex<BTreeMap<(String, String), State>>,
 }
 
-/// Why an aggregate that is due is left alone for now.
+/// Why an aggregate that is due is not handled now.
 #[derive(Clone, Copy, Debug)]
-enum Busy {
+enum State {
     Running,
-    Failed { times: u32, until: Timestamp },
+    Failed { attempts: u32, until: Timestamp },
 }
 
 impl Deadlines {
-    pub(crate) fn new(deps: Deps, alarms: Vec<Alarm>) -> Self {
+    pub(crate) fn new(deps: Deps, handlers: Vec<DueHandler>) -> Self {
         Self(Arc::new(Inner {
             deps,
-            alarms,
-            busy: Mutex::default(),
+            handlers,
+            states: Mutex::default(),
         }))
     }
 
-    /// What is due now and not being worked on, each as work to be awaited or spawned.
+    /// Returns the work that is due and not running, as futures to await or spawn. Each returns whether it succeeded.
     pub(crate) async fn due(&self) -> Result<Vec<BoxFuture<'static, bool>>, StoreError> {
-        if self.0.alarms.is_empty() {
+        if self.0.handlers.is_empty() {
             return Ok(Vec::new());
         }
         let now = self.0.deps.clock.now();
-        // What failed an hour ago and was not due since has moved on by itself.
+        // An aggregate that failed an hour ago and was not due since has changed its state.
         let hour = SignedDuration::from_hours(1);
-        self.busy_now().retain(|_, busy| match busy {
-            Busy::Running => true,
-            Busy::Failed { until, .. } => now.duration_since(*until) < hour,
+        self.states().retain(|_, state| match state {
+            State::Running => true,
+            State::Failed { until, .. } => now.duration_since(*until) < hour,
         });
-        let mut work: Vec<BoxFuture<'static, bool>> = Vec::new();
+        let mut all: Vec<BoxFuture<'static, bool>> = Vec::new();
         for key in self.0.deps.store.due(now, BATCH).await? {
-            let Some(alarm) = self.0.alarms.iter().find(|alarm| alarm.kind == key.0) else {
+            let Some(handler) = self.0.handlers.iter().find(|handler| handler.kind == key.0) else {
                 continue;
             };
-            let mut busy = self.busy_now();
-            let times = match busy.get(&key) {
-                Some(Busy::Running) => continue,
-                Some(Busy::Failed { until, .. }) if *until > now => continue,
-                Some(Busy::Failed { times, .. }) => *times,
+            let mut states = self.states();
+            let attempts = match states.get(&key) {
+                Some(State::Running) => continue,
+                Some(State::Failed { until, .. }) if *until > now => continue,
+                Some(State::Failed { attempts, .. }) => *attempts,
                 None => 0,
             };
-            busy.insert(key.clone(), Busy::Running);
-            let (this, wake) = (
-                self.clone(),
-                (alarm.wake)(self.0.deps.clone(), key.1.clone()),
-            );
-            work.push(Box::pin(async move {
-                let done = AssertUnwindSafe(wake).catch_unwind().await;
+            states.insert(key.clone(), State::Running);
+            let work = (handler.handle)(self.0.deps.clone(), key.1.clone());
+            let this = self.clone();
+            all.push(Box::pin(async move {
+                let done = AssertUnwindSafe(work).catch_unwind().await;
                 let done = done.unwrap_or_else(|_| Err(RetryLater("panicked".into())));
-                this.finish(key, times, done)
+                this.finish(key, attempts, done)
             }));
         }
-        Ok(work)
+        Ok(all)
     }
 
-    /// Whether anything is being worked on, or due and not waiting for its next try.
+    /// Whether any work is running, or due and not waiting for its next attempt.
     pub(crate) async fn busy(&self) -> Result<bool, StoreError> {
-        if self.0.alarms.is_empty() {
+        if self.0.handlers.is_empty() {
             return Ok(false);
         }
         let now = self.0.deps.clock.now();
         let due = self.0.deps.store.due(now, BATCH).await?;
-        let busy = self.busy_now();
-        let waits = |key| matches!(busy.get(key), Some(Busy::Failed { until, .. }) if *until > now);
-        let alarmed = |kind: &str| self.0.alarms.iter().any(|alarm| alarm.kind == kind);
-        Ok(busy.values().any(|busy| matches!(busy, Busy::Running))
-            || due.iter().any(|key| alarmed(&key.0) && !waits(key)))
+        let states = self.states();
+        let waits =
+            |key| matches!(states.get(key), Some(State::Failed { until, .. }) if *until > now);
+        let has_handler = |kind: &str| self.0.handlers.iter().any(|handler| handler.kind == kind);
+        Ok(states.values().any(|state| matches!(state, State::Running))
+            || due.iter().any(|key| has_handler(&key.0) && !waits(key)))
     }
 
-    fn finish(&self, key: (String, String), times: u32, done: Result<(), RetryLater>) -> bool {
-        let mut busy = self.busy_now();
+    fn finish(&self, key: (String, String), attempts: u32, done: Result<(), RetryLater>) -> bool {
+        let mut states = self.states();
         match done {
             Ok(()) => {
-                busy.remove(&key);
+                states.remove(&key);
                 true
             }
             Err(error) => {
                 tracing::debug!(kind = %key.0, id = %key.1, error = %error, "not yet");
-                let wait = SignedDuration::from_millis((100_i64 << times.min(10)).min(60_000));
+                let wait = SignedDuration::from_millis((100_i64 << attempts.min(10)).min(60_000));
                 let until = self
                     .0
                     .deps
@@ -180,10 +180,10 @@ impl Deadlines {
                     .now()
                     .saturating_add(wait)
                     .unwrap_or(Timestamp::MAX);
-                busy.insert(
+                states.insert(
                     key,
-                    Busy::Failed {
-                        times: times + 1,
+                    State::Failed {
+                        attempts: attempts + 1,
                         until,
                     },
                 );
@@ -192,7 +192,7 @@ impl Deadlines {
         }
     }
 
-    fn busy_now(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), Busy>> {
-        self.0.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    fn states(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), State>> {
+        self.0.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

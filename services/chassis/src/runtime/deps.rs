@@ -1,4 +1,4 @@
-//! What a context is given to work with.
+//! The dependencies of a context.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,25 +13,25 @@ use crate::{
     store::{ExecuteError, Store, StoreError},
 };
 
-/// What a context is given to work with. Clones are the same things.
+/// The dependencies of a context. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Deps {
     /// Its store.
     pub store: Store,
-    /// The other contexts' services.
+    /// The services of other contexts.
     pub peers: Peers,
-    /// The logs of the contexts it listens to, by name.
+    /// The logs of the contexts whose events it consumes, by name.
     pub logs: Logs,
-    /// Tells the time.
+    /// The clock.
     pub clock: Clock,
-    /// What a test breaks.
+    /// Faults injected by a test.
     pub faults: Faults,
     /// The settings of the contexts of this process.
     pub settings: Settings,
 }
 
 impl Deps {
-    /// The context's settings, declared with [`Context::settings`]; their defaults if they were not.
+    /// The context's settings, declared with [`Context::settings`](crate::Context::settings); the defaults if they are not.
     pub fn settings<S: Args + Send + Sync + 'static>(&self) -> Arc<S> {
         let read = || {
             Settings::defaults(&[SettingsType::of::<S>()])
@@ -40,7 +40,7 @@ impl Deps {
         };
         #[expect(
             clippy::expect_used,
-            reason = "settings have defaults: a required flag is a bug a first start shows"
+            reason = "settings have defaults: the first start shows the bug of a required flag"
         )]
         self.settings
             .get::<S>()
@@ -49,10 +49,10 @@ impl Deps {
     }
 }
 
-/// The logs of the contexts that this one listens to, by name.
+/// The logs of the contexts whose events a context consumes, by name.
 pub type Logs = Arc<BTreeMap<String, Arc<dyn LogReader>>>;
 
-/// An job could not be finished and is to be run again.
+/// A job failed and must run again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct RetryLater(pub String);

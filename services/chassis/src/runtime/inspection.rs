@@ -1,9 +1,8 @@
-//! How a process is, for whoever operates it: the service that every process has on its admin port.
+//! `InspectionService`: describes a process and its contexts to operators, on the admin port of every process.
 //!
-//! It answers whatever does not: a store or a bus that hangs is waited for a moment and then told of.
+//! It responds even if a store or the bus hangs: after a short timeout it reports that.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -25,18 +24,18 @@ use crate::{
     },
     client::peers::Peers,
     domain::log_id::LogId,
-    messaging::bus::Bus,
+    messaging::{bus::Bus, consumer::Consumer},
     runtime::context_runtime::ContextRuntime,
     server::health::Health,
     store::{StoreError, Survey},
 };
 
-/// How long a store is waited for.
-const STORE_PATIENCE: Duration = Duration::from_millis(1200);
-/// How long the bus is waited for.
-const BUS_PATIENCE: Duration = Duration::from_millis(300);
+/// Timeout of a store.
+const STORE_TIMEOUT: Duration = Duration::from_millis(1200);
+/// Timeout of the bus.
+const BUS_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// Tells how a process is. Clones are the same.
+/// Describes a process. Clones are the same.
 #[derive(Clone, Debug)]
 pub(super) struct Inspection(Arc<Inner>);
 
@@ -45,15 +44,15 @@ struct Inner {
     process: String,
     instance: Uuid,
     clock: Clock,
-    began: Timestamp,
+    started: Timestamp,
     health: Health,
-    work: OnceLock<Work>,
+    parts: OnceLock<Parts>,
 }
 
-/// What there is to tell of once the stores are open.
+/// The parts of a process that exist once its stores are open.
 #[derive(Debug)]
-struct Work {
-    sites: Vec<ContextRuntime>,
+struct Parts {
+    contexts: Vec<ContextRuntime>,
     peers: Peers,
     bus: Arc<dyn Bus>,
 }
@@ -64,20 +63,20 @@ impl Inspection {
         Self(Arc::new(Inner {
             process: process.to_owned(),
             instance: random::id(),
-            began: clock.now(),
+            started: clock.now(),
             clock,
             health: health.clone(),
-            work: OnceLock::new(),
+            parts: OnceLock::new(),
         }))
     }
 
-    /// Brings what there is to tell of, once.
-    pub(super) fn open(&self, sites: &[ContextRuntime], peers: &Peers, bus: &Arc<dyn Bus>) {
-        let mut sites = sites.to_vec();
-        sites.sort_by_key(|site| site.context.name);
+    /// Sets the parts that exist once the stores are open.
+    pub(super) fn open(&self, contexts: &[ContextRuntime], peers: &Peers, bus: &Arc<dyn Bus>) {
+        let mut contexts = contexts.to_vec();
+        contexts.sort_by_key(|context| context.context.name);
         // Only the first call counts.
-        let _ = self.0.work.set(Work {
-            sites,
+        let _ = self.0.parts.set(Parts {
+            contexts,
             peers: peers.clone(),
             bus: bus.clone(),
         });
@@ -90,7 +89,7 @@ impl Inspection {
             process: inner.process.clone(),
             instance: inner.instance.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            start_time: Some(to_proto(inner.began)),
+            start_time: Some(to_proto(inner.started)),
             current_time: Some(to_proto(inner.clock.now())),
             ready: not_ready_reasons.is_empty(),
             not_ready_reasons,
@@ -104,136 +103,134 @@ impl InspectionService for Inspection {
         &self,
         _: Request<InspectRequest>,
     ) -> Result<Response<InspectResponse>, Status> {
-        let mut answer = InspectResponse::default();
-        if let Some(work) = self.0.work.get() {
-            answer.contexts = join_all(work.sites.iter().map(context)).await;
-            answer.peers = work.peers.inspect();
-            answer.bus = Some(bus(&*work.bus, self.0.clock.now()));
+        let mut response = InspectResponse::default();
+        if let Some(parts) = self.0.parts.get() {
+            response.contexts = join_all(parts.contexts.iter().map(context)).await;
+            response.peers = parts.peers.inspect();
+            response.bus = Some(bus(&*parts.bus, self.0.clock.now()));
         }
-        // Last, so that its clock is that of the answer.
-        answer.process = Some(self.process());
-        Ok(Response::new(answer))
+        // Last, so that its time is that of the response.
+        response.process = Some(self.process());
+        Ok(Response::new(response))
     }
 }
 
-async fn context(site: &ContextRuntime) -> inspection::Context {
-    let store = &site.deps.store;
-    let end = Instant::now() + STORE_PATIENCE;
-    let schema = in_time(end, store.schema()).await;
-    let surveyed = match &schema {
-        Ok(schema) if schema.missing.is_empty() => {
-            let survey = async { Ok((store.survey().await?, store.unnumbered().await?)) };
-            in_time(end, survey).await
-        }
-        // There are no tables to be read, or nobody to read them.
-        Ok(_) => Err(String::new()),
-        Err(error) => Err(error.clone()),
-    };
-    let schema = schema.unwrap_or_default();
-    let producers = site.context.listens_to();
-    let is_missing = |producer: &String| !site.deps.logs.contains_key(producer);
-    let told = inspection::Context {
-        context: site.context.name.to_owned(),
-        store: Some(inspection::Store {
-            engine: store.engine().into(),
-            writable: !store.is_failing(),
-            fence_reason: store
-                .fenced()
-                .map(|fence| fence.to_string())
-                .unwrap_or_default(),
-            needed_migrations: schema.needed,
-            missing_migrations: schema.missing,
-            ..inspection::Store::default()
-        }),
-        leads: site.leads(),
-        missing_producers: producers.into_iter().filter(is_missing).collect(),
+async fn context(runtime: &ContextRuntime) -> inspection::Context {
+    let store = &runtime.deps.store;
+    let deadline = Instant::now() + STORE_TIMEOUT;
+    let mut described = inspection::Context {
+        context: runtime.context.name.to_owned(),
+        leads: runtime.leads(),
+        missing_producers: missing_producers(runtime),
         ..inspection::Context::default()
     };
-    match surveyed {
-        Ok((survey, unnumbered)) => inspection::Context {
-            log: Some(event_log(site, &survey, unnumbered).await),
-            consumers: consumers(site, &survey),
-            dead_letters: dead_letters(&survey),
-            due: Some(inspection::Due {
-                count: survey.due,
-                longest_due_time: survey.due_since.map(to_proto),
-            }),
-            ..told
-        },
-        Err(error) => {
-            let consumers = site.consumers.iter();
-            inspection::Context {
-                consumers: consumers.map(|consumer| consumer.inspect(None)).collect(),
-                store: told.store.map(|store| inspection::Store { error, ..store }),
-                ..told
+    let mut described_store = inspection::Store {
+        engine: store.engine().into(),
+        writable: !store.is_failing(),
+        fence_reason: store
+            .fenced()
+            .map(|fence| fence.to_string())
+            .unwrap_or_default(),
+        ..inspection::Store::default()
+    };
+    let mut survey = None;
+    match within(deadline, store.schema()).await {
+        Ok(schema) => {
+            // Without its migrations the store has no tables to read.
+            if schema.missing.is_empty() {
+                let read = async { Ok((store.survey().await?, store.unnumbered().await?)) };
+                match within(deadline, read).await {
+                    Ok(read) => survey = Some(read),
+                    Err(error) => described_store.error = error,
+                }
             }
+            described_store.needed_migrations = schema.needed;
+            described_store.missing_migrations = schema.missing;
         }
+        Err(error) => described_store.error = error,
     }
+    described.store = Some(described_store);
+    described.consumers = consumers(runtime, survey.as_ref().map(|(survey, _)| survey));
+    if let Some((survey, unnumbered)) = survey {
+        described.log = Some(event_log(runtime, &survey, unnumbered).await);
+        described.due = Some(inspection::Due {
+            count: survey.due,
+            longest_due_time: survey.due_since.map(to_proto),
+        });
+        described.dead_letters = dead_letters(survey);
+    }
+    described
 }
 
-/// What a store answers, or why it does not.
-async fn in_time<T>(
-    end: Instant,
-    work: impl Future<Output = Result<T, StoreError>>,
+fn missing_producers(runtime: &ContextRuntime) -> Vec<String> {
+    let mut producers = runtime.context.listens_to();
+    producers.retain(|producer| !runtime.deps.logs.contains_key(producer));
+    producers
+}
+
+/// Reads from a store until a deadline. Returns why it failed if it did.
+async fn within<T>(
+    deadline: Instant,
+    read: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, String> {
-    match timeout_at(end, work).await {
-        Ok(done) => done.map_err(|error| error.to_string()),
-        Err(_) => Err("it does not answer".to_owned()),
+    match timeout_at(deadline, read).await {
+        Ok(read) => read.map_err(|error| error.to_string()),
+        Err(_) => Err("the store does not respond".to_owned()),
     }
 }
 
 async fn event_log(
-    site: &ContextRuntime,
+    runtime: &ContextRuntime,
     survey: &Survey,
     unnumbered: i64,
 ) -> inspection::EventLog {
-    let log = LogId::of(site.context.name);
-    let known = timeout(BUS_PATIENCE, site.bus.known(&log)).await;
+    let log = LogId::of(runtime.context.name);
+    let published = timeout(BUS_TIMEOUT, runtime.bus.high_water_mark(&log)).await;
     inspection::EventLog {
         head: survey.log.head,
         missing: i32::try_from(survey.log.missing).unwrap_or(i32::MAX),
-        handed_over: known.ok().and_then(Result::ok),
+        handed_over: published.ok().and_then(Result::ok),
         unnumbered,
     }
 }
 
-fn consumers(site: &ContextRuntime, survey: &Survey) -> Vec<inspection::Consumer> {
-    let cursors: BTreeMap<(&str, &str), i64> = survey
-        .cursors
-        .iter()
-        .map(|(consumer, producer, seq)| ((&**consumer, &**producer), *seq))
-        .collect();
-    let told = site.consumers.iter().map(|consumer| {
-        let place = (consumer.name(), consumer.producer().context());
-        consumer.inspect(Some(cursors.get(&place).copied().unwrap_or(0)))
-    });
-    told.collect()
+/// The consumers of a context; their cursors are unknown without a survey.
+fn consumers(runtime: &ContextRuntime, survey: Option<&Survey>) -> Vec<inspection::Consumer> {
+    let cursor_of = |consumer: &Consumer, survey: &Survey| {
+        let found = survey.cursors.iter().find(|(name, producer, _)| {
+            name == consumer.name() && producer == consumer.producer().context()
+        });
+        found.map_or(0, |(_, _, cursor)| *cursor)
+    };
+    let consumers = runtime.consumers.iter();
+    consumers
+        .map(|consumer| consumer.inspect(survey.map(|survey| cursor_of(consumer, survey))))
+        .collect()
 }
 
-fn dead_letters(survey: &Survey) -> Vec<inspection::DeadLetters> {
-    let letters = survey
-        .letters
-        .iter()
+fn dead_letters(survey: Survey) -> Vec<inspection::DeadLetters> {
+    let letters = survey.letters.into_iter();
+    letters
         .map(|letters| inspection::DeadLetters {
-            consumer: letters.consumer.clone(),
-            producer: letters.producer.clone(),
+            consumer: letters.consumer,
+            producer: letters.producer,
             waiting: letters.waiting,
             parked: letters.parked,
             oldest_event_time: Some(to_proto(letters.oldest)),
-        });
-    letters.collect()
+        })
+        .collect()
 }
 
 fn bus(bus: &dyn Bus, now: Timestamp) -> inspection::Bus {
-    let beats = bus.beats().into_iter();
+    let heartbeats = bus.heartbeats().into_iter();
     inspection::Bus {
         kind: bus.kind().into(),
         connected: bus.is_connected(),
-        heartbeats: beats
-            .map(|beat| inspection::Heartbeat {
-                producer: beat.log.to_string(),
-                head: beat.head,
-                hear_time: now.checked_sub(beat.ago).ok().map(to_proto),
+        heartbeats: heartbeats
+            .map(|heartbeat| inspection::Heartbeat {
+                producer: heartbeat.log.to_string(),
+                head: heartbeat.high_water_mark,
+                hear_time: now.checked_sub(heartbeat.age).ok().map(to_proto),
             })
             .collect(),
     }

@@ -1,8 +1,8 @@
-//! Leadership: of several replicas of a context, one runs its workers: it relays the log, consumes the logs of the other
-//! contexts, wakes what is due and retries dead letters. The others answer requests and stand by.
+//! Leadership: one of several replicas of a context runs its workers: it relays the log, consumes the logs of other
+//! contexts, handles deadlines and retries dead letters. The other replicas serve requests and stand by.
 //!
-//! The leader holds a lease in the store of the context, measured by the clock of that store. A leader that was considered
-//! dead and is not does no harm: cursors and versions reject its writes.
+//! The leader holds a lease in the store of the context, measured by the clock of that store. A leader that has lost its
+//! lease without noticing does no harm: cursors and versions reject its writes.
 
 use std::{
     sync::{
@@ -23,13 +23,13 @@ use crate::{
 
 /// Name of the lease.
 const LEASE: &str = "work";
-/// A lease is renewed this many times before it would expire.
+/// Number of renewals before a lease would expire.
 const RENEWALS: u32 = 5;
 
 /// How replicas of a context elect a leader.
 #[derive(Args, Clone, Debug)]
 pub struct LeadSettings {
-    /// How long a leader that stops answering keeps its lease
+    /// Time after which the lease of a failed leader expires and another replica leads
     #[arg(long, env = "BERTH_LEASE", default_value = "5s", value_parser = duration, value_name = "TIME")]
     pub lease: Duration,
 }
@@ -62,7 +62,7 @@ impl Leader {
     pub(super) fn set_leading(&self, leading: bool) {
         let context = self.store.context();
         if self.leading.swap(leading, Ordering::SeqCst) != leading {
-            tracing::info!(context, leading, "leading");
+            tracing::info!(context, leading, "leadership changed");
         }
         metrics::gauge!("berth_leading", "context" => context).set(f64::from(leading));
     }
@@ -72,7 +72,7 @@ impl Leader {
         self.lease / RENEWALS
     }
 
-    /// Takes or renews the lease. False if another replica holds it.
+    /// Acquires or renews the lease. Returns false if another replica holds it.
     pub(super) async fn acquire(&self) -> Result<bool, StoreError> {
         self.store.lease(LEASE, &self.holder, self.lease).await
     }

@@ -1,4 +1,4 @@
-//! Contexts at work: what a context is, its workers, who leads, and the platform that starts, supervises and stops them.
+//! Running contexts: what a context is, its workers, its leader, and the platform that starts, supervises and stops them.
 
 pub mod config;
 pub mod context;
@@ -10,9 +10,11 @@ mod inspection;
 pub mod leader;
 pub mod options;
 pub mod platform;
+mod ports;
 pub mod settings;
 pub mod start;
 pub mod start_error;
 pub mod stores;
 pub mod supervisor;
+mod wiring;
 mod workers;

@@ -1,4 +1,4 @@
-//! How a platform runs.
+//! Options of a platform beside its contexts.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -10,26 +10,26 @@ use crate::{
     telemetry::LogFilter,
 };
 
-/// What a platform is made of beside its contexts.
+/// Options of a platform beside its contexts.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Name of the process, for example `berth` or a context's name.
     pub process: String,
-    /// What every process is told.
+    /// Settings of the process.
     pub config: Config,
-    /// Settings of the contexts; what is missing has its default.
+    /// Settings of the contexts; missing ones have their defaults.
     pub settings: Settings,
-    /// Tells the time.
+    /// The clock.
     pub clock: Clock,
-    /// What a test breaks.
+    /// Faults injected by a test.
     pub faults: Faults,
-    /// The log filter, to be changed on the admin port.
+    /// The log filter, which can be changed on the admin port.
     pub log: Option<LogFilter>,
-    /// Contexts that run elsewhere, by their ports.
+    /// Public ports of the contexts in other processes.
     pub peers: Addresses,
-    /// Contexts that run elsewhere and whose logs are listened to, by their admin ports.
+    /// Admin ports of the contexts in other processes whose logs are consumed.
     pub logs: Addresses,
-    /// Carries news between the contexts; none means the one that suits where they run.
+    /// The bus; default: JetStream if NATS is configured, else the bus inside one process.
     pub bus: Option<Arc<dyn Bus>>,
 }
 
@@ -50,7 +50,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The defaults, in a directory, on ports that the system chooses. For tests.
+    /// The defaults, in a directory, on free ports. For tests.
     pub fn in_dir(dir: &Path) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut options = Self::default();

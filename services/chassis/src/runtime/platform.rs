@@ -1,7 +1,7 @@
-//! Contexts at work in this process: stores, workers and ports, started, watched over and stopped.
+//! The contexts of a process: their stores, workers and ports, started, supervised and stopped.
 //!
-//! A platform has a runtime of its own, so that everything it does can end at once ([`Platform::crash`]) as if the machine
-//! had been switched off, and a test can start again on what is on disk.
+//! A platform has a Tokio runtime of its own, so that all its tasks can end at once ([`Platform::crash`]), as in a power
+//! failure, and a test can restart it from the data on disk.
 
 use std::{fs::File, io, net::SocketAddr, time::Duration};
 
@@ -22,28 +22,28 @@ use crate::{
     telemetry,
 };
 
-/// How long the last commit of a store may take once everything else has ended.
+/// How long the last commit of a store may take after everything else has ended.
 const LAST_COMMIT: Duration = Duration::from_secs(10);
 
-/// Contexts at work in this process. Dropping it is a crash.
+/// The running contexts of a process. Dropping it is a crash.
 #[derive(Debug)]
 pub struct Platform {
     runtime: Option<Runtime>,
     public: SocketAddr,
     admin: SocketAddr,
-    sites: Vec<ContextRuntime>,
+    contexts: Vec<ContextRuntime>,
     peers: Peers,
     health: Health,
     stop: CancellationToken,
-    watch: JoinHandle<Result<(), Failed>>,
+    supervisor: JoinHandle<Result<(), Failed>>,
     grace: Duration,
     lock: File,
 }
 
 impl Platform {
-    /// Starts contexts and answers when they are ready.
+    /// Starts contexts. Returns when they are ready.
     pub async fn start(contexts: Vec<Context>, options: Options) -> Result<Self, StartError> {
-        // Before anything is counted.
+        // The recorder must be installed before the first metric is counted.
         telemetry::metrics();
         let lock = data_dir::lock(&options.config.data_dir)?;
         let runtime = Background(Some(
@@ -60,35 +60,30 @@ impl Platform {
         Ok(Self {
             public: started.public,
             admin: started.admin,
-            sites: started.sites,
+            contexts: started.contexts,
             peers: started.peers,
             health: started.health,
             stop: started.stop,
-            watch: runtime.spawn(started.watch.run()),
-            runtime: runtime.keep(),
+            supervisor: runtime.spawn(started.supervisor.run()),
+            runtime: runtime.into_inner(),
             grace,
             lock,
         })
     }
 
-    /// Where the public port is.
+    /// The address of the public port.
     pub fn public(&self) -> SocketAddr {
         self.public
     }
 
-    /// Where the admin port is.
+    /// The address of the admin port.
     pub fn admin(&self) -> SocketAddr {
         self.admin
     }
 
-    /// The contexts at work.
-    pub fn sites(&self) -> &[ContextRuntime] {
-        &self.sites
-    }
-
-    /// A context at work.
-    pub fn site(&self, context: &str) -> Option<&ContextRuntime> {
-        self.sites.iter().find(|site| site.context.name == context)
+    /// The running contexts.
+    pub fn contexts(&self) -> &[ContextRuntime] {
+        &self.contexts
     }
 
     /// The health of the process.
@@ -96,13 +91,13 @@ impl Platform {
         &self.health
     }
 
-    /// Waits until the platform ends by itself, which it does only if something fails.
+    /// Waits until the platform ends by itself because something has failed.
     pub async fn ended(&mut self) -> Result<(), Failed> {
-        (&mut self.watch).await.unwrap_or(Err(Failed::Watch))
+        (&mut self.supervisor).await.unwrap_or(Err(Failed::Watch))
     }
 
-    /// Stops: takes no more requests, finishes those in hand, stops the workers. Fails if that takes longer than the
-    /// grace, or if something failed before.
+    /// Stops gracefully: accepts no more requests, finishes those in flight, stops the workers. Fails if that takes longer
+    /// than the grace period, or if something has failed before.
     pub async fn stop(mut self) -> Result<(), Failed> {
         self.stop.cancel();
         let grace = self.grace;
@@ -114,24 +109,23 @@ impl Platform {
         ended
     }
 
-    /// Ends everything at once, without finishing anything; what is on disk is as if the machine had been switched off.
-    /// Answers when the directory can be used again.
+    /// Ends all tasks at once, as in a power failure. Returns when the data directory can be used again.
     pub async fn crash(mut self) {
         let commits: Vec<_> = self
-            .sites
+            .contexts
             .iter()
-            .map(|site| site.deps.store.commits())
+            .map(|context| context.deps.store.commits())
             .collect();
         self.end();
         drop(self);
         let last = async {
             for mut store in commits {
-                // An error says that the writer is gone.
+                // An error means that the writer has ended.
                 while store.changed().await.is_ok() {}
             }
         };
         if timeout(LAST_COMMIT, last).await.is_err() {
-            tracing::error!("a store is still open");
+            tracing::error!("store still open after the crash");
         }
     }
 
@@ -139,21 +133,21 @@ impl Platform {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
-        // Peers know routes, routes know peers: they would keep each other, and the stores.
+        // Peers and routes hold each other, and the stores: break the cycle.
         self.peers.disconnect();
-        self.sites.clear();
+        self.contexts.clear();
     }
 }
 
 impl Drop for Platform {
     fn drop(&mut self) {
         self.end();
-        // The next process may fail to lock a little longer; nothing else is lost.
+        // A failure is harmless: the lock ends with the file.
         let _ = self.lock.unlock();
     }
 }
 
-/// A runtime that is never waited for: waiting is forbidden where others run.
+/// A Tokio runtime that is shut down in the background: blocking is not allowed inside another runtime.
 struct Background(Option<Runtime>);
 
 impl Background {
@@ -167,7 +161,7 @@ impl Background {
         }
     }
 
-    fn keep(mut self) -> Option<Runtime> {
+    fn into_inner(mut self) -> Option<Runtime> {
         self.0.take()
     }
 }

@@ -1,4 +1,4 @@
-//! Settings of the contexts: a struct of flags each, every flag with an environment variable and a safe default.
+//! Settings of the contexts: one struct of flags for each, every flag with an environment variable and a safe default.
 
 use std::{
     any::{Any, TypeId},
@@ -10,7 +10,7 @@ use clap::{ArgMatches, Args, Command};
 
 type Read = (TypeId, Arc<dyn Any + Send + Sync>);
 
-/// How one context's settings are added to the command line and read from it.
+/// The type of one context's settings: adds their flags to a command line and reads them.
 #[derive(Clone, Copy, Debug)]
 pub struct SettingsType {
     augment: fn(Command) -> Command,
@@ -29,19 +29,19 @@ impl SettingsType {
         }
     }
 
-    /// Adds the flags to a command line. A flag that is there already is shared: who issues tokens, for example, is one
-    /// fact, and both who issues and who believes them must know it.
+    /// Adds the flags to a command line. A flag that exists already is shared: for example, the issuer of tokens and their
+    /// verifiers need the same issuer name.
     pub fn augment(self, command: Command) -> Command {
         let own = (self.augment)(Command::new("own"));
-        let known: Vec<_> = command
+        let existing: Vec<_> = command
             .get_arguments()
             .map(|flag| flag.get_id().clone())
             .collect();
         let new = own
             .get_arguments()
-            .filter(|flag| !known.contains(flag.get_id()))
-            .zip(known.len()..)
-            .map(|(flag, place)| flag.clone().display_order(place));
+            .filter(|flag| !existing.contains(flag.get_id()))
+            .zip(existing.len()..)
+            .map(|(flag, position)| flag.clone().display_order(position));
         let new: Vec<_> = new.collect();
         command.args(new)
     }
@@ -52,13 +52,13 @@ impl SettingsType {
 pub struct Settings(BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>);
 
 impl Settings {
-    /// Reads the settings of some types from a command line that was made with [`SettingsType::augment`].
+    /// Reads the settings of some types from a command line with the flags of [`SettingsType::augment`].
     pub fn read(types: &[SettingsType], matches: &ArgMatches) -> Result<Self, clap::Error> {
         let read = types.iter().map(|settings| (settings.read)(matches));
         Ok(Self(read.collect::<Result<_, _>>()?))
     }
 
-    /// The defaults of some types, environment variables not read. For tests.
+    /// The defaults of some types, without environment variables. For tests.
     pub fn defaults(types: &[SettingsType]) -> Result<Self, clap::Error> {
         let command = types
             .iter()
@@ -69,7 +69,7 @@ impl Settings {
         Self::read(types, &command.try_get_matches_from(["defaults"])?)
     }
 
-    /// The same settings with one type's replaced.
+    /// Replaces the settings of a type.
     #[must_use]
     pub fn with<S: Send + Sync + 'static>(mut self, settings: S) -> Self {
         self.0.insert(TypeId::of::<S>(), Arc::new(settings));

@@ -1,374 +1,237 @@
-//! From contexts and options to a platform that is ready.
+//! The steps of a start: from contexts and options to a platform that is ready.
 
-use std::{collections::BTreeMap, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use berth::{
-    eventlog::v1::event_log_service_server::EventLogServiceServer,
-    inspection::v1::inspection_service_server::InspectionServiceServer,
-};
 use futures::{
     FutureExt,
     future::{join_all, try_join_all},
 };
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    task::JoinSet,
-};
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 
+pub use crate::runtime::wiring::log_of;
 use crate::{
     client::{peers::Peers, trust_renewal},
-    messaging::{
-        bus::Bus, consumer::ConsumeError, in_process::InProcess, jetstream::JetStream,
-        log_reader::LogReader, log_service::EventLogs, relay::compare, remote_log::RemoteLog,
-    },
+    messaging::{bus::Bus, consumer::ConsumeError, log_service::EventLogs, relay::compare},
     runtime::{
-        config::Config,
         context::Context,
         context_runtime::{ContextRuntime, Wiring},
-        deps::Logs,
         inspection::Inspection,
         options::Options,
+        ports,
         start_error::StartError,
         stores::open_store_on,
         supervisor,
-        supervisor::{Failed, Watch},
+        supervisor::{Supervisor, TaskGroup},
+        wiring,
     },
     security::{access::Access, service_identity::ServiceKey, tokens::Trust},
-    server,
-    server::{RequestPipeline, Services, admin, health::Health, serve},
+    server::{Services, health::Health},
     store::Store,
 };
 
-/// Where a process that was given no service key keeps the one that it makes.
+/// File in the data directory with the service key of a process that is not configured with one.
 pub const OWN_KEY: &str = "service.key";
 /// The context that issues tokens.
 const MEMBER: &str = "member";
-/// So many may be about to connect.
-const BACKLOG: u32 = 1024;
-/// How long a context rests that could not do what it does at its start.
-const REST: Duration = Duration::from_millis(250);
-/// How often a store is looked at that is not ready.
-const LOOK: Duration = Duration::from_secs(1);
+/// Delay before a step of the start is tried again.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
+/// How often a store that is not ready is checked.
+const STORE_POLL: Duration = Duration::from_secs(1);
 
 /// A platform that is ready.
 pub(super) struct Started {
     pub(super) public: SocketAddr,
     pub(super) admin: SocketAddr,
-    pub(super) sites: Vec<ContextRuntime>,
+    pub(super) contexts: Vec<ContextRuntime>,
     pub(super) peers: Peers,
     pub(super) health: Health,
     pub(super) stop: CancellationToken,
-    pub(super) watch: Watch,
+    pub(super) supervisor: Supervisor,
 }
 
 pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<Started, StartError> {
     let config = &options.config;
-    let (public_port, public) = listen(config.listen)?;
-    let (admin_port, admin) = listen(config.admin_listen)?;
-    let (stop, work, serving, tending) = <(
-        CancellationToken,
-        CancellationToken,
-        CancellationToken,
-        CancellationToken,
-    )>::default();
+    let (public_listener, public) = ports::listen(config.listen)?;
+    let (admin_listener, admin) = ports::listen(config.admin_listen)?;
 
-    // The admin port comes first: it says that the process lives and is not ready.
-    let health = Health::new(public_services(&contexts)).await;
+    // The admin port is served first: it reports that the process is alive and not ready.
+    let health = Health::new(ports::services_of(&contexts)).await;
     let logs = EventLogs::new();
     let inspection = Inspection::new(&options.process, &health, options.clock.clone());
     let service_key = config.trust.service_key()?;
-    let believed = believed(service_key.as_ref(), &config.data_dir)?;
-    let clock = options.clock.clone();
-    let trust = Trust::new(config.trust.clone(), Some(believed), clock);
+    let trust = trust(&options, service_key.as_ref())?;
     let access = Access::new(&trust);
-    let rpcs = admin_services(&health, &logs, &inspection)?;
-    let rpcs = access.guard(&log_of(&options.process), rpcs);
-    let rpcs = Services::new(rpcs);
-    let rpcs = RequestPipeline::new(rpcs, &config.limits, tending.clone());
-    let rpcs = admin::routes(options.log.clone(), rpcs);
-    let mut tends = JoinSet::new();
-    let (limits, done) = (config.limits.clone(), tending.clone());
-    tends.spawn(async move {
-        let end = serve(admin_port, rpcs, &limits, true, done).await;
-        end.map_err(|error| Failed::Port("admin", error.to_string()))
-    });
-    tends.spawn(supervisor::keep_metrics(tending.clone()));
+    let routes = ports::admin_routes(&health, &logs, &inspection)?;
+    let routes = access.guard(&log_of(&options.process), routes);
+    let mut admin_port = ports::serve_admin(admin_listener, routes, &options);
+    let stop_upkeep = admin_port.stop_token();
+    admin_port.spawn(supervisor::keep_metrics(stop_upkeep));
 
     let peers = Peers::with(options.clock.clone(), options.faults.clone(), service_key);
     let stores = open_stores(&contexts, &options).await?;
     join_all(stores.iter().map(|store| await_schema(store, &health))).await;
     logs.open(stores.clone());
-    let around = surroundings(&options, &contexts, &stores, &peers).await?;
-    let mut services = Services::new(public_rpcs(&contexts, &health)?);
-    let one = contexts.len() == 1;
-    let mut sites = Vec::with_capacity(contexts.len());
-    for (context, store) in contexts.into_iter().zip(stores) {
-        warn_of_missing_logs(&context, &around.logs);
-        let site = ContextRuntime::new(context, store, &around);
-        let routes = site.context.make_routes(&site.deps);
-        let routes = access.guard(site.context.name, routes);
-        peers.add_local(site.context.name, routes.clone());
-        services = if one {
-            services.only(routes)
-        } else {
-            services.and(site.context.name, routes)
-        };
-        sites.push(site);
-    }
-    inspection.open(&sites, &peers, &around.bus);
+    let wiring = wiring::connect(&options, &contexts, &stores, &peers).await?;
+    let public_routes = ports::public_routes(&contexts, &health)?;
+    let contexts = create_runtimes(contexts, stores, &wiring);
+    let services = add_services(Services::new(public_routes), &contexts, &access, &peers);
+    inspection.open(&contexts, &peers, &wiring.bus);
 
-    look_back(&sites, &around.bus).await;
-    let mut works = JoinSet::new();
-    for site in &sites {
-        works.spawn(supervisor::workers(
-            site.context.name,
-            site.run(&work),
-            work.clone(),
-        ));
+    detect_log_losses(&contexts, &wiring.bus).await;
+    let mut workers = run_workers(&contexts);
+    for context in &contexts {
+        run_on_start(context).await;
     }
-    for site in &sites {
-        begin(site).await;
-    }
-    if sites.iter().any(|site| site.context.name == MEMBER) || options.peers.0.contains_key(MEMBER)
-    {
-        let follow = trust_renewal::follow(trust.clone(), peers.clone(), work.clone());
-        works.spawn(follow.map(Ok));
-        // Who is signed in already must not be turned away.
+    let runs_member = contexts
+        .iter()
+        .any(|context| context.context.name == MEMBER);
+    if runs_member || options.peers.0.contains_key(MEMBER) {
+        let stop = workers.stop_token();
+        workers.spawn(trust_renewal::follow(trust.clone(), peers.clone(), stop).map(Ok));
+        // A member who is signed in must not be rejected.
         trust.keys().first_copy().await;
     }
 
-    let edge = RequestPipeline::new(services, &config.limits, serving.clone());
-    let mut serves = JoinSet::new();
-    let (limits, done) = (config.limits.clone(), serving.clone());
-    serves.spawn(async move {
-        let end = serve(public_port, edge, &limits, false, done).await;
-        end.map_err(|error| Failed::Port("public", error.to_string()))
-    });
+    let public_port = ports::serve_public(public_listener, services, &options);
     health.set_ready().await;
-
-    let watch = Watch {
-        sites: sites.clone(),
-        health: health.clone(),
-        drain_delay: config.drain_delay,
-        stop: stop.clone(),
-        serving,
-        work,
-        tending,
-        serves,
-        works,
-        tends,
-    };
+    let stop = CancellationToken::new();
     Ok(Started {
         public,
         admin,
-        sites,
+        contexts: contexts.clone(),
         peers,
-        health,
-        stop,
-        watch,
+        health: health.clone(),
+        stop: stop.clone(),
+        supervisor: Supervisor {
+            contexts,
+            health,
+            drain_delay: config.drain_delay,
+            stop,
+            public_port,
+            workers,
+            admin_port,
+        },
     })
 }
 
-/// The key that services are known by. A process that was given none makes one for whoever operates it; nobody else has it,
-/// so nothing is signed with it.
-fn believed(given: Option<&ServiceKey>, dir: &Path) -> Result<ServiceKey, StartError> {
-    match given {
-        Some(key) => Ok(key.clone()),
+/// The trust in tokens and service keys. A process without a configured service key creates one for its operator; nobody
+/// else has it, so nothing is signed with it.
+fn trust(options: &Options, service_key: Option<&ServiceKey>) -> Result<Trust, StartError> {
+    let dir: &Path = &options.config.data_dir;
+    let key = match service_key {
+        Some(key) => key.clone(),
         None => ServiceKey::make(&dir.join(OWN_KEY))
-            .map_err(|error| StartError::DataDir(dir.display().to_string(), error)),
-    }
-}
-
-/// Listens. After a restart everybody connects at once: the usual queue of 128 would have some of them believe that they
-/// are connected.
-fn queue(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
+            .map_err(|error| StartError::DataDir(dir.display().to_string(), error))?,
     };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |error| StartError::Listen(address, error);
-    let listener = queue(address).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
+    let settings = options.config.trust.clone();
+    Ok(Trust::new(settings, Some(key), options.clock.clone()))
 }
 
 async fn open_stores(contexts: &[Context], options: &Options) -> Result<Vec<Store>, StartError> {
+    let config = &options.config;
     let opened = contexts.iter().map(|context| async {
-        let Config {
-            database, data_dir, ..
-        } = &options.config;
         let (clock, faults) = (options.clock.clone(), options.faults.clone());
-        open_store_on(context, database, data_dir, clock, faults)
+        open_store_on(context, &config.database, &config.data_dir, clock, faults)
             .await
             .map_err(|error| StartError::Store(context.name, error))
     });
     try_join_all(opened).await
 }
 
-/// Waits until a store has all it needs: its database may be away, and its schema is brought up by somebody else.
+/// Waits until the database of a store is available and another process has applied the missing migrations.
 async fn await_schema(store: &Store, health: &Health) {
-    let mut told = String::new();
+    let mut logged = String::new();
     loop {
-        let lacks = match store.schema().await {
+        let why = match store.schema().await {
             Ok(schema) if schema.missing.is_empty() => return,
-            Ok(schema) => format!("its schema lacks {}", schema.missing.join(", ")),
+            Ok(schema) => format!("migrations are missing: {}", schema.missing.join(", ")),
             Err(error) => error.to_string(),
         };
-        if lacks != told {
-            tracing::warn!(context = store.context(), why = %lacks, "waiting for the store");
-            let why = format!("the store of {}: {lacks}", store.context());
-            health.report(vec![why]).await;
-            told = lacks;
+        if why != logged {
+            tracing::warn!(context = store.context(), why, "waiting for the store");
+            let why_not = format!("the store of {}: {why}", store.context());
+            health.report(vec![why_not]).await;
+            logged = why;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(STORE_POLL).await;
     }
 }
 
-/// The logs of this process and of the others, and the bus between them.
-async fn surroundings(
-    options: &Options,
-    contexts: &[Context],
-    stores: &[Store],
+fn create_runtimes(
+    contexts: Vec<Context>,
+    stores: Vec<Store>,
+    wiring: &Wiring,
+) -> Vec<ContextRuntime> {
+    let contexts = contexts.into_iter().zip(stores);
+    contexts
+        .map(|(context, store)| ContextRuntime::new(context, store, wiring))
+        .collect()
+}
+
+/// Adds the services of the contexts to the public port, and to the peers of this process.
+fn add_services(
+    mut services: Services,
+    contexts: &[ContextRuntime],
+    access: &Access,
     peers: &Peers,
-) -> Result<Wiring, StartError> {
-    let add = |name: &str, address: &str| {
-        let added = peers.add_remote(name, address);
-        added.map_err(|error| StartError::Address(name.to_owned(), error))
-    };
-    for (context, address) in &options.peers.0 {
-        add(context, address)?;
+) -> Services {
+    for context in contexts {
+        let name = context.context.name;
+        let routes = context.routes(access);
+        peers.add_local(name, routes.clone());
+        services = if contexts.len() == 1 {
+            services.only(routes)
+        } else {
+            services.and(name, routes)
+        };
     }
-    let reader = contexts.first().map_or("berth", |context| context.name);
-    let mut logs: BTreeMap<String, Arc<dyn LogReader>> = BTreeMap::new();
-    for (context, address) in &options.logs.0 {
-        add(&log_of(context), address)?;
-        let channel = peers.called_by(reader).to(&log_of(context));
-        logs.insert(
-            context.clone(),
-            Arc::new(RemoteLog::new(context.clone(), channel)),
-        );
-    }
-    let elsewhere = logs.clone();
-    for store in stores {
-        logs.insert(store.context().to_owned(), Arc::new(store.clone()));
-    }
-    let nats = &options.config.nats;
-    let bus: Arc<dyn Bus> = match &options.bus {
-        Some(bus) => bus.clone(),
-        None if nats.nats_url.is_some() => {
-            Arc::new(JetStream::connect(nats, &options.process, logs.clone()).await?)
-        }
-        None if elsewhere.is_empty() => InProcess::new(),
-        None => return Err(StartError::NoBroker),
-    };
-    Ok(Wiring {
-        peers: peers.clone(),
-        logs: Arc::new(logs),
-        bus,
-        // Who signs tokens says in them what those who verify them expect.
-        settings: options
-            .settings
-            .clone()
-            .with(options.config.trust.clone())
-            .with(options.config.lead.clone()),
-    })
+    services
 }
 
-/// What the event log of a process is called by those who read it, and its whole admin port by those who show a token to it.
-pub fn log_of(process: &str) -> String {
-    format!("{process}.log")
-}
-
-fn warn_of_missing_logs(context: &Context, logs: &Logs) {
-    for producer in context.listens_to() {
-        if !logs.contains_key(&producer) {
-            tracing::warn!(
-                context = context.name,
-                producer,
-                "its events cannot be heard: no such log"
-            );
+/// Compares each log with the high-water marks of the bus and of the consumers in this process, before any command is
+/// decided on it. Consumers in other processes report their cursors when they subscribe.
+async fn detect_log_losses(contexts: &[ContextRuntime], bus: &Arc<dyn Bus>) {
+    for context in contexts {
+        while let Err(why) = detect_log_loss(context, contexts, bus).await {
+            tracing::warn!(context = context.context.name, why = %why, "log not compared yet");
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 }
 
-/// Looks whether a log has gone back behind what the bus or another context of this process has seen of it, before
-/// anything is decided on it. Contexts in other processes tell when they subscribe.
-async fn look_back(sites: &[ContextRuntime], bus: &Arc<dyn Bus>) {
-    for site in sites {
-        while let Err(why) = look_back_of(site, sites, bus).await {
-            tracing::warn!(context = site.context.name, why = %why, "log not looked at yet");
-            tokio::time::sleep(REST).await;
-        }
-    }
-}
-
-async fn look_back_of(
-    site: &ContextRuntime,
-    sites: &[ContextRuntime],
+async fn detect_log_loss(
+    context: &ContextRuntime,
+    contexts: &[ContextRuntime],
     bus: &Arc<dyn Bus>,
 ) -> Result<(), ConsumeError> {
-    site.deps.store.look_at_fence().await?;
-    compare(&site.deps.store, bus).await?;
-    let is_here = |name: &str| sites.iter().any(|site| site.context.name == name);
-    let mut consumers = site.consumers.iter();
-    while let Some(consumer) = consumers.find(|consumer| is_here(consumer.producer().context())) {
-        consumer.report().await?;
+    context.deps.store.look_at_fence().await?;
+    compare(&context.deps.store, bus).await?;
+    let runs_here = |name: &str| contexts.iter().any(|context| context.context.name == name);
+    for consumer in &context.consumers {
+        if runs_here(consumer.producer().context()) {
+            consumer.report_cursor().await?;
+        }
     }
     Ok(())
 }
 
-/// Does what a context does once before it is ready, until it is done, or cannot be done because nothing can be changed.
-async fn begin(site: &ContextRuntime) {
-    while let Err(why) = site.start().await {
-        if site.deps.store.fenced().is_some() {
+fn run_workers(contexts: &[ContextRuntime]) -> TaskGroup {
+    let mut group = TaskGroup::default();
+    for context in contexts {
+        let stop = group.stop_token();
+        let tasks = context.run(&stop);
+        group.spawn(supervisor::workers(context.context.name, tasks, stop));
+    }
+    group
+}
+
+/// Runs [`Context::on_start`] until it succeeds, or the store is fenced and nothing can be changed.
+async fn run_on_start(context: &ContextRuntime) {
+    while let Err(why) = context.start().await {
+        if context.deps.store.fenced().is_some() {
             return;
         }
-        tracing::warn!(context = site.context.name, why = %why, "not started yet");
-        tokio::time::sleep(REST).await;
+        tracing::warn!(context = context.context.name, why = %why, "not started yet");
+        tokio::time::sleep(RETRY_DELAY).await;
     }
-}
-
-/// The services of the contexts' own packages.
-fn public_services(contexts: &[Context]) -> Vec<String> {
-    contexts
-        .iter()
-        .flat_map(|context| server::services_of(&format!("berth.{}.v1", context.name)))
-        .collect()
-}
-
-/// What the public port carries beside the contexts.
-fn public_rpcs(contexts: &[Context], health: &Health) -> Result<Routes, StartError> {
-    let mut services = public_services(contexts);
-    services.push(HEALTH.to_owned());
-    let routes = Routes::new(health.server());
-    Ok(server::with_reflection(routes, &services)?)
-}
-
-const HEALTH: &str = "grpc.health.v1.Health";
-
-/// What the admin port carries.
-fn admin_services(
-    health: &Health,
-    logs: &EventLogs,
-    inspection: &Inspection,
-) -> Result<Routes, StartError> {
-    let routes = Routes::new(health.server())
-        .add_service(EventLogServiceServer::new(logs.clone()))
-        .add_service(InspectionServiceServer::new(inspection.clone()));
-    let services = [
-        HEALTH,
-        "berth.eventlog.v1.EventLogService",
-        "berth.inspection.v1.InspectionService",
-    ]
-    .map(str::to_owned);
-    Ok(server::with_reflection(routes, &services)?)
 }

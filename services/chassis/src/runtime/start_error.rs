@@ -12,7 +12,7 @@ pub enum StartError {
     /// The data directory cannot be used.
     #[error("data directory {0} cannot be used: {1}")]
     DataDir(String, io::Error),
-    /// Another process works on it.
+    /// Another process uses the data directory.
     #[error("data directory {0} is in use by another process")]
     InUse(String),
     /// A port cannot be listened on.
@@ -21,16 +21,16 @@ pub enum StartError {
     /// A store cannot be opened.
     #[error("store of {0} cannot be opened: {1}")]
     Store(&'static str, StoreError),
-    /// An address of another process is wrong.
-    #[error("address of {0} is wrong: {1}")]
+    /// The address of another process is invalid.
+    #[error("address of {0} is invalid: {1}")]
     Address(String, tonic::transport::Error),
     /// The service key cannot be used.
     #[error("{0}")]
     ServiceKey(#[from] BadServiceKey),
-    /// The broker cannot be used as it was told.
+    /// The settings of the broker are invalid.
     #[error("{0}")]
     Nats(#[from] NatsError),
-    /// Contexts in several processes publish and receive events through the broker.
+    /// Contexts in several processes need the broker.
     #[error(
         "--nats-url (BERTH_NATS_URL) is missing: contexts in several processes need the broker"
     )]
@@ -38,13 +38,13 @@ pub enum StartError {
     /// The contracts cannot be described.
     #[error("contracts cannot be described: {0}")]
     Contracts(#[from] tonic_reflection::server::Error),
-    /// There are no threads, or what starts the platform was broken off.
+    /// The Tokio runtime could not be created, or the start was aborted.
     #[error("cannot start: {0}")]
     Runtime(#[from] io::Error),
 }
 
 impl StartError {
-    /// Whether it is the fault of what the process was told.
+    /// Whether the settings of the process are the cause.
     pub fn is_usage(&self) -> bool {
         matches!(
             self,

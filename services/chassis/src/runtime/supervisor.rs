@@ -1,6 +1,6 @@
-//! Watches over a platform at work, and drains it when it is to stop or something has failed.
+//! Supervises a running platform, and drains it when it is to stop or a task has failed.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use tokio::{
     task::{JoinError, JoinSet},
@@ -20,55 +20,93 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// What failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failed {
-    /// A port is not served any more.
-    #[error("the {0} port is gone: {1}")]
+    /// The server of a port has failed.
+    #[error("the {0} port failed: {1}")]
     Port(&'static str, String),
     /// A worker has ended.
     #[error("a worker of {0} has ended")]
     Worker(&'static str),
-    /// The disk under a store failed to sync.
+    /// The disk of a store failed to sync.
     #[error("the store of {0} has stopped")]
     Store(&'static str),
-    /// Not everything was finished in time.
-    #[error("not everything was finished after {0:?}")]
+    /// The drain took longer than the grace period.
+    #[error("the drain was not finished after {0:?}")]
     Grace(Duration),
-    /// The watch itself.
-    #[error("nobody watches")]
+    /// The supervisor has ended.
+    #[error("the supervisor has ended")]
     Watch,
 }
 
-type Tasks = JoinSet<Result<(), Failed>>;
-
-/// A platform at work, with what is needed to stop it in order.
-pub(super) struct Watch {
-    pub(super) sites: Vec<ContextRuntime>,
-    pub(super) health: Health,
-    pub(super) drain_delay: Duration,
-    /// Cancelled from outside: the platform is to stop.
-    pub(super) stop: CancellationToken,
-    /// Cancelled by the watch, one after the other: the public port, the workers, the admin port.
-    pub(super) serving: CancellationToken,
-    pub(super) work: CancellationToken,
-    pub(super) tending: CancellationToken,
-    pub(super) serves: Tasks,
-    pub(super) works: Tasks,
-    pub(super) tends: Tasks,
+/// Tasks that are stopped together. None ends before it is stopped unless it fails.
+#[derive(Default)]
+pub(super) struct TaskGroup {
+    stop: CancellationToken,
+    tasks: JoinSet<Result<(), Failed>>,
 }
 
-impl Watch {
-    /// Watches until the platform has stopped.
+impl TaskGroup {
+    /// The token that is cancelled when the group is to stop.
+    pub(super) fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    pub(super) fn spawn(
+        &mut self,
+        task: impl Future<Output = Result<(), Failed>> + Send + 'static,
+    ) {
+        self.tasks.spawn(task);
+    }
+
+    /// Waits for the first task that ends.
+    async fn failed(&mut self) -> Failed {
+        match self.tasks.join_next().await {
+            Some(ended) => result(ended).err().unwrap_or(Failed::Watch),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops the tasks and waits until all have ended.
+    async fn stop(&mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(failed) = result(ended) {
+                tracing::error!(why = %failed, "failed while draining");
+            }
+        }
+    }
+}
+
+fn result(ended: Result<Result<(), Failed>, JoinError>) -> Result<(), Failed> {
+    ended.unwrap_or(Err(Failed::Watch))
+}
+
+/// A running platform.
+pub(super) struct Supervisor {
+    pub(super) contexts: Vec<ContextRuntime>,
+    pub(super) health: Health,
+    pub(super) drain_delay: Duration,
+    /// Cancelled by [`Platform::stop`](super::platform::Platform::stop).
+    pub(super) stop: CancellationToken,
+    /// The tasks, in the order in which they are stopped.
+    pub(super) public_port: TaskGroup,
+    pub(super) workers: TaskGroup,
+    pub(super) admin_port: TaskGroup,
+}
+
+impl Supervisor {
+    /// Runs until the platform has stopped.
     pub(super) async fn run(mut self) -> Result<(), Failed> {
         let failed = tokio::select! {
             () = self.stop.cancelled() => None,
-            failed = first(&mut self.serves) => Some(failed),
-            failed = first(&mut self.works) => Some(failed),
-            failed = first(&mut self.tends) => Some(failed),
-            failed = stopped(&self.sites) => {
-                // What was done last is unknown until the store is opened again. Nothing may be answered from it.
+            failed = self.public_port.failed() => Some(failed),
+            failed = self.workers.failed() => Some(failed),
+            failed = self.admin_port.failed() => Some(failed),
+            failed = stopped(&self.contexts) => {
+                // Whether the last commit is on disk is unknown until the store is opened again. Nothing may be served.
                 self.health.report(vec![failed.to_string()]).await;
                 return Err(failed);
             }
-            never = look_after(&self.sites, &self.health) => match never {},
+            never = check_stores(&self.contexts, &self.health) => match never {},
         };
         if let Some(failed) = &failed {
             tracing::error!(why = %failed, "failed");
@@ -79,20 +117,18 @@ impl Watch {
 
     async fn drain(&mut self) {
         tracing::info!("draining");
-        let stops = vec!["it is to stop".to_owned()];
-        self.health.report(stops).await;
+        self.health
+            .report(vec!["the process is stopping".to_owned()])
+            .await;
         sleep(self.drain_delay).await;
-        self.serving.cancel();
-        all(&mut self.serves).await;
-        self.work.cancel();
-        all(&mut self.works).await;
-        self.tending.cancel();
-        all(&mut self.tends).await;
+        self.public_port.stop().await;
+        self.workers.stop().await;
+        self.admin_port.stop().await;
         tracing::info!("drained");
     }
 }
 
-/// The workers of a context. They end together, and not before they are told.
+/// Waits for the workers of a context. They end only when they are stopped.
 pub(super) async fn workers(
     context: &'static str,
     mut workers: JoinSet<()>,
@@ -106,32 +142,12 @@ pub(super) async fn workers(
     Ok(())
 }
 
-/// Waits for the first task to end; none should.
-async fn first(tasks: &mut Tasks) -> Failed {
-    match tasks.join_next().await {
-        Some(ended) => why(ended).err().unwrap_or(Failed::Watch),
-        None => std::future::pending().await,
-    }
-}
-
-async fn all(tasks: &mut Tasks) {
-    while let Some(ended) = tasks.join_next().await {
-        if let Err(failed) = why(ended) {
-            tracing::error!(why = %failed, "failed while draining");
-        }
-    }
-}
-
-fn why(ended: Result<Result<(), Failed>, JoinError>) -> Result<(), Failed> {
-    ended.unwrap_or(Err(Failed::Watch))
-}
-
 /// Waits until a store has stopped for good.
-async fn stopped(sites: &[ContextRuntime]) -> Failed {
-    let stores = sites.iter().map(|site| {
+async fn stopped(contexts: &[ContextRuntime]) -> Failed {
+    let stores = contexts.iter().map(|context| {
         Box::pin(async {
-            site.deps.store.stopped().await;
-            Failed::Store(site.context.name)
+            context.deps.store.stopped().await;
+            Failed::Store(context.context.name)
         })
     });
     let stores: Vec<_> = stores.collect();
@@ -141,7 +157,7 @@ async fn stopped(sites: &[ContextRuntime]) -> Failed {
     futures::future::select_all(stores).await.0
 }
 
-/// Keeps the recorder of the metrics small until the platform stops.
+/// Runs the upkeep of the metrics until the platform stops.
 pub(super) async fn keep_metrics(stop: CancellationToken) -> Result<(), Failed> {
     while timeout(METRICS_UPKEEP, stop.cancelled()).await.is_err() {
         if let Some(metrics) = telemetry::metrics() {
@@ -151,27 +167,29 @@ pub(super) async fn keep_metrics(stop: CancellationToken) -> Result<(), Failed> 
     Ok(())
 }
 
-/// Says whether the stores can be used.
-async fn look_after(sites: &[ContextRuntime], health: &Health) -> std::convert::Infallible {
+/// Keeps the readiness up to date with the state of the stores.
+async fn check_stores(contexts: &[ContextRuntime], health: &Health) -> Infallible {
     loop {
         sleep(CHECK).await;
-        let mut why_not = Vec::new();
-        for site in sites {
-            if let Err(error) = site.deps.store.look_at_fence().await {
-                tracing::warn!(context = site.context.name, error = %error, "fence not seen");
+        let mut reasons = Vec::new();
+        for context in contexts {
+            let store = &context.deps.store;
+            if let Err(error) = store.look_at_fence().await {
+                tracing::warn!(context = store.context(), error = %error, "write fence could not be read");
             }
-            why_not.extend(unusable(&site.deps.store).await);
+            reasons.extend(why_unusable(store).await);
         }
-        health.report(why_not).await;
+        health.report(reasons).await;
     }
 }
 
-/// Why a store cannot be used. One whose last commit failed is tried: nobody else may write to it when nobody is let in.
-async fn unusable(store: &Store) -> Option<String> {
+/// Why a store cannot be used. A store whose last commit failed is probed: an unready process gets no commands that would
+/// show that the store is usable again.
+async fn why_unusable(store: &Store) -> Option<String> {
     if !store.is_failing() {
         return None;
     }
     let error = store.probe().await.err()?;
-    tracing::warn!(context = store.context(), error = %error, "store cannot be used");
+    tracing::warn!(context = store.context(), error = %error, "store unusable");
     Some(format!("the store of {}: {error}", store.context()))
 }

@@ -1,9 +1,9 @@
-//! The workers of a context: they relay its log, consume the logs of others, retry dead letters and wake what is due, while
-//! this replica leads.
+//! The workers of a context: loops that relay its log, consume the logs of other contexts, retry dead letters and handle
+//! deadlines, while this replica leads.
 
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -15,40 +15,42 @@ use crate::{
     runtime::context_runtime::{ContextRuntime, StepError},
 };
 
-/// How often a worker looks by itself, whatever it is told.
-const TICK: Duration = Duration::from_millis(100);
-/// How often the bus is told how far the log has come, whatever happens.
-const BEAT: Duration = Duration::from_secs(1);
-/// How long a worker rests after a failure.
-const REST: Duration = Duration::from_millis(250);
+/// How often a worker polls without being notified.
+const POLL: Duration = Duration::from_millis(100);
+/// How often the high-water mark of the log is published, even if it has not changed.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Delay after a failure.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
+/// Delay after a commit before due aggregates are looked up, to handle several at once.
+const COALESCE: Duration = Duration::from_millis(2);
 
 impl ContextRuntime {
-    /// Starts the loops of the workers, which work while this replica leads; they end when `stop` is cancelled, after the
-    /// step in hand.
+    /// Starts the loops of the workers, which work while this replica leads. They end when `stop` is cancelled, after the
+    /// current step.
     pub fn run(&self, stop: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().lead(stop.clone()));
-        tasks.spawn(self.clone().pass_on(stop.clone()));
+        tasks.spawn(self.clone().notify_leader(stop.clone()));
         tasks
     }
 
-    pub(crate) fn workers(&self, stop: &CancellationToken) -> JoinSet<()> {
+    fn workers(&self, stop: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().relay(stop.clone()));
-        tasks.spawn(self.clone().beat(stop.clone()));
-        tasks.spawn(self.clone().watch_deadlines(stop.clone()));
+        tasks.spawn(self.clone().send_heartbeats(stop.clone()));
+        tasks.spawn(self.clone().handle_deadlines(stop.clone()));
         for consumer in &self.consumers {
-            tasks.spawn(self.clone().listen(consumer.clone(), stop.clone()));
-            tasks.spawn(retry(consumer.clone(), stop.clone()));
+            tasks.spawn(self.clone().consume(consumer.clone(), stop.clone()));
+            tasks.spawn(retry_dead_letters(consumer.clone(), stop.clone()));
         }
         tasks
     }
 
-    /// Works whenever this replica leads, and tries to lead whenever nobody else does.
-    pub(crate) async fn lead(self, stop: CancellationToken) {
+    /// Runs the workers whenever this replica holds the lease, and tries to acquire the lease otherwise.
+    async fn lead(self, stop: CancellationToken) {
         self.leader.set_leading(false);
         while !stop.is_cancelled() {
-            // Nothing is done on a log that has gone back.
+            // A fenced store must not be worked on.
             if self.deps.store.fenced().is_none() {
                 match self.leader.acquire().await {
                     Ok(true) => self.work(&stop).await,
@@ -59,14 +61,14 @@ impl ContextRuntime {
                 }
             }
             tokio::select! {
-                () = rest(&stop, self.leader.renewal()) => {}
-                () = self.bus.woken(self.context.name) => {}
+                () = pause(&stop, self.leader.renewal()) => {}
+                () = self.bus.leader_notified(self.context.name) => {}
             }
         }
     }
 
-    /// Tells the leader when this replica, which is not, has committed something.
-    pub(crate) async fn pass_on(self, stop: CancellationToken) {
+    /// Notifies the leader after each commit of this replica, unless it leads itself.
+    async fn notify_leader(self, stop: CancellationToken) {
         let mut commits = self.deps.store.commits();
         loop {
             tokio::select! {
@@ -75,17 +77,18 @@ impl ContextRuntime {
                 () = stop.cancelled() => return,
             }
             if !self.leads() {
-                self.bus.wake(self.context.name);
+                self.bus.notify_leader(self.context.name);
             }
         }
     }
 
-    /// Works until it is told to stop or somebody else leads. The lease ends with the work.
+    /// Runs the workers until `stop` is cancelled, the lease is lost or the store is fenced. Releases the lease then.
     async fn work(&self, stop: &CancellationToken) {
-        // Another replica may have told the bus more than this one knows of.
-        self.bus.forget(self.context.name);
+        let context = self.context.name;
+        // Another replica may have published more than this one knows.
+        self.bus.invalidate(context);
         if let Err(error) = compare(&self.deps.store, &self.bus).await {
-            tracing::warn!(context = self.context.name, error = %error, "log not compared with the bus");
+            tracing::warn!(context, error = %error, "log not compared with the bus");
         }
         self.leader.set_leading(true);
         let work = stop.child_token();
@@ -93,32 +96,31 @@ impl ContextRuntime {
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.leader.keep() => {}
-            () = self.hear_wakes() => {}
+            () = self.receive_notifications() => {}
             () = self.deps.store.until_fenced() => {}
             ended = workers.join_next() => if !stop.is_cancelled() {
-                failed(self.context.name, ended);
+                worker_ended(context, ended);
             }
         }
         work.cancel();
         while let Some(ended) = workers.join_next().await {
             if let Err(error) = ended {
-                failed(self.context.name, Some(Err(error)));
+                worker_ended(context, Some(Err(error)));
             }
         }
-        // What was committed last is told before somebody else must notice.
+        // Publish the last commits now: the next leader would find them only after a while.
         while matches!(relay_once(&self.deps.store, &self.bus).await, Ok(true)) {}
         self.leader.set_leading(false);
-        let released = self.leader.release().await;
-        if let Err(error) = released {
-            tracing::warn!(context = self.context.name, error = %error, "lease not given back");
+        if let Err(error) = self.leader.release().await {
+            tracing::warn!(context, error = %error, "lease not released");
         }
-        self.bus.wake(self.context.name);
+        self.bus.notify_leader(context);
     }
 
-    /// Looks for work whenever a replica says that there is some.
-    async fn hear_wakes(&self) {
+    /// Wakes the workers whenever another replica has notified the leader.
+    async fn receive_notifications(&self) {
         loop {
-            self.bus.woken(self.context.name).await;
+            self.bus.leader_notified(self.context.name).await;
             self.deps.store.nudge();
         }
     }
@@ -132,58 +134,56 @@ impl ContextRuntime {
                 Ok(false) => {}
                 Err(error) => {
                     tracing::warn!(context = self.context.name, error = %error, "relay failed");
-                    rest(&stop, REST).await;
+                    pause(&stop, RETRY_DELAY).await;
                 }
             }
             tokio::select! {
                 _ = commits.changed() => {}
-                () = rest(&stop, TICK) => {}
+                () = pause(&stop, POLL) => {}
             }
         }
     }
 
-    /// Tells the bus every now and then how far the log has come, so that a tail that was lost on the way is missed.
-    async fn beat(self, stop: CancellationToken) {
+    /// Publishes the high-water mark of the log regularly, so that consumers notice a tail that the bus has lost.
+    async fn send_heartbeats(self, stop: CancellationToken) {
+        let log = LogId::of(self.context.name);
         while !stop.is_cancelled() {
             if let Ok(head) = self.deps.store.head().await {
-                self.bus.beat(&LogId::of(self.context.name), head).await;
+                self.bus.heartbeat(&log, head).await;
             }
-            rest(&stop, BEAT).await;
+            pause(&stop, HEARTBEAT).await;
         }
     }
 
-    async fn listen(self, consumer: Consumer, stop: CancellationToken) {
+    /// Consumes a log. After a failure it subscribes again, and continues at the cursor.
+    async fn consume(self, consumer: Consumer, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let heard = tokio::select! {
-                heard = self.hear(&consumer) => heard,
+            let result = tokio::select! {
+                result = self.consume_subscription(&consumer) => result,
                 () = stop.cancelled() => return,
             };
-            if let Err(error) = heard {
-                consumer.fails(&error);
+            if let Err(error) = result {
+                consumer.record_failure(&error);
                 tracing::warn!(consumer = consumer.name(), producer = %consumer.producer(), error = %error, "consumer failed");
-                rest(&stop, REST).await;
+                pause(&stop, RETRY_DELAY).await;
             }
         }
     }
 
-    /// Follows a feed until something fails; then a new one begins where the cursor is.
-    async fn hear(&self, consumer: &Consumer) -> Result<(), StepError> {
-        let mut feed = self.subscribe(consumer).await?;
-        if let Err(error) = consumer.report().await {
-            // The log can be away while the bus is there.
-            tracing::debug!(consumer = consumer.name(), error = %error, "producer not told");
+    async fn consume_subscription(&self, consumer: &Consumer) -> Result<(), StepError> {
+        let mut subscription = self.subscribe(consumer).await?;
+        if let Err(error) = consumer.report_cursor().await {
+            // The log can be unavailable while the bus is connected.
+            tracing::debug!(consumer = consumer.name(), error = %error, "cursor not reported");
         }
         loop {
-            let signal = feed
-                .next()
-                .await
-                .map_err(|error| StepError(error.to_string()))?;
+            let signal = subscription.next().await?;
             consumer.consume(signal).await?;
-            feed.taken().await;
+            subscription.acknowledge().await;
         }
     }
 
-    async fn watch_deadlines(self, stop: CancellationToken) {
+    async fn handle_deadlines(self, stop: CancellationToken) {
         let mut commits = self.deps.store.commits();
         let mut running: JoinSet<bool> = JoinSet::new();
         while !stop.is_cancelled() {
@@ -198,40 +198,41 @@ impl ContextRuntime {
             }
             while running.try_join_next().is_some() {}
             tokio::select! {
-                _ = commits.changed() => tokio::time::sleep(Duration::from_millis(2)).await,
+                _ = commits.changed() => tokio::time::sleep(COALESCE).await,
                 Some(_) = running.join_next() => {}
-                () = rest(&stop, TICK) => {}
+                () = pause(&stop, POLL) => {}
             }
         }
         while running.join_next().await.is_some() {}
     }
 }
 
-async fn retry(consumer: Consumer, stop: CancellationToken) {
+async fn retry_dead_letters(consumer: Consumer, stop: CancellationToken) {
     while !stop.is_cancelled() {
         match consumer.retry().await {
             Ok(true) => {}
-            Ok(false) => rest(&stop, TICK).await,
+            Ok(false) => pause(&stop, POLL).await,
             Err(error) => {
-                tracing::warn!(consumer = consumer.name(), error = %error, "dead letters could not be tried");
-                rest(&stop, REST).await;
+                tracing::warn!(consumer = consumer.name(), error = %error, "dead letters could not be retried");
+                pause(&stop, RETRY_DELAY).await;
             }
         }
     }
 }
 
-pub(crate) async fn rest(stop: &CancellationToken, time: Duration) {
+/// Sleeps, and returns early if `stop` is cancelled.
+async fn pause(stop: &CancellationToken, time: Duration) {
     tokio::select! {
         () = tokio::time::sleep(time) => {}
         () = stop.cancelled() => {}
     }
 }
 
-/// A worker never ends by itself: the process must not go on as if it worked. One that was cancelled says that the process
-/// itself ends.
-#[expect(clippy::panic, reason = "passes a panic on to whoever watches")]
-fn failed(context: &str, ended: Option<Result<(), tokio::task::JoinError>>) {
-    match ended.map(|ended| ended.map_err(tokio::task::JoinError::try_into_panic)) {
+/// Panics because a worker has ended: the process must not run without it. A worker that was cancelled means that the
+/// process itself ends.
+#[expect(clippy::panic, reason = "passes the panic on to the supervisor")]
+fn worker_ended(context: &str, ended: Option<Result<(), JoinError>>) {
+    match ended.map(|ended| ended.map_err(JoinError::try_into_panic)) {
         Some(Err(Ok(panic))) => std::panic::resume_unwind(panic),
         Some(Err(Err(_))) => {}
         _ => panic!("a worker of {context} has ended"),

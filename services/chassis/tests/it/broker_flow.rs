@@ -136,7 +136,7 @@ async fn of_a_large_backlog_only_a_batch_is_held() {
     let prefix = Prefix::new();
     let on = over(&prefix.settings(), Readers::new()).await;
     let (bus, topic) = (on.consumer, LogId::of("room"));
-    assert_eq!(bus.known(&topic).await.unwrap(), 0);
+    assert_eq!(bus.high_water_mark(&topic).await.unwrap(), 0);
     drop(bus.subscribe(topic.clone(), "message").await.unwrap());
     for from in (1..BACKLOG).step_by(250) {
         let last = from + 249;
@@ -155,7 +155,7 @@ async fn of_a_large_backlog_only_a_batch_is_held() {
         assert!(batch.len() <= 256);
         if next % 10 == 1 {
             // Whatever the broker has sent and is not told that it was taken, is held here.
-            let info = stream.consumer_info("message-0").await.unwrap();
+            let info = stream.consumer_info("message").await.unwrap();
             let held = info.num_ack_pending;
             // The bound that the consumer is made with; how many pulls overlap depends on the machine.
             assert!(held <= 1024, "{held}");
@@ -164,10 +164,10 @@ async fn of_a_large_backlog_only_a_batch_is_held() {
             assert_eq!(event.seq, next);
             next += 1;
         }
-        feed.taken().await;
+        feed.acknowledge().await;
     }
     until("all of it is taken", async || {
-        let info = stream.consumer_info("message-0").await.unwrap();
+        let info = stream.consumer_info("message").await.unwrap();
         info.num_ack_pending == 0 && info.num_redelivered == 0
     })
     .await;

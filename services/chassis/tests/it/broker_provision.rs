@@ -46,7 +46,7 @@ impl Provisioned {
 
     async fn consumer(&self) -> PullConsumer {
         let name = format!("{}-room", self.prefix.name());
-        let found = self.js.get_consumer_from_stream("message-0", name).await;
+        let found = self.js.get_consumer_from_stream("message", name).await;
         found.unwrap()
     }
 }
@@ -61,15 +61,15 @@ async fn streams_and_consumers_are_made_once_and_changed_when_told() {
 
     // The stream of the producer is not there yet.
     let done = at.provision(&settings, &message).await;
-    let waits = format!("consumer message-0 waits for {name}-room");
+    let waits = format!("consumer message waits for {name}-room");
     assert_eq!(done, [format!("stream {name}-message"), waits]);
     at.provision(&settings, &room).await;
     let done = at.provision(&settings, &message).await;
-    let made = format!("consumer message-0 of {name}-room");
+    let made = format!("consumer message of {name}-room");
     assert_eq!(done, [format!("stream {name}-message"), made]);
 
     // What is there stays: its events, and how far the consumer has come.
-    let subject = format!("{name}.events.room.0.x");
+    let subject = format!("{name}.events.room.x");
     for _ in 0..2 {
         let ack = at.js.publish(subject.clone(), "x".into()).await.unwrap();
         ack.await.unwrap();

@@ -158,7 +158,7 @@ async fn nobody_publishes_as_another_context() {
     assert!(bus.publish(topic.clone(), events, 1).await.is_err());
     let mut heads = looks.subscribe("berth.heads.forged.>").await.unwrap();
     looks.flush().await.unwrap();
-    bus.beat(&LogId::of("forged"), 1).await;
+    bus.heartbeat(&LogId::of("forged"), 1).await;
     forger
         .publish("berth.heads.room.0", "9223372036854775807".into())
         .await
@@ -169,7 +169,7 @@ async fn nobody_publishes_as_another_context() {
         "STREAM.PURGE.berth-room",
         "STREAM.MSG.GET.berth-room",
         "CONSUMER.CREATE.berth-room.mine",
-        "CONSUMER.DELETE.berth-room.message-0",
+        "CONSUMER.DELETE.berth-room.message",
     ] {
         let call = forger.request(format!("$JS.API.{call}"), "{}".into()).await;
         call.unwrap_err();

@@ -79,8 +79,8 @@ impl LogReader for Counted {
         LogReader::head(&self.log)
     }
 
-    fn seen(&self, seen: i64, consumer: &str) -> BoxFuture<'_, Result<i64, LogError>> {
-        LogReader::seen(&self.log, seen, consumer)
+    fn report_cursor(&self, cursor: i64, consumer: &str) -> BoxFuture<'_, Result<i64, LogError>> {
+        LogReader::report_cursor(&self.log, cursor, consumer)
     }
 }
 

@@ -86,7 +86,7 @@ async fn a_log_is_read_by_services_only() {
     let dir = tempfile::tempdir().unwrap();
     let platform = process(seats(), dir.path(), |_| {}).await;
     for seat in 1..=3 {
-        take(&platform.sites()[0].deps.store, seat).await;
+        take(&platform.contexts()[0].deps.store, seat).await;
     }
     let admin = platform.admin();
     let anybody = EventLogServiceClient::new(channel(admin))
@@ -141,7 +141,7 @@ async fn a_log_is_read_by_services_only() {
 async fn a_reader_that_has_taken_more_than_there_is_fences_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let platform = process(seats(), dir.path(), |_| {}).await;
-    let store = &platform.sites()[0].deps.store;
+    let store = &platform.contexts()[0].deps.store;
     take(store, 1).await;
     let mut log = asked_with(7, "room", platform.admin());
     let seen = |seen| ReadRequest {
@@ -278,14 +278,14 @@ async fn a_context_hears_another_that_runs_elsewhere_and_catches_up_when_that_wa
     })
     .await;
     let admin = producer.admin();
-    take(&producer.sites()[0].deps.store, 1).await;
+    take(&producer.contexts()[0].deps.store, 1).await;
     let consumer = process(counts(), here.path(), |options| {
         options.config.nats = broker.settings();
         options.logs = Addresses([("room".to_owned(), format!("http://{admin}"))].into());
     })
     .await;
     let heard = async |seat: u128| {
-        let store = &consumer.sites()[0].deps.store;
+        let store = &consumer.contexts()[0].deps.store;
         let mut commits = store.commits();
         let comes = async {
             loop {
@@ -303,7 +303,7 @@ async fn a_context_hears_another_that_runs_elsewhere_and_catches_up_when_that_wa
         timeout(MOMENT, comes).await.unwrap();
     };
     heard(1).await;
-    timeout(MOMENT, quiet(consumer.sites()))
+    timeout(MOMENT, quiet(consumer.contexts()))
         .await
         .unwrap()
         .unwrap();
@@ -314,7 +314,7 @@ async fn a_context_hears_another_that_runs_elsewhere_and_catches_up_when_that_wa
         options.config.admin_listen = admin;
     })
     .await;
-    take(&producer.sites()[0].deps.store, 2).await;
+    take(&producer.contexts()[0].deps.store, 2).await;
     heard(2).await;
     consumer.stop().await.unwrap();
     producer.stop().await.unwrap();

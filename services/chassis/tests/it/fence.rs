@@ -61,9 +61,9 @@ async fn a_store_whose_log_went_back_can_only_be_read(bench: Bench) {
     }
     assert_eq!(head(store).await, 3);
     let reader: &dyn LogReader = store;
-    assert_eq!(reader.seen(3, "view").await, Ok(3));
+    assert_eq!(reader.report_cursor(3, "view").await, Ok(3));
     assert_eq!(store.fenced(), None);
-    assert_eq!(reader.seen(5, "view").await, Ok(3));
+    assert_eq!(reader.report_cursor(5, "view").await, Ok(3));
     let fence = store.fenced().unwrap();
     let told = (fence.head, fence.seen, fence.by.as_str());
     assert_eq!(told, (3, 5, "view"));
@@ -80,9 +80,9 @@ async fn a_store_whose_log_went_back_can_only_be_read(bench: Bench) {
     assert!(store.load::<Seat>(seat(4)).await.unwrap().is_none());
 
     // Whoever has seen most counts, and another replica sees the fence.
-    assert_eq!(reader.seen(4, "message").await, Ok(3));
+    assert_eq!(reader.report_cursor(4, "message").await, Ok(3));
     assert_eq!(store.fenced().unwrap().seen, 5);
-    assert_eq!(reader.seen(9, "message").await, Ok(3));
+    assert_eq!(reader.report_cursor(9, "message").await, Ok(3));
     let other = bench.place.open(StoreOptions::default()).await;
     other.look_at_fence().await.unwrap();
     assert_eq!(other.fenced(), store.fenced());
@@ -139,10 +139,10 @@ async fn many_who_commit_and_many_who_look_raise_no_alarm(bench: Bench) {
                 // Three ways to have seen it.
                 let events = store.log_after(0, 10_000).await.unwrap();
                 let last = events.last().map_or(0, |last| last.seq);
-                let known = bus.known(&LogId::of("room")).await.unwrap();
+                let known = bus.high_water_mark(&LogId::of("room")).await.unwrap();
                 let seen = last.max(known).max(store.head().await.unwrap());
                 let reader: &dyn LogReader = &store;
-                assert!(reader.seen(seen, "looker").await.unwrap() >= seen);
+                assert!(reader.report_cursor(seen, "looker").await.unwrap() >= seen);
                 store.look_at_fence().await.unwrap();
                 looked += 1;
             }
@@ -176,10 +176,10 @@ async fn a_consumer_tells_a_producer_that_has_gone_back_and_takes_old_news_for_w
     }
     pair.settle().await;
     let (store, consumer) = (&pair.producer.deps.store, &pair.consumer.consumers[0]);
-    consumer.consume(Signal::Head(1)).await.unwrap();
+    consumer.consume(Signal::HighWaterMark(1)).await.unwrap();
     assert_eq!(store.fenced(), None);
     lose_after(store, 2).await;
-    consumer.consume(Signal::Head(2)).await.unwrap();
+    consumer.consume(Signal::HighWaterMark(2)).await.unwrap();
     let fence = store.fenced().unwrap();
     let told = (fence.head, fence.seen, fence.by.as_str());
     assert_eq!(told, (2, 3, "message"));
@@ -218,7 +218,7 @@ async fn a_consumer_whose_own_store_has_gone_back_takes_again_what_it_has_lost()
     lost.unwrap();
     assert!(pair.heard(3).await.is_empty());
     for _ in 0..2 {
-        consumer.consume(Signal::Head(3)).await.unwrap();
+        consumer.consume(Signal::HighWaterMark(3)).await.unwrap();
     }
     assert_eq!(pair.heard(3).await, ["taken"]);
 }

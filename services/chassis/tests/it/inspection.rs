@@ -1,6 +1,11 @@
 //! What a process tells of itself.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::Path,
+    time::Duration,
+};
 
 use berth::inspection::v1::{
     self as inspection, BreakerState, BusKind, InspectRequest, InspectResponse,
@@ -14,7 +19,8 @@ use chassis::{
         time::{SignedDuration, to_proto},
     },
     client::{addresses::Addresses, peers::Peers},
-    domain::event::Cause,
+    domain::{event::Cause, log_id::LogId},
+    messaging::{bus::Bus, jetstream::JetStream},
     runtime::{options::Options, start::OWN_KEY},
     security::service_identity::ServiceKey,
 };
@@ -44,7 +50,7 @@ async fn take(platform: &Platform, seat: u128) {
         hall: "a".into(),
         capacity: 100,
     };
-    let store = &platform.sites()[0].deps.store;
+    let store = &platform.contexts()[0].deps.store;
     store
         .execute::<Seat>(SeatId::from_u128(seat), command, &Cause::default())
         .await
@@ -231,9 +237,9 @@ async fn a_process_without_a_service_key_makes_one_for_its_operator() {
 async fn a_process_that_is_not_ready_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(seats(), dir.path(), |_| {}).await;
-    let faults = process.platform.sites()[0].deps.faults.clone();
+    let faults = process.platform.contexts()[0].deps.faults.clone();
     faults.arm("store.commit", u32::MAX);
-    let store_of = &process.platform.sites()[0].deps.store;
+    let store_of = &process.platform.contexts()[0].deps.store;
     store_of.probe().await.unwrap_err();
     let told = process
         .tells_that(|told| !told.process.as_ref().unwrap().ready)
@@ -304,6 +310,12 @@ async fn consumers_dead_letters_and_peers_are_told_of() {
 
     // The producer goes away.
     producer.platform.stop().await.unwrap();
+    // It has announced an event that did not arrive: its log is read, and cannot be.
+    let bus = JetStream::connect(&broker.settings(), "room", BTreeMap::new())
+        .await
+        .unwrap();
+    bus.connected().await.unwrap();
+    bus.heartbeat(&LogId::of("room"), 5).await;
     let told = consumer
         .tells_that(|told| !one(told).consumers[0].last_error.is_empty())
         .await;
@@ -329,7 +341,7 @@ async fn what_is_missing_due_or_damaged_is_told_of() {
     take(&process.platform, 1).await;
     take(&process.platform, 2).await;
     process.clock.turn(SignedDuration::from_hours(1));
-    let store = &process.platform.sites()[0].deps.store;
+    let store = &process.platform.contexts()[0].deps.store;
     let damage: Result<(), chassis::StoreError> = store
         .transact(|unit| {
             Box::pin(async move {

@@ -34,7 +34,7 @@ async fn a_process_is_not_ready_while_its_store_fails() {
     let first = news.message().await.unwrap().unwrap();
     assert_eq!(first.status(), ServingStatus::Serving);
 
-    let faults = stage.platform.sites()[0].deps.faults.clone();
+    let faults = stage.platform.contexts()[0].deps.faults.clone();
     faults.arm("store.commit", u32::MAX);
     let refused = why(stage.client().list_room_views(ask("write")).await);
     assert_eq!(refused, (Code::Unavailable, "STORE_UNAVAILABLE".into()));
@@ -59,7 +59,7 @@ async fn a_process_is_not_ready_while_its_store_fails() {
 #[tokio::test]
 async fn a_failed_sync_ends_the_process() {
     let mut stage = Stage::with(|_| {}).await;
-    let faults = stage.platform.sites()[0].deps.faults.clone();
+    let faults = stage.platform.contexts()[0].deps.faults.clone();
     faults.arm("store.sync", 1);
     stage
         .client()
@@ -128,9 +128,14 @@ async fn acknowledged_commands_survive_a_crash() {
     slow.await.unwrap().unwrap_err();
 
     let again = raise(stage.dir.path(), &stage.gate, |_| {}).await;
-    let log = again.sites()[0].deps.store.log_after(0, 10).await.unwrap();
+    let log = again.contexts()[0]
+        .deps
+        .store
+        .log_after(0, 10)
+        .await
+        .unwrap();
     assert_eq!(log.len(), 1);
-    quiet(again.sites()).await.unwrap();
+    quiet(again.contexts()).await.unwrap();
     again.stop().await.unwrap();
 }
 

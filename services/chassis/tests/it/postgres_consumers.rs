@@ -68,7 +68,7 @@ async fn what_two_producers_tell_always_meets() {
         tokio::spawn(async move {
             // One by one, so that both often write at the same time.
             for head in 1..=60 {
-                consumer.consume(Signal::Head(head)).await.unwrap();
+                consumer.consume(Signal::HighWaterMark(head)).await.unwrap();
             }
         })
     };
@@ -109,20 +109,20 @@ async fn a_batch_is_two_questions_and_one_statement() {
     let store = &site.deps.store;
     // The cursor is made, and statements are prepared.
     for head in [1, 2, 5] {
-        consumer.consume(Signal::Head(head)).await.unwrap();
+        consumer.consume(Signal::HighWaterMark(head)).await.unwrap();
     }
     let mut before = store.round_trips();
     let mut took = || {
         let now = store.round_trips();
         now - std::mem::replace(&mut before, now)
     };
-    consumer.consume(Signal::Head(6)).await.unwrap();
+    consumer.consume(Signal::HighWaterMark(6)).await.unwrap();
     assert_eq!(
         took(),
         3,
         "where the cursor is, the aggregate, and all of it"
     );
-    consumer.consume(Signal::Head(26)).await.unwrap();
+    consumer.consume(Signal::HighWaterMark(26)).await.unwrap();
     assert_eq!(
         took(),
         3,
@@ -134,7 +134,7 @@ async fn a_batch_is_two_questions_and_one_statement() {
     }
     assert_eq!(consumer.cursor().await.unwrap(), 26);
     // Those that are about the same come one after the other all the same.
-    consumer.consume(Signal::Head(70)).await.unwrap();
+    consumer.consume(Signal::HighWaterMark(70)).await.unwrap();
     for n in 101..=103 {
         let tally = store.load::<Tally>(seat(n)).await.unwrap().unwrap();
         let heard: Vec<_> = (0..10).map(|round| format!("{round} of {n}")).collect();

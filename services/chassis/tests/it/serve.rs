@@ -205,7 +205,7 @@ async fn a_request_ends_at_the_timeout_of_the_port() {
 async fn a_caller_may_set_a_shorter_deadline() {
     let stage = Stage::with(|_| {}).await;
     // Without a connection: a client with one would enforce the deadline itself.
-    let site = &stage.platform.sites()[0];
+    let site = &stage.platform.contexts()[0];
     let services = Services::new(site.context.make_routes(&site.deps));
     let edge = RequestPipeline::new(services, &Limits::default(), CancellationToken::new());
     let mut request = Request::new(ask("slow"));

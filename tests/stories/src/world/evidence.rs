@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use berth::{message::v1::MessageWritten, offer::v1::Offer, view::v1::RebuildRequest};
 use chassis::{
-    Store, args, domain::event::Recorded, messaging::consumer::ATTEMPTS, store::DeadLetter,
+    Store, args, domain::event::Recorded, messaging::dead_letters::MAX_ATTEMPTS, store::DeadLetter,
 };
 use prost::Message;
 
@@ -28,7 +28,7 @@ impl World {
     /// Waits until the platform is quiet and every retry is done. Then checks every invariant, and that no dead letter is
     /// left.
     pub async fn check(&self) {
-        self.retried(ATTEMPTS).await;
+        self.retried(MAX_ATTEMPTS).await;
         let mut history = self.history().await;
         history.view_differs = !self.rebuilds_equal().await;
         for runtime in self.runtimes() {

@@ -255,9 +255,9 @@ impl World {
     pub fn admin_port(&self, context: &str) -> SocketAddr {
         let runs = |process: &&Process| {
             process
-                .sites()
+                .runtimes()
                 .iter()
-                .any(|site| site.context.name == context)
+                .any(|runtime| runtime.context.name == context)
         };
         let process = self.processes.iter().find(runs);
         process.expect("a running process").admin()
@@ -275,7 +275,7 @@ impl World {
 
     /// The running contexts, one for each replica.
     pub fn runtimes(&self) -> impl Iterator<Item = &ContextRuntime> {
-        self.processes.iter().flat_map(Process::sites)
+        self.processes.iter().flat_map(Process::runtimes)
     }
 
     /// The running replicas of a context.

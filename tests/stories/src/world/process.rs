@@ -116,13 +116,13 @@ impl Process {
 
     /// Whether it runs a context and is its leader.
     pub fn leads(&self, context: &str) -> bool {
-        let mut sites = self.sites().iter();
+        let mut sites = self.runtimes().iter();
         sites.any(|site| site.context.name == context && site.leads())
     }
 
     /// Its running contexts; none if it does not run.
-    pub fn sites(&self) -> &[ContextRuntime] {
-        self.platform.as_ref().map_or(&[], Platform::sites)
+    pub fn runtimes(&self) -> &[ContextRuntime] {
+        self.platform.as_ref().map_or(&[], Platform::contexts)
     }
 }
 

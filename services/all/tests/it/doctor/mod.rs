@@ -53,7 +53,7 @@ struct Node {
 
 impl Node {
     fn store(&self) -> &Store {
-        &self.process.sites()[0].deps.store
+        &self.process.runtimes()[0].deps.store
     }
 
     fn admin(&self) -> String {
@@ -225,7 +225,7 @@ impl Platform {
 }
 
 async fn register(rooms: &Node, number: u128) {
-    let site = &rooms.process.sites()[0];
+    let site = &rooms.process.runtimes()[0];
     let routes = site.context.make_routes(&site.deps);
     let host = MemberId::from_u128(7);
     let room = Room {

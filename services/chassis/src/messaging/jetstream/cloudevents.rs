@@ -1,5 +1,5 @@
-//! An event as a message of the broker: CloudEvents 1.0 in NATS' binary mode. The attributes are headers, the message of
-//! the contract is the payload.
+//! Encoding of events as NATS messages: CloudEvents 1.0 in binary mode. The attributes are headers, the protobuf message is
+//! the payload.
 
 use std::fmt::Write as _;
 
@@ -14,16 +14,16 @@ use crate::domain::{
 const SOURCE: &str = "/berth/";
 const PROTOBUF: &str = "application/protobuf";
 
-/// Where the place of an event in its log stands.
+/// The header with the sequence number.
 pub(super) const SEQUENCE: &str = "ce-sequence";
 
-/// Why a message is not believed to be an event.
+/// Why a message is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoEvent {
-    #[error("{0} is missing or wrong")]
+pub(super) enum InvalidEvent {
+    #[error("header {0} is missing or invalid")]
     Header(&'static str),
-    #[error("it belongs elsewhere")]
-    Elsewhere,
+    #[error("source or type does not match the subject")]
+    Mismatch,
 }
 
 /// The attributes of an event as headers. Empty ones are left out.
@@ -53,16 +53,16 @@ pub(super) fn headers(event: &Recorded) -> HeaderMap {
     headers
 }
 
-/// The event that a message of a topic carries.
+/// Decodes the event in a message that was received on the subject of a log and an event type.
 pub(super) fn event(
     log: &LogId,
     event_type: &str,
     headers: &HeaderMap,
     data: Bytes,
-) -> Result<Recorded, NoEvent> {
+) -> Result<Recorded, InvalidEvent> {
     let text = |name: &'static str| {
         let value = headers.get(name).map_or("", |value| value.as_str());
-        decode(value).ok_or(NoEvent::Header(name))
+        decode(value).ok_or(InvalidEvent::Header(name))
     };
     let number = |name: &'static str| {
         let value = headers.get(name).map_or("", |value| value.as_str());
@@ -70,17 +70,17 @@ pub(super) fn event(
             .parse()
             .ok()
             .filter(|n: &i64| *n > 0)
-            .ok_or(NoEvent::Header(name))
+            .ok_or(InvalidEvent::Header(name))
     };
     if text("ce-specversion")? != "1.0" {
-        return Err(NoEvent::Header("ce-specversion"));
+        return Err(InvalidEvent::Header("ce-specversion"));
     }
     if text("ce-datacontenttype")? != PROTOBUF {
-        return Err(NoEvent::Header("ce-datacontenttype"));
+        return Err(InvalidEvent::Header("ce-datacontenttype"));
     }
     let of_type = text("ce-type")?;
     if text("ce-source")?.strip_prefix(SOURCE) != Some(log.context()) || of_type != event_type {
-        return Err(NoEvent::Elsewhere);
+        return Err(InvalidEvent::Mismatch);
     }
     let at = text("ce-time")?;
     Ok(Recorded {
@@ -88,11 +88,11 @@ pub(super) fn event(
         seq: number(SEQUENCE)?,
         id: Some(text("ce-id")?)
             .filter(|id| !id.is_empty())
-            .ok_or(NoEvent::Header("ce-id"))?,
+            .ok_or(InvalidEvent::Header("ce-id"))?,
         event_type: of_type,
         subject: text("ce-subject")?,
         version: number("ce-aggregateversion")?,
-        at: at.parse().map_err(|_| NoEvent::Header("ce-time"))?,
+        at: at.parse().map_err(|_| InvalidEvent::Header("ce-time"))?,
         data,
         cause: Cause {
             actor: text("ce-actor")?,
@@ -103,7 +103,7 @@ pub(super) fn event(
     })
 }
 
-/// Text as it may stand in a header: all but visible ASCII, and quotes and percent signs, in per cent.
+/// Encodes text for a header: everything but visible ASCII, and quotes and percent signs, is percent-encoded.
 fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
     use crate::base::time::from_micros;
 
-    fn topic() -> LogId {
+    fn log() -> LogId {
         LogId::of("room")
     }
 
@@ -164,9 +164,9 @@ mod tests {
         }
     }
 
-    fn back(headers: &HeaderMap) -> Result<Recorded, NoEvent> {
+    fn decode_sample(headers: &HeaderMap) -> Result<Recorded, InvalidEvent> {
         let event_type = sample().event_type;
-        event(&topic(), &event_type, headers, sample().data)
+        event(&log(), &event_type, headers, sample().data)
     }
 
     #[test]
@@ -181,20 +181,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_the_topic_is_not_believed() {
+    fn an_event_of_another_log_or_type_is_rejected() {
         let event_type = sample().event_type;
         let headers = headers(&sample());
-        let read =
-            |topic: LogId, event_type: &str| event(&topic, event_type, &headers, Bytes::new());
-        assert!(read(topic(), &event_type).is_ok());
+        let read = |log: LogId, event_type: &str| event(&log, event_type, &headers, Bytes::new());
+        assert!(read(log(), &event_type).is_ok());
         let payment = LogId::of("payment");
-        assert_eq!(read(payment, &event_type), Err(NoEvent::Elsewhere));
+        assert_eq!(read(payment, &event_type), Err(InvalidEvent::Mismatch));
         let other = "berth.room.v1.RoomReleased";
-        assert_eq!(read(topic(), other), Err(NoEvent::Elsewhere));
+        assert_eq!(read(log(), other), Err(InvalidEvent::Mismatch));
     }
 
     #[test]
-    fn what_is_incomplete_is_no_event() {
+    fn an_incomplete_event_is_rejected() {
         for (name, wrong) in [
             ("ce-specversion", "2.0"),
             ("ce-id", ""),
@@ -210,14 +209,14 @@ mod tests {
         ] {
             let mut headers = headers(&sample());
             headers.insert(name, wrong);
-            assert!(back(&headers).is_err(), "{name}: {wrong}");
+            assert!(decode_sample(&headers).is_err(), "{name}: {wrong}");
         }
-        assert!(back(&HeaderMap::new()).is_err());
+        assert!(decode_sample(&HeaderMap::new()).is_err());
     }
 
     proptest! {
         #[test]
-        fn every_event_comes_back_as_it_was(
+        fn decoding_inverts_encoding(
             texts in proptest::array::uniform6(any::<String>()),
             seq in 1_i64..,
             version in 1_i64..,
@@ -236,11 +235,11 @@ mod tests {
                 prop_assert!(values.all(|c| matches!(c, ' '..='~')));
             }
             let event_type = event.event_type.clone();
-            prop_assert_eq!(super::event(&topic(), &event_type, &headers, event.data.clone()).unwrap(), event);
+            prop_assert_eq!(super::event(&log(), &event_type, &headers, event.data.clone()).unwrap(), event);
         }
 
         #[test]
-        fn any_headers_are_borne(values in proptest::collection::vec(any::<String>(), 14)) {
+        fn any_headers_decode_without_a_panic(values in proptest::collection::vec(any::<String>(), 14)) {
             let mut headers = headers(&sample());
             let names: Vec<_> = headers.iter().map(|(name, _)| name.clone()).collect();
             for (name, value) in names.into_iter().zip(&values) {
@@ -248,7 +247,7 @@ mod tests {
                     headers.insert(name, value);
                 }
             }
-            let _ = back(&headers);
+            let _ = decode_sample(&headers);
         }
     }
 }

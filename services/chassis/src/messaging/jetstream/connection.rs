@@ -1,4 +1,4 @@
-//! The connection to NATS: made once, kept for ever.
+//! The connection to NATS. It is opened once and reconnects by itself.
 
 use std::{
     path::Path,
@@ -14,14 +14,16 @@ use crate::messaging::jetstream::{
     subjects::Names,
 };
 
-/// At most so many messages wait for one subscription. What comes then is dropped: the log has it.
-const WAITING: usize = 2048;
-/// At most so many messages wait to be sent.
-const TO_SEND: usize = 1024;
-/// Longest rest between two tries to connect.
-const LONGEST_REST: Duration = Duration::from_secs(1);
+/// How long the broker may take to respond.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// Queue length of a subscription. Further messages are dropped: the log has the events.
+const SUBSCRIPTION_CAPACITY: usize = 2048;
+/// Maximum number of messages that wait to be sent.
+const SEND_CAPACITY: usize = 1024;
+/// Longest delay between two attempts to connect.
+const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
-/// Connects, now or as soon as it is possible.
+/// Connects now or as soon as NATS is there.
 pub(super) async fn connect(settings: &NatsSettings, process: &str) -> Result<Client, NatsError> {
     let servers = settings.servers()?;
     let mut options = ConnectOptions::new()
@@ -29,14 +31,14 @@ pub(super) async fn connect(settings: &NatsSettings, process: &str) -> Result<Cl
         .custom_inbox_prefix(Names::inbox(process))
         .retry_on_initial_connect()
         .connection_timeout(Duration::from_secs(2))
-        .request_timeout(Some(super::PATIENCE))
+        .request_timeout(Some(REQUEST_TIMEOUT))
         .ping_interval(Duration::from_secs(5))
-        .client_capacity(TO_SEND)
-        .subscription_capacity(WAITING)
-        .reconnect_delay_callback(rest)
-        .event_callback(watch());
+        .client_capacity(SEND_CAPACITY)
+        .subscription_capacity(SUBSCRIPTION_CAPACITY)
+        .reconnect_delay_callback(reconnect_delay)
+        .event_callback(on_event());
     if let Some(file) = &settings.nats_credentials {
-        options = known_by(options, file)?;
+        options = authenticate(options, file)?;
     }
     if let Some(file) = &settings.nats_ca {
         options = options.add_root_certificates(readable(file)?.into());
@@ -47,8 +49,8 @@ pub(super) async fn connect(settings: &NatsSettings, process: &str) -> Result<Cl
     Ok(options.connect(servers).await?)
 }
 
-/// A credentials file, an nkey seed or `user:password`, whichever it is.
-fn known_by(options: ConnectOptions, file: &Path) -> Result<ConnectOptions, NatsError> {
+/// Adds the credentials of a file: a credentials file, an nkey seed or `user:password`.
+fn authenticate(options: ConnectOptions, file: &Path) -> Result<ConnectOptions, NatsError> {
     let failed = |error| NatsError::File(file.display().to_string(), error);
     let text = std::fs::read_to_string(file).map_err(failed)?;
     let text = text.trim();
@@ -59,12 +61,12 @@ fn known_by(options: ConnectOptions, file: &Path) -> Result<ConnectOptions, Nats
     } else if text.starts_with("SU") && text.chars().all(|c| c.is_ascii_alphanumeric()) {
         Ok(options.nkey(text.to_owned()))
     } else {
-        let what = "neither credentials, nor an nkey seed, nor user:password";
+        let what = "it holds neither credentials, nor an nkey seed, nor user:password";
         Err(failed(std::io::Error::other(what)))
     }
 }
 
-/// A file that is missing is told at once and not at the first connection.
+/// Checks that a file can be read, so that a missing one fails the start and not the first connection.
 fn readable(file: &Path) -> Result<&Path, NatsError> {
     match std::fs::File::open(file) {
         Ok(_) => Ok(file),
@@ -72,25 +74,25 @@ fn readable(file: &Path) -> Result<&Path, NatsError> {
     }
 }
 
-/// Twice as long each time, and never all at once.
-fn rest(attempt: usize) -> Duration {
+/// The delay before an attempt to connect: doubled each time, with jitter.
+fn reconnect_delay(attempt: usize) -> Duration {
     let doublings = u32::try_from(attempt.min(10)).unwrap_or(10);
-    let longest = Duration::from_millis(2_u64.saturating_pow(doublings)).min(LONGEST_REST);
+    let longest = Duration::from_millis(2_u64.saturating_pow(doublings)).min(LONGEST_DELAY);
     longest.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
-/// Tells and counts what happens to the connection.
-fn watch() -> impl Fn(Event) -> std::future::Ready<()> + Send + Sync + 'static {
+/// Logs and counts the events of the connection.
+fn on_event() -> impl Fn(Event) -> std::future::Ready<()> + Send + Sync + 'static {
     connected(false);
-    // The same trouble at every try is told once.
-    let told: Arc<Mutex<String>> = Arc::default();
+    // An error that repeats is logged once.
+    let last_logged: Arc<Mutex<String>> = Arc::default();
     move |event| {
         let text = event.to_string();
-        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last_logged = last_logged.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Connected => {
                 connected(true);
-                told.clear();
+                last_logged.clear();
                 tracing::info!("NATS is connected");
             }
             Event::Disconnected | Event::Closed => {
@@ -101,10 +103,10 @@ fn watch() -> impl Fn(Event) -> std::future::Ready<()> + Send + Sync + 'static {
                 metrics::counter!("berth_bus_dropped_total").increment(1);
                 tracing::debug!("NATS: {text}");
             }
-            _ if *told == text => {}
+            _ if *last_logged == text => {}
             _ => {
                 tracing::warn!("NATS: {text}");
-                *told = text;
+                *last_logged = text;
             }
         }
         std::future::ready(())
@@ -120,27 +122,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rest_grows_and_is_never_long() {
-        assert!(rest(0) <= Duration::from_millis(1));
+    fn reconnect_delay_grows_to_a_limit() {
+        assert!(reconnect_delay(0) <= Duration::from_millis(1));
         for attempt in [10, 100, usize::MAX] {
-            assert!(rest(attempt) >= LONGEST_REST / 2 && rest(attempt) <= LONGEST_REST);
+            let delay = reconnect_delay(attempt);
+            assert!(delay >= LONGEST_DELAY / 2 && delay <= LONGEST_DELAY);
         }
     }
 
     #[test]
-    fn what_a_process_is_known_by_is_told_apart() {
+    fn each_form_of_credentials_is_recognized() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let known = |text: &str| {
+        let read = |text: &str| {
             std::fs::write(file.path(), text).unwrap();
-            known_by(ConnectOptions::new(), file.path())
+            authenticate(ConnectOptions::new(), file.path())
         };
-        assert!(known("room:secret\n").is_ok());
-        assert!(known("SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY\n").is_ok());
+        assert!(read("room:secret\n").is_ok());
+        assert!(read("SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY\n").is_ok());
         for wrong in ["", "who am I", "-----BEGIN NATS USER JWT-----"] {
-            let error = known(wrong).unwrap_err().to_string();
+            let error = read(wrong).unwrap_err().to_string();
             assert!(error.contains("cannot be used"), "{error}");
         }
-        let missing = known_by(ConnectOptions::new(), Path::new("/nowhere"));
+        let missing = authenticate(ConnectOptions::new(), Path::new("/nowhere"));
         assert!(missing.is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Reading back: what the stream still holds of a log that has lost its end.
+//! Reading back: the events that the stream still holds of a log that has lost its tail.
 
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 
@@ -6,19 +6,22 @@ use crate::{
     domain::{event::Recorded, log_id::LogId},
     messaging::{
         bus::BusError,
-        jetstream::{Broker, cloudevents, streams::failed},
+        jetstream::{
+            broker::{Broker, failed},
+            cloudevents,
+        },
     },
 };
 
 impl Broker {
-    /// The events of a log after a sequence number up to another one, from the end of the stream backwards.
+    /// Returns the events of a log after a sequence number up to another one, last event first.
     pub(super) async fn read_back(
         &self,
         log: &LogId,
         after: i64,
         to: i64,
     ) -> Result<Vec<Recorded>, BusError> {
-        self.reach()?;
+        self.ensure_connected()?;
         let stream: Stream = self
             .js
             .get_stream(self.names.stream(log.context()))
@@ -26,8 +29,8 @@ impl Broker {
             .map_err(failed)?;
         let state = &stream.cached_info().state;
         let mut found = Vec::new();
-        for place in (state.first_sequence..=state.last_sequence).rev() {
-            let message = match stream.get_raw_message(place).await {
+        for position in (state.first_sequence..=state.last_sequence).rev() {
+            let message = match stream.get_raw_message(position).await {
                 Ok(message) => message,
                 Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => continue,
                 Err(error) => return Err(failed(error)),
@@ -39,7 +42,7 @@ impl Broker {
                 read.ok()
             });
             match event {
-                // What comes earlier in the stream is earlier on the log.
+                // Events earlier in the stream are earlier in the log.
                 Some(event) if event.seq <= after => break,
                 Some(event) if event.seq <= to => found.push(event),
                 _ => {}

@@ -1,4 +1,4 @@
-//! Where the broker is and what it may keep.
+//! Settings of the broker: address, credentials, and limits of its streams.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,19 +8,19 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::base::flag_values::duration;
 
-/// Where NATS is, who this process is there, and what its streams may keep.
+/// Address and credentials of NATS, and the limits of its streams.
 #[derive(Args, Clone, Debug)]
 pub struct NatsSettings {
-    /// Where NATS is, `nats://` or `tls://`, several separated by commas; without it no broker is used
+    /// Addresses of NATS, `nats://` or `tls://`, separated by commas; no broker is used without one
     #[arg(long, env = "BERTH_NATS_URL", hide_env_values = true, value_parser = secret, value_name = "URLS")]
     pub nats_url: Option<SecretString>,
-    /// File with what this process is known by: a credentials file (`.creds`), an nkey seed, or `user:password`
+    /// File with the credentials of this process: a credentials file (`.creds`), an nkey seed, or `user:password`
     #[arg(long, env = "BERTH_NATS_CREDENTIALS", value_name = "FILE")]
     pub nats_credentials: Option<PathBuf>,
-    /// File with the certificates that sign those of NATS; the system's without it
+    /// File with the CA certificates for NATS; default: those of the system
     #[arg(long, env = "BERTH_NATS_CA", value_name = "FILE")]
     pub nats_ca: Option<PathBuf>,
-    /// File with this process' own certificate, for a NATS that asks for one
+    /// File with the client certificate of this process, for a NATS that requires one
     #[arg(
         long,
         env = "BERTH_NATS_CERT",
@@ -28,7 +28,7 @@ pub struct NatsSettings {
         value_name = "FILE"
     )]
     pub nats_cert: Option<PathBuf>,
-    /// File with the key of that certificate
+    /// File with the key of the client certificate
     #[arg(
         long,
         env = "BERTH_NATS_KEY",
@@ -36,50 +36,50 @@ pub struct NatsSettings {
         value_name = "FILE"
     )]
     pub nats_key: Option<PathBuf>,
-    /// What streams and subjects begin with; several platforms can share a NATS
+    /// Prefix of streams and subjects; platforms with different prefixes can share a NATS
     #[arg(long, env = "BERTH_NATS_PREFIX", default_value = "berth", value_parser = prefix, value_name = "NAME")]
     pub nats_prefix: String,
-    /// On how many servers a new stream is kept
+    /// Number of servers that store a new stream
     #[arg(long, env = "BERTH_NATS_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5), value_name = "N")]
     pub nats_replicas: u8,
-    /// How long a new stream keeps events; the log of a context keeps them for ever
+    /// Maximum age of the events in a new stream; the log of a context keeps them forever
     #[arg(long, env = "BERTH_NATS_MAX_AGE", default_value = "72h", value_parser = duration, value_name = "TIME")]
     pub nats_max_age: Duration,
-    /// How many bytes of events a new stream keeps
+    /// Maximum size of a new stream in bytes
     #[arg(long, env = "BERTH_NATS_MAX_BYTES", default_value_t = 256 * 1024 * 1024, value_parser = clap::value_parser!(i64).range(1..), value_name = "N")]
     pub nats_max_bytes: i64,
 }
 
-/// Why NATS cannot be used as this process was told.
+/// Why NATS cannot be used with these settings.
 #[derive(Debug, thiserror::Error)]
 pub enum NatsError {
-    /// Not the address of a NATS; it is not shown, there may be a password in it.
-    #[error("BERTH_NATS_URL is no address of NATS: {0}")]
+    /// Not an address of NATS. The address is not shown because it may contain a password.
+    #[error("BERTH_NATS_URL is not an address of NATS: {0}")]
     Url(String),
     /// A file cannot be used.
     #[error("{0} cannot be used: {1}")]
     File(String, std::io::Error),
-    /// There can be no connection, ever.
+    /// A connection is impossible.
     #[error("NATS cannot be used: {0}")]
     Connect(#[from] async_nats::ConnectError),
 }
 
 impl NatsSettings {
-    /// The addresses, if a broker is to be used.
+    /// The addresses of NATS.
     pub(super) fn servers(&self) -> Result<Vec<ServerAddr>, NatsError> {
         let urls = self.nats_url.as_ref();
         let urls = urls.map_or("", ExposeSecret::expose_secret);
         let urls = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
         let servers: Result<Vec<ServerAddr>, _> = urls.map(str::parse).collect();
         match servers {
-            Ok(servers) if servers.is_empty() => Err(NatsError::Url("there is none".into())),
+            Ok(servers) if servers.is_empty() => Err(NatsError::Url("it is empty".into())),
             Ok(servers) => Ok(servers),
             Err(error) => Err(NatsError::Url(error.to_string())),
         }
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the form clap asks for")]
+#[expect(clippy::unnecessary_wraps, reason = "clap expects a Result")]
 fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
     Ok(text.into())
 }

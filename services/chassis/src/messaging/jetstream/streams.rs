@@ -1,4 +1,4 @@
-//! Streams and consumers at the broker. A process makes what is missing; `provision` also changes what is different.
+//! Streams and consumers at the broker. A process creates missing ones; `provision` also updates existing ones.
 
 use std::time::Duration;
 
@@ -13,20 +13,23 @@ use crate::{
     domain::log_id::LogId,
     messaging::{
         bus::BusError,
-        jetstream::{Broker, subjects::Names},
+        jetstream::{
+            broker::{Broker, failed},
+            subjects::Names,
+        },
     },
 };
 
-/// How long what was given may be without effect before the broker gives it again.
+/// Time after which the broker redelivers a message that was not acknowledged.
 const ACK_WAIT: Duration = Duration::from_secs(30);
-/// At most so many messages are given that have no effect yet.
-const WITHOUT_EFFECT: i64 = 1024;
-/// How long the broker knows a message as a repeat.
-const REPEATS: Duration = Duration::from_mins(2);
+/// Maximum number of delivered messages that are not acknowledged yet.
+const MAX_ACK_PENDING: i64 = 1024;
+/// Period in which the broker drops a message with the same id.
+const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 
 impl Broker {
-    /// The stream of a context as it should be.
-    fn stream(&self, context: &str) -> Config {
+    /// The configuration of the stream of a context.
+    fn stream_config(&self, context: &str) -> Config {
         let settings = &self.settings;
         Config {
             name: self.names.stream(context),
@@ -37,44 +40,44 @@ impl Broker {
             max_age: settings.nats_max_age,
             max_bytes: settings.nats_max_bytes,
             num_replicas: settings.nats_replicas.into(),
-            duplicate_window: REPEATS.min(settings.nats_max_age),
+            duplicate_window: DUPLICATE_WINDOW.min(settings.nats_max_age),
             ..Config::default()
         }
     }
 
-    /// What the broker remembers of a consumer. It begins with what is published from now on: what was before is read from
-    /// the log by those who need it.
-    fn durable(&self, consumer: &str, log: &LogId) -> pull::Config {
+    /// The configuration of a durable consumer. It starts with the events published from now on; earlier ones are read from
+    /// the log.
+    fn consumer_config(&self, consumer: &str, log: &LogId) -> pull::Config {
         pull::Config {
             durable_name: Some(Names::durable(consumer)),
-            description: Some(format!("{consumer} hears {}", log.context())),
+            description: Some(format!("{consumer} consumes {}", log.context())),
             filter_subject: self.names.events(log.context()),
             deliver_policy: DeliverPolicy::New,
             ack_policy: AckPolicy::All,
             ack_wait: ACK_WAIT,
-            max_ack_pending: WITHOUT_EFFECT,
+            max_ack_pending: MAX_ACK_PENDING,
             ..pull::Config::default()
         }
     }
 
-    /// Makes the stream of a context unless it is there.
-    pub(super) async fn stream_is_there(&self, context: &str) -> Result<(), BusError> {
+    /// Creates the stream of a context if it does not exist.
+    pub(super) async fn ensure_stream(&self, context: &str) -> Result<(), BusError> {
         let found = self.js.get_stream(self.names.stream(context)).await;
         match found.map_err(|error| error.kind()) {
             Ok(_) => Ok(()),
             Err(GetStreamErrorKind::JetStream(error))
                 if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
             {
-                let made = self.js.create_stream(self.stream(context)).await;
-                made.map_err(failed)?;
-                tracing::info!(context, "stream made");
+                let created = self.js.create_stream(self.stream_config(context)).await;
+                created.map_err(failed)?;
+                tracing::info!(context, "stream created");
                 Ok(())
             }
             Err(error) => Err(failed(error)),
         }
     }
 
-    /// What the broker remembers of a consumer, made if it remembers nothing.
+    /// The durable consumer, created if it does not exist.
     pub(super) async fn consumer(
         &self,
         consumer: &str,
@@ -84,21 +87,21 @@ impl Broker {
         if let Ok(found) = self.js.get_consumer_from_stream(&durable, &stream).await {
             return Ok(found);
         }
-        let made = self
+        let created = self
             .js
-            .create_consumer_on_stream(self.durable(consumer, log), &stream);
-        let made = made.await.map_err(failed)?;
-        tracing::info!(consumer, producer = log.context(), "consumer made");
-        Ok(made)
+            .create_consumer_on_stream(self.consumer_config(consumer, log), &stream);
+        let created = created.await.map_err(failed)?;
+        tracing::info!(consumer, producer = log.context(), "consumer created");
+        Ok(created)
     }
 
-    /// Makes or changes the stream of a context and the consumers that it has on the streams of others.
+    /// Creates or updates the stream of a context and its consumers on the streams of other contexts.
     pub(super) async fn provision(
         &self,
         context: &str,
         consumers: &[(String, LogId)],
     ) -> Result<Vec<String>, BusError> {
-        let stream = self.stream(context);
+        let stream = self.stream_config(context);
         let mut done = vec![format!("stream {}", stream.name)];
         self.js
             .create_or_update_stream(stream)
@@ -107,13 +110,13 @@ impl Broker {
         for (consumer, log) in consumers {
             let stream = self.names.stream(log.context());
             let durable = Names::durable(consumer);
-            let mut config = self.durable(consumer, log);
+            let mut config = self.consumer_config(consumer, log);
             if let Ok(found) = self
                 .js
                 .get_consumer_from_stream::<pull::Config, _, _>(&durable, &stream)
                 .await
             {
-                // Where it began cannot be changed.
+                // The start of a consumer cannot be changed.
                 config.deliver_policy = found.cached_info().config.deliver_policy;
             }
             match self.js.create_consumer_on_stream(config, &stream).await {
@@ -131,8 +134,4 @@ impl Broker {
 fn is_missing_stream(error: &async_nats::jetstream::stream::ConsumerError) -> bool {
     use async_nats::jetstream::stream::ConsumerErrorKind::JetStream;
     matches!(error.kind(), JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
-}
-
-pub(super) fn failed(error: impl std::fmt::Display) -> BusError {
-    BusError(error.to_string())
 }

@@ -1,12 +1,12 @@
-//! What things are called at the broker, and what a context must be allowed to do there.
+//! Names of streams, subjects and consumers at the broker, and the permissions of a context there.
 
 use crate::domain::log_id::LogId;
 
-/// The names under a prefix, `berth` unless it was told otherwise.
+/// The names under a prefix, `berth` by default.
 #[derive(Clone, Debug)]
 pub(super) struct Names(pub(super) String);
 
-/// What a user of the broker must be allowed to do, and nothing else.
+/// The minimal permissions of a user of the broker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Permissions {
     /// Subjects it publishes to.
@@ -21,7 +21,7 @@ impl Names {
         format!("{}-{}", self.0, legal(context))
     }
 
-    /// The subjects of a context's events.
+    /// The pattern of the subjects of a context's events.
     pub(super) fn events(&self, context: &str) -> String {
         format!("{}.events.{}.>", self.0, legal(context))
     }
@@ -31,33 +31,33 @@ impl Names {
         format!("{}.events.{}.{event_type}", self.0, legal(log.context()))
     }
 
-    /// The type of an event, if the subject is one of this log.
+    /// The event type in a subject, if the subject belongs to this log.
     pub(super) fn event_type<'s>(&self, log: &LogId, subject: &'s str) -> Option<&'s str> {
         let all = self.events(log.context());
         subject.strip_prefix(all.trim_end_matches('>'))
     }
 
-    /// Where the high-water mark of a log is announced.
+    /// The subject of the heartbeats of a log.
     pub(super) fn heads(&self, log: &LogId) -> String {
         format!("{}.heads.{}", self.0, legal(log.context()))
     }
 
-    /// Where the leader of a context is woken.
+    /// The subject on which the leader of a context is notified of work.
     pub(super) fn wake(&self, context: &str) -> String {
         format!("{}.wake.{}", self.0, legal(context))
     }
 
-    /// What the broker remembers of a consumer, on the stream of the producer.
+    /// The durable consumer, on the stream of the producer.
     pub(super) fn durable(consumer: &str) -> String {
         legal(consumer)
     }
 
-    /// Where answers to a process come.
+    /// The prefix of the reply subjects of a process.
     pub(super) fn inbox(process: &str) -> String {
         format!("_INBOX.{}", legal(process))
     }
 
-    /// What a process with one context must be allowed. `consumers` are its consumers: name and log.
+    /// The permissions of a process with one context. `consumers` are its consumers: name and log.
     pub(super) fn permissions(&self, context: &str, consumers: &[(String, LogId)]) -> Permissions {
         let own = self.stream(context);
         let mut publish = vec![
@@ -87,7 +87,7 @@ impl Names {
     }
 }
 
-/// A name as the broker allows it. Contexts have plain names; the dot of `view.views` is not allowed there.
+/// A legal name at the broker. Names of contexts are legal; the dot of `view.views` is not.
 fn legal(name: &str) -> String {
     let legal = |c: char| {
         if c.is_ascii_alphanumeric() || c == '-' {
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_legal_and_tell_their_topic() {
+    fn names_are_legal_and_contain_the_log() {
         let names = Names("berth".into());
         let log = LogId::of("room");
         let subject = names.event(&log, "berth.room.v1.RoomReserved");

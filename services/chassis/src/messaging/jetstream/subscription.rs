@@ -1,103 +1,99 @@
-//! A consumer's end of the bus. It never fails because the broker is away: then it asks the log how far it has come, once a
-//! second, and tries to come back in the meantime.
+//! The subscription of a consumer. It does not fail while the broker is away: it requests the high-water mark from the
+//! producer's log once a second, and reconnects in the meantime.
 
-use std::{
-    fmt,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_nats::{
     Subscriber,
-    jetstream::{
-        consumer::pull,
-        message::{Acker, Message},
-    },
+    jetstream::message::{Acker, Message},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture};
-use tokio::{
-    task::unconstrained,
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use crate::{
     domain::{event::Recorded, log_id::LogId},
     messaging::{
-        bus::{BusError, Feed, Signal},
-        jetstream::{Broker, PATIENCE, cloudevents, cloudevents::NoEvent, streams::failed},
+        bus::{BusError, Signal, Subscription},
+        jetstream::{
+            broker::Broker,
+            cloudevents,
+            cloudevents::InvalidEvent,
+            connection::REQUEST_TIMEOUT,
+            pull::{self, BATCH, Opened, Pull, PullEvent, until},
+        },
     },
 };
 
-/// At most so many events are given at once. The broker has sent at most half as many more.
-const BATCH: usize = 256;
-/// At most so many bytes, and one event.
-const BYTES: usize = 1024 * 1024;
-/// How often the broker says that it still listens when it has nothing to give; twice that long without a word, and it is
-/// asked anew.
-const HEARTBEAT: Duration = Duration::from_secs(2);
-/// How long the broker remembers that it was asked.
-const ASKED: Duration = Duration::from_secs(30);
-/// How long an event may take that was told before it came.
+/// Maximum size of the events in one signal in bytes; a larger event is a signal of its own.
+const BATCH_BYTES: usize = 1024 * 1024;
+/// Grace period for an announced event: if it does not arrive by then, it is read from the log.
 const GRACE: Duration = Duration::from_millis(250);
-/// After so long without a word from the producer its log is asked, once a second.
+/// After this time without a message or heartbeat of the producer its log is asked, once a second.
 const SILENCE: Duration = Duration::from_secs(3);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A feed.
-pub(super) struct JetFeed {
+/// The subscription of a consumer to a log.
+pub(super) struct JetStreamSubscription {
     broker: Arc<Broker>,
     log: LogId,
     consumer: String,
     labels: [(&'static str, String); 2],
-    beats: Option<Subscriber>,
-    line: Line,
-    asking: Option<BoxFuture<'static, Option<i64>>>,
-    asked: Instant,
-    /// When there was last a word from the producer.
-    heard: Instant,
-    /// When the last event came, and whether the broker has more of them.
-    came: Instant,
-    more: bool,
-    /// How far the log is known to have come, to be told at that time unless the events come before.
-    held: Option<(Instant, i64)>,
-    /// How far the log is known to have come, and how far the consumer has come.
-    head: i64,
-    taken: i64,
-    /// What was given and has no effect yet: how far it goes, and how the broker is told that it was taken.
-    given: (i64, Option<Acker>),
-    complained: bool,
+    heartbeats: Option<Subscriber>,
+    pull: Pull,
+    /// The pending request for the high-water mark of the log, and when the last one was made.
+    log_request: Option<BoxFuture<'static, Option<i64>>>,
+    requested_at: Instant,
+    /// When the last message or heartbeat of the producer arrived.
+    last_contact: Instant,
+    /// When the last event arrived, and whether the broker has more of them.
+    last_event: Instant,
+    has_more: bool,
+    /// A high-water mark to signal at a time, unless its events arrive before.
+    announced: Option<(Instant, i64)>,
+    /// The last sequence number announced by the producer, and the last one acknowledged by the consumer.
+    high_water_mark: i64,
+    acknowledged: i64,
+    /// The last sequence number signalled, and the message to acknowledge to the broker.
+    delivered: (i64, Option<Acker>),
+    /// Whether an invalid message was logged.
+    warned: bool,
     first: Option<Signal>,
 }
 
-/// The way to the broker.
-enum Line {
-    Down(Instant),
-    Rising(BoxFuture<'static, Result<(pull::Stream, u64), BusError>>),
-    Up(Box<pull::Stream>),
-}
-
-/// What happens to a feed.
-enum Turn {
-    Retry,
-    Rose(Result<(pull::Stream, u64), BusError>),
-    Message(Message),
-    Fell(String),
-    Beat(Option<async_nats::Message>),
-    Answer(Option<i64>),
-    Time,
-}
-
-impl fmt::Debug for JetFeed {
+impl fmt::Debug for JetStreamSubscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JetFeed")
+        f.debug_struct("JetStreamSubscription")
             .field("consumer", &self.consumer)
             .field("log", &self.log)
             .finish_non_exhaustive()
     }
 }
 
-impl JetFeed {
-    pub(super) fn new(broker: Arc<Broker>, log: LogId, consumer: String) -> Self {
+impl JetStreamSubscription {
+    /// Subscribes, and fetches the first events and the high-water mark of the log if they arrive soon.
+    pub(super) async fn start(broker: Arc<Broker>, log: LogId, consumer: String) -> Self {
+        let mut this = Self::new(broker, log, consumer);
+        this.subscribe_heartbeats().await;
+        if this.broker.is_connected() {
+            let (broker, consumer) = (this.broker.clone(), this.consumer.clone());
+            let opened = pull::open(broker, consumer, this.log.clone()).await;
+            this.opened(opened);
+            if this.has_more
+                && let Ok(PullEvent::Message(message)) = timeout(SECOND, this.pull.next()).await
+            {
+                this.first = this.receive(message).await;
+            }
+        }
+        this.request_high_water_mark();
+        if let Some(request) = &mut this.log_request
+            && let Ok(mark) = timeout(GRACE, request).await
+        {
+            this.high_water_mark_received(mark);
+        }
+        this
+    }
+
+    fn new(broker: Arc<Broker>, log: LogId, consumer: String) -> Self {
         let labels = [
             ("consumer", consumer.clone()),
             ("producer", log.to_string()),
@@ -108,228 +104,201 @@ impl JetFeed {
             log,
             consumer,
             labels,
-            beats: None,
-            line: Line::Down(now),
-            asking: None,
-            asked: now,
-            heard: now,
-            came: now,
-            more: false,
-            held: None,
-            head: 0,
-            taken: 0,
-            given: (0, None),
-            complained: false,
+            heartbeats: None,
+            pull: Pull::Closed { retry_at: now },
+            log_request: None,
+            requested_at: now,
+            last_contact: now,
+            last_event: now,
+            has_more: false,
+            announced: None,
+            high_water_mark: 0,
+            acknowledged: 0,
+            delivered: (0, None),
+            warned: false,
             first: None,
         }
     }
 
-    /// Finds out what there is already: from the broker, if that is there, and how far the log has come.
-    pub(super) async fn begin(mut self) -> Self {
-        self.listen().await;
-        if self.broker.is_connected() {
-            let rose = rise(self.broker.clone(), self.consumer.clone(), self.log.clone()).await;
-            self.rose(rose);
-            if self.more
-                && let Line::Up(stream) = &mut self.line
-                && let Ok(Some(Ok(message))) = timeout(SECOND, stream.next()).await
-            {
-                self.first = self.events(message).await;
-            }
-        }
-        self.ask();
-        if let Some(asking) = &mut self.asking
-            && let Ok(answer) = timeout(GRACE, asking).await
-        {
-            self.answered(answer);
-        }
-        self
-    }
-
-    /// Does one thing. Answers what there is to tell, if anything.
-    async fn turn(&mut self) -> Option<Signal> {
-        let wait = self.wait();
-        let turn = tokio::select! {
+    /// Handles the next event of the subscription. Returns a signal if there is one.
+    async fn step(&mut self) -> Option<Signal> {
+        let timer = self.timer();
+        tokio::select! {
             biased;
-            turn = self.line.turn() => turn,
-            beat = next(&mut self.beats) => Turn::Beat(beat),
-            answer = ready(&mut self.asking) => Turn::Answer(answer),
-            () = until(wait) => Turn::Time,
-        };
-        let now = Instant::now();
-        match turn {
-            Turn::Message(message) => return self.events(message).await,
-            Turn::Retry => {
-                let (broker, log) = (self.broker.clone(), self.log.clone());
-                self.line = Line::Rising(Box::pin(rise(broker, self.consumer.clone(), log)));
-            }
-            Turn::Rose(rose) => {
-                self.rose(rose);
-                if matches!(self.line, Line::Up(_)) {
-                    // What was published while the line was down may not come at all.
-                    self.ask();
-                }
-            }
-            Turn::Fell(why) => {
-                tracing::debug!(
-                    consumer = self.consumer,
-                    producer = self.log.context(),
-                    why,
-                    "feed interrupted"
-                );
-                self.line = Line::Down(now + SECOND);
-            }
-            Turn::Beat(Some(beat)) => {
-                let head = std::str::from_utf8(&beat.payload).ok();
-                if let Some(head) = head.and_then(|head| head.parse().ok()) {
-                    self.heard = now;
-                    self.broker.hears(&self.log, head);
-                    self.hold(now + GRACE, head);
-                }
-            }
-            Turn::Beat(None) => self.beats = None,
-            Turn::Answer(answer) => self.answered(answer),
-            Turn::Time => return self.on_time(now).await,
+            event = self.pull.next() => return self.handle_pull(event).await,
+            heartbeat = next_heartbeat(&mut self.heartbeats) => match heartbeat {
+                Some(heartbeat) => self.heartbeat_received(&heartbeat),
+                None => self.heartbeats = None,
+            },
+            mark = response(&mut self.log_request) => self.high_water_mark_received(mark),
+            () = until(timer) => return self.timer_due().await,
         }
         None
     }
 
-    /// What is to be done when nothing happens.
-    async fn on_time(&mut self, now: Instant) -> Option<Signal> {
-        if self.may_tell() <= now
-            && let Some((due, head)) = self.held.take()
+    async fn handle_pull(&mut self, event: PullEvent) -> Option<Signal> {
+        match event {
+            PullEvent::Message(message) => return self.receive(message).await,
+            PullEvent::RetryDue => {
+                let (broker, consumer) = (self.broker.clone(), self.consumer.clone());
+                self.pull = Pull::open(broker, consumer, self.log.clone());
+            }
+            PullEvent::Opened(opened) => {
+                self.opened(opened);
+                if self.pull.is_open() {
+                    // Events published in the meantime may not arrive at all.
+                    self.request_high_water_mark();
+                }
+            }
+            PullEvent::Interrupted(why) => {
+                tracing::debug!(consumer = self.consumer, producer = %self.log, why, "subscription interrupted");
+                self.pull = Pull::closed();
+            }
+        }
+        None
+    }
+
+    /// Signals the announced high-water mark, or asks the log of a silent producer.
+    async fn timer_due(&mut self) -> Option<Signal> {
+        let now = Instant::now();
+        if self.announcement_due() <= now
+            && let Some((due, mark)) = self.announced.take()
         {
-            // Events that came since say more.
-            if head <= self.given.0 && self.came + GRACE > due {
+            // Events that have arrived since are newer.
+            if mark <= self.delivered.0 && self.last_event + GRACE > due {
                 return None;
             }
-            self.given.0 = head.max(self.given.0);
-            return Some(Signal::Head(head));
+            self.delivered.0 = mark.max(self.delivered.0);
+            return Some(Signal::HighWaterMark(mark));
         }
-        if now >= self.heard + SILENCE {
-            if self.beats.is_none() {
-                self.listen().await;
+        if now >= self.last_contact + SILENCE {
+            if self.heartbeats.is_none() {
+                self.subscribe_heartbeats().await;
             }
-            if self.asking.is_none() {
-                self.ask();
+            if self.log_request.is_none() {
+                self.request_high_water_mark();
             }
         }
         None
     }
 
-    /// Listens to the beats of the producer. The connection keeps that up from then on.
-    async fn listen(&mut self) {
-        if self.broker.is_connected() {
-            let heads = self.broker.names.heads(&self.log);
-            let beats = timeout(PATIENCE, self.broker.client.subscribe(heads)).await;
-            self.beats = beats.ok().and_then(Result::ok);
-            self.broker.listens(&self.log);
-        }
-    }
-
-    /// When there is something to do even if nothing happens.
-    fn wait(&self) -> Instant {
-        let silence = (self.heard + SILENCE).max(self.asked + SECOND);
-        match (&self.held, &self.asking) {
-            (Some(_), Some(_)) => self.may_tell(),
-            (Some(_), None) => self.may_tell().min(silence),
+    /// The time of the next [`Self::timer_due`].
+    fn timer(&self) -> Instant {
+        let silence = (self.last_contact + SILENCE).max(self.requested_at + SECOND);
+        match (&self.announced, &self.log_request) {
+            (Some(_), Some(_)) => self.announcement_due(),
+            (Some(_), None) => self.announcement_due().min(silence),
             (None, Some(_)) => Instant::now() + SECOND,
             (None, None) => silence,
         }
     }
 
-    /// When the head that is held may be told: not while the broker has more events to give.
-    fn may_tell(&self) -> Instant {
-        let due = self.held.map_or_else(Instant::now, |(due, _)| due);
-        match &self.line {
-            Line::Up(_) if self.more => due.max(self.came + SECOND),
-            _ => due,
+    /// When the announced high-water mark is to be signalled: later while the broker has more events.
+    fn announcement_due(&self) -> Instant {
+        let due = self.announced.map_or_else(Instant::now, |(due, _)| due);
+        if self.pull.is_open() && self.has_more {
+            due.max(self.last_event + SECOND)
+        } else {
+            due
         }
     }
 
-    fn hold(&mut self, due: Instant, head: i64) {
-        self.head = head;
-        self.lag();
-        // The one that waits already is told first.
-        if self.held.is_none() {
-            self.held = Some((due, head));
+    fn announce(&mut self, due: Instant, mark: i64) {
+        self.high_water_mark = mark;
+        self.record_lag();
+        // An earlier announcement stays due at its time.
+        self.announced.get_or_insert((due, mark));
+    }
+
+    /// Subscribes to the heartbeats of the producer. The connection renews the subscription by itself.
+    async fn subscribe_heartbeats(&mut self) {
+        if self.broker.is_connected() {
+            let subject = self.broker.names.heads(&self.log);
+            let subscribed = timeout(REQUEST_TIMEOUT, self.broker.client.subscribe(subject)).await;
+            self.heartbeats = subscribed.ok().and_then(Result::ok);
+            self.broker.heartbeats.expect(&self.log);
         }
     }
 
-    fn ask(&mut self) {
-        self.asked = Instant::now();
+    fn heartbeat_received(&mut self, heartbeat: &async_nats::Message) {
+        let mark = std::str::from_utf8(&heartbeat.payload).ok();
+        if let Some(mark) = mark.and_then(|mark| mark.parse().ok()) {
+            self.last_contact = Instant::now();
+            self.broker.heartbeats.record(&self.log, mark);
+            self.announce(self.last_contact + GRACE, mark);
+        }
+    }
+
+    fn request_high_water_mark(&mut self) {
+        self.requested_at = Instant::now();
         let Some(log) = self.broker.logs.get(self.log.context()).cloned() else {
             return;
         };
         metrics::counter!("berth_bus_heads_asked_total", &self.labels).increment(1);
-        self.asking = Some(Box::pin(async move {
-            let head = timeout(PATIENCE, log.head()).await;
-            head.ok().and_then(Result::ok)
+        self.log_request = Some(Box::pin(async move {
+            let mark = timeout(REQUEST_TIMEOUT, log.head()).await;
+            mark.ok().and_then(Result::ok)
         }));
     }
 
-    fn answered(&mut self, answer: Option<i64>) {
-        self.asking = None;
-        if let Some(head) = answer {
-            // There is none newer.
-            self.held = None;
-            self.hold(Instant::now(), head);
+    fn high_water_mark_received(&mut self, mark: Option<i64>) {
+        self.log_request = None;
+        if let Some(mark) = mark {
+            // The log itself is newer than any announcement.
+            self.announced = None;
+            self.announce(Instant::now(), mark);
         }
     }
 
-    fn rose(&mut self, rose: Result<(pull::Stream, u64), BusError>) {
-        let now = Instant::now();
-        self.more = false;
-        self.line = match rose {
+    fn opened(&mut self, opened: Opened) {
+        self.has_more = false;
+        self.pull = match opened {
             Ok((stream, waiting)) => {
-                (self.came, self.more) = (now, waiting > 0);
-                Line::Up(Box::new(stream))
+                self.last_event = Instant::now();
+                self.has_more = waiting > 0;
+                Pull::Open(Box::new(stream))
             }
             Err(error) => {
-                tracing::debug!(consumer = self.consumer, producer = self.log.context(), %error, "no feed");
-                Line::Down(now + SECOND)
+                tracing::debug!(consumer = self.consumer, producer = %self.log, %error, "pull request failed");
+                Pull::closed()
             }
         };
     }
 
-    /// The events that have come, beginning with the first.
-    async fn events(&mut self, first: Message) -> Option<Signal> {
+    /// Collects the events that have arrived, the first message included.
+    async fn receive(&mut self, first: Message) -> Option<Signal> {
         let mut events = Vec::new();
         let (mut bytes, mut count, mut message) = (0, 0, first);
         let last = loop {
             count += 1;
             bytes += message.length;
-            events.extend(self.event(&message));
+            events.extend(self.decode(&message));
             let (_, acker) = message.split();
-            let Line::Up(stream) = &mut self.line else {
-                break acker;
-            };
-            if count >= BATCH || bytes >= BYTES {
+            if count >= BATCH || bytes >= BATCH_BYTES {
                 break acker;
             }
-            // What fails here fails again at the next turn.
-            match unconstrained(stream.next()).now_or_never() {
-                Some(Some(Ok(next))) => message = next,
-                _ => break acker,
+            match self.pull.try_next() {
+                Some(next) => message = next,
+                None => break acker,
             }
         };
-        self.heard = Instant::now();
-        self.came = self.heard;
+        self.last_contact = Instant::now();
+        self.last_event = self.last_contact;
         if let Some(seq) = events.iter().map(|event: &Recorded| event.seq).max() {
             let received = u64::try_from(events.len()).unwrap_or(0);
             metrics::counter!("berth_bus_received_total", &self.labels).increment(received);
-            self.given = (seq.max(self.given.0), Some(last));
+            self.delivered = (seq.max(self.delivered.0), Some(last));
             return Some(Signal::Events(events));
         }
-        // Nothing of it can have an effect; it must not be in the way of what can.
+        // Only invalid messages, which have no effect: they must not be redelivered.
         acknowledge(last).await;
         None
     }
 
-    /// The event in a message, if it is one. What is not is missed in the sequence, and read from the log.
-    fn event(&mut self, message: &Message) -> Option<Recorded> {
+    /// Decodes the event in a message. An invalid message leaves a gap, which is read from the log.
+    fn decode(&mut self, message: &Message) -> Option<Recorded> {
         if let Ok(info) = message.info() {
-            self.more = info.pending > 0;
+            self.has_more = info.pending > 0;
             if info.delivered > 1 {
                 metrics::counter!("berth_bus_redelivered_total", &self.labels).increment(1);
             }
@@ -337,140 +306,76 @@ impl JetFeed {
         let none = async_nats::HeaderMap::new();
         let headers = message.headers.as_ref().unwrap_or(&none);
         let event_type = self.broker.names.event_type(&self.log, &message.subject);
-        let event = event_type.ok_or(NoEvent::Elsewhere).and_then(|event_type| {
-            cloudevents::event(&self.log, event_type, headers, message.payload.clone())
-        });
+        let event = event_type
+            .ok_or(InvalidEvent::Mismatch)
+            .and_then(|event_type| {
+                cloudevents::event(&self.log, event_type, headers, message.payload.clone())
+            });
         event
             .inspect_err(|why| {
                 metrics::counter!("berth_bus_undecodable_total", &self.labels).increment(1);
-                if !std::mem::replace(&mut self.complained, true) {
+                if !std::mem::replace(&mut self.warned, true) {
                     let (consumer, subject) = (&self.consumer, &message.subject);
-                    tracing::warn!(consumer, %subject, %why, "not an event; its log is asked instead");
+                    tracing::warn!(consumer, %subject, %why, "invalid event from the broker; read from the log instead");
                 }
             })
             .ok()
     }
 
-    /// How far the consumer is behind.
-    fn lag(&self) {
-        let behind = self.head.saturating_sub(self.taken).max(0);
+    fn record_lag(&self) {
+        let lag = self.high_water_mark.saturating_sub(self.acknowledged);
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        metrics::gauge!("berth_consumer_lag", &self.labels).set(behind as f64);
+        metrics::gauge!("berth_consumer_lag", &self.labels).set(lag.max(0) as f64);
     }
 }
 
-impl Broker {
-    /// A producer is listened to from now on, if it was not before.
-    fn listens(&self, log: &LogId) {
-        let beats = self.heard.lock();
-        let mut beats = beats.unwrap_or_else(PoisonError::into_inner);
-        beats.entry(log.clone()).or_insert((0, Instant::now()));
-    }
-
-    /// A producer gives a sign of life.
-    fn hears(&self, log: &LogId, head: i64) {
-        let beats = self.heard.lock();
-        let mut beats = beats.unwrap_or_else(PoisonError::into_inner);
-        beats.insert(log.clone(), (head, Instant::now()));
-    }
-
-    /// A producer is not listened to any more. Who still does says so at the next sign of life.
-    fn ignores(&self, log: &LogId) {
-        let beats = self.heard.lock();
-        beats.unwrap_or_else(PoisonError::into_inner).remove(log);
-    }
-}
-
-impl Drop for JetFeed {
+impl Drop for JetStreamSubscription {
     fn drop(&mut self) {
-        self.broker.ignores(&self.log);
+        self.broker.heartbeats.remove(&self.log);
     }
 }
 
-impl Feed for JetFeed {
-    fn next(&mut self) -> BoxFuture<'_, Result<Signal, BusError>> {
-        Box::pin(async {
-            if let Some(first) = self.first.take() {
-                return Ok(first);
+#[tonic::async_trait]
+impl Subscription for JetStreamSubscription {
+    async fn next(&mut self) -> Result<Signal, BusError> {
+        if let Some(first) = self.first.take() {
+            return Ok(first);
+        }
+        loop {
+            if let Some(signal) = self.step().await {
+                return Ok(signal);
             }
-            loop {
-                if let Some(signal) = self.turn().await {
-                    return Ok(signal);
-                }
-            }
-        })
+        }
     }
 
-    fn ready(&mut self) -> Option<Signal> {
+    fn try_next(&mut self) -> Option<Signal> {
         self.next().now_or_never()?.ok()
     }
 
-    fn taken(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            self.taken = self.given.0;
-            self.lag();
-            if let Some(last) = self.given.1.take() {
-                acknowledge(last).await;
-            }
-        })
-    }
-}
-
-impl Line {
-    async fn turn(&mut self) -> Turn {
-        match self {
-            Self::Down(again) => {
-                until(*again).await;
-                Turn::Retry
-            }
-            Self::Rising(rising) => Turn::Rose(rising.await),
-            Self::Up(stream) => match stream.next().await {
-                Some(Ok(message)) => Turn::Message(message),
-                Some(Err(error)) => Turn::Fell(error.to_string()),
-                None => Turn::Fell("it has ended".to_owned()),
-            },
+    async fn acknowledge(&mut self) {
+        self.acknowledged = self.delivered.0;
+        self.record_lag();
+        if let Some(last) = self.delivered.1.take() {
+            acknowledge(last).await;
         }
     }
 }
 
-/// Takes the way to the broker. Answers how much waits there.
-async fn rise(
-    broker: Arc<Broker>,
-    consumer: String,
-    log: LogId,
-) -> Result<(pull::Stream, u64), BusError> {
-    broker.reach()?;
-    let rise = async {
-        let consumer = broker.consumer(&consumer, &log).await?;
-        let waiting = consumer.cached_info().num_pending;
-        let stream = consumer.stream().max_messages_per_batch(BATCH);
-        let stream = stream.expires(ASKED).heartbeat(HEARTBEAT).messages();
-        Ok((stream.await.map_err(failed)?, waiting))
-    };
-    timeout(2 * PATIENCE, rise).await.map_err(failed)?
-}
-
-/// Tells the broker that everything up to a message was taken. If it does not hear that, it repeats some of it.
+/// Acknowledges all messages up to one. If the acknowledgement is lost, the broker redelivers them.
 async fn acknowledge(last: Acker) {
-    let _ = timeout(PATIENCE, last.ack()).await;
+    let _ = timeout(REQUEST_TIMEOUT, last.ack()).await;
 }
 
-async fn until(time: Instant) {
-    if time > Instant::now() {
-        sleep_until(time).await;
-    }
-}
-
-async fn next(beats: &mut Option<Subscriber>) -> Option<async_nats::Message> {
-    match beats {
-        Some(beats) => beats.next().await,
+async fn next_heartbeat(heartbeats: &mut Option<Subscriber>) -> Option<async_nats::Message> {
+    match heartbeats {
+        Some(heartbeats) => heartbeats.next().await,
         None => std::future::pending().await,
     }
 }
 
-async fn ready<T>(asking: &mut Option<BoxFuture<'static, T>>) -> T {
-    match asking {
-        Some(asking) => asking.await,
+async fn response<T>(request: &mut Option<BoxFuture<'static, T>>) -> T {
+    match request {
+        Some(request) => request.await,
         None => std::future::pending().await,
     }
 }

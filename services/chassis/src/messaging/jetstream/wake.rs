@@ -1,4 +1,4 @@
-//! Wake-ups: a replica that has committed something tells the one that leads.
+//! Wake-ups: a replica that has committed events notifies the leader of the context.
 
 use std::{
     collections::BTreeMap,
@@ -12,33 +12,33 @@ use tokio::{sync::Notify, task::AbortHandle};
 
 use crate::messaging::jetstream::subjects::Names;
 
-/// How long to wait before subscribing is tried again.
-const REST: Duration = Duration::from_secs(1);
+/// Delay before subscribing again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Tells and hears wake-ups. However many there are at once, they are one.
+/// Sends and receives wake-ups. Several wake-ups that are pending are merged into one.
 #[derive(Debug)]
 pub(super) struct Wakes {
     client: Client,
     names: Names,
-    lines: Mutex<BTreeMap<(String, Way), Line>>,
+    tasks: Mutex<BTreeMap<(String, Direction), WakeTask>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Way {
-    Out,
-    In,
+enum Direction {
+    Send,
+    Receive,
 }
 
-/// A task at one end of a line, and what wakes or is woken by it.
+/// A task that sends or receives wake-ups, and the notification that it shares with this process.
 #[derive(Debug)]
-struct Line {
-    news: Arc<Notify>,
-    task: AbortHandle,
+struct WakeTask {
+    notify: Arc<Notify>,
+    abort: AbortHandle,
 }
 
-impl Drop for Line {
+impl Drop for WakeTask {
     fn drop(&mut self) {
-        self.task.abort();
+        self.abort.abort();
     }
 }
 
@@ -47,53 +47,54 @@ impl Wakes {
         Self {
             client,
             names,
-            lines: Mutex::default(),
+            tasks: Mutex::default(),
         }
     }
 
-    /// Says that there is work for a context.
-    pub(super) fn tell(&self, context: &str) {
-        self.line(context, Way::Out).notify_one();
+    /// Notifies the leader of a context, without waiting.
+    pub(super) fn send(&self, context: &str) {
+        self.task(context, Direction::Send).notify_one();
     }
 
-    /// Where it is heard that there is work for a context.
-    pub(super) fn hear(&self, context: &str) -> Arc<Notify> {
-        self.line(context, Way::In)
+    /// The notification of the wake-ups received for a context.
+    pub(super) fn received(&self, context: &str) -> Arc<Notify> {
+        self.task(context, Direction::Receive)
     }
 
-    fn line(&self, context: &str, way: Way) -> Arc<Notify> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = lines.entry((context.to_owned(), way)).or_insert_with(|| {
-            let news = Arc::<Notify>::default();
+    fn task(&self, context: &str, direction: Direction) -> Arc<Notify> {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (context.to_owned(), direction);
+        let task = tasks.entry(key).or_insert_with(|| {
+            let notify = Arc::<Notify>::default();
             let (client, subject) = (self.client.clone(), self.names.wake(context));
-            let task = match way {
-                Way::Out => tokio::spawn(out(client, subject, news.clone())),
-                Way::In => tokio::spawn(incoming(client, subject, news.clone())),
+            let task = match direction {
+                Direction::Send => tokio::spawn(send(client, subject, notify.clone())),
+                Direction::Receive => tokio::spawn(receive(client, subject, notify.clone())),
             };
-            Line {
-                news,
-                task: task.abort_handle(),
+            WakeTask {
+                notify,
+                abort: task.abort_handle(),
             }
         });
-        line.news.clone()
+        task.notify.clone()
     }
 }
 
-async fn out(client: Client, subject: String, news: Arc<Notify>) {
+async fn send(client: Client, subject: String, notify: Arc<Notify>) {
     loop {
-        news.notified().await;
-        // Who is not told looks by itself after a while.
+        notify.notified().await;
+        // A leader that misses a wake-up polls after a while.
         let _ = client.publish(subject.clone(), bytes::Bytes::new()).await;
     }
 }
 
-async fn incoming(client: Client, subject: String, news: Arc<Notify>) {
+async fn receive(client: Client, subject: String, notify: Arc<Notify>) {
     loop {
-        if let Ok(mut heard) = client.subscribe(subject.clone()).await {
-            while heard.next().await.is_some() {
-                news.notify_one();
+        if let Ok(mut wakes) = client.subscribe(subject.clone()).await {
+            while wakes.next().await.is_some() {
+                notify.notify_one();
             }
         }
-        tokio::time::sleep(REST).await;
+        tokio::time::sleep(RETRY_DELAY).await;
     }
 }
