@@ -1,11 +1,11 @@
-//! What is said to whoever started the platform: what runs, where, and what to try next.
+//! The banner after the start: the contexts, the addresses, and commands to try next.
 
 use std::{path::Path, time::Duration};
 
 use chassis::Platform;
 
-/// Says it.
-#[expect(clippy::print_stdout, reason = "it is meant for the terminal")]
+/// Prints the banner.
+#[expect(clippy::print_stdout, reason = "the banner is for the terminal")]
 pub(crate) fn show(platform: &Platform, data_dir: &Path, ephemeral: bool, took: Duration) {
     let names: Vec<&str> = platform
         .contexts()
@@ -13,7 +13,7 @@ pub(crate) fn show(platform: &Platform, data_dir: &Path, ephemeral: bool, took: 
         .map(|site| site.context.name)
         .collect();
     let (public, admin) = (platform.public(), platform.admin());
-    // As it was called, so that it can be called again: it may not be on the path.
+    // The path of this call, because the binary may not be on the search path.
     let berth = std::env::args().next().unwrap_or_else(|| "berth".into());
     let kept = if ephemeral {
         ", removed at the end"
@@ -38,7 +38,7 @@ Try next:
   curl http://{admin}/metrics
   curl -X PUT -d debug http://{admin}/log
 
-Ctrl-C stops it; what is in hand is finished first.",
+Ctrl-C stops it; current requests are finished first.",
         version = env!("CARGO_PKG_VERSION"),
         took = took.as_millis(),
         names = names.join(", "),

@@ -1,4 +1,4 @@
-//! The command line of `berth`: what it is told, and what it does then.
+//! The command line of `berth`.
 
 use std::process::ExitCode;
 
@@ -13,17 +13,17 @@ use crate::{banner, contexts, demo, doctor};
 /// The subcommands of other crates.
 const SUBCOMMANDS: &[Subcommand] = &[recovery::SUBCOMMAND];
 
-/// What `berth` is told beside what every process is.
+/// The flags of `berth` in addition to those of every process.
 #[derive(Args, Debug)]
 struct Serve {
     #[command(flatten)]
     config: Config,
-    /// Keep the databases in a directory of their own that is removed at the end
+    /// Keep the databases in a temporary directory that is removed at the end
     #[arg(long, env = "BERTH_EPHEMERAL", conflicts_with = "data_dir")]
     ephemeral: bool,
 }
 
-/// Does what the command line says. The whole `main` of `berth`.
+/// The `main` of `berth`: runs a subcommand, or the platform.
 pub fn main() -> ExitCode {
     match command().try_get_matches() {
         Ok(matches) => match matches.subcommand() {
@@ -88,7 +88,7 @@ fn serve(matches: &ArgMatches) -> ExitCode {
     let code = run::run(contexts(), options, |platform, took| {
         banner::show(platform, &data_dir, ephemeral, took);
     });
-    // Removes it; what cannot be removed is the system's to tidy up.
+    // Removes the temporary directory; an error is ignored.
     drop(dir);
     code
 }

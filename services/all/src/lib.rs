@@ -1,4 +1,4 @@
-//! All contexts of Berth: the one list of them, and how they are started in one process.
+//! All contexts of Berth in one process: the list of contexts, and the binary `berth`.
 
 mod banner;
 mod cli;
@@ -24,7 +24,7 @@ pub fn contexts() -> Vec<Context> {
     ]
 }
 
-/// Starts all contexts in this process. Answers when they are ready.
+/// Starts all contexts in this process. Returns when they are ready.
 pub async fn start(options: Options) -> Result<Platform, StartError> {
     Platform::start(contexts(), options).await
 }

@@ -1,4 +1,4 @@
-//! Bookings: what the platform is there for.
+//! `booking` and `hold`: capacity, latency and CPU cost of bookings.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ pub(crate) struct Options {
     /// Arrivals in a second for the open loop; 0 means 70 % of the measured capacity.
     #[arg(long, default_value_t = 0)]
     rate: u32,
-    /// How many wait for an answer at the same time in the closed loop.
+    /// Concurrent requests in the closed loop.
     #[arg(long, default_value_t = 64)]
     workers: u32,
     #[command(flatten)]
@@ -105,7 +105,7 @@ pub(crate) async fn run(kind: Kind, options: Options) -> Result<()> {
     Ok(())
 }
 
-/// Microseconds of CPU for each that was done, by part.
+/// CPU microseconds of one booking, by part of the platform.
 fn cost(
     before: &BTreeMap<String, f64>,
     after: &BTreeMap<String, f64>,
@@ -119,7 +119,7 @@ fn cost(
     each.collect()
 }
 
-/// Says what came of a load.
+/// Prints the results of a load.
 pub(crate) fn report(name: &str, outcome: &Outcome) {
     println!(
         "{name}: {:.0}/s, p50 {:.2} ms, p90 {:.2}, p99 {:.2}, p99.9 {:.2}, max {:.2}; {} done, failed: {:?}",

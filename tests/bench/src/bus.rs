@@ -1,4 +1,4 @@
-//! The bus over NATS JetStream: how many events it carries, what one costs here and in the broker, and how long it takes.
+//! `bus`: throughput, CPU cost and latency of events on NATS JetStream.
 
 use chassis::domain::log_id::LogId;
 use std::{
@@ -22,9 +22,9 @@ use mesh::{Nats, NatsOptions};
 
 use crate::machine;
 
-/// So many events are handed over together, as by the relay.
+/// Events published together, like those of the relay.
 const BATCH: i64 = 256;
-/// Events in a second while latencies are taken.
+/// Events in a second while latencies are measured.
 const PACE: u64 = 500;
 
 /// How to measure.
@@ -33,22 +33,22 @@ pub(crate) struct Options {
     /// Print one JSON object as the last line.
     #[arg(long)]
     json: bool,
-    /// Events for each rate.
+    /// Events of each throughput measurement.
     #[arg(long, default_value_t = 200_000)]
     events: i64,
-    /// Length of each measurement of latencies in seconds.
+    /// Length of each latency measurement in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
 }
 
-/// What was measured while something was done.
+/// Throughput, and CPU microseconds of one event in this process and in the broker.
 struct Cost {
     per_second: f64,
     here: f64,
     broker: f64,
 }
 
-/// A broker with one stream, and this process at both ends of it.
+/// A broker with one stream; this process publishes and consumes.
 struct Bench {
     nats: Nats,
     bus: JetStream,
@@ -70,28 +70,28 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let held = machine::resident_mib(std::process::id())?;
     let mut feed = bench.feed().await?;
     let consume = bench
-        .cost(count, async |bench| take(&mut feed, bench.next - 1).await)
+        .cost(count, async |bench| {
+            consume_until(&mut feed, bench.next - 1).await
+        })
         .await?;
-    println!("taken from a backlog: {consume}");
+    println!("consumed from a backlog: {consume}");
     let grown = machine::resident_mib(std::process::id())? - held;
-    println!("memory grown by {grown:.1} MiB while {count} events were taken");
+    println!("memory grew by {grown:.1} MiB while {count} events were consumed");
     let both = bench
         .cost(count, async |bench| {
             let last = bench.next + count - 1;
-            let (published, taken) = tokio::join!(bench.publish(count), take(&mut feed, last));
-            published.and(taken)
+            let (published, consumed) =
+                tokio::join!(bench.publish(count), consume_until(&mut feed, last));
+            published.and(consumed)
         })
         .await?;
-    println!("published and taken at once: {both}");
+    println!("published and consumed concurrently: {both}");
 
     let idle = bench.latency(&mut feed, options.seconds).await?;
-    println!("from one end to the other, idle machine: {}", show(&idle));
+    println!("latency on an idle machine: {}", show(&idle));
     let load = Load::half();
     let loaded = bench.latency(&mut feed, options.seconds).await?;
-    println!(
-        "from one end to the other, half of the cores busy: {}",
-        show(&loaded)
-    );
+    println!("latency with half of the cores busy: {}", show(&loaded));
     drop(load);
     if options.json {
         let result = serde_json::json!({
@@ -124,9 +124,9 @@ impl Bench {
             ..Config::default().nats
         };
         let bus = JetStream::connect(&settings, "bench", BTreeMap::new()).await?;
-        let mut looks = tokio::time::interval(Duration::from_millis(10));
+        let mut polls = tokio::time::interval(Duration::from_millis(10));
         while !bus.is_connected() {
-            looks.tick().await;
+            polls.tick().await;
         }
         let topic = LogId::of("room");
         bus.high_water_mark(&topic).await?;
@@ -142,7 +142,7 @@ impl Bench {
         Ok(self.bus.subscribe(self.topic.clone(), "bench").await?)
     }
 
-    /// Publishes so many events as the relay does.
+    /// Publishes a number of events in batches, like the relay.
     async fn publish(&mut self, count: i64) -> Result<()> {
         let end = self.next + count;
         while self.next < end {
@@ -154,7 +154,7 @@ impl Bench {
         Ok(())
     }
 
-    /// What something costs for each of so many events.
+    /// Measures the cost of an event while `work` handles `count` of them.
     async fn cost(
         &mut self,
         count: i64,
@@ -179,7 +179,7 @@ impl Bench {
         })
     }
 
-    /// How long single events take, in microseconds.
+    /// Measures the latency of single events in microseconds.
     async fn latency(
         &mut self,
         feed: &mut Box<dyn Subscription>,
@@ -191,28 +191,28 @@ impl Bench {
             pace.tick().await;
             let began = Instant::now();
             let last = self.next;
-            let (published, taken) = tokio::join!(self.publish(1), async {
-                take(feed, last).await?;
+            let (published, consumed) = tokio::join!(self.publish(1), async {
+                consume_until(feed, last).await?;
                 anyhow::Ok(began.elapsed())
             });
             published?;
-            took.saturating_record(u64::try_from(taken?.as_micros())?);
+            took.saturating_record(u64::try_from(consumed?.as_micros())?);
         }
         Ok(took)
     }
 }
 
-/// Takes events until that one, and none is missing.
-async fn take(feed: &mut Box<dyn Subscription>, last: i64) -> Result<()> {
-    let mut seen = None;
-    while seen != Some(last) {
+/// Consumes events up to a sequence number, and checks that there is no gap.
+async fn consume_until(feed: &mut Box<dyn Subscription>, last: i64) -> Result<()> {
+    let mut position = None;
+    while position != Some(last) {
         if let Signal::Events(events) = feed.next().await? {
             for event in events {
                 ensure!(
-                    seen.is_none_or(|seen| event.seq == seen + 1),
+                    position.is_none_or(|position| event.seq == position + 1),
                     "an event is missing"
                 );
-                seen = Some(event.seq);
+                position = Some(event.seq);
             }
             feed.acknowledge().await;
         }
@@ -263,7 +263,7 @@ fn show(took: &Histogram<u64>) -> String {
     )
 }
 
-/// Threads that do nothing, busily, until this is dropped.
+/// Threads that keep cores busy until this is dropped.
 struct Load(std::sync::Arc<std::sync::atomic::AtomicBool>);
 
 impl Load {

@@ -1,4 +1,4 @@
-//! Catch-up: `view` is down for a while under load, comes back, and takes what it has missed while the load goes on.
+//! `catchup`: `view` is down for a while under load, restarts, and applies its backlog while the load continues.
 
 use std::{
     sync::Arc,
@@ -15,8 +15,8 @@ use crate::{
     world::{ENV, Kind, Size, World},
 };
 
-/// How long a catch-up may take.
-const PATIENCE: Duration = Duration::from_mins(5);
+/// The timeout of the catch-up.
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// How to measure.
 #[derive(Clone, Copy, Debug, Args)]
@@ -24,10 +24,10 @@ pub(crate) struct Options {
     /// Print one JSON object as the last line.
     #[arg(long)]
     json: bool,
-    /// How long `view` is down, in seconds.
+    /// Length of the outage of `view` in seconds.
     #[arg(long, default_value_t = 30)]
     outage: u64,
-    /// Arrivals in a second, before, during and after it.
+    /// Arrivals in a second, before, during and after the outage.
     #[arg(long, default_value_t = 150)]
     rate: u32,
     #[command(flatten)]
@@ -60,17 +60,17 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let view = mesh.replica("view-0")?;
     view.start().await?;
     let ready = began.elapsed();
-    let mut looks = tokio::time::interval(Duration::from_millis(50));
+    let mut polls = tokio::time::interval(Duration::from_millis(50));
     let mut consumed = 0.0;
     loop {
-        looks.tick().await;
-        // Lag as the consumers themselves tell it, and how much they have taken since they started.
+        polls.tick().await;
+        // The lag reported by the consumers, and the events that they have applied since their start.
         consumed = view.metric("berth_consumed_events_total")?.max(consumed);
         if view.metric("berth_consumer_lag")? < 50.0 && consumed > 0.0 {
             break;
         }
-        if began.elapsed() > PATIENCE {
-            bail!("no catch-up after {PATIENCE:?}");
+        if began.elapsed() > TIMEOUT {
+            bail!("no catch-up within {TIMEOUT:?}");
         }
     }
     let took = began.elapsed().saturating_sub(ready).as_secs_f64();
@@ -78,7 +78,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     report("catching up", &after);
     let arrivals = consumed / (took + time.as_secs_f64());
     println!(
-        "{consumed:.0} events taken in {took:.1} s ({:.0}/s), {:.1} times as fast as they arrive; ready after {} ms",
+        "{consumed:.0} events applied in {took:.1} s ({:.0}/s), {:.1} times as fast as they arrive; ready after {} ms",
         consumed / took,
         consumed / took / arrivals,
         ready.as_millis()

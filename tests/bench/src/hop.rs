@@ -1,7 +1,7 @@
-//! A hop: what the platform's port costs over a bare tonic server that answers the same.
+//! `hop`: the cost of a call to the platform's public port compared with a bare tonic server.
 //!
-//! Both answer `grpc.health.v1.Health/Check`, so the difference is what happens to every request: limits, deadline, metrics,
-//! span. A third measurement signs in and reads a member, which adds the token, the access rule and one read of the store.
+//! Both serve `grpc.health.v1.Health/Check`, so the difference is the work for every request: limits, deadline, metrics and
+//! span. A third measurement reads a member, which adds the token check, the access rule and one read of the store.
 
 use std::{
     process::{Child, Command, Stdio},
@@ -29,12 +29,12 @@ pub(crate) struct Options {
     /// Length of each of the three measurements in seconds.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
-    /// How many wait for an answer at the same time.
+    /// Concurrent requests.
     #[arg(long, default_value_t = 32)]
     workers: u32,
 }
 
-/// What one kind of call costs.
+/// The cost of one kind of call.
 #[derive(Clone, Copy, Debug)]
 struct Cost {
     micros: f64,
@@ -51,7 +51,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let channels = platform.connect("member", 4)?;
     let person = join_as_customer(channels.first().context("a channel")?.clone(), "hopper").await?;
 
-    // In turn, so that both meet the same machine.
+    // Alternately, so that both run under the same conditions. The first round is the warm-up.
     let mut costs = Vec::new();
     for round in 0..2 {
         let measured = [
@@ -177,13 +177,13 @@ impl Bare {
 
 impl Drop for Bare {
     fn drop(&mut self) {
-        // It is over either way.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Is the bare server.
+/// Runs the bare server.
 pub(crate) async fn serve_bare(listen: &str) -> Result<()> {
     let (_, health) = tonic_health::server::health_reporter();
     tonic::transport::Server::builder()

@@ -1,4 +1,4 @@
-//! Lag: how long after the answer a booking is on the screen (`view` hears of it by events).
+//! `lag`: the time from the response of a booking until `view`, which consumes its events, shows it.
 
 use std::{
     sync::{
@@ -21,10 +21,10 @@ use crate::{
     world::{Booked, ENV, Kind, Size, World},
 };
 
-/// How often a booking is looked for.
-const LOOK: Duration = Duration::from_millis(1);
-/// After this time it counts as lost.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The polling interval.
+const INTERVAL: Duration = Duration::from_millis(1);
+/// The longest lag that is measured.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How to measure.
 #[derive(Clone, Copy, Debug, Args)]
@@ -41,7 +41,7 @@ pub(crate) struct Options {
     /// Arrivals in a second; 0 means 50 % of the capacity, which is measured first.
     #[arg(long, default_value_t = 0)]
     rate: u32,
-    /// One of so many bookings is followed.
+    /// Measure one of this number of bookings.
     #[arg(long, default_value_t = 20)]
     sample: usize,
     #[command(flatten)]
@@ -78,7 +78,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
             let booked = world.book_as().await?;
             if turn.is_multiple_of(sample) {
                 let view = views.get(turn % views.len().max(1)).ok_or("no channel")?;
-                // Apart, so that it does not count as part of the booking.
+                // In a task of its own, so that it does not count as part of the booking.
                 tokio::spawn(follow(view.clone(), booked, tally));
             }
             Ok(())
@@ -87,7 +87,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let outcome = load::open(rate, Duration::from_secs(options.seconds), work).await;
     report(&format!("open loop at {rate:.0}/s"), &outcome);
     let lags = lags.lock().unwrap_or_else(PoisonError::into_inner);
-    ensure!(!lags.is_empty(), "no booking was followed");
+    ensure!(!lags.is_empty(), "no booking was measured");
     let ms = |percentile| {
         let micros = u32::try_from(lags.value_at_percentile(percentile)).unwrap_or(u32::MAX);
         f64::from(micros) / 1000.0
@@ -118,13 +118,13 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
-/// Looks at the page of whoever booked until the booking is there, confirmed.
+/// Polls the page of the customer until it shows the confirmed booking.
 async fn follow(view: Channel, booked: Booked, tally: Arc<Mutex<Histogram<u64>>>) -> Result<()> {
     let begin = Instant::now();
     let mut views = ViewServiceClient::new(view);
-    let mut look = tokio::time::interval(LOOK);
-    while begin.elapsed() < PATIENCE {
-        look.tick().await;
+    let mut polls = tokio::time::interval(INTERVAL);
+    while begin.elapsed() < TIMEOUT {
+        polls.tick().await;
         let mut request = Request::new(ListMyPageRequest {
             page_size: 5,
             ..ListMyPageRequest::default()

@@ -13,16 +13,16 @@ use std::{
 use hdrhistogram::Histogram;
 use rand::Rng;
 
-/// What came of a load.
+/// The results of a load.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// How many succeeded.
+    /// The number of successes.
     pub(crate) done: u64,
-    /// How many failed, by code and reason.
+    /// The number of failures, by code and reason.
     pub(crate) failed: BTreeMap<String, u64>,
-    /// How long it took.
+    /// Its duration.
     pub(crate) elapsed: Duration,
-    /// Latencies of all, in microseconds.
+    /// The latencies of all requests in microseconds.
     pub(crate) latency: Histogram<u64>,
 }
 
@@ -79,7 +79,7 @@ impl Tally {
     }
 }
 
-/// As much as `workers` can do, each beginning anew when it has its answer.
+/// A closed loop: each worker sends its next request after the response to the last one.
 pub(crate) async fn closed<F, Fut>(workers: u32, time: Duration, work: F) -> Outcome
 where
     F: Fn() -> Fut + Clone + Send + Sync + 'static,
@@ -102,8 +102,8 @@ where
     tally.outcome(begin.elapsed())
 }
 
-/// Arrivals at a rate, at random (Poisson), whether or not the ones before have been answered. Latency counts from the
-/// intended arrival.
+/// An open loop: requests arrive at random (Poisson) with a given rate, without waiting for responses. Latency counts from
+/// the intended arrival.
 pub(crate) async fn open<F, Fut>(rate: f64, time: Duration, work: F) -> Outcome
 where
     F: Fn() -> Fut + Clone + Send + Sync + 'static,
@@ -115,7 +115,7 @@ where
     let mut next = Duration::ZERO;
     let mut tick = tokio::time::interval(Duration::from_millis(1));
     while next < time {
-        // A timer is too coarse for single arrivals: all that are due by now start now.
+        // A timer is too coarse for single arrivals, so all that are due start together.
         while next > begin.elapsed() {
             tick.tick().await;
         }
@@ -125,8 +125,8 @@ where
             let result = future.await;
             tally.note(intended.elapsed(), result);
         });
-        let chance: f64 = rand::rng().random_range(f64::EPSILON..1.0);
-        next += Duration::from_secs_f64(-chance.ln() / rate);
+        let random: f64 = rand::rng().random_range(f64::EPSILON..1.0);
+        next += Duration::from_secs_f64(-random.ln() / rate);
         while tasks.try_join_next().is_some() {}
     }
     tasks.join_all().await;

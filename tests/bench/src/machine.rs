@@ -1,4 +1,4 @@
-//! The machine, and what a process on it has used.
+//! The machine, and the CPU time and memory of its processes.
 
 use std::fs;
 
@@ -23,14 +23,14 @@ pub(crate) fn facts() -> String {
     )
 }
 
-/// CPU seconds, user and system, that a process and its children have used, those that have ended too. (A database has a
-/// process for each connection.)
+/// The CPU seconds (user and system) of a process and its children, including ended ones. PostgreSQL has a child process for
+/// each connection.
 pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     let mut sum = stat(pid).context("the process is gone")?.used;
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let other = name.to_str().and_then(|name| name.parse().ok());
-        // One that has ended in the meantime is counted by its parent.
+        // A process that has just ended is counted by its parent.
         if let Some(stat) = other.and_then(|other| stat(other).ok())
             && stat.parent == pid
         {
@@ -40,12 +40,12 @@ pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok(sum)
 }
 
-/// Whose child a process is.
+/// The parent of a process.
 pub(crate) fn parent(pid: u32) -> Result<u32> {
     Ok(stat(pid)?.parent)
 }
 
-/// What the system says of a process.
+/// The content of `/proc/<pid>/stat`.
 struct Stat {
     parent: u32,
     used: f64,
@@ -68,7 +68,7 @@ fn stat(pid: u32) -> Result<Stat> {
     })
 }
 
-/// Memory that a process holds now, in MiB.
+/// The resident memory of a process in MiB.
 pub(crate) fn resident_mib(pid: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status

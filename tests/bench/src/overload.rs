@@ -1,5 +1,5 @@
-//! Overload: several times what the platform can do. What it takes must be done nearly as fast as ever, the rest refused
-//! at once, and afterwards all must be as before.
+//! `overload`: a load several times the capacity. Accepted requests must stay nearly as fast, the others must be shed at
+//! once, and the platform must recover afterwards.
 
 use std::{
     collections::BTreeMap,
@@ -29,34 +29,34 @@ pub(crate) struct Options {
     /// Length of each measurement in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// How many times its capacity is asked of the platform.
+    /// Load as a multiple of the capacity.
     #[arg(long, default_value_t = 3.0)]
     times: f64,
-    /// How many connections ask.
+    /// Number of connections.
     #[arg(long, default_value_t = 32)]
     connections: usize,
-    /// How many wait for an answer at the same time when the capacity is measured.
+    /// Concurrent requests while the capacity is measured.
     #[arg(long, default_value_t = 64)]
     workers: u32,
     #[command(flatten)]
     size: Size,
 }
 
-/// What came of a load, apart by whether it was taken.
+/// The results of a load: latencies of accepted and of shed requests, and other failures.
 #[derive(Debug)]
-struct Came {
-    taken: Histogram<u64>,
-    refused: Histogram<u64>,
+struct Results {
+    accepted: Histogram<u64>,
+    shed: Histogram<u64>,
     failed: BTreeMap<String, u64>,
     last_refused: Option<Instant>,
 }
 
-impl Came {
+impl Results {
     fn new() -> Result<Self> {
         let histogram = || Histogram::new_with_bounds(1, 60_000_000, 3);
         Ok(Self {
-            taken: histogram()?,
-            refused: histogram()?,
+            accepted: histogram()?,
+            shed: histogram()?,
             failed: BTreeMap::new(),
             last_refused: None,
         })
@@ -65,9 +65,9 @@ impl Came {
     fn note(&mut self, began: Instant, result: &Result<(), String>) {
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         match result {
-            Ok(()) => self.taken.saturating_record(micros),
+            Ok(()) => self.accepted.saturating_record(micros),
             Err(why) if why.starts_with("Unavailable") => {
-                self.refused.saturating_record(micros);
+                self.shed.saturating_record(micros);
                 self.last_refused = Some(Instant::now());
             }
             Err(why) => *self.failed.entry(why.clone()).or_default() += 1,
@@ -85,9 +85,9 @@ impl Came {
                 ms(histogram, 100.0)
             )
         };
-        println!("{name}: taken {}", line(&self.taken));
-        println!("{name}: refused {}", line(&self.refused));
-        println!("{name}: failed otherwise {:?}", self.failed);
+        println!("{name}: accepted {}", line(&self.accepted));
+        println!("{name}: shed {}", line(&self.shed));
+        println!("{name}: other failures {:?}", self.failed);
     }
 }
 
@@ -125,24 +125,25 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 
     let rate = peak.per_second() * options.times;
     let over = observed(rate, time, work.clone()).await?;
-    over.0.show(&format!("{:.1} times", options.times), over.1);
+    over.0
+        .show(&format!("{:.1} times the capacity", options.times), over.1);
     let server = platform.shed()?;
     println!(
-        "as the platform measured it, {:.2} % of {} refusals took 5 ms or less",
+        "by the platform's metrics, {:.2} % of {} shed requests were answered within 5 ms",
         server.share() * 100.0,
         server.all
     );
-    let goodput = count(over.0.taken.len()) / over.1 / peak.per_second();
+    let goodput = count(over.0.accepted.len()) / over.1 / peak.per_second();
     println!("goodput: {:.0} % of the capacity", goodput * 100.0);
 
     let calmed = Instant::now();
     let calm = observed(peak.per_second() / 2.0, time, work).await?;
-    calm.0.show("half of it afterwards", calm.1);
+    calm.0.show("half of the capacity afterwards", calm.1);
     let recovered = calm
         .0
         .last_refused
         .map_or(0.0, |last| last.duration_since(calmed).as_secs_f64());
-    println!("last refusal {recovered:.2} s after the load had gone down");
+    println!("last shed request {recovered:.2} s after the load was reduced");
     let busy = platform.resident_mib()?;
     println!("{busy:.0} MiB");
     if options.json {
@@ -153,10 +154,10 @@ pub(crate) async fn run(options: Options) -> Result<()> {
             "times": options.times,
             "capacity_per_second": peak.per_second().round(),
             "goodput_share": (goodput * 100.0).round() / 100.0,
-            "taken_p50_ms": ms(&over.0.taken, 50.0),
-            "taken_p99_ms": ms(&over.0.taken, 99.0),
-            "refused_p50_ms": ms(&over.0.refused, 50.0),
-            "refused_p99_ms": ms(&over.0.refused, 99.0),
+            "taken_p50_ms": ms(&over.0.accepted, 50.0),
+            "taken_p99_ms": ms(&over.0.accepted, 99.0),
+            "refused_p50_ms": ms(&over.0.shed, 50.0),
+            "refused_p99_ms": ms(&over.0.shed, 99.0),
             "refused_within_5_ms_at_the_platform": server.share(),
             "failed_otherwise": over.0.failed.values().sum::<u64>() + calm.0.failed.values().sum::<u64>(),
             "recovered_after_s": recovered,
@@ -167,14 +168,14 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
-/// An open loop, apart by what came of it, and how many seconds it took.
-async fn observed<F, Fut>(rate: f64, time: Duration, work: F) -> Result<(Came, f64)>
+/// Runs an open loop, and returns its results and its duration in seconds.
+async fn observed<F, Fut>(rate: f64, time: Duration, work: F) -> Result<(Results, f64)>
 where
     F: Fn() -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<(), String>> + Send + 'static,
 {
-    let came = Arc::new(Mutex::new(Came::new()?));
-    let noted = came.clone();
+    let results = Arc::new(Mutex::new(Results::new()?));
+    let noted = results.clone();
     let outcome = load::open(rate, time, move || {
         let (began, work, noted) = (Instant::now(), work(), noted.clone());
         async move {
@@ -186,7 +187,7 @@ where
         }
     })
     .await;
-    let mut came = came.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
     let seconds = outcome.elapsed.as_secs_f64();
-    Ok((std::mem::replace(&mut *came, Came::new()?), seconds))
+    Ok((std::mem::replace(&mut *results, Results::new()?), seconds))
 }

@@ -1,4 +1,4 @@
-//! A step: what a command costs that makes an aggregate with a claim and an event, on either engine.
+//! `step`: the cost of a command that creates an aggregate with a claim and an event, on either engine.
 
 use std::time::Duration;
 
@@ -13,27 +13,27 @@ use uuid::Uuid;
 
 use crate::{load, machine};
 
-/// What the benchmark is told.
+/// The options of the benchmark.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// Commands at a time
+    /// Concurrent commands
     #[arg(long, default_value_t = 32)]
     tasks: u32,
-    /// How long, in seconds
+    /// Length of the measurement in seconds
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// Whether another task numbers the events meanwhile, as the relay does
+    /// Number the events concurrently, like the relay
     #[arg(long)]
     numbered: bool,
     #[command(flatten)]
     database: DatabaseSettings,
 }
 
-/// How long it runs before it is measured: statements are prepared, connections opened.
+/// The warm-up: statements are prepared and connections opened.
 const WARM: Duration = Duration::from_secs(1);
 
 chassis::id! {
-    /// What is counted.
+    /// The id of a note.
     NoteId,
 }
 
@@ -119,7 +119,6 @@ pub(crate) async fn run(options: Options) -> Result<()> {
             done.map(|_| ()).map_err(|error| error.to_string())
         }
     };
-    // Warm.
     load::closed(options.tasks, WARM, work.clone()).await;
     let own = std::process::id();
     let used = || -> Result<(f64, f64)> {
@@ -149,7 +148,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
-/// The process of the database, if it is on this machine.
+/// The process id of the database server, if it runs on this machine.
 async fn server(store: &Store) -> Result<Option<u32>> {
     let sql = "SELECT pg_backend_pid()";
     let rows = store

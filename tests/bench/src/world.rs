@@ -1,4 +1,4 @@
-//! What is booked and who books it.
+//! The rooms and customers of a benchmark.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,18 +20,18 @@ use uuid::Uuid;
 
 use crate::platform::Platform;
 
-/// How much of it there is.
+/// The size of the data set.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Size {
-    /// How many customers book.
+    /// Number of customers.
     #[arg(long, default_value_t = 1500)]
     pub(crate) customers: usize,
-    /// How many rooms are booked.
+    /// Number of rooms.
     #[arg(long, default_value_t = 1000)]
     pub(crate) rooms: usize,
 }
 
-/// What is asked for.
+/// The kind of booking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Request, charge, confirm.
@@ -40,28 +40,28 @@ pub(crate) enum Kind {
     Hold,
 }
 
-/// What a platform is told so that customers can book as much as they do here.
+/// The settings of the platform, so that customers may have many open reservations.
 pub(crate) const ENV: &[(&str, &str)] = &[("MAX_RESERVATION_PER_PERSON", "1000")];
 
 /// Rooms to book and customers to book them.
 #[derive(Debug)]
 pub(crate) struct World {
     kind: Kind,
-    /// The connections to `reservation`, in turn.
+    /// The connections to `reservation`, used round-robin.
     pub(crate) channels: Vec<Channel>,
     rooms: Vec<String>,
     customers: Vec<Person>,
     next: AtomicUsize,
 }
 
-/// Somebody who is signed in.
+/// A member who has signed in.
 #[derive(Clone, Debug)]
 pub(crate) struct Person {
     pub(crate) id: String,
     pub(crate) token: MetadataValue<tonic::metadata::Ascii>,
 }
 
-/// A reservation that was made.
+/// A booked reservation.
 #[derive(Clone, Debug)]
 pub(crate) struct Booked {
     pub(crate) id: String,
@@ -69,7 +69,7 @@ pub(crate) struct Booked {
 }
 
 impl World {
-    /// Has customers join and rooms registered.
+    /// Registers customers and rooms.
     pub(crate) async fn prepare(platform: &Platform, kind: Kind, size: Size) -> Result<Self> {
         let channels = platform.connect("reservation", 4)?;
         let one = |context| -> Result<Channel> {
@@ -100,12 +100,12 @@ impl World {
         })
     }
 
-    /// Books the next night of the next room for the next customer: every one is free.
+    /// Books the next night of the next room for the next customer. Every night is free.
     pub(crate) async fn book(&self) -> Result<(), String> {
         self.book_as().await.map(|_| ())
     }
 
-    /// Books, and answers who did.
+    /// Books like [`World::book`], and returns the reservation and its customer.
     pub(crate) async fn book_as(&self) -> Result<Booked, String> {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
         let pick = |len: usize| n % len.max(1);
@@ -152,7 +152,7 @@ impl World {
     }
 }
 
-/// One night, the n-th from the first of a year that is near enough to be booked.
+/// The n-th night of two years within the booking horizon.
 fn nights(n: usize) -> Period {
     let date = |n: usize| {
         let n = i32::try_from(n).unwrap_or(0);
@@ -162,7 +162,7 @@ fn nights(n: usize) -> Period {
             day: 1 + n % 28,
         })
     };
-    // Months are cut to 28 days, so the night after the 28th is the first of the next: those are stays of several nights.
+    // All months have 28 days here, so the stay from the 28th to the next month has several nights.
     let dates = DateRange {
         start_date: date(n),
         end_date: date(n + 1),
@@ -172,7 +172,7 @@ fn nights(n: usize) -> Period {
     }
 }
 
-/// Has a customer join.
+/// Registers a customer.
 pub(crate) async fn join_as_customer(channel: Channel, name: &str) -> Result<Person> {
     join(channel, name.to_owned(), Role::Customer).await
 }

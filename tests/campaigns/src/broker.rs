@@ -1,4 +1,4 @@
-//! S16 and S22: the broker loses everything, stands still and stays away, and bookings go on.
+//! S16 and S22: bookings continue while the broker loses its data, hangs, and is down.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Stage;
 
-/// Nobody here books faster than so many times a second.
+/// An upper limit of bookings in a second.
 const FASTEST: usize = 600;
 
-/// Takes the broker through everything that can happen to it, under load. `calm` is how long each state lasts, `away` how
-/// long it stays away. Answers what happened.
+/// Lets the broker fail in several ways under load. `away` is the duration of the outage, `calm` that of each other phase.
+/// Returns a report.
 pub async fn lose_the_broker(calm: Duration, away: Duration, people: usize) -> Result<String> {
     let seconds = usize::try_from((5 * calm + away).as_secs())?;
     let mut stage = Stage::set(1, seconds * FASTEST).await?;
@@ -20,14 +20,14 @@ pub async fn lose_the_broker(calm: Duration, away: Duration, people: usize) -> R
     let visits = stage.crowd.use_platform(people, &stop)?;
     visits.go_on(calm).await;
 
-    // Its store is deleted while it runs, and it comes back with nothing.
+    // It is killed, loses its data, and is restarted empty.
     nats(&mut stage)?.wipe()?;
     visits.go_on(calm).await;
     nats(&mut stage)?.kill()?;
     nats(&mut stage)?.restart()?;
     visits.go_on(calm).await;
 
-    // It stands still: connections are open, nothing is answered.
+    // It hangs: connections are open, nothing is answered.
     nats(&mut stage)?.pause()?;
     visits.go_on(calm).await;
     nats(&mut stage)?.resume()?;
@@ -45,31 +45,31 @@ pub async fn lose_the_broker(calm: Duration, away: Duration, people: usize) -> R
 
     let failed = tally.failed();
     ensure!(failed.is_empty(), "{tally}");
-    carries_again(&stage).await?;
+    delivers_again(&stage).await?;
     let bookings = stage.crowd.bookings();
     stage.close().await?;
     Ok(format!(
         "{bookings} bookings; {tally}; {calm_rate:.0} requests a second with the broker, {absent_rate:.0} in {absence:?} \
-         without; everything had come in {drained:?} after it was back; every invariant holds"
+         without; all events were applied {drained:?} after its restart; every invariant holds"
     ))
 }
 
-/// After all that events come through the broker again, and not only from the logs.
-async fn carries_again(stage: &Stage) -> Result<()> {
+/// Events are delivered through the broker again, not only from the logs.
+async fn delivers_again(stage: &Stage) -> Result<()> {
     let received = || -> Result<f64> {
         let view = stage.mesh.replicas("view").next().context("a view")?;
         view.metric("berth_bus_received_total")
     };
     let before = received()?;
-    let mut looks = tokio::time::interval(Duration::from_millis(200));
+    let mut polls = tokio::time::interval(Duration::from_millis(200));
     let began = Instant::now();
     while received()? <= before {
         ensure!(
             began.elapsed() < Duration::from_secs(30),
-            "the broker is back and carries nothing"
+            "the broker runs again and delivers no events"
         );
         stage.crowd.book().await?;
-        looks.tick().await;
+        polls.tick().await;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! People who use the platform through its public door, and never try again by themselves.
+//! Users of the platform: they send requests to its public port and never retry.
 
 use std::{
     collections::BTreeMap,
@@ -30,16 +30,16 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use uuid::Uuid;
 
-/// So many nights of a room are booked: all that may be booked today lie within two years.
+/// The nights of a room that are booked. The booking horizon is two years.
 const NIGHTS: usize = 700;
-/// So many open reservations each customer has at most: a few less than `MAX_RESERVATION_PER_PERSON` allows.
+/// The largest number of bookings of a customer, a few less than `MAX_RESERVATION_PER_PERSON`.
 const OPEN: usize = 950;
-/// So many rooms and so many customers there are at least, so that they are not in each other's way.
+/// The smallest number of rooms and of customers, to limit conflicts.
 const FEW: usize = 20;
-/// So many join at a time.
+/// The number of concurrent registrations.
 const AT_A_TIME: usize = 4;
 
-/// What became of requests.
+/// The results of requests.
 #[derive(Debug)]
 pub struct Tally(Mutex<Counted>);
 
@@ -73,12 +73,12 @@ impl Tally {
         }
     }
 
-    /// How many succeeded.
+    /// The number of successful requests.
     pub fn done(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).done
     }
 
-    /// How many failed, by what and why.
+    /// The number of failed requests, by operation and error.
     pub fn failed(&self) -> BTreeMap<String, u64> {
         let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counted.failed.clone()
@@ -108,13 +108,13 @@ impl fmt::Display for Tally {
 #[derive(Debug)]
 pub struct Crowd {
     line: Line,
-    /// Who offers the rooms.
+    /// The host of the rooms.
     pub host: Person,
-    /// Rooms that are confirmed when they are paid, for the busy.
+    /// Rooms without approval.
     pub rooms: Vec<Room>,
-    /// A room whose host must agree, for the curious.
+    /// A room whose host must approve reservations.
     pub asked: Room,
-    /// Who books.
+    /// The customers.
     pub customers: Vec<Person>,
     visits: AtomicUsize,
     nights: AtomicUsize,
@@ -122,7 +122,7 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Has so many people join and so many rooms registered that there can be so many bookings.
+    /// Registers enough customers and rooms for a number of bookings.
     pub async fn gather(mesh: &Mesh, bookings: usize) -> Result<Self> {
         let line = Line::to(mesh.channel()?);
         let host = Person::join(&line, id(), &[Role::Host]).await?;
@@ -151,12 +151,12 @@ impl Crowd {
         Ok(signed_in.0)
     }
 
-    /// Has so many people use the platform until they are told to stop. None of them tries anything twice.
+    /// Starts a number of users, who send mixed requests without retries until `stop` is cancelled.
     pub fn use_platform(self: &Arc<Self>, people: usize, stop: &CancellationToken) -> Result<Use> {
         self.spawn(people, stop, 10)
     }
 
-    /// The same, but nobody looks at anything, and all book.
+    /// Like [`Crowd::use_platform`], with bookings only.
     pub fn book_only(self: &Arc<Self>, people: usize, stop: &CancellationToken) -> Result<Use> {
         self.spawn(people, stop, 1)
     }
@@ -180,20 +180,20 @@ impl Crowd {
         Ok(Use { tally, tasks })
     }
 
-    /// One request: four of ten book, the others look.
+    /// Sends one request: of ten, four are bookings and six are reads.
     async fn visit(&self, tally: &Tally, kinds: usize) {
         let n = self.visits.fetch_add(1, Ordering::Relaxed);
         let began = Instant::now();
         let (what, ended) = match n % kinds {
             0..4 => ("book", self.book().await.map(|_| ())),
-            4..6 => ("get", self.look_at_reservation(n).await),
-            6..8 => ("rooms", self.look_at_rooms(n).await),
-            _ => ("my page", self.look_at_page(n).await),
+            4..6 => ("get", self.read_reservation(n).await),
+            6..8 => ("rooms", self.read_rooms(n).await),
+            _ => ("my page", self.read_page(n).await),
         };
         tally.note(what, began, ended);
     }
 
-    /// Somebody books a night that nobody else books. It must be confirmed, or be confirmed later.
+    /// Books a night that no other user books. The booking must be confirmed or pending payment.
     pub async fn book(&self) -> Result<Reservation, Status> {
         let n = self.nights.fetch_add(1, Ordering::Relaxed);
         let customer = self.customer(n)?;
@@ -213,20 +213,20 @@ impl Crowd {
         Ok(reservation)
     }
 
-    async fn look_at_reservation(&self, n: usize) -> Result<(), Status> {
+    async fn read_reservation(&self, n: usize) -> Result<(), Status> {
         let known = {
             let booked = self.booked.lock().unwrap_or_else(PoisonError::into_inner);
             booked.get(n % booked.len().max(1)).cloned()
         };
         let Some((customer, reservation_id)) = known else {
-            return self.look_at_rooms(n).await;
+            return self.read_rooms(n).await;
         };
         let mut reservations = self.customer(customer)?.reservations();
         let request = GetReservationRequest { reservation_id };
         reservations.get_reservation(request).await.map(|_| ())
     }
 
-    async fn look_at_rooms(&self, n: usize) -> Result<(), Status> {
+    async fn read_rooms(&self, n: usize) -> Result<(), Status> {
         let request = ListRoomsRequest {
             page_size: 5,
             ..ListRoomsRequest::default()
@@ -235,17 +235,17 @@ impl Crowd {
         rooms.list_rooms(request).await.map(|_| ())
     }
 
-    async fn look_at_page(&self, n: usize) -> Result<(), Status> {
+    async fn read_page(&self, n: usize) -> Result<(), Status> {
         self.customer(n)?.my_page().await.map(|_| ())
     }
 
     /// One of the customers.
     pub fn customer(&self, n: usize) -> Result<&Person, Status> {
         let customer = self.customers.get(n % self.customers.len().max(1));
-        customer.ok_or_else(|| Status::internal("nobody"))
+        customer.ok_or_else(|| Status::internal("no customers"))
     }
 
-    /// How many were booked.
+    /// The number of bookings.
     pub fn bookings(&self) -> usize {
         self.booked
             .lock()
@@ -254,27 +254,27 @@ impl Crowd {
     }
 }
 
-/// People using the platform.
+/// Running users.
 #[derive(Debug)]
 pub struct Use {
-    /// What became of their requests so far.
+    /// The results so far.
     pub tally: Arc<Tally>,
     tasks: JoinSet<()>,
 }
 
 impl Use {
-    /// Lets them go on for a while. Answers how many requests were answered in a second.
+    /// Waits for a while, and returns the successful requests in a second.
     pub async fn go_on(&self, time: Duration) -> f64 {
         let (before, began) = (self.tally.done(), Instant::now());
-        let mut looks = interval(Duration::from_millis(50));
+        let mut polls = interval(Duration::from_millis(50));
         while began.elapsed() < time {
-            looks.tick().await;
+            polls.tick().await;
         }
         let done = u32::try_from(self.tally.done() - before).unwrap_or(u32::MAX);
         f64::from(done) / began.elapsed().as_secs_f64()
     }
 
-    /// Waits until the last of them has their answer.
+    /// Waits for the last responses.
     pub async fn end(mut self) -> Result<Arc<Tally>> {
         while let Some(ended) = self.tasks.join_next().await {
             ended.context("a visitor")?;
@@ -283,7 +283,7 @@ impl Use {
     }
 }
 
-/// An id that nobody else has.
+/// A new id.
 pub fn id() -> String {
     Uuid::now_v7().to_string()
 }

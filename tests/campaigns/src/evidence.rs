@@ -1,4 +1,4 @@
-//! What is recorded, read from the databases past all processes.
+//! The recorded events and states, read directly from the databases.
 
 use std::{
     collections::BTreeMap,
@@ -26,18 +26,18 @@ use stories::{invariants, world};
 
 use crate::crowd::Crowd;
 
-/// How long a platform that is not at rest may stay as it is.
-const PATIENCE: Duration = Duration::from_mins(5);
+/// The longest time without progress while the platform has work to do.
+const STALL_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The stores of a platform.
 #[derive(Debug)]
 pub struct Evidence {
-    /// The contexts as nobody runs them: to see what is left to do.
+    /// The contexts without running tasks, to query the remaining work.
     sites: Vec<ContextRuntime>,
 }
 
 impl Evidence {
-    /// Opens the stores of a platform, to be read.
+    /// Opens the stores of a platform for reading.
     pub async fn of(mesh: &Mesh) -> Result<Self> {
         let postgres = mesh.postgres.as_ref().context("a database server")?;
         let url = postgres.url("postgres");
@@ -74,13 +74,13 @@ impl Evidence {
             .with_context(|| format!("no context {context}"))
     }
 
-    /// Waits until nothing is left to do now. Answers how long that took.
+    /// Waits until no work is left, and returns the duration.
     pub async fn quiet(&self) -> Result<Duration> {
         let began = Instant::now();
-        let mut looks = tokio::time::interval(Duration::from_millis(50));
+        let mut polls = tokio::time::interval(Duration::from_millis(50));
         let (mut calm, mut last, mut moved) = (0, None, began);
         loop {
-            looks.tick().await;
+            polls.tick().await;
             let mut busy = None;
             for site in &self.sites {
                 if busy.is_none() {
@@ -88,24 +88,24 @@ impl Evidence {
                 }
             }
             calm = if busy.is_none() { calm + 1 } else { 0 };
-            // One look is no proof: what was seen at its beginning may have changed by its end.
+            // One poll proves nothing: contexts that were idle at its beginning may be busy at its end.
             if calm == 3 {
                 return Ok(began.elapsed());
             }
-            // What is left is told with how far it has come, so a long backlog is no standstill.
+            // The description of the work contains its progress, so a long backlog is no stall.
             if busy != last {
                 (last, moved) = (busy, Instant::now());
             }
             if let Some(busy) = &last
-                && moved.elapsed() > PATIENCE
+                && moved.elapsed() > STALL_TIMEOUT
             {
                 bail!("not quiet after {:?}: {busy}", began.elapsed());
             }
         }
     }
 
-    /// Comes to rest, and checks every invariant, that the view equals one built anew, that there are no dead letters, and
-    /// that everybody who was told so has a reservation.
+    /// Waits until no work is left, and checks that every invariant holds, that the view equals a rebuilt one, that there
+    /// are no dead letters, and that every confirmed booking is recorded.
     pub async fn check(&self, crowd: &Crowd) -> Result<()> {
         self.quiet().await?;
         let mut stores = BTreeMap::new();
@@ -129,10 +129,10 @@ impl Evidence {
         );
         for (context, store) in &stores {
             let first = (String::new(), String::new(), 0);
-            let letters = store.dead_letters(first, 10).await?;
+            let dead_letters = store.dead_letters(first, 10).await?;
             ensure!(
-                letters.is_empty(),
-                "dead letters of {context}: {letters:#?}"
+                dead_letters.is_empty(),
+                "dead letters of {context}: {dead_letters:#?}"
             );
         }
         Ok(())

@@ -1,8 +1,7 @@
-//! Campaigns: the platform as separate processes on PostgreSQL and NATS, people who go on booking without ever trying
-//! again, and something that goes wrong meanwhile. At the end the logs are read from the databases, and every invariant
-//! must hold.
+//! Campaigns: failure tests of the platform as separate processes on PostgreSQL and NATS. Users send requests without
+//! retries while failures are injected. At the end the logs are read from the databases, and every invariant must hold.
 //!
-//! Each campaign has a size: a small one is a test, a large one is `cargo xtask campaign <name>`.
+//! Each campaign has a size: the small size is a test, the large one is `cargo xtask campaign <name>`.
 
 pub mod broker;
 pub mod crowd;

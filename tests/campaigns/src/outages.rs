@@ -1,4 +1,4 @@
-//! S28: each context is killed in turn, and made to stand still in turn. The page of what still works is written by this.
+//! S28: each context is killed in turn, and paused in turn. Writes the page of what still works.
 
 use std::{
     fmt::Write,
@@ -22,54 +22,54 @@ use crate::{
     crowd::{id, night},
 };
 
-/// How long people wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(4);
-/// How long everything may take to work again once all contexts are there.
+/// The timeout of a user's request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
+/// The timeout for full recovery after all contexts run again.
 const RECOVERY: Duration = Duration::from_mins(1);
 
-/// What people do, in the order of the columns.
-const DEEDS: [&str; 9] = [
+/// The operations, in the order of the columns.
+const OPERATIONS: [&str; 9] = [
     "sign in",
     "list rooms",
-    "search the screen",
+    "search the view",
     "request",
     "book",
     "approve",
     "cancel",
-    "see it",
+    "read it",
     "my page",
 ];
 
-/// How a context is away.
+/// How a context fails.
 #[derive(Clone, Copy, Debug)]
 enum Away {
     Dead,
-    Still,
+    Paused,
 }
 
-/// Takes each context away in each way, and answers the page of what still works.
+/// Lets each context fail in each way, and returns the page of what still works.
 pub async fn table() -> Result<String> {
-    // Each way has a platform of its own: people mostly wait.
-    let ways = [Away::Dead, Away::Still].map(|away| Box::pin(without_each(away)));
+    // Both ways run at the same time, on two platforms: users mostly wait for timeouts.
+    let ways = [Away::Dead, Away::Paused].map(|away| Box::pin(without_each(away)));
     let ways = futures::future::try_join_all(ways).await?;
-    let headings = ["Killed", "Standing still"];
+    let headings = ["Killed", "Paused"];
     let ways: Vec<_> = headings.into_iter().zip(ways).collect();
     Ok(page(&ways))
 }
 
-/// Takes each context away in one way, and answers what works without it.
+/// Lets each context fail in one way, and returns what works without it.
 async fn without_each(away: Away) -> Result<Vec<Found>> {
     let mut stage = Stage::set(1, 5_000).await?;
     let mut rows = Vec::new();
     let mut night = 600;
     for context in mesh::contexts() {
         let name = format!("{context}-0");
-        // What is decided on while it is away was made before.
+        // The reservations that are approved or cancelled during the outage are made before.
         let before = Before::make(&stage, night).await?;
-        take(&mut stage, &name, away)?;
+        stop(&mut stage, &name, away)?;
         settle(&stage).await;
         let found = look(&stage, &before, night + 1).await?;
-        give_back(&mut stage, &name, away).await?;
+        restore(&mut stage, &name, away).await?;
         recover(&stage, context).await?;
         rows.push((context, found));
         night += 2;
@@ -78,7 +78,7 @@ async fn without_each(away: Away) -> Result<Vec<Found>> {
     Ok(rows)
 }
 
-/// Reservations that somebody decides on while a context is away.
+/// Reservations that are approved or cancelled during an outage.
 struct Before {
     asked: Reservation,
     booked: Reservation,
@@ -96,26 +96,26 @@ impl Before {
     }
 }
 
-fn take(stage: &mut Stage, name: &str, away: Away) -> Result<()> {
+fn stop(stage: &mut Stage, name: &str, away: Away) -> Result<()> {
     let process = stage.mesh.replica(name)?;
     match away {
         Away::Dead => process.kill(),
-        Away::Still => process.pause(),
+        Away::Paused => process.pause(),
     }
 }
 
-async fn give_back(stage: &mut Stage, name: &str, away: Away) -> Result<()> {
+async fn restore(stage: &mut Stage, name: &str, away: Away) -> Result<()> {
     let process = stage.mesh.replica(name)?;
     match away {
         Away::Dead => process.start().await,
-        Away::Still => process.resume(),
+        Away::Paused => process.resume(),
     }
 }
 
-/// People try for a while, whatever comes of it: breakers open, and from then on the answers are quick.
+/// Sends requests until circuit breakers have opened and errors are returned fast.
 async fn settle(stage: &Stage) {
     for _ in 0..4 {
-        let three = [(); 3].map(|()| timeout(PATIENCE, stage.crowd.book()));
+        let three = [(); 3].map(|()| timeout(REQUEST_TIMEOUT, stage.crowd.book()));
         futures::future::join_all(three).await;
     }
 }
@@ -123,7 +123,7 @@ async fn settle(stage: &Stage) {
 async fn look(stage: &Stage, before: &Before, at: usize) -> Result<Vec<&'static str>> {
     let crowd = &stage.crowd;
     let (host, guest) = (&crowd.host, crowd.customer(at)?);
-    // Whoever booked before is the one who may give it up and look at it.
+    // Only the customer who has booked may cancel and read the reservation.
     let mut customers = crowd.customers.iter();
     let booker = customers.find(|it| it.id == before.booked.customer_id);
     let booker = booker.context("a customer")?;
@@ -133,7 +133,7 @@ async fn look(stage: &Stage, before: &Before, at: usize) -> Result<Vec<&'static 
         yes(list(guest)).await,
         yes(search(guest)).await,
         yes(guest.book(asked)).await,
-        match timeout(PATIENCE, crowd.book()).await {
+        match timeout(REQUEST_TIMEOUT, crowd.book()).await {
             Ok(Ok(it)) if it.status() == ReservationStatus::Confirmed => "yes",
             Ok(Ok(_)) => "pay later",
             _ => "no",
@@ -145,8 +145,8 @@ async fn look(stage: &Stage, before: &Before, at: usize) -> Result<Vec<&'static 
     ])
 }
 
-async fn yes<T>(deed: impl Future<Output = Result<T, Status>>) -> &'static str {
-    match timeout(PATIENCE, deed).await {
+async fn yes<T>(operation: impl Future<Output = Result<T, Status>>) -> &'static str {
+    match timeout(REQUEST_TIMEOUT, operation).await {
         Ok(Ok(_)) => "yes",
         _ => "no",
     }
@@ -179,14 +179,14 @@ async fn cancel(person: &Person, it: &Reservation) -> Result<(), Status> {
     reservations.cancel_reservation(request).await.map(|_| ())
 }
 
-/// Everything works again, by itself.
+/// Waits until every operation works again.
 async fn recover(stage: &Stage, context: &str) -> Result<()> {
     let began = Instant::now();
-    let mut looks = tokio::time::interval(Duration::from_millis(100));
+    let mut polls = tokio::time::interval(Duration::from_millis(100));
     loop {
-        looks.tick().await;
+        polls.tick().await;
         let guest = stage.crowd.customer(0)?;
-        let booked = timeout(PATIENCE, stage.crowd.book()).await;
+        let booked = timeout(REQUEST_TIMEOUT, stage.crowd.book()).await;
         let booked = matches!(booked, Ok(Ok(it)) if it.status() == ReservationStatus::Confirmed);
         let all = booked
             && yes(guest.sign_in_again()).await == "yes"
@@ -198,38 +198,38 @@ async fn recover(stage: &Stage, context: &str) -> Result<()> {
         }
         ensure!(
             began.elapsed() < RECOVERY,
-            "{context} is back, and not everything works after {RECOVERY:?}"
+            "{context} runs again, and not every operation works after {RECOVERY:?}"
         );
     }
 }
 
-/// A context, and what works without it.
+/// A context, and the results of the operations without it.
 type Found = (&'static str, Vec<&'static str>);
 
 fn page(ways: &[(&str, Vec<Found>)]) -> String {
     let mut page = String::from(
-        "# What works while something is away\n\n\
-         Each context runs as a process of its own, one replica each, on PostgreSQL and NATS. One at a time is killed, or made to\n\
-         stand still (SIGSTOP: its connections are open and nothing is answered), and people go on. This page is written by that\n\
-         test (`cargo xtask campaign outages`) and compared in every run.\n\n\
-         *pay later*: the nights are held, and the charge is made when `payment` answers again, or the guest pays then.\n",
+        "# What works while a context is down\n\n\
+         Each context runs as a process of its own, one replica each, on PostgreSQL and NATS. One at a time is killed, or paused\n\
+         (SIGSTOP: its connections are open and nothing is answered), while users send requests. The campaign `outages` writes this\n\
+         page (`cargo xtask campaign outages`), and a test compares it.\n\n\
+         *pay later*: the nights are held. The charge is made when `payment` answers again, or the guest pays then.\n",
     );
     for (heading, rows) in ways {
         // Writing to a string does not fail.
         let _ = write!(
             page,
             "\n## {heading}\n\n| without | {} |\n|---|",
-            DEEDS.join(" | ")
+            OPERATIONS.join(" | ")
         );
-        page.push_str(&"---|".repeat(DEEDS.len()));
+        page.push_str(&"---|".repeat(OPERATIONS.len()));
         for (context, found) in rows {
             let _ = write!(page, "\n| `{context}` | {} |", found.join(" | "));
         }
         page.push('\n');
     }
     page.push_str(
-        "\nAfter each of them everything works again by itself, and every invariant holds: nothing is sold twice, nothing is paid\n\
-         without a booking, no event is lost.\n",
+        "\nAfter each outage everything recovers without intervention, and every invariant holds: nothing is sold twice, nothing is\n\
+         paid without a booking, no event is lost.\n",
     );
     page
 }

@@ -1,4 +1,4 @@
-//! S29: every process is stopped and started again, one after the other and the half of all at once, and nobody notices.
+//! S29: a rolling restart of all processes, one by one and half of them at once, without failed requests.
 
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Stage;
 
-/// Restarts processes until so many requests were answered, and each process at least once. Answers what happened.
+/// Restarts processes until a number of requests was answered, each process at least once. Returns a report.
 pub async fn restart_everything(requests: u64, people: usize) -> Result<String> {
-    // Four requests of ten are bookings, and the last round is finished.
+    // Four of ten requests are bookings; the last round of restarts is completed.
     let bookings = usize::try_from(requests)?.saturating_mul(6) / 10 + 10_000;
     let mut stage = Stage::set(2, bookings).await?;
     let stop = CancellationToken::new();
@@ -29,7 +29,7 @@ pub async fn restart_everything(requests: u64, people: usize) -> Result<String> 
             stage.mesh.ready().await?;
             restarts += 1;
         }
-        // The first replica of every context at once, then the second.
+        // The first replicas of all contexts at once, then the second ones.
         for half in ["-0", "-1"] {
             let processes = stage.mesh.processes.iter_mut();
             let these: Vec<_> = processes

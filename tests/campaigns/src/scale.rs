@@ -1,5 +1,5 @@
-//! S21, A-C23, A-C24: `view` grows from one replica to four, is away for a while, and comes back; its leader dies in the
-//! middle, and one is left in the end. What it missed is there, once, and in order.
+//! S21, A-C23, A-C24: `view` scales from one replica to four, is down while a backlog grows, and catches up. Its leader dies
+//! meanwhile, and it scales down to one replica. Every event is applied once and in order.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Stage;
 
-/// The replicas of `view`.
+/// The number of replicas of `view`.
 const REPLICAS: usize = 4;
 
-/// Lets so many events pile up. Answers what happened.
+/// Runs the campaign with a backlog of a number of events. Returns a report.
 pub async fn scale_out_and_in(backlog: i64, people: usize) -> Result<String> {
-    // A booking is about eleven events, and the load goes on while they are taken.
+    // A booking records about eleven events, and the load continues during the catch-up.
     let bookings = usize::try_from(backlog)? / 5 + 10_000;
     let mut stage = Stage::set(1, bookings).await?;
     for _ in 1..REPLICAS {
@@ -27,12 +27,12 @@ pub async fn scale_out_and_in(backlog: i64, people: usize) -> Result<String> {
     let stop = CancellationToken::new();
     let visits = stage.crowd.book_only(people, &stop)?;
     let first = events(&stage).await?;
-    let mut looks = tokio::time::interval(Duration::from_millis(200));
+    let mut polls = tokio::time::interval(Duration::from_millis(200));
     while events(&stage).await? - first < backlog {
-        looks.tick().await;
+        polls.tick().await;
     }
     let missed = events(&stage).await? - first;
-    // The load goes on while it catches up.
+    // The load continues during the catch-up.
     let began = Instant::now();
     for number in 0..REPLICAS {
         stage.mesh.replica(&format!("view-{number}"))?.spawn()?;
@@ -52,7 +52,7 @@ pub async fn scale_out_and_in(backlog: i64, people: usize) -> Result<String> {
     let took = began.elapsed();
     ensure!(tally.failed().is_empty(), "{tally}");
 
-    // And in again.
+    // Scale down.
     for number in 0..REPLICAS - 1 {
         stage
             .mesh
@@ -71,12 +71,12 @@ pub async fn scale_out_and_in(backlog: i64, people: usize) -> Result<String> {
     let bookings = stage.crowd.bookings();
     stage.close().await?;
     Ok(format!(
-        "{missed} events were missed and taken in {took:.1?} by {REPLICAS} replicas, the first leader of which was killed; \
+        "a backlog of {missed} events was applied in {took:.1?} by {REPLICAS} replicas, the first leader of which was killed; \
          {bookings} bookings; {tally}; every invariant holds"
     ))
 }
 
-/// How many events all contexts have recorded.
+/// The number of recorded events of all contexts.
 async fn events(stage: &Stage) -> Result<i64> {
     let mut sum = 0;
     for context in mesh::contexts() {
@@ -85,12 +85,12 @@ async fn events(stage: &Stage) -> Result<i64> {
     Ok(sum)
 }
 
-/// The replica of `view` that leads, by what it says itself.
+/// The replica of `view` that leads, by its own metric.
 async fn leader(stage: &Stage) -> Result<String> {
-    let mut looks = tokio::time::interval(Duration::from_millis(50));
+    let mut polls = tokio::time::interval(Duration::from_millis(50));
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(30) {
-        looks.tick().await;
+        polls.tick().await;
         for process in stage.mesh.replicas("view") {
             let leads = process.metric("berth_leading")? > 0.0;
             if leads {
@@ -98,5 +98,5 @@ async fn leader(stage: &Stage) -> Result<String> {
             }
         }
     }
-    None.context("nobody leads")
+    None.context("no replica of view leads")
 }

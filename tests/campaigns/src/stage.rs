@@ -1,4 +1,4 @@
-//! What every campaign begins with.
+//! The set-up of every campaign.
 
 use std::sync::Arc;
 
@@ -8,26 +8,26 @@ use stories::{people::PASSWORD, world::ADMIN};
 
 use crate::{crowd::Crowd, evidence::Evidence};
 
-/// A platform as separate processes, people who use it, and a view of what is recorded.
+/// A platform as separate processes, its users, and its recorded events.
 #[derive(Debug)]
 pub struct Stage {
     /// The platform.
     pub mesh: Mesh,
-    /// The people.
+    /// The users.
     pub crowd: Arc<Crowd>,
-    /// What is recorded.
+    /// The recorded events.
     pub evidence: Evidence,
 }
 
 impl Stage {
-    /// Starts so many replicas of every context, and has people join, enough for so many bookings.
+    /// Starts replicas of every context, and registers rooms and customers for a number of bookings.
     pub async fn set(replicas: usize, bookings: usize) -> Result<Self> {
         let env = [
             ("BERTH_LOG", "info"),
             ("BERTH_ADMIN_EMAIL", ADMIN),
             ("BERTH_ADMIN_PASSWORD", PASSWORD),
             ("MAX_RESERVATION_PER_PERSON", "1000"),
-            // Nobody signs in again while a campaign lasts.
+            // Longer than a campaign, so that nobody has to sign in again.
             ("BERTH_ACCESS_TOKEN_SECONDS", "3600"),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -48,10 +48,10 @@ impl Stage {
         })
     }
 
-    /// Comes to rest, checks every invariant, and stops everything in order.
+    /// Waits until no work is left, checks every invariant, and stops everything gracefully.
     pub async fn close(mut self) -> Result<()> {
         self.evidence.quiet().await?;
-        // Building the view anew from a long log takes longer than a request may.
+        // Rebuilding the view from a long log takes longer than the default request timeout.
         let processes = self.mesh.processes.iter_mut();
         for view in processes.filter(|one| one.context() == "view" && one.pid().is_some()) {
             view.set("BERTH_REQUEST_TIMEOUT", "1h");

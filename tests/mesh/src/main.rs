@@ -1,9 +1,9 @@
-//! `cargo xtask up` and `down`: the whole platform as separate processes, until it is told to stop.
+//! `cargo xtask up` and `down`: runs the whole platform as separate processes until it is stopped.
 
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "it speaks to whoever started it"
+    reason = "a command-line program"
 )]
 
 mod state;
@@ -24,10 +24,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// The whole platform as separate processes
 #[derive(Parser)]
-struct Told {
+struct Cli {
     #[command(subcommand)]
     verb: Verb,
-    /// The file that is locked while the platform is up, and tells who has it
+    /// The state file: locked while the platform is up, with the id of its process
     #[arg(
         long,
         global = true,
@@ -40,18 +40,18 @@ struct Told {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Starts everything and has it until Ctrl-C, SIGTERM or `down`
+    /// Starts everything, and runs until Ctrl-C, SIGTERM or `down`
     Up(Up),
-    /// Stops it, and waits until everything is gone
+    /// Stops the platform, and waits until all its processes have ended
     Down,
 }
 
 #[derive(Args)]
 struct Up {
-    /// How many processes each context has
+    /// Number of replicas of each context
     #[arg(long, env = "BERTH_REPLICAS", default_value_t = 1, value_name = "N")]
     replicas: usize,
-    /// Where the public port of the balancer is
+    /// Address of the balancer's public port
     #[arg(
         long,
         env = "BERTH_LISTEN",
@@ -59,7 +59,7 @@ struct Up {
         value_name = "ADDRESS"
     )]
     listen: SocketAddr,
-    /// Where the metrics of the balancer are
+    /// Address of the balancer's metrics
     #[arg(
         long,
         env = "BERTH_ADMIN_LISTEN",
@@ -70,9 +70,9 @@ struct Up {
 }
 
 fn main() -> ExitCode {
-    let Told { verb, state } = Told::parse();
+    let Cli { verb, state } = Cli::parse();
     let done = match verb {
-        Verb::Up(told) => up(&told, &state),
+        Verb::Up(options) => up(&options, &state),
         Verb::Down => state::down(&state),
     };
     match done {
@@ -101,7 +101,7 @@ async fn up(up: &Up, state: &Path) -> Result<()> {
     });
     let mesh = tokio::select! {
         mesh = starts => mesh?,
-        // What was started so far goes with this.
+        // Dropping `starts` ends the processes that were started so far.
         _ = term.recv() => return Ok(()),
         _ = int.recv() => return Ok(()),
     };
@@ -110,22 +110,22 @@ async fn up(up: &Up, state: &Path) -> Result<()> {
         _ = term.recv() => {}
         _ = int.recv() => {}
     }
-    println!("Stopping; what is in hand is finished first.");
+    println!("Stopping; current requests are finished first.");
     let stopped = mesh.stop().await;
     state.unlock()?;
     stopped
 }
 
-/// What whoever starts it tells the contexts.
+/// The environment variables that are passed on to the contexts.
 fn settings() -> Env {
-    let is_one = |name: &str| {
+    let is_setting = |name: &str| {
         let ours = ["BERTH_", "MAX_RESERVATION_PER_PERSON", "OTEL_"];
         ours.iter().any(|start| name.starts_with(start)) && !name.starts_with("BERTH_TEST_")
     };
-    env::vars().filter(|(name, _)| is_one(name)).collect()
+    env::vars().filter(|(name, _)| is_setting(name)).collect()
 }
 
-/// Says where everything is, and what to try next.
+/// Prints the addresses of everything, and what to try next.
 fn show(mesh: &Mesh, began: Instant) {
     let public = mesh.balancer.public();
     println!(
@@ -157,7 +157,7 @@ fn show(mesh: &Mesh, began: Instant) {
     let berth = binary("berth").unwrap_or_else(|_| "berth".into());
     println!(
         "  {:<14}{}\n\nTry next:\n\n  {} demo --server http://{public}\n  grpcurl -plaintext {public} list\n\n\
-         Ctrl-C or `cargo xtask down` stops it, and nothing is kept.",
+         Ctrl-C or `cargo xtask down` stops it; no data is kept.",
         "logs",
         mesh.dir().join("logs").display(),
         berth.display()

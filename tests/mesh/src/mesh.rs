@@ -1,4 +1,4 @@
-//! Everything together.
+//! The mesh: servers, balancer and the processes of all contexts.
 
 use std::{
     fs,
@@ -17,22 +17,22 @@ use crate::{
     process::{Env, PATIENCE, Process, channel},
 };
 
-/// What a mesh is made of.
+/// The options of a mesh.
 #[derive(Clone, Debug)]
 pub struct MeshOptions {
-    /// How many processes each context has.
+    /// The number of replicas of each context.
     pub replicas: usize,
-    /// The server all contexts keep their data on, a schema each; without one each has a file of its own, and one replica.
+    /// The database server of all contexts, with a schema for each. Without it each context has an SQLite file and one replica.
     pub postgres: Option<PostgresOptions>,
     /// The broker; without one the contexts look at each other's logs every now and then.
     pub nats: Option<NatsOptions>,
-    /// Whether contexts call the first replica of each other straight, and not through the balancer.
+    /// Whether contexts call the first replica of each other directly, not through the balancer.
     pub direct: bool,
     /// More environment variables for every process, for example `BERTH_ADMIN_EMAIL`.
     pub env: Env,
-    /// Where the public door of the balancer is.
+    /// The address of the balancer's public port.
     pub listen: SocketAddr,
-    /// Where the metrics of the balancer are.
+    /// The address of the balancer's metrics.
     pub admin_listen: SocketAddr,
 }
 
@@ -51,12 +51,12 @@ impl Default for MeshOptions {
     }
 }
 
-/// The platform with every replica of every context in a process of its own, behind a balancer; gone when it is dropped.
+/// The platform with every replica in a process of its own, behind a balancer; stopped when dropped.
 #[derive(Debug)]
 pub struct Mesh {
     /// Every replica of every context.
     pub processes: Vec<Process>,
-    /// What clients and contexts reach them by.
+    /// The balancer before them.
     pub balancer: Balancer,
     /// The database server.
     pub postgres: Option<Postgres>,
@@ -67,7 +67,7 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    /// Starts everything, and waits until every replica is given work.
+    /// Starts everything, and waits until every replica is ready.
     pub async fn start(options: MeshOptions) -> Result<Self> {
         let contexts = contexts();
         ensure!(
@@ -81,7 +81,7 @@ impl Mesh {
         let (postgres, nats) = tokio::try_join!(postgres, nats)?;
         let (listen, admin) = (options.listen, options.admin_listen);
         let names = contexts.clone();
-        // It waits for its own threads, which a task must not.
+        // It blocks on its own runtime, which async tasks must not do.
         let balancer = background(move || Balancer::start(&names, listen, admin)).await?;
 
         let env = env(&options, &dir, postgres.as_ref(), nats.as_ref())?;
@@ -94,7 +94,7 @@ impl Mesh {
             }
         }
         if options.direct {
-            introduce(&mut processes);
+            connect_directly(&mut processes);
         }
         let mut mesh = Self {
             processes,
@@ -104,34 +104,34 @@ impl Mesh {
             env,
             dir,
         };
-        mesh.begin().await?;
+        mesh.launch().await?;
         Ok(mesh)
     }
 
-    async fn begin(&mut self) -> Result<()> {
+    async fn launch(&mut self) -> Result<()> {
         for process in &self.processes {
             self.balancer
                 .add(process.context(), process.public(), process.admin())?;
         }
         if self.postgres.is_some() {
-            self.first("migrate").await?;
+            self.run_once("migrate").await?;
         }
         if self.nats.is_some() {
-            self.first("provision").await?;
+            self.run_once("provision").await?;
         }
         try_join_all(self.processes.iter_mut().map(Process::start)).await?;
         self.ready().await
     }
 
-    /// Runs a subcommand of every context.
-    async fn first(&self, subcommand: &str) -> Result<()> {
+    /// Runs a subcommand of every context, once for each.
+    async fn run_once(&self, subcommand: &str) -> Result<()> {
         let firsts = contexts().into_iter();
         let firsts = firsts.filter_map(|context| self.replicas(context).next());
         try_join_all(firsts.map(|process| process.run(subcommand))).await?;
         Ok(())
     }
 
-    /// Waits until every replica that runs is given work.
+    /// Waits until every running replica is ready.
     pub async fn ready(&self) -> Result<()> {
         for context in contexts() {
             let count = self.replicas(context).filter(|one| one.pid().is_some());
@@ -141,12 +141,12 @@ impl Mesh {
         Ok(())
     }
 
-    /// `http://127.0.0.1:8080`, the public door.
+    /// The URL of the public port: `http://127.0.0.1:8080`.
     pub fn url(&self) -> String {
         format!("http://{}", self.balancer.public())
     }
 
-    /// A channel to the public door.
+    /// A channel to the public port.
     pub fn channel(&self) -> Result<Channel> {
         channel(self.balancer.public())
     }
@@ -222,7 +222,7 @@ impl Mesh {
         all.join("\n")
     }
 
-    /// Stops everything in order: every process finishes what it has in hand, and must end well.
+    /// Stops all processes gracefully. Each must end with exit code 0.
     pub async fn stop(mut self) -> Result<()> {
         let stops = join_all(self.processes.iter_mut().map(Process::stop));
         stops.await.into_iter().collect()
@@ -230,11 +230,8 @@ impl Mesh {
 }
 
 impl Drop for Mesh {
-    /// The logs go with it. If a test has failed, what they complain of is shown.
-    #[expect(
-        clippy::print_stderr,
-        reason = "it is for whoever looks at a failed test"
-    )]
+    /// Prints errors of the logs if a test has failed, because the logs are removed.
+    #[expect(clippy::print_stderr, reason = "it explains a failed test")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{}", self.complaints());
@@ -247,7 +244,7 @@ pub fn contexts() -> Vec<&'static str> {
     all::contexts().iter().map(|context| context.name).collect()
 }
 
-/// What every process is told.
+/// The environment variables of all processes.
 fn env(
     options: &MeshOptions,
     dir: &Dir,
@@ -262,7 +259,7 @@ fn env(
             "BERTH_SERVICE_KEY_FILE".to_owned(),
             key.display().to_string(),
         ),
-        // The balancer notices at once, and what it has sent by then comes in.
+        // The balancer notices NOT_SERVING at once; requests that it has sent before still arrive.
         ("BERTH_DRAIN_DELAY".to_owned(), "200ms".to_owned()),
     ]);
     if let Some(postgres) = postgres {
@@ -277,10 +274,10 @@ fn env(
     Ok(env)
 }
 
-/// What the processes of a context are told: where the others are.
+/// The environment variables of the processes of a context: those of all, and the addresses of the other contexts.
 fn env_of(context: &str, env: &Env, balancer: &Balancer) -> Env {
-    let others = |doors: &std::collections::BTreeMap<String, SocketAddr>| {
-        let others = doors.iter().filter(|(name, _)| *name != context);
+    let others = |ports: &std::collections::BTreeMap<String, SocketAddr>| {
+        let others = ports.iter().filter(|(name, _)| *name != context);
         let named = others.map(|(name, address)| format!("{name}=http://{address}"));
         named.collect::<Vec<_>>().join(",")
     };
@@ -290,8 +287,8 @@ fn env_of(context: &str, env: &Env, balancer: &Balancer) -> Env {
     env
 }
 
-/// Tells every process where the first replicas of the others are.
-fn introduce(processes: &mut [Process]) {
+/// Sets the addresses of the first replicas of the other contexts for every process.
+fn connect_directly(processes: &mut [Process]) {
     let known: Vec<_> = processes
         .iter()
         .map(|one| (one.context().to_owned(), one.public(), one.admin()))
@@ -309,7 +306,7 @@ fn introduce(processes: &mut [Process]) {
     }
 }
 
-/// Does what blocks where it may.
+/// Runs blocking work on a thread for it.
 async fn background<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {

@@ -21,15 +21,15 @@ use tonic_health::pb::{
 
 use crate::binary::binary;
 
-/// How long a process may take to be ready, or to end when it was asked to.
+/// The timeout of a start and of a graceful stop.
 pub const PATIENCE: Duration = Duration::from_mins(1);
-/// How often is looked.
-const LOOK: Duration = Duration::from_millis(10);
+/// The polling interval.
+const INTERVAL: Duration = Duration::from_millis(10);
 
-/// What a process is told beside its ports: environment variables.
+/// Environment variables of a process.
 pub type Env = BTreeMap<String, String>;
 
-/// One context as a process of its own, on ports that it keeps when it starts again; gone when this is dropped.
+/// One context in a process of its own, on ports that it keeps across restarts; ended when dropped.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -43,8 +43,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// A process that is not started yet. `name` is what it is called among others; its log and, on the embedded store, its
-    /// data are in a directory.
+    /// A process that is not started yet. `name` is unique, for example `room-0`. `dir` gets its log and, with SQLite, its data.
     pub fn new(context: &str, name: &str, dir: &Path, mut env: Env) -> Result<Self> {
         let port = || Ok::<_, anyhow::Error>(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)));
         let (public, admin) = (port()?, port()?);
@@ -72,7 +71,7 @@ impl Process {
         })
     }
 
-    /// What it is called: `room-0`.
+    /// Its name: `room-0`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -97,17 +96,17 @@ impl Process {
         self.running.as_ref().map(Guarded::pid)
     }
 
-    /// A channel to its public port, past the balancer.
+    /// A channel to its public port, without the balancer.
     pub fn channel(&self) -> Result<Channel> {
         channel(self.public)
     }
 
-    /// What it has logged since it was first started, one JSON object a line.
+    /// Its log since its first start, one JSON object a line.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Where it logs.
+    /// The file of its log.
     pub fn log_file(&self) -> &Path {
         &self.log
     }
@@ -117,7 +116,7 @@ impl Process {
         self.env.insert(name.to_owned(), value.to_owned());
     }
 
-    /// Starts it, and does not wait for it.
+    /// Starts it without waiting until it is ready.
     pub fn spawn(&mut self) -> Result<()> {
         self.kill()?;
         let mut command = self.command()?;
@@ -125,13 +124,13 @@ impl Process {
         Ok(())
     }
 
-    /// Starts it, or starts it again if it runs, and waits until it is ready.
+    /// Starts or restarts it, and waits until it is ready.
     pub async fn start(&mut self) -> Result<()> {
         self.spawn()?;
         self.ready().await
     }
 
-    /// Runs the binary with a subcommand (`migrate`), to its end. It must succeed.
+    /// Runs a subcommand of the binary, for example `migrate`, to its end. It must succeed.
     pub async fn run(&self, subcommand: &str) -> Result<()> {
         let mut command = self.command()?;
         let mut running = Guarded::spawn(command.arg(subcommand), Signal::Kill)?;
@@ -145,13 +144,13 @@ impl Process {
         Ok(())
     }
 
-    /// Waits until it says on its admin port that it is ready.
+    /// Waits until its health service reports that it is ready.
     pub async fn ready(&mut self) -> Result<()> {
         let mut health = HealthClient::new(channel(self.admin)?);
-        let (began, mut looks) = (Instant::now(), interval(LOOK));
+        let (began, mut polls) = (Instant::now(), interval(INTERVAL));
         while began.elapsed() < PATIENCE {
-            looks.tick().await;
-            let running = self.running.as_mut().context("it does not run")?;
+            polls.tick().await;
+            let running = self.running.as_mut().context("the process does not run")?;
             if let Some(status) = running.ended()? {
                 bail!("{} ended with {status}:\n{}", self.name, self.last_lines());
             }
@@ -167,22 +166,22 @@ impl Process {
         bail!("{} is not ready:\n{}", self.name, self.last_lines())
     }
 
-    /// Kills it if it runs.
+    /// Kills it with SIGKILL if it runs.
     pub fn kill(&mut self) -> Result<()> {
         self.running.take().map_or(Ok(()), |mut it| it.kill())
     }
 
-    /// It stands still: connections stay open, nothing is answered.
+    /// Pauses it with SIGSTOP: connections stay open, nothing is answered.
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::Stop)
     }
 
-    /// It goes on.
+    /// Resumes it.
     pub fn resume(&self) -> Result<()> {
         self.signal(Signal::Cont)
     }
 
-    /// Asks it to stop, after what is in hand. It must end well.
+    /// Stops it gracefully. It must end with exit code 0.
     pub async fn stop(&mut self) -> Result<()> {
         let Some(mut running) = self.running.take() else {
             return Ok(());
@@ -198,7 +197,7 @@ impl Process {
         Ok(())
     }
 
-    /// What `/metrics` on its admin port says.
+    /// Its metrics: `/metrics` on its admin port.
     pub fn metrics(&self) -> Result<String> {
         get(self.admin, "/metrics")
     }
@@ -239,9 +238,9 @@ impl Process {
     }
 
     async fn end_of(&self, running: &mut Guarded) -> Result<ExitStatus> {
-        let (began, mut looks) = (Instant::now(), interval(LOOK));
+        let (began, mut polls) = (Instant::now(), interval(INTERVAL));
         while began.elapsed() < PATIENCE {
-            looks.tick().await;
+            polls.tick().await;
             if let Some(status) = running.ended()? {
                 return Ok(status);
             }
@@ -256,7 +255,7 @@ impl Process {
     }
 }
 
-/// A channel to a port, connected when it is first used. Needs a running runtime.
+/// A channel to a port, connected at the first use. Needs a running runtime.
 pub fn channel(address: SocketAddr) -> Result<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
     Ok(endpoint.tcp_nodelay(true).connect_lazy())

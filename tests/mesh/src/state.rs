@@ -1,4 +1,4 @@
-//! Whether the platform is up, and whose it is: a file that is locked as long, with a process number in it.
+//! The state file of `up`: locked while the platform runs, with the id of the process that owns it.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -11,10 +11,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use servers::{Signal, until};
 
-/// Longer than a stop should take.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The timeout of a stop.
+const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// It is up, and ours.
+/// The locked state file of a running platform.
 #[derive(Debug)]
 pub(crate) struct State {
     path: PathBuf,
@@ -22,7 +22,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Says that it is up. Fails if it is already.
+    /// Locks the file. Fails if the platform is up already.
     pub(crate) fn lock(path: &Path) -> Result<Self> {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir)?;
@@ -35,7 +35,9 @@ impl State {
             .with_context(|| format!("cannot write {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!("it is up already; `cargo xtask down` stops it"),
+            Err(TryLockError::WouldBlock) => {
+                bail!("the platform is up already; `cargo xtask down` stops it")
+            }
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
         file.set_len(0)?;
@@ -46,32 +48,32 @@ impl State {
         })
     }
 
-    /// Says that it is down, and nothing is left of it.
+    /// Removes and unlocks the file.
     pub(crate) fn unlock(self) -> Result<()> {
         fs::remove_file(self.path)?;
         Ok(self.file.unlock()?)
     }
 }
 
-/// Tells whoever has it to stop, and waits until everything is gone.
+/// Stops the platform, and waits until all its processes have ended.
 pub(crate) fn down(path: &Path) -> Result<()> {
     let mut file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            println!("Nothing is up.");
+            println!("The platform is not up.");
             return Ok(());
         }
         opened => opened?,
     };
     if file.try_lock().is_ok() {
-        // Whoever had it was killed, and guards have ended the rest.
-        println!("Nothing is up.");
+        // Its owner was killed, and the guards have ended its processes.
+        println!("The platform is not up.");
         return Ok(fs::remove_file(path)?);
     }
     let mut pid = String::new();
     file.read_to_string(&mut pid)?;
-    let pid = pid.parse().context("nobody knows whose it is")?;
+    let pid = pid.parse().context("the state file has no process id")?;
     Signal::Term.send(&[pid])?;
-    until("everything is gone", PATIENCE, || {
+    until("the platform has stopped", STOP_TIMEOUT, || {
         Ok(file.try_lock().is_ok().then_some(()))
     })
 }

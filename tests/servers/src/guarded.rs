@@ -1,7 +1,7 @@
 //! Processes and directories that do not outlive their owner.
 //!
-//! Each has a guard: a shell that waits for the end of its input. As long as the owner lives nothing comes; when the owner
-//! is gone, however that happened, the input ends, and the guard does what the owner cannot do any more.
+//! Each has a guard: a shell that reads from a pipe of the owner. When the owner ends, even by SIGKILL, the pipe is closed,
+//! and the guard ends the process or removes the directory.
 
 use std::{
     fs, io,
@@ -16,45 +16,45 @@ use anyhow::{Context, Result};
 
 use crate::wait::until;
 
-/// How long a process may take to end once it was told to.
+/// The timeout for the end of a process after a signal.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Ends a process that is named on the first line, unless there is a second.
+/// Ends the process whose id is on the first line, unless there is a second line.
 const END: &str = r#"
 read -r pid || exit
 read -r over && exit
 kill -s "$1" "$pid"
 kill -s CONT "$pid"
-looks=0
-while [ "$looks" -lt 50 ] && kill -0 "$pid"; do
+tries=0
+while [ "$tries" -lt 50 ] && kill -0 "$pid"; do
     sleep 0.1
-    looks=$((looks + 1))
+    tries=$((tries + 1))
 done
 kill -s KILL -- "-$pid"
 "#;
 
-/// Removes a directory. Those who write to it may be about to be ended by guards of their own.
+/// Removes a directory. It tries repeatedly, because processes that write to it may still be ended by their own guards.
 const REMOVE: &str = r#"
 read -r over
-looks=0
-while [ "$looks" -lt 100 ] && ! rm -rf -- "$1"; do
+tries=0
+while [ "$tries" -lt 100 ] && ! rm -rf -- "$1"; do
     sleep 0.1
-    looks=$((looks + 1))
+    tries=$((tries + 1))
 done
 "#;
 
 /// A signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// Ends at once.
+    /// SIGKILL: ends at once.
     Kill,
-    /// Asks to end.
+    /// SIGTERM: ends gracefully.
     Term,
-    /// Asks to end now, leaving work undone.
+    /// SIGQUIT: ends fast, without finishing its work.
     Quit,
-    /// Stands still.
+    /// SIGSTOP: pauses.
     Stop,
-    /// Goes on.
+    /// SIGCONT: resumes.
     Cont,
 }
 
@@ -69,12 +69,12 @@ impl Signal {
         }
     }
 
-    /// Sends it to some processes. One that is not there any more is no failure.
+    /// Sends it to processes. A process that has ended is no error.
     pub fn send(self, pids: &[u32]) -> Result<()> {
         if pids.is_empty() {
             return Ok(());
         }
-        // Every shell knows how, and no binary is needed.
+        // `kill` is built into every shell, so the machine needs no such binary.
         shell(r#"kill -s "$@""#)
             .arg(self.name())
             .args(pids.iter().map(u32::to_string))
@@ -84,7 +84,7 @@ impl Signal {
     }
 }
 
-/// A process that ends when its owner ends. Dropping it ends it, too.
+/// A process that ends when its owner ends or when this is dropped.
 #[derive(Debug)]
 pub struct Guarded {
     child: Child,
@@ -94,10 +94,10 @@ pub struct Guarded {
 }
 
 impl Guarded {
-    /// Starts a process in a group of its own, so that a signal from the terminal is its owner's affair. `last` is what it
-    /// is sent if it must end: [`Signal::Kill`] unless it would leave something behind.
+    /// Starts a process in a process group of its own, so that it receives no signals from the terminal. `last` ends it:
+    /// [`Signal::Kill`], unless that would leave resources behind.
     pub fn spawn(command: &mut Command, last: Signal) -> Result<Self> {
-        // First, so that it knows of the process as soon as there is one.
+        // Started first, so that the process is guarded from its start.
         let mut guard = shell(END)
             .arg(last.name())
             .stdin(Stdio::piped())
@@ -106,8 +106,8 @@ impl Guarded {
             .context("cannot start a guard")?;
         let child = command.stdin(Stdio::null()).process_group(0).spawn();
         let child = child.with_context(|| format!("cannot start {command:?}"))?;
-        if let Some(told) = &mut guard.stdin {
-            writeln!(told, "{}", child.id())?;
+        if let Some(input) = &mut guard.stdin {
+            writeln!(input, "{}", child.id())?;
         }
         Ok(Self {
             child,
@@ -122,7 +122,7 @@ impl Guarded {
         self.child.id()
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, if it has ended.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait()?;
@@ -136,31 +136,31 @@ impl Guarded {
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         match self.ended {
-            // Its number may be somebody else's by now.
+            // Its id may belong to another process by now.
             Some(_) => Ok(()),
             None => signal.send(&[self.pid()]),
         }
     }
 
-    /// Sends a signal, and the end comes of it.
+    /// Sends a signal, and waits for the end of the process.
     pub fn end(&mut self, signal: Signal) -> Result<ExitStatus> {
         self.signal(signal)?;
-        // What stands still hears nothing.
+        // A paused process does not handle signals.
         self.signal(Signal::Cont)?;
         let pid = self.pid();
         until(&format!("end of process {pid}"), GRACE, || self.ended())
     }
 
-    /// Kills it, as if the machine had been switched off.
+    /// Kills it with SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
         self.end(Signal::Kill).map(drop)
     }
 
-    /// Nothing is left to guard.
+    /// Ends the guard of a process that has ended.
     fn dismiss(&mut self) -> io::Result<()> {
-        if let Some(mut told) = self.guard.stdin.take() {
-            // It may have been ended by others.
-            let _ = told.write_all(b"\n");
+        if let Some(mut input) = self.guard.stdin.take() {
+            // The guard may have been killed.
+            let _ = input.write_all(b"\n");
         }
         self.guard.wait().map(drop)
     }
@@ -168,7 +168,7 @@ impl Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        // What cannot be ended in this way, the guard ends.
+        // If this fails, the guard ends the process.
         let _ = self.end(self.last);
         drop(self.guard.stdin.take());
         let _ = self.guard.wait();
@@ -176,7 +176,7 @@ impl Drop for Guarded {
     }
 }
 
-/// A directory that is removed when its owner ends. Dropping it removes it, too.
+/// A directory that is removed when its owner ends or when this is dropped.
 #[derive(Debug)]
 pub struct Dir {
     path: PathBuf,
@@ -184,7 +184,7 @@ pub struct Dir {
 }
 
 impl Dir {
-    /// A new directory among the temporary ones of the system, which every user can reach.
+    /// Creates a directory in the system's temporary directory, which every user can reach.
     pub fn new(name: &str) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix(&format!("berth-{name}-"))
@@ -202,7 +202,7 @@ impl Dir {
         })
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -210,13 +210,13 @@ impl Dir {
 
 impl Drop for Dir {
     fn drop(&mut self) {
-        // The guard does it; this way both ends are the same.
+        // The guard removes it, as after the end of the owner.
         drop(self.guard.stdin.take());
         let _ = self.guard.wait();
     }
 }
 
-/// The last lines of a file, to say what went wrong.
+/// The last 20 lines of a log file, for error messages.
 pub(crate) fn tail(file: &Path) -> String {
     let text = fs::read(file).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

@@ -18,19 +18,19 @@ use crate::{
     wait::until,
 };
 
-/// How long a start may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout of a start.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How a NATS server is started.
+/// The options of a NATS server.
 #[derive(Clone, Debug, Default)]
 pub struct NatsOptions {
-    /// Its port; a free one if none is given.
+    /// Its port; `None` for a free one.
     pub port: Option<u16>,
-    /// More flags, for example `["--user", "berth", "--pass", "secret"]`.
+    /// Additional flags, for example `["--user", "berth", "--pass", "secret"]`.
     pub flags: Vec<String>,
 }
 
-/// A NATS server of our own; gone when it is dropped.
+/// A NATS server; stopped and removed when dropped.
 #[derive(Debug)]
 pub struct Nats {
     server: Option<Guarded>,
@@ -41,7 +41,7 @@ pub struct Nats {
 }
 
 impl Nats {
-    /// Starts a server with an empty JetStream store, and waits until it takes connections.
+    /// Starts a server with an empty JetStream store, and waits until it accepts connections.
     pub fn start(options: NatsOptions) -> Result<Self> {
         let binary = nats_server().context("no nats-server: `cargo xtask tools` installs it")?;
         let mut nats = Self {
@@ -60,7 +60,7 @@ impl Nats {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    /// Where its files are.
+    /// The directory of its files.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -70,24 +70,24 @@ impl Nats {
         self.server.as_ref().map(Guarded::pid)
     }
 
-    /// Kills it, as if its machine had been switched off.
+    /// Kills it with SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
         self.server
             .take()
             .map_or(Ok(()), |mut server| server.kill())
     }
 
-    /// It stands still: connections stay open, nothing is answered.
+    /// Pauses it with SIGSTOP: connections stay open, nothing is answered.
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::Stop)
     }
 
-    /// It goes on.
+    /// Resumes it.
     pub fn resume(&self) -> Result<()> {
         self.signal(Signal::Cont)
     }
 
-    /// Kills it if it runs and removes all streams and consumers; [`Nats::restart`] begins with none.
+    /// Kills it if it runs, and removes all streams and consumers. [`Nats::restart`] starts it empty.
     pub fn wipe(&mut self) -> Result<()> {
         self.kill()?;
         let store = self.store();
@@ -99,7 +99,7 @@ impl Nats {
         }
     }
 
-    /// Kills it if it runs and starts it on the same port with the same store.
+    /// Kills it if it runs, and starts it on the same port with the same store.
     pub fn restart(&mut self) -> Result<()> {
         self.kill()?;
         let log = self.dir.path().join("log");
@@ -113,7 +113,7 @@ impl Nats {
             .stdout(fs::File::create(&log)?)
             .stderr(fs::File::options().append(true).open(&log)?);
         let mut server = Guarded::spawn(&mut command, Signal::Kill)?;
-        until("nats-server takes connections", PATIENCE, || {
+        until("nats-server accepts connections", START_TIMEOUT, || {
             if let Some(status) = server.ended()? {
                 bail!("nats-server ended with {status}:\n{}", tail(&log));
             }
@@ -134,7 +134,7 @@ impl Nats {
     }
 }
 
-/// Whether somebody says `INFO` on a port, as NATS does to whoever comes.
+/// Whether a server on a port sends `INFO`, as NATS does to every new connection.
 fn greets(port: u16) -> bool {
     let greeting = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).and_then(|mut stream| {
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;

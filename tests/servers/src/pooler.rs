@@ -16,21 +16,21 @@ use crate::{
     wait::until,
 };
 
-/// How long a start may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout of a start.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A PgBouncer that lends a connection for one transaction; gone when it is dropped.
+/// A PgBouncer in transaction mode; stopped and removed when dropped.
 #[derive(Debug)]
 pub struct Pooler {
     port: u16,
-    /// Ended before its files go.
+    /// Declared first, so that it ends before its files are removed.
     _server: Guarded,
     _dir: Dir,
 }
 
 impl Pooler {
-    /// Starts one before a server, `postgres://berth@127.0.0.1:5432/postgres`, and waits until it takes connections.
-    /// Everybody is believed to be the user in that URL.
+    /// Starts one before a server, `postgres://berth@127.0.0.1:5432/postgres`, and waits until it accepts connections.
+    /// Every client has the user of that URL; there is no authentication.
     pub fn start(server: &str) -> Result<Self> {
         let bin = pgbouncer_bin().context("no pgbouncer: `cargo xtask tools` installs it")?;
         let (dir, port) = (Dir::new("pgbouncer")?, free_port()?);
@@ -44,7 +44,7 @@ impl Pooler {
             .stdout(fs::File::create(&log)?)
             .stderr(fs::File::options().append(true).open(&log)?);
         let mut running = Guarded::spawn(&mut command, Signal::Kill)?;
-        until("PgBouncer takes connections", PATIENCE, || {
+        until("PgBouncer accepts connections", START_TIMEOUT, || {
             if let Some(status) = running.ended()? {
                 bail!("pgbouncer ended with {status}:\n{}", tail(&log));
             }
@@ -59,13 +59,13 @@ impl Pooler {
         })
     }
 
-    /// Where it is, without a database: `postgres://berth@127.0.0.1:6432`.
+    /// Its URL without a database: `postgres://berth@127.0.0.1:6432`.
     pub fn url(&self) -> String {
         format!("postgres://berth@127.0.0.1:{}", self.port)
     }
 }
 
-/// Its settings. There are few connections, so that they are really shared.
+/// Its settings. The pool is small, so that clients share connections.
 fn ini(server: &str, port: u16) -> Result<String> {
     let rest = server.strip_prefix("postgres://").context("no URL")?;
     let (user, rest) = rest.split_once('@').context("no user")?;

@@ -1,4 +1,4 @@
-//! Ports that stay free while their server is away.
+//! Ports that stay free while their server is down.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -8,14 +8,14 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Below what systems give to outgoing connections, which would else take the port of a server that is down.
+/// Below the ephemeral ports: an outgoing connection could otherwise get the port of a server that is down.
 const FIRST: u16 = 10_000;
 const COUNT: u16 = 22_000;
 
-/// A port of this machine that is free now, and that nobody is given by chance.
+/// A port of this machine that is free and not ephemeral.
 pub fn free_port() -> Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Every process begins somewhere else, so that those who look at the same time do not find the same.
+    // Every process begins at another port, so that concurrent processes find different ports.
     let begin = process::id().wrapping_mul(97) % u32::from(COUNT);
     let begin = u16::try_from(begin).unwrap_or(0);
     (0..COUNT)

@@ -17,22 +17,22 @@ use crate::{
     wait::until,
 };
 
-/// How long a start may take, with the recovery of what a kill has left.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// The superuser of the cluster. Everybody on this machine is believed to be it.
+/// The timeout of a start, including the recovery after a kill.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
+/// The superuser of the cluster. Local clients need no password.
 const OWNER: &str = "berth";
 
-/// How a PostgreSQL server is started.
+/// The options of a PostgreSQL server.
 #[derive(Clone, Debug, Default)]
 pub struct PostgresOptions {
-    /// Its port; a free one if none is given.
+    /// Its port; `None` for a free one.
     pub port: Option<u16>,
-    /// More settings, for example `["synchronous_commit=off"]`. There are 500 connections, and fsync is off: what is killed
-    /// here is a process and not the machine.
+    /// Additional settings, for example `["synchronous_commit=off"]`. By default there are 500 connections, and fsync is
+    /// off, because tests kill processes and not the machine.
     pub settings: Vec<String>,
 }
 
-/// A PostgreSQL server of our own with an empty cluster; gone when it is dropped.
+/// A PostgreSQL server with a new cluster; stopped and removed when dropped.
 #[derive(Debug)]
 pub struct Postgres {
     server: Option<Guarded>,
@@ -43,7 +43,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes a cluster, starts a server on it, and waits until it takes connections.
+    /// Creates a cluster, starts a server on it, and waits until it accepts connections.
     pub fn start(options: PostgresOptions) -> Result<Self> {
         let bin = postgres_bin()
             .context("no PostgreSQL from version 14 on: `cargo xtask tools` installs it")?;
@@ -71,12 +71,12 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// The URL of a database as its superuser. One is there from the beginning: `postgres`.
+    /// The URL of a database for the superuser. A new cluster has the database `postgres`.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{OWNER}@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Runs SQL in a database and answers what `psql` prints, without headlines.
+    /// Runs SQL in a database, and returns the output of `psql` without headers.
     pub fn sql(&self, database: &str, sql: &str) -> Result<String> {
         let url = self.url(database);
         let flags = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"];
@@ -91,12 +91,12 @@ impl Postgres {
         self.program.run("psql", flags.iter().chain(&stop))
     }
 
-    /// Where its files are.
+    /// The directory of its files.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// A schema with everything in it as SQL, for [`Postgres::load`]: what it was when this was asked, all of a piece.
+    /// A consistent SQL dump of a schema, for [`Postgres::load`].
     pub fn dump(&self, database: &str, schema: &str) -> Result<String> {
         let url = self.url(database);
         let flags = [
@@ -110,7 +110,7 @@ impl Postgres {
         self.program.run("pg_dump", flags)
     }
 
-    /// Brings a schema back as it was when it was dumped, all or nothing.
+    /// Restores a schema from a dump, in one transaction.
     pub fn load(&self, database: &str, dump: &str) -> Result<()> {
         let file = self.dir.path().join("dump.sql");
         fs::write(&file, dump)?;
@@ -122,7 +122,7 @@ impl Postgres {
             .map(drop)
     }
 
-    /// A copy of the whole cluster as it is now, as a standby has it that gets nothing more.
+    /// A copy of the whole cluster, like a standby that was disconnected now.
     pub fn snapshot(&self) -> Result<Snapshot> {
         let dir = Dir::new("postgres-snapshot")?;
         self.program.own(dir.path())?;
@@ -140,8 +140,8 @@ impl Postgres {
         Ok(Snapshot(dir))
     }
 
-    /// Kills it if it runs, and goes on on the same port with what a snapshot has: a failover to a standby that was behind,
-    /// or a restored backup. What was committed since is lost.
+    /// Kills it if it runs, and starts it on the same port with a snapshot, as after a failover to a lagging standby or a
+    /// restored backup. Later commits are lost.
     pub fn return_to(&mut self, snapshot: &Snapshot) -> Result<()> {
         self.kill()?;
         let data = data(&self.dir);
@@ -158,7 +158,7 @@ impl Postgres {
         self.restart()
     }
 
-    /// A server on a port of its own that follows this one, a moment behind. Its name among the followers is `standby`.
+    /// Starts an asynchronous standby on a port of its own. Its application name is `standby`.
     pub fn standby(&self) -> Result<Self> {
         let dir = Dir::new("postgres-standby")?;
         let bin = postgres_bin().context("no PostgreSQL")?;
@@ -189,17 +189,17 @@ impl Postgres {
         Ok(standby)
     }
 
-    /// A standby gets nothing more from whom it follows, and has what it has got by then.
+    /// Disconnects a standby from its primary.
     pub fn cut_off(&self) -> Result<()> {
         self.sql("postgres", "ALTER SYSTEM SET primary_conninfo = ''")?;
         self.sql("postgres", "SELECT pg_reload_conf()")?;
-        until("the standby is cut off", PATIENCE, || {
+        until("the standby is cut off", START_TIMEOUT, || {
             let receivers = self.sql("postgres", "SELECT COUNT(*) FROM pg_stat_wal_receiver")?;
             Ok((receivers.trim() == "0").then_some(()))
         })
     }
 
-    /// A standby follows nobody any more, and takes writes.
+    /// Promotes a standby to a primary.
     pub fn promote(&self) -> Result<()> {
         let promoted = self.sql("postgres", "SELECT pg_promote()")?;
         ensure!(promoted.trim() == "t", "not promoted: {promoted}");
@@ -211,28 +211,28 @@ impl Postgres {
         self.server.as_ref().map(Guarded::pid)
     }
 
-    /// Kills it with all its connections, as if its machine had been switched off.
+    /// Kills it and all its backends with SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
         let Some(mut server) = self.server.take() else {
             return Ok(());
         };
-        // What stands still gets no more children.
+        // A paused server starts no new backends.
         server.signal(Signal::Stop)?;
         Signal::Kill.send(&children(server.pid()))?;
         server.kill()
     }
 
-    /// It stands still, with all its connections: they stay open, nothing is answered.
+    /// Pauses it and all its backends with SIGSTOP: connections stay open, nothing is answered.
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::Stop)
     }
 
-    /// It goes on.
+    /// Resumes it.
     pub fn resume(&self) -> Result<()> {
         self.signal(Signal::Cont)
     }
 
-    /// Kills it if it runs and starts it on the same port with the same data.
+    /// Kills it if it runs, and starts it on the same port with the same data.
     pub fn restart(&mut self) -> Result<()> {
         self.kill()?;
         let log = self.dir.path().join("log");
@@ -244,7 +244,7 @@ impl Postgres {
             .args(["-p", &self.port.to_string()]);
         let fixed = [
             "listen_addresses=127.0.0.1",
-            // No path to a socket can be too long, and a kill leaves none, nor shared memory.
+            // Without sockets and with mapped files a kill leaves no socket and no shared memory behind.
             "unix_socket_directories=",
             "dynamic_shared_memory_type=mmap",
             "max_connections=500",
@@ -258,9 +258,9 @@ impl Postgres {
         command
             .stdout(fs::File::create(&log)?)
             .stderr(fs::File::options().append(true).open(&log)?);
-        // At its last word it takes its shared memory along.
+        // SIGQUIT, so that it removes its shared memory.
         let mut server = Guarded::spawn(&mut command, Signal::Quit)?;
-        until("PostgreSQL takes connections", PATIENCE, || {
+        until("PostgreSQL accepts connections", START_TIMEOUT, || {
             if let Some(status) = server.ended()? {
                 bail!("postgres ended with {status}:\n{}", tail(&log));
             }
@@ -282,7 +282,7 @@ impl Postgres {
     }
 }
 
-/// A copy of a cluster; gone when it is dropped.
+/// A copy of a cluster; removed when dropped.
 #[derive(Debug)]
 pub struct Snapshot(Dir);
 
@@ -290,14 +290,14 @@ fn data(dir: &Dir) -> PathBuf {
     dir.path().join("data")
 }
 
-/// Whether a server says in its file that it takes connections.
+/// Whether the server has recorded in `postmaster.pid` that it accepts connections.
 fn is_ready(data: &Path, pid: u32) -> bool {
     let file = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
     let mut lines = file.lines().map(str::trim);
     lines.next() == Some(&pid.to_string()) && lines.nth(6) == Some("ready")
 }
 
-/// The processes that a process has started and that still are.
+/// The running child processes of a process.
 fn children(parent: u32) -> Vec<u32> {
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     let is_child = |pid: &u32| {

@@ -1,4 +1,4 @@
-//! The binaries of a package, and as whom they are run.
+//! Runs the binaries of a package as a user who is not root.
 
 use std::{
     ffi::OsStr,
@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::binaries::{unpacked, with_libraries};
 
-/// The binaries of a package, and as whom they are run: they refuse to work for the superuser of the machine.
+/// The binaries of a package. PostgreSQL and PgBouncer refuse to run as root, so root runs them as another user.
 #[derive(Debug)]
 pub(crate) struct Program {
     bin: PathBuf,
@@ -24,7 +24,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// The binaries in a folder, one of which is named, to work in a directory.
+    /// The binaries in `bin`, which work in `dir`. `name` is one of them.
     pub(crate) fn new(bin: PathBuf, name: &str, dir: &Path) -> Result<Self> {
         let superuser = fs::metadata(dir)?.uid() == 0;
         let user = superuser.then(nobody).transpose()?;
@@ -35,12 +35,12 @@ impl Program {
         };
         program.own(dir)?;
         if user.is_some() && program.run(name, ["--version"]).is_err() {
-            program.fetch()?;
+            program.copy()?;
         }
         Ok(program)
     }
 
-    /// Gives them a directory.
+    /// Makes the user of the binaries the owner of a directory.
     pub(crate) fn own(&self, dir: &Path) -> Result<()> {
         match self.user {
             Some((uid, gid)) => Ok(chown(dir, Some(uid), Some(gid))?),
@@ -48,8 +48,8 @@ impl Program {
         }
     }
 
-    /// Brings the binaries to where the user can reach them: a checkout may be where only its owner can go.
-    fn fetch(&mut self) -> Result<()> {
+    /// Copies the binaries to a directory that the user can read: the tool cache may be private to its owner.
+    fn copy(&mut self) -> Result<()> {
         let unpacked = unpacked(&self.bin).filter(|root| root.parent().is_some());
         let unpacked = unpacked
             .with_context(|| format!("{} cannot be run by another user", self.bin.display()))?;
@@ -72,7 +72,7 @@ impl Program {
         command
     }
 
-    /// Runs one to its end and answers what it printed.
+    /// Runs a binary to its end, and returns what it printed.
     pub(crate) fn run(
         &self,
         name: &str,
@@ -92,7 +92,7 @@ impl Program {
     }
 }
 
-/// A user who is not the superuser: user and group.
+/// The user id and group id of a user who is not root.
 fn nobody() -> Result<(u32, u32)> {
     let users = fs::read_to_string("/etc/passwd")?;
     let find = |name: &str| {

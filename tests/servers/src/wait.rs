@@ -1,4 +1,4 @@
-//! Waiting for something that comes about elsewhere.
+//! Waits for a condition by polling.
 
 use std::{
     thread,
@@ -7,23 +7,23 @@ use std::{
 
 use anyhow::{Result, bail};
 
-/// How often is looked.
-const LOOK: Duration = Duration::from_millis(10);
+/// The polling interval.
+const INTERVAL: Duration = Duration::from_millis(10);
 
-/// Looks again and again until there is something to be seen. Fails if that takes too long.
+/// Polls until there is a value. Fails after a timeout.
 pub fn until<T>(
     what: &str,
-    patience: Duration,
-    mut look: impl FnMut() -> Result<Option<T>>,
+    timeout: Duration,
+    mut poll: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     let began = Instant::now();
     loop {
-        if let Some(seen) = look()? {
-            return Ok(seen);
+        if let Some(value) = poll()? {
+            return Ok(value);
         }
-        if began.elapsed() > patience {
-            bail!("{what}: not after {patience:?}");
+        if began.elapsed() > timeout {
+            bail!("{what}: not within {timeout:?}");
         }
-        thread::sleep(LOOK);
+        thread::sleep(INTERVAL);
     }
 }

@@ -1,4 +1,4 @@
-//! The binary at work.
+//! The binary `berth` in a process of its own.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -10,10 +10,10 @@ use std::{
     time::Duration,
 };
 
-/// Longer than anything here should take.
+/// The timeout of all waits in these tests.
 pub(crate) const MOMENT: Duration = Duration::from_mins(1);
 
-/// A platform in a process of its own; killed when dropped.
+/// A running `berth`; killed when dropped.
 pub(crate) struct Berth {
     child: Child,
     pub(crate) public: SocketAddr,
@@ -22,14 +22,14 @@ pub(crate) struct Berth {
     log: mpsc::Receiver<String>,
 }
 
-/// The binary with flags, without the environment of whoever tests.
+/// The binary with flags and an empty environment.
 pub(crate) fn command(flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
     command.env_clear().args(flags);
     command
 }
 
-/// Runs the binary to its end: its exit code and what it said on stderr.
+/// Runs the binary to its end, and returns its exit code and stderr.
 pub(crate) fn run(flags: &[&str]) -> (Option<i32>, String) {
     let output = command(flags).output().unwrap();
     (
@@ -39,14 +39,14 @@ pub(crate) fn run(flags: &[&str]) -> (Option<i32>, String) {
 }
 
 impl Berth {
-    /// Starts on ports that the system chooses, and waits until it says that it is ready.
+    /// Starts it on free ports, and waits until it is ready.
     pub(crate) fn start(dir: &Path, flags: &[&str]) -> Self {
         let mut command = command(&["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.args(flags).current_dir(dir);
         Self::of(command)
     }
 
-    /// Waits until the process says that it is ready.
+    /// Starts a command, and waits until it prints that it is ready.
     pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
@@ -55,15 +55,17 @@ impl Berth {
             .unwrap();
         let log = lines(child.stderr.take().unwrap());
         let mut banner = BufReader::new(child.stdout.take().unwrap());
-        let mut said = String::new();
-        while !said.contains("Ctrl-C") {
-            if banner.read_line(&mut said).unwrap() == 0 {
+        let mut banner_text = String::new();
+        while !banner_text.contains("Ctrl-C") {
+            if banner.read_line(&mut banner_text).unwrap() == 0 {
                 let log: Vec<String> = log.iter().collect();
-                panic!("not ready: {said}{}", log.join("\n"));
+                panic!("not ready: {banner_text}{}", log.join("\n"));
             }
         }
         let after = |word: &str| {
-            let line = said.lines().find(|line| line.trim().starts_with(word));
+            let line = banner_text
+                .lines()
+                .find(|line| line.trim().starts_with(word));
             line.unwrap().split_whitespace().nth(1).unwrap().to_owned()
         };
         Self {
@@ -92,7 +94,7 @@ impl Berth {
         assert!(sent.is_ok());
     }
 
-    /// Whether it has not ended yet.
+    /// Whether it still runs.
     pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -105,18 +107,18 @@ impl Berth {
 
 impl Drop for Berth {
     fn drop(&mut self) {
-        // It may be over.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 fn lines(from: impl Read + Send + 'static) -> mpsc::Receiver<String> {
-    let (told, lines) = mpsc::channel();
+    let (sender, lines) = mpsc::channel();
     let _reads: JoinHandle<()> = std::thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
-            // Nobody may listen any more; the pipe must be emptied all the same.
-            let _ = told.send(line);
+            // The receiver may be gone; the pipe must be read all the same, so that the process does not block.
+            let _ = sender.send(line);
         }
     });
     lines

@@ -1,8 +1,8 @@
-//! Does a platform that is killed again and again keep what it has acknowledged?
+//! Acknowledged requests survive SIGKILL.
 //!
-//! Guests book, pay and give up, and a host decides, while the process is killed at any moment, also while it starts.
-//! Whoever is not answered asks again with the same ids. At the end everything that was ever answered must be there,
-//! exactly as it was answered, and every invariant must hold. A seed is printed; `BERTH_KILL_SEED` takes it back.
+//! Guests book, pay and cancel, and a host approves and rejects, while the process is killed at random moments, also during
+//! its start. Requests without a response are repeated with the same ids. At the end every response must agree with the
+//! recorded state, and every invariant must hold. The seed is printed; `BERTH_KILL_SEED` sets it.
 
 use std::{
     collections::BTreeMap,
@@ -48,12 +48,12 @@ use tonic_health::pb::{
 
 use crate::berth::{Berth, command};
 
-/// How often it is killed at work.
+/// The number of kills of a running process.
 const ROUNDS: usize = 50;
-/// Of so many rounds one begins with a start that is killed, too.
-const STILLBORN: usize = 7;
-/// Longer than all of it should take.
-const LONGEST: Duration = Duration::from_mins(5);
+/// One of this number of rounds also kills a starting process.
+const KILLED_START_EVERY: usize = 7;
+/// The timeout of the test.
+const TIMEOUT: Duration = Duration::from_mins(5);
 const GUESTS: usize = 4;
 const ROOMS: usize = 8;
 const FLAGS: [&str; 10] = [
@@ -79,16 +79,16 @@ const METHODS: [&str; 8] = [
     "tok_refund_fails_twice",
 ];
 
-/// What somebody was told about a reservation, by its id.
-type Told = BTreeMap<String, Vec<Answer>>;
+/// The responses about each reservation, by its id.
+type Answers = BTreeMap<String, Vec<Answer>>;
 
 #[derive(Clone, Debug)]
 enum Answer {
-    /// It is as the guest was told.
+    /// The reservation as the guest received it.
     Is(Box<Reservation>),
-    /// It was given up, with this refund.
-    GivenUp(Box<Reservation>),
-    /// Nothing is held.
+    /// It was cancelled, with this refund.
+    Cancelled(Box<Reservation>),
+    /// Nothing was held.
     SoldOut,
     /// The charge was declined.
     Declined,
@@ -96,19 +96,19 @@ enum Answer {
     Rejected,
 }
 
-/// What everybody needs.
+/// The state that guests and the host share.
 #[derive(Clone)]
-struct Town {
+struct Shared {
     rooms: Arc<Vec<Room>>,
-    /// No more new bookings.
-    evening: Arc<AtomicBool>,
-    /// How many calls were answered, and how many had to be repeated.
+    /// Set when guests must stop booking.
+    finished: Arc<AtomicBool>,
+    /// The number of calls with a response, and of repeated calls.
     answered: Arc<AtomicUsize>,
     repeated: Arc<AtomicUsize>,
 }
 
-impl Town {
-    /// Calls until there is an answer, a yes or a no.
+impl Shared {
+    /// Repeats a call until there is a response or a refusal.
     async fn answered<T>(&self, call: impl AsyncFn() -> Result<T, Status>) -> Result<T, Status> {
         let mut tries = tokio::time::interval(Duration::from_millis(10));
         loop {
@@ -126,8 +126,8 @@ impl Town {
     }
 }
 
-/// Whether an error says nothing about what was asked: the platform is not there, or died meanwhile. What the platform
-/// itself says has a reason, and it never says that it does not know or that the caller is nobody.
+/// Whether the outcome of a call is unknown, because the platform was down or died. Refusals by the platform have a reason,
+/// and their codes are never NOT_FOUND or UNAUTHENTICATED here.
 fn is_no_answer(status: &Status) -> bool {
     let reason = reason_of(status);
     match status.code() {
@@ -142,80 +142,80 @@ fn is_no_answer(status: &Status) -> bool {
 }
 
 struct Guest {
-    town: Town,
+    shared: Shared,
     person: Person,
-    chance: StdRng,
+    random: StdRng,
     ids: u64,
-    told: Told,
-    /// Tells the host that there is something to decide.
-    asks: tasks::UnboundedSender<String>,
+    answers: Answers,
+    /// The reservations that await the host's decision.
+    pending: tasks::UnboundedSender<String>,
 }
 
 impl Guest {
-    async fn lives(mut self) -> Told {
-        while !self.town.evening.load(Ordering::SeqCst) {
-            self.books().await;
+    async fn run(mut self) -> Answers {
+        while !self.shared.finished.load(Ordering::SeqCst) {
+            self.book().await;
         }
-        self.told
+        self.answers
     }
 
-    async fn books(&mut self) {
+    async fn book(&mut self) {
         self.ids += 1;
         let id = id(self.ids);
         let period = self.period();
-        let room = self.town.rooms.choose(&mut self.chance).unwrap();
+        let room = self.shared.rooms.choose(&mut self.random).unwrap();
         let mut wanted = self.person.wants(id.clone(), room, period);
-        wanted.payment_method = (*METHODS.choose(&mut self.chance).unwrap()).into();
-        wanted.quantity = self.chance.random_range(1..3);
+        wanted.payment_method = (*METHODS.choose(&mut self.random).unwrap()).into();
+        wanted.quantity = self.random.random_range(1..3);
         let request = async || self.person.book(wanted.clone()).await;
-        let booked = match self.town.answered(request).await {
+        let booked = match self.shared.answered(request).await {
             Ok(booked) => booked,
-            Err(status) => return self.was_refused(&id, &status),
+            Err(status) => return self.record_refusal(&id, &status),
         };
         assert_eq!(booked.period, wanted.period);
         assert_eq!(booked.quantity, wanted.quantity);
         let status = booked.status();
-        self.hears(&id, Answer::Is(Box::new(booked)));
+        self.record(&id, Answer::Is(Box::new(booked)));
         match status {
             Is::PendingApproval => {
-                // The host may have gone home.
-                let _ = self.asks.send(id.clone());
+                // The host may have stopped.
+                let _ = self.pending.send(id.clone());
             }
-            Is::Requested => self.pays(&id).await,
+            Is::Requested => self.pay(&id).await,
             _ => {}
         }
-        if self.chance.random_ratio(1, 3) {
-            self.gives_up(&id).await;
+        if self.random.random_ratio(1, 3) {
+            self.cancel_reservation(&id).await;
         }
     }
 
-    fn was_refused(&mut self, id: &str, status: &Status) {
+    fn record_refusal(&mut self, id: &str, status: &Status) {
         match reason_of(status).as_deref() {
-            Some("SOLD_OUT") => self.hears(id, Answer::SoldOut),
-            Some("PAYMENT_DECLINED") => self.hears(id, Answer::Declined),
+            Some("SOLD_OUT") => self.record(id, Answer::SoldOut),
+            Some("PAYMENT_DECLINED") => self.record(id, Answer::Declined),
             _ => panic!("{status:?}"),
         }
     }
 
-    async fn pays(&mut self, id: &str) {
+    async fn pay(&mut self, id: &str) {
         let pay = async || {
             let reservation_id = id.to_owned();
             let request = PayReservationRequest { reservation_id };
             self.person.reservations().pay_reservation(request).await
         };
-        match self.town.answered(pay).await {
+        match self.shared.answered(pay).await {
             Ok(paid) => {
                 let paid = paid.into_inner().reservation.unwrap();
-                self.hears(id, Answer::Is(Box::new(paid)));
+                self.record(id, Answer::Is(Box::new(paid)));
             }
             Err(status) => {
                 assert_eq!(reason_of(&status).as_deref(), Some("PAYMENT_DECLINED"));
-                self.hears(id, Answer::Declined);
+                self.record(id, Answer::Declined);
             }
         }
     }
 
-    async fn gives_up(&mut self, id: &str) {
+    async fn cancel_reservation(&mut self, id: &str) {
         let cancel = async || {
             let request = CancelReservationRequest {
                 reservation_id: id.to_owned(),
@@ -224,15 +224,15 @@ impl Guest {
             let mut reservations = self.person.reservations();
             reservations.cancel_reservation(request).await
         };
-        // Declined or rejected meanwhile, it cannot be given up.
-        if let Ok(given_up) = self.town.answered(cancel).await {
-            let given_up = given_up.into_inner().reservation.unwrap();
-            self.hears(id, Answer::GivenUp(Box::new(given_up)));
+        // A reservation that was declined or rejected in the meantime cannot be cancelled.
+        if let Ok(cancelled) = self.shared.answered(cancel).await {
+            let cancelled = cancelled.into_inner().reservation.unwrap();
+            self.record(id, Answer::Cancelled(Box::new(cancelled)));
         }
     }
 
-    fn hears(&mut self, id: &str, answer: Answer) {
-        self.told.entry(id.to_owned()).or_default().push(answer);
+    fn record(&mut self, id: &str, answer: Answer) {
+        self.answers.entry(id.to_owned()).or_default().push(answer);
     }
 
     /// One to three nights, some weeks from today.
@@ -241,22 +241,22 @@ impl Guest {
             let at = Clock::System.now() + SignedDuration::from_hours(24 * days);
             at.to_zoned(TimeZone::UTC).date().to_string()
         };
-        let first = self.chance.random_range(20..80);
-        let last = first + self.chance.random_range(1..=3);
+        let first = self.random.random_range(20..80);
+        let last = first + self.random.random_range(1..=3);
         nights(&day(first), &day(last))
     }
 }
 
-/// Decides about whatever is asked, until nobody asks any more.
-async fn hosts(
-    town: &Town,
+/// Approves or rejects reservations until all guests have stopped.
+async fn run_host(
+    shared: &Shared,
     host: Person,
-    mut asked: tasks::UnboundedReceiver<String>,
-    mut chance: StdRng,
-) -> Told {
-    let mut told = Told::new();
-    while let Some(id) = asked.recv().await {
-        let approves = chance.random_ratio(4, 5);
+    mut pending: tasks::UnboundedReceiver<String>,
+    mut random: StdRng,
+) -> Answers {
+    let mut answers = Answers::new();
+    while let Some(id) = pending.recv().await {
+        let approves = random.random_ratio(4, 5);
         let decide = async || {
             let (mut reservations, reservation_id) = (host.reservations(), id.clone());
             if approves {
@@ -271,17 +271,17 @@ async fn hosts(
                 reservations.reject_reservation(request).await.map(|_| ())
             }
         };
-        // What was given up meanwhile cannot be decided.
-        if town.answered(decide).await.is_ok() {
+        // A reservation that was cancelled in the meantime can be neither approved nor rejected.
+        if shared.answered(decide).await.is_ok() {
             let answer = if approves {
                 Answer::Approved
             } else {
                 Answer::Rejected
             };
-            told.insert(id, vec![answer]);
+            answers.insert(id, vec![answer]);
         }
     }
-    told
+    answers
 }
 
 fn id(n: u64) -> String {
@@ -294,27 +294,27 @@ fn connect(berth: &Berth) -> Channel {
     endpoint.tcp_nodelay(true).connect_lazy()
 }
 
-/// Kills it again and again at moments that chance chooses; leaves it running.
-fn kills(dir: &Path, line: &Line, first: Berth, mut chance: StdRng) -> Berth {
-    let (_never, told) = mpsc::channel::<()>();
+/// Kills the process repeatedly at random moments, and leaves it running.
+fn kill_repeatedly(dir: &Path, line: &Line, first: Berth, mut random: StdRng) -> Berth {
+    let (_never, never) = mpsc::channel::<()>();
     let wait = |millis: u64| {
-        // Nobody ever tells anything, so this takes its time.
-        let _ = told.recv_timeout(Duration::from_millis(millis));
+        // Nothing is ever sent, so this waits for the timeout.
+        let _ = never.recv_timeout(Duration::from_millis(millis));
     };
     let mut berth = first;
     for round in 0..ROUNDS {
-        wait(chance.random_range(50..700));
+        wait(random.random_range(50..700));
         berth.signal("KILL");
         berth.ends();
-        if round % STILLBORN == 0 {
+        if round % KILLED_START_EVERY == 0 {
             let mut command =
                 command(&["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
             command.args(FLAGS).current_dir(dir);
             let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
-            let mut stillborn = quiet.spawn().unwrap();
-            wait(chance.random_range(0..250));
-            stillborn.kill().unwrap();
-            stillborn.wait().unwrap();
+            let mut start = quiet.spawn().unwrap();
+            wait(random.random_range(0..250));
+            start.kill().unwrap();
+            start.wait().unwrap();
         }
         berth = Berth::start(dir, &FLAGS);
         line.turn_to(connect(&berth));
@@ -325,10 +325,10 @@ fn kills(dir: &Path, line: &Line, first: Berth, mut chance: StdRng) -> Berth {
 async fn is_serving(line: &Line) -> bool {
     let mut health = HealthClient::new(line.clone());
     let asked = health.check(HealthCheckRequest::default()).await;
-    asked.is_ok_and(|told| told.into_inner().status() == ServingStatus::Serving)
+    asked.is_ok_and(|response| response.into_inner().status() == ServingStatus::Serving)
 }
 
-async fn registers(host: &Person, n: u64) -> Room {
+async fn register(host: &Person, n: u64) -> Room {
     let mut room = Room {
         room_id: id(n),
         host_id: host.id.clone(),
@@ -358,11 +358,12 @@ fn seed() -> u64 {
     given.unwrap_or_else(|| u64::try_from(Clock::System.now().as_microsecond()).unwrap())
 }
 
+/// Requirement: S15.
 #[tokio::test(flavor = "multi_thread")]
-async fn s15_what_was_acknowledged_survives_fifty_kills() {
+async fn acknowledged_requests_survive_fifty_kills() {
     let seed = seed();
     println!("seed {seed}");
-    let chance = |n: u64| StdRng::seed_from_u64(seed.wrapping_add(n));
+    let random = |n: u64| StdRng::seed_from_u64(seed.wrapping_add(n));
     let dir = tempfile::tempdir().unwrap();
     let first = Berth::start(dir.path(), &FLAGS);
     let line = Line::to(connect(&first));
@@ -371,68 +372,76 @@ async fn s15_what_was_acknowledged_survives_fifty_kills() {
     let host = Person::join(&line, id(1), &[Role::Host]).await.unwrap();
     let mut rooms = Vec::new();
     for n in 0..ROOMS as u64 {
-        rooms.push(registers(&host, 100 + n).await);
+        rooms.push(register(&host, 100 + n).await);
     }
-    let town = Town {
+    let shared = Shared {
         rooms: Arc::new(rooms),
-        evening: Arc::default(),
+        finished: Arc::default(),
         answered: Arc::default(),
         repeated: Arc::default(),
     };
-    let (asks, asked) = tasks::unbounded_channel();
+    let (sender, pending) = tasks::unbounded_channel();
     let mut guests = Vec::new();
     for n in 1..=GUESTS as u64 {
         let person = Person::join(&line, id(n + 1), &[Role::Customer]);
         let guest = Guest {
-            town: town.clone(),
+            shared: shared.clone(),
             person: person.await.unwrap(),
-            chance: chance(n),
+            random: random(n),
             ids: n * 1_000_000,
-            told: Told::new(),
-            asks: asks.clone(),
+            answers: Answers::new(),
+            pending: sender.clone(),
         };
-        guests.push(guest.lives());
+        guests.push(guest.run());
     }
-    drop(asks);
-    let lives = async { tokio::join!(join_all(guests), hosts(&town, host, asked, chance(100))) };
+    drop(sender);
+    let all_run = async {
+        tokio::join!(
+            join_all(guests),
+            run_host(&shared, host, pending, random(100))
+        )
+    };
 
-    let (path, to, dice) = (dir.path().to_owned(), line.clone(), chance(0));
-    let evening = town.evening.clone();
+    let (path, to, seeded) = (dir.path().to_owned(), line.clone(), random(0));
+    let finished = shared.finished.clone();
     let killing = tokio::task::spawn_blocking(move || {
-        let berth = kills(&path, &to, first, dice);
-        evening.store(true, Ordering::SeqCst);
+        let berth = kill_repeatedly(&path, &to, first, seeded);
+        finished.store(true, Ordering::SeqCst);
         berth
     });
-    let (mut all, decided) = timeout(LONGEST, lives).await.unwrap();
+    let (mut all, decided) = timeout(TIMEOUT, all_run).await.unwrap();
     all.push(decided);
-    let mut told = Told::new();
-    for (id, answers) in all.into_iter().flatten() {
-        told.entry(id).or_default().extend(answers);
+    let mut answers = Answers::new();
+    for (id, received) in all.into_iter().flatten() {
+        answers.entry(id).or_default().extend(received);
     }
     let mut berth = killing.await.unwrap();
     assert!(is_serving(&line).await);
     berth.signal("TERM");
     assert_eq!(berth.ends().code(), Some(0));
 
-    let (answered, repeated) = (&town.answered, &town.repeated);
+    let (answered, repeated) = (&shared.answered, &shared.repeated);
     println!(
-        "{ROUNDS} kills: {} calls answered, {} repeated, {} bookings, {} given up",
+        "{ROUNDS} kills: {} calls answered, {} repeated, {} bookings, {} cancelled",
         answered.load(Ordering::SeqCst),
         repeated.load(Ordering::SeqCst),
-        count(&told, |answer| matches!(answer, Answer::Is(_))),
-        count(&told, |answer| matches!(answer, Answer::GivenUp(_))),
+        count(&answers, |answer| matches!(answer, Answer::Is(_))),
+        count(&answers, |answer| matches!(answer, Answer::Cancelled(_))),
     );
-    assert!(told.len() > ROUNDS, "there was hardly any load");
-    everything_is_as_it_was_told(World::found(dir, Clock::System.now()).await, &told).await;
+    assert!(answers.len() > ROUNDS, "there was hardly any load");
+    check_answers(World::found(dir, Clock::System.now()).await, &answers).await;
 }
 
-/// How many were told so.
-fn count(told: &Told, so: fn(&Answer) -> bool) -> usize {
-    told.values().filter(|told| told.iter().any(so)).count()
+/// The number of reservations with such a response.
+fn count(answers: &Answers, so: fn(&Answer) -> bool) -> usize {
+    answers
+        .values()
+        .filter(|received| received.iter().any(so))
+        .count()
 }
 
-/// Opens what the last platform has left, lets everything come to its end, and compares.
-async fn everything_is_as_it_was_told(world: World, told: &Told) {
+/// Opens the stores of the last process, finishes all scheduled work, and compares every response with the recorded state.
+async fn check_answers(world: World, answers: &Answers) {
     world.quiet().await;
     for _ in 0..20 {
         world.advance_minutes(3).await;
@@ -441,40 +450,43 @@ async fn everything_is_as_it_was_told(world: World, told: &Told) {
     world.check().await;
     let history = world.history().await;
     let reservations = history.by_reservation();
-    for (id, answers) in told {
+    for (id, answers) in answers {
         let steps = reservations.get(id.as_str()).cloned().unwrap_or_default();
         let last = steps.last().map(|step| &step.reservation);
         let was = |status: Is| {
             let mut states = steps.iter().map(|step| step.reservation.status());
             states.any(|state| state == status)
         };
-        let given_up = answers
+        let cancelled = answers
             .iter()
-            .any(|told| matches!(told, Answer::GivenUp(_)));
+            .any(|answer| matches!(answer, Answer::Cancelled(_)));
         for answer in answers {
             let holds = match (answer, last) {
                 (Answer::SoldOut, last) => last.is_none(),
                 (_, None) => false,
-                (Answer::Is(told), Some(last)) => {
-                    let kept = told.status() != Is::Confirmed
-                        || given_up
+                (Answer::Is(received), Some(last)) => {
+                    let kept = received.status() != Is::Confirmed
+                        || cancelled
                         || last.status() == Is::Confirmed;
-                    kept && was(told.status()) && is_same_booking(told, last)
+                    kept && was(received.status()) && is_same_booking(received, last)
                 }
-                (Answer::GivenUp(told), Some(last)) => {
+                (Answer::Cancelled(received), Some(last)) => {
                     last.status() == Is::Cancelled
-                        && last.refund == told.refund
-                        && is_same_booking(told, last)
+                        && last.refund == received.refund
+                        && is_same_booking(received, last)
                 }
                 (Answer::Declined | Answer::Rejected, Some(last)) => last.status() == Is::Rejected,
                 (Answer::Approved, Some(_)) => was(Is::Approved),
             };
-            assert!(holds, "{id} was told {answers:#?} and became {last:#?}");
+            assert!(
+                holds,
+                "{id} was answered {answers:#?} and is recorded as {last:#?}"
+            );
         }
     }
 }
 
-/// Whether what was agreed is the same.
+/// Whether two versions of a reservation have the same terms.
 fn is_same_booking(one: &Reservation, two: &Reservation) -> bool {
     let agreed = |reservation: &Reservation| {
         let Reservation {

@@ -1,4 +1,4 @@
-//! Does the platform start, serve and stop as one process?
+//! The platform as one process: start, service, stop, the doctor and the demo.
 
 #![expect(
     clippy::unwrap_used,

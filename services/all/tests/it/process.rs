@@ -1,4 +1,4 @@
-//! How the process is told what to do, how it ends, and what it shows on its ports.
+//! The process `berth`: its command line, its shutdown, and the services on its ports.
 
 use std::{
     io::{Read, Write},
@@ -58,7 +58,7 @@ fn sign_in(email: &str) -> SignInRequest {
 }
 
 #[test]
-fn what_is_not_understood_is_told_on_one_line() {
+fn an_invalid_command_line_is_reported_on_one_line() {
     let missing = [
         "--service-key-file",
         "/nowhere",
@@ -79,9 +79,9 @@ fn what_is_not_understood_is_told_on_one_line() {
         &missing,
     ];
     for flags in cases {
-        let (code, said) = run(flags);
-        assert_eq!(code, Some(64), "{flags:?}: {said}");
-        assert_eq!(said.lines().count(), 1, "{flags:?}: {said}");
+        let (code, stderr) = run(flags);
+        assert_eq!(code, Some(64), "{flags:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{flags:?}: {stderr}");
     }
     let help = command(&["--help"]).output().unwrap();
     assert_eq!(help.status.code(), Some(0));
@@ -93,18 +93,18 @@ fn what_is_not_understood_is_told_on_one_line() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_told_on_one_line() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let (code, said) = run(&[
+fn an_occupied_port_is_reported_on_one_line() {
+    let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = occupied.local_addr().unwrap().to_string();
+    let (code, stderr) = run(&[
         "--ephemeral",
         "--listen",
         &address,
         "--admin-listen",
         "127.0.0.1:0",
     ]);
-    assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
-    assert!(said.contains(&address), "{said}");
+    assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{stderr}");
+    assert!(stderr.contains(&address), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,7 +120,7 @@ async fn a_second_start_keeps_everything() {
             password: "correct horse".into(),
             roles: vec![],
         };
-        // At the second start that is a repeat.
+        // At the second start the request is a repetition.
         members.join(join).await.unwrap();
         members.sign_in(sign_in("ada@example.org")).await.unwrap();
         berth.signal(signal);
@@ -152,7 +152,7 @@ fn an_ephemeral_platform_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_second_signal_and_the_end_of_the_grace_cut_a_stop_short() {
+fn a_second_signal_or_the_end_of_the_grace_period_aborts_a_drain() {
     let dir = tempfile::tempdir().unwrap();
     let mut berth = Berth::start(dir.path(), &["--drain-delay", "1h", "--grace", "1h"]);
     berth.signal("TERM");
@@ -182,7 +182,7 @@ async fn the_log_level_is_changed_while_it_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_public_port_carries_the_public_services_and_nothing_else() {
+async fn the_public_port_has_only_the_public_services() {
     let dir = tempfile::tempdir().unwrap();
     let berth = Berth::start(dir.path(), &[]);
     let public = channel(berth.public);
@@ -238,7 +238,7 @@ async fn the_public_port_carries_the_public_services_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_admin_tends_dead_letters_on_the_admin_port() {
+async fn the_first_admin_lists_dead_letters_on_the_admin_port() {
     let dir = tempfile::tempdir().unwrap();
     let flags = [
         "--admin-email",
@@ -255,8 +255,8 @@ async fn the_first_admin_tends_dead_letters_on_the_admin_port() {
         context: "message".into(),
         ..Default::default()
     };
-    let nobody = log.list_dead_letters(list.clone()).await.unwrap_err();
-    assert_eq!(nobody.code(), Code::Unauthenticated);
+    let anonymous = log.list_dead_letters(list.clone()).await.unwrap_err();
+    assert_eq!(anonymous.code(), Code::Unauthenticated);
     let mut request = Request::new(list);
     let bearer = format!("Bearer {token}").parse().unwrap();
     request.metadata_mut().insert("authorization", bearer);
@@ -265,8 +265,8 @@ async fn the_first_admin_tends_dead_letters_on_the_admin_port() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_is_part_of_the_trace_it_came_with() {
-    // A collector that keeps what it is sent.
+async fn a_request_continues_the_trace_of_its_caller() {
+    // A collector that keeps all requests.
     let (sent, mut received) = mpsc::unbounded_channel();
     let collect = Router::new().fallback(move |body: Bytes| {
         let sent = sent.clone();

@@ -1,4 +1,4 @@
-//! Can a client in another language be generated from the contracts, and book?
+//! A client in Python, generated from the contracts, books a stay.
 
 use std::{
     ffi::OsString,
@@ -36,24 +36,24 @@ fn a_python_client_generated_from_the_contracts_books_a_stay() {
     assert!(said.starts_with("booked "), "{said}");
 }
 
-/// The interpreter with grpcio-tools that `cargo xtask test` installs. Without it CI fails, and a developer is told.
+/// The interpreter with grpcio-tools that `cargo xtask test` installs. Without it the test fails in CI, and prints a warning
+/// elsewhere.
 fn python() -> Option<OsString> {
     let python = std::env::var_os("BERTH_PYTHON");
     if python.is_none() {
-        let said =
-            "NO client in Python was tried: BERTH_PYTHON is not set. `cargo xtask test` sets it.";
+        let message = "not run: the client in Python, because BERTH_PYTHON is not set. `cargo xtask test` sets it.";
         assert!(
             std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-            "{said}"
+            "{message}"
         );
-        // Not captured as what a test prints is.
-        let loud = format!("\n!!! {said} !!!\n");
+        // Written directly, because cargo captures what a test prints.
+        let loud = format!("\n!!! {message} !!!\n");
         std::io::stderr().write_all(loud.as_bytes()).unwrap();
     }
     python
 }
 
-/// Every contract, the vendored ones too.
+/// All contracts, including the vendored ones.
 fn protos(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -70,7 +70,7 @@ fn protos(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Runs it to its end: what it said.
+/// Runs a command that must succeed, and returns its output.
 fn succeeds(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -1,4 +1,4 @@
-"""Books a stay with nothing but stubs generated from the contracts: book.py <host:port>."""
+"""Books a stay with stubs generated from the contracts: book.py <host:port>."""
 
 import datetime
 import sys
@@ -16,12 +16,12 @@ from berth.reservation.v1 import service_pb2 as reservations, service_pb2_grpc a
 from berth.room.v1 import room_pb2
 from berth.room.v1 import service_pb2 as rooms, service_pb2_grpc as rooms_grpc
 
-# For any one call, in seconds.
-PATIENCE = 10
+# The timeout of a call in seconds.
+TIMEOUT = 10
 
 
-def joins(channel, name, role):
-    """Joins and signs in: the id, and what is sent along with every call."""
+def join(channel, name, role):
+    """Registers a member and signs in; returns the id and the metadata of every call."""
     service = members_grpc.MemberServiceStub(channel)
     member_id = str(uuid.uuid4())
     email = f"{name}-{member_id}@python.example"
@@ -29,13 +29,13 @@ def joins(channel, name, role):
     join = members.JoinRequest(
         member_id=member_id, email=email, display_name=name, password=password, roles=[role]
     )
-    service.Join(join, timeout=PATIENCE)
-    signed_in = service.SignIn(members.SignInRequest(email=email, password=password), timeout=PATIENCE)
+    service.Join(join, timeout=TIMEOUT)
+    signed_in = service.SignIn(members.SignInRequest(email=email, password=password), timeout=TIMEOUT)
     return member_id, [("authorization", f"Bearer {signed_in.tokens.access_token}")]
 
 
 def nights(first, count):
-    """A period of some nights."""
+    """A period of nights."""
     day = lambda date: date_pb2.Date(year=date.year, month=date.month, day=date.day)
     dates = offers.DateRange(
         start_date=day(first), end_date=day(first + datetime.timedelta(days=count))
@@ -44,7 +44,7 @@ def nights(first, count):
 
 
 def refusal(call):
-    """Calls, must be refused, and answers the code and the details by their types."""
+    """Makes a call that must be refused; returns the code and the details by type."""
     try:
         answer = call()
     except grpc.RpcError as error:
@@ -62,12 +62,12 @@ def refusal(call):
 
 
 def main(address):
-    # Straight to the platform, whatever proxy the machine uses.
+    # Without the proxy of the machine.
     options = [("grpc.enable_http_proxy", 0)]
     with grpc.insecure_channel(address, options) as channel:
-        host_id, host = joins(channel, "host", access_pb2.ROLE_HOST)
-        guest_id, guest = joins(channel, "guest", access_pb2.ROLE_CUSTOMER)
-        rival_id, rival = joins(channel, "rival", access_pb2.ROLE_CUSTOMER)
+        host_id, host = join(channel, "host", access_pb2.ROLE_HOST)
+        guest_id, guest = join(channel, "guest", access_pb2.ROLE_CUSTOMER)
+        rival_id, rival = join(channel, "rival", access_pb2.ROLE_CUSTOMER)
 
         room = room_pb2.Room(
             room_id=str(uuid.uuid4()),
@@ -80,34 +80,34 @@ def main(address):
         )
         rooms_stub = rooms_grpc.RoomServiceStub(channel)
         register = rooms.RegisterRoomRequest(room=room)
-        registered = rooms_stub.RegisterRoom(register, metadata=host, timeout=PATIENCE)
+        registered = rooms_stub.RegisterRoom(register, metadata=host, timeout=TIMEOUT)
         assert registered.room.status == room_pb2.ROOM_STATUS_AVAILABLE, registered
 
         stub = reservations_grpc.ReservationServiceStub(channel)
         first = datetime.date.today() + datetime.timedelta(days=30)
-        wish = reservations.RequestReservationRequest(
+        request = reservations.RequestReservationRequest(
             reservation_id=str(uuid.uuid4()),
             offer_id=room.room_id,
             customer_id=guest_id,
             period=nights(first, 2),
             payment_method="tok_approved",
         )
-        booked = stub.RequestReservation(wish, metadata=guest, timeout=PATIENCE).reservation
+        booked = stub.RequestReservation(request, metadata=guest, timeout=TIMEOUT).reservation
         assert booked.status == reservation_pb2.RESERVATION_STATUS_CONFIRMED, booked
         assert booked.price == money_pb2.Money(currency_code="EUR", units=161), booked.price
 
-        wish.reservation_id, wish.customer_id = str(uuid.uuid4()), rival_id
+        request.reservation_id, request.customer_id = str(uuid.uuid4()), rival_id
         code, details = refusal(
-            lambda: stub.RequestReservation(wish, metadata=rival, timeout=PATIENCE)
+            lambda: stub.RequestReservation(request, metadata=rival, timeout=TIMEOUT)
         )
         info = details[error_details_pb2.ErrorInfo]
         assert code == grpc.StatusCode.FAILED_PRECONDITION, code
         assert (info.reason, info.domain) == ("SOLD_OUT", "berth"), info
 
-        wish.period.Clear()
-        wish.payment_method = ""
+        request.period.Clear()
+        request.payment_method = ""
         code, details = refusal(
-            lambda: stub.RequestReservation(wish, metadata=rival, timeout=PATIENCE)
+            lambda: stub.RequestReservation(request, metadata=rival, timeout=TIMEOUT)
         )
         wrong = {v.field for v in details[error_details_pb2.BadRequest].field_violations}
         assert code == grpc.StatusCode.INVALID_ARGUMENT, code

@@ -1,35 +1,38 @@
-//! The campaigns in small.
+//! The campaigns in a small size.
 
 use std::{fs, path::Path, time::Duration};
 
 use campaigns::{broker, outages, rolling, scale};
 use tokio::sync::Mutex;
 
-/// One at a time of those that are under load all the time: each has all cores for itself.
+/// Campaigns under constant load run one at a time, because each needs all cores.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
+/// Requirement: S29.
 #[tokio::test(flavor = "multi_thread")]
-async fn s29_every_process_is_restarted_and_nobody_notices() {
+async fn a_rolling_restart_fails_no_request() {
     let _alone = ALONE.lock().await;
     rolling::restart_everything(2_000, 4).await.unwrap();
 }
 
+/// Requirement: S16, S22.
 #[tokio::test(flavor = "multi_thread")]
-async fn s16_s22_the_broker_loses_everything_and_stays_away_and_bookings_go_on() {
+async fn bookings_continue_while_the_broker_is_empty_or_down() {
     let _alone = ALONE.lock().await;
     let (calm, away) = (Duration::from_secs(3), Duration::from_secs(8));
     broker::lose_the_broker(calm, away, 4).await.unwrap();
 }
 
+/// Requirement: S21, A-C23, A-C24.
 #[tokio::test(flavor = "multi_thread")]
-async fn s21_a_c23_a_c24_what_was_missed_is_taken_once_by_whichever_replica() {
+async fn a_backlog_is_applied_once_by_any_number_of_replicas() {
     let _alone = ALONE.lock().await;
     scale::scale_out_and_in(3_000, 4).await.unwrap();
 }
 
-/// `UPDATE_GOLDEN=1` writes the page anew.
+/// Requirement: S28. `UPDATE_GOLDEN=1` writes the page.
 #[tokio::test(flavor = "multi_thread")]
-async fn s28_what_still_works_without_each_context_is_what_the_page_says() {
+async fn the_page_of_outages_is_up_to_date() {
     let table = outages::table().await.unwrap();
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/outages.md");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

@@ -1,4 +1,4 @@
-//! An answer on its way through.
+//! The body of a response that passes through the balancer.
 
 use std::{
     pin::Pin,
@@ -14,19 +14,19 @@ use tonic::Status;
 
 use super::pool::Counters;
 
-/// What a replica answers. If it breaks off the caller is told so in a word it understands.
-pub(super) struct Answer {
+/// The body of a replica's response. If it breaks off, the caller gets the gRPC status UNAVAILABLE.
+pub(super) struct ResponseBody {
     body: Incoming,
     counters: Arc<Counters>,
 }
 
-impl Answer {
+impl ResponseBody {
     pub(super) fn new(body: Incoming, counters: Arc<Counters>) -> Self {
         Self { body, counters }
     }
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -38,8 +38,8 @@ impl Body for Answer {
             Some(Err(_)) => {
                 self.counters.broken();
                 let mut trailers = HeaderMap::new();
-                // The words are fixed, so they fit into a header.
-                let _ = Status::unavailable("the answer broke off").add_header(&mut trailers);
+                // The message is constant and valid in a header.
+                let _ = Status::unavailable("the response broke off").add_header(&mut trailers);
                 Poll::Ready(Some(Ok(Frame::trailers(trailers))))
             }
             frame => Poll::Ready(frame),

@@ -1,14 +1,15 @@
-//! A balancer as a cluster has one: it brings every request to a replica that is ready, and takes care that a replica that
-//! goes is not noticed.
+//! A load balancer like that of a cluster: it sends every request to a ready replica, so that clients do not notice the stop
+//! of a replica.
 //!
-//! - The public door routes by the package of the rpc: `/berth.room.v1.RoomService/GetRoom` goes to `room`.
-//! - Every context has two doors of its own, for the other contexts: to its public and to its admin ports (event logs).
-//! - Ready replicas take turns. One that says NOT_SERVING gets nothing more from that moment, and finishes what it has.
-//! - What was never sent (nobody listens, the connection was closing) goes to another replica. Nothing else is sent twice:
-//!   the caller alone knows whether it may be.
+//! - The public port routes by the package of the rpc: `/berth.room.v1.RoomService/GetRoom` goes to `room`.
+//! - Every context has two ports of its own for the other contexts: one leads to the public ports of its replicas, one to
+//!   their admin ports (event logs).
+//! - Requests are distributed round-robin. A replica that reports NOT_SERVING gets no new requests and finishes its current ones.
+//! - A request that was never sent (connection refused or closing) goes to another replica. No other request is retried,
+//!   because only the caller knows whether it is idempotent.
 
 mod body;
-mod door;
+mod listener;
 mod pool;
 mod replica;
 
@@ -27,21 +28,21 @@ use tonic::service::Routes;
 
 pub use self::pool::Counts;
 use self::{
-    door::{Door, Way},
+    listener::{Handler, Route},
     pool::Pool,
     replica::Port,
 };
 use crate::process::get;
 
-/// How often it says that it lives.
-const BEAT: Duration = Duration::from_millis(500);
+/// The interval of its heartbeats for the liveness check.
+const HEARTBEAT: Duration = Duration::from_millis(500);
 
-/// A balancer at work, on threads of its own. Dropping it ends it at once.
+/// A running balancer on threads of its own. Dropping it stops it at once.
 #[derive(Debug)]
 pub struct Balancer {
     runtime: Option<Runtime>,
     pools: BTreeMap<String, Arc<Pool>>,
-    /// Whether replicas are ready has changed somewhere.
+    /// Notified when the readiness of any replica changes.
     changes: watch::Sender<()>,
     public: SocketAddr,
     admin: SocketAddr,
@@ -50,7 +51,7 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// Opens its doors; no context has a replica yet.
+    /// Opens its ports. No context has a replica yet.
     pub fn start(contexts: &[&str], listen: SocketAddr, admin_listen: SocketAddr) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -87,21 +88,21 @@ impl Balancer {
         let own = Routes::new(health.server());
         let named = [services, vec!["grpc.health.v1.Health".to_owned()]].concat();
         let own = with_reflection(own, &named)?;
-        let ways = pools
+        let routes = pools
             .iter()
-            .map(|(context, pool)| (context.clone(), Way(pool.clone(), Port::Public)));
-        self.public = self.door(listen, Door::public(ways.collect(), own))?;
-        self.admin = self.door(admin_listen, Door::metrics(pools.values().cloned()))?;
+            .map(|(context, pool)| (context.clone(), Route(pool.clone(), Port::Public)));
+        self.public = self.listen(listen, Handler::public(routes.collect(), own))?;
+        self.admin = self.listen(admin_listen, Handler::metrics(pools.values().cloned()))?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         for (context, pool) in &pools {
-            let peer = self.door(any, Door::of(Way(pool.clone(), Port::Public)))?;
-            let log = self.door(any, Door::of(Way(pool.clone(), Port::Admin)))?;
+            let peer = self.listen(any, Handler::of(Route(pool.clone(), Port::Public)))?;
+            let log = self.listen(any, Handler::of(Route(pool.clone(), Port::Admin)))?;
             self.peers.insert(context.clone(), peer);
             self.logs.insert(context.clone(), log);
         }
         let (pools, mut changes) = (self.pools.clone(), self.changes.subscribe());
         drop(self.runtime()?.spawn(async move {
-            let mut beats = interval(BEAT);
+            let mut heartbeats = interval(HEARTBEAT);
             loop {
                 let absent = pools.iter().filter(|(_, pool)| pool.ready() == 0);
                 let why_not: Vec<_> = absent
@@ -109,8 +110,8 @@ impl Balancer {
                     .collect();
                 health.report(why_not).await;
                 tokio::select! {
-                    _ = beats.tick() => {}
-                    // The sender is there as long as the balancer.
+                    _ = heartbeats.tick() => {}
+                    // The sender exists as long as the balancer.
                     _ = changes.changed() => {}
                 }
             }
@@ -122,18 +123,18 @@ impl Balancer {
         self.runtime.as_ref().context("the balancer has ended")
     }
 
-    fn door(&self, listen: SocketAddr, door: Door) -> Result<SocketAddr> {
+    fn listen(&self, listen: SocketAddr, handler: Handler) -> Result<SocketAddr> {
         let runtime = self.runtime()?;
         let listener = runtime
             .block_on(TcpListener::bind(listen))
             .with_context(|| format!("cannot listen on {listen}"))?;
         let address = listener.local_addr()?;
-        let http1 = door.speaks_http1();
+        let http1 = handler.speaks_http1();
         drop(runtime.spawn(async move {
-            // It is open as long as there are threads. If it fails, whoever calls will notice.
+            // It runs as long as the runtime. If it fails, callers get errors.
             let _ = serve(
                 listener,
-                door,
+                handler,
                 &Limits::default(),
                 http1,
                 CancellationToken::new(),
@@ -143,27 +144,27 @@ impl Balancer {
         Ok(address)
     }
 
-    /// Where the public door is.
+    /// The address of the public port.
     pub fn public(&self) -> SocketAddr {
         self.public
     }
 
-    /// Where the metrics of the balancer are: `/metrics`.
+    /// The address of its metrics: `/metrics`.
     pub fn admin(&self) -> SocketAddr {
         self.admin
     }
 
-    /// The doors to the contexts' public ports, for `BERTH_PEERS`.
+    /// The ports that lead to the contexts' public ports, for `BERTH_PEERS`.
     pub fn peers(&self) -> &BTreeMap<String, SocketAddr> {
         &self.peers
     }
 
-    /// The doors to the contexts' admin ports, for `BERTH_LOGS`.
+    /// The ports that lead to the contexts' admin ports, for `BERTH_LOGS`.
     pub fn logs(&self) -> &BTreeMap<String, SocketAddr> {
         &self.logs
     }
 
-    /// Adds a replica of a context. It is given work when it says that it is ready.
+    /// Adds a replica of a context. It gets requests when it reports that it is ready.
     pub fn add(&self, context: &str, public: SocketAddr, admin: SocketAddr) -> Result<()> {
         let pool = self.pool(context)?;
         let replica = pool.add(public, admin);
@@ -171,28 +172,28 @@ impl Balancer {
         Ok(())
     }
 
-    /// How many replicas of a context are given work.
+    /// The number of ready replicas of a context.
     pub fn ready(&self, context: &str) -> usize {
         self.pools.get(context).map_or(0, |pool| pool.ready())
     }
 
-    /// Waits until so many replicas of a context are given work. Fails if that takes too long.
-    pub async fn until_ready(&self, context: &str, count: usize, patience: Duration) -> Result<()> {
+    /// Waits until a number of replicas of a context are ready. Fails after a timeout.
+    pub async fn until_ready(&self, context: &str, count: usize, wait: Duration) -> Result<()> {
         let (pool, mut changes) = (self.pool(context)?, self.changes.subscribe());
-        let comes = async {
+        let ready = async {
             while pool.ready() != count {
                 changes.changed().await?;
             }
             Ok::<_, anyhow::Error>(())
         };
-        let came = timeout(patience, comes).await;
-        came.with_context(|| {
+        let result = timeout(wait, ready).await;
+        result.with_context(|| {
             let ready = pool.ready();
-            format!("{ready} replicas of {context} are ready after {patience:?}, not {count}")
+            format!("{ready} replicas of {context} are ready after {wait:?}, not {count}")
         })?
     }
 
-    /// What was counted for a context, through all its doors.
+    /// The counters of a context, through all its ports.
     pub fn counts(&self, context: &str) -> Counts {
         self.pools
             .get(context)
@@ -200,7 +201,7 @@ impl Balancer {
             .unwrap_or_default()
     }
 
-    /// What it counted, as Prometheus reads it.
+    /// Its counters in the text format of Prometheus.
     pub fn metrics(&self) -> Result<String> {
         get(self.admin, "/metrics")
     }

@@ -13,18 +13,18 @@ use http::{Request, Response};
 use tokio::sync::watch;
 use tonic::{Status, body::Body};
 
-use super::replica::{NotAnswered, Port, Replica};
+use super::replica::{CallError, Port, Replica};
 
-/// What was counted.
+/// The counters of a context.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Requests that came.
+    /// Received requests.
     pub requests: u64,
-    /// Requests that a replica could not be sent, and that went to another.
+    /// Requests that could not be sent to a replica and went to another one.
     pub moved: u64,
-    /// Requests for which there was no replica.
+    /// Requests without a ready replica.
     pub absent: u64,
-    /// Requests that were sent and whose answer did not come, or not whole.
+    /// Requests that were sent and got no response or an incomplete one.
     pub broken: u64,
 }
 
@@ -80,7 +80,7 @@ impl Pool {
             .clone()
     }
 
-    /// How many replicas are ready.
+    /// The number of ready replicas.
     pub(super) fn ready(&self) -> usize {
         let replicas = self.replicas();
         replicas.iter().filter(|one| one.is_ready()).count()
@@ -96,7 +96,7 @@ impl Pool {
         }
     }
 
-    /// Sends a request to the replica whose turn it is, and answers what it answers.
+    /// Sends a request to the next ready replica, and returns its response.
     pub(super) async fn answer(&self, port: Port, mut request: Request<Body>) -> Response<Body> {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         let mut ready = self.replicas();
@@ -107,13 +107,14 @@ impl Pool {
         for replica in ready {
             match replica.answer(port, request, &self.counters).await {
                 Ok(answer) => return answer,
-                Err(NotAnswered::NotSent(again)) => {
+                Err(CallError::NotSent(again)) => {
                     self.counters.moved.fetch_add(1, Ordering::Relaxed);
                     request = *again;
                 }
-                Err(NotAnswered::Broken) => {
+                Err(CallError::Broken) => {
                     self.counters.broken();
-                    return Status::unavailable(format!("{} broke off", self.context)).into_http();
+                    let message = format!("{} closed the connection", self.context);
+                    return Status::unavailable(message).into_http();
                 }
             }
         }
@@ -121,7 +122,7 @@ impl Pool {
         Status::unavailable(format!("no replica of {} is ready", self.context)).into_http()
     }
 
-    /// What was counted, as Prometheus reads it.
+    /// The counters in the text format of Prometheus.
     pub(super) fn render(&self, text: &mut String) {
         let counts = self.counts();
         let context = &self.context;

@@ -1,4 +1,4 @@
-//! One replica: is it ready, and how is it asked?
+//! One replica: its readiness, and its connections.
 
 use std::{
     io,
@@ -26,40 +26,40 @@ use tonic_health::pb::{
     health_client::HealthClient,
 };
 
-use super::{body::Answer, pool::Counters};
+use super::{body::ResponseBody, pool::Counters};
 
-/// How many connections a port of a replica has: one alone would be held to what a replica bears from one connection.
-const LINES: usize = 4;
-/// How long a connection may take to come about.
+/// The number of connections to a port of a replica. A replica limits the concurrent requests of one connection.
+const CONNECTIONS: usize = 4;
+/// The timeout for opening a connection.
 const CONNECT: Duration = Duration::from_secs(1);
-/// How often a replica that is not there is looked for.
-const LOOK: Duration = Duration::from_millis(50);
-/// A replica that stands still is noticed after both: it does not answer a ping.
+/// The retry interval for a replica that cannot be reached.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
+/// Pings detect a replica that hangs: it is unready after the sum of both durations.
 const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_WAIT: Duration = Duration::from_secs(2);
 
 /// A port of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Port {
-    /// For everybody.
+    /// The public services.
     Public,
     /// Health, metrics and the event log.
     Admin,
 }
 
-/// Why there is no answer.
-pub(super) enum NotAnswered {
-    /// The request was never sent. Here it is again.
+/// Why there is no response.
+pub(super) enum CallError {
+    /// The request was never sent. It is returned for a retry.
     NotSent(Box<Request<Body>>),
-    /// It was sent, and nobody knows what became of it.
+    /// It was sent, and its outcome is unknown.
     Broken,
 }
 
 /// One replica of a context.
 #[derive(Debug)]
 pub(super) struct Replica {
-    public: Lines,
-    admin: Lines,
+    public: Connections,
+    admin: Connections,
     ready: AtomicBool,
     changes: watch::Sender<()>,
 }
@@ -67,8 +67,8 @@ pub(super) struct Replica {
 impl Replica {
     pub(super) fn new(public: SocketAddr, admin: SocketAddr, changes: watch::Sender<()>) -> Self {
         Self {
-            public: Lines::new(public),
-            admin: Lines::new(admin),
+            public: Connections::new(public),
+            admin: Connections::new(admin),
             ready: AtomicBool::new(false),
             changes,
         }
@@ -84,21 +84,21 @@ impl Replica {
         }
     }
 
-    /// Follows what the replica says of itself, for as long as the balancer is there.
+    /// Watches the readiness of the replica, for as long as the balancer runs.
     pub(super) async fn watch(self: Arc<Self>) {
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut retries = interval(RETRY_INTERVAL);
+        retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            looks.tick().await;
-            // A connection may end because it is old. That alone says nothing against who was at its other end.
-            match timeout(CONNECT, self.listen()).await {
-                Ok(Ok(told)) => self.follow(told).await,
+            retries.tick().await;
+            // Servers close old connections, so the end of a connection does not make the replica unready.
+            match timeout(CONNECT, self.open_watch()).await {
+                Ok(Ok(updates)) => self.follow(updates).await,
                 _ => self.set_ready(false),
             }
         }
     }
 
-    async fn listen(&self) -> Result<Streaming<HealthCheckResponse>> {
+    async fn open_watch(&self) -> Result<Streaming<HealthCheckResponse>> {
         let channel = Endpoint::from_shared(format!("http://{}", self.admin.address))?
             .http2_keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_WAIT)
@@ -108,63 +108,66 @@ impl Replica {
         let request = HealthCheckRequest {
             service: READINESS.to_owned(),
         };
-        let mut told = HealthClient::new(channel)
+        let mut updates = HealthClient::new(channel)
             .watch(request)
             .await?
             .into_inner();
-        match told.message().await? {
-            Some(first) => self.hear(first),
-            None => bail!("it says nothing"),
+        match updates.message().await? {
+            Some(first) => self.update(first),
+            None => bail!("the health check sent no status"),
         }
-        Ok(told)
+        Ok(updates)
     }
 
-    async fn follow(&self, mut told: Streaming<HealthCheckResponse>) {
-        while let Ok(Some(news)) = told.message().await {
-            self.hear(news);
+    async fn follow(&self, mut updates: Streaming<HealthCheckResponse>) {
+        while let Ok(Some(update)) = updates.message().await {
+            self.update(update);
         }
     }
 
-    fn hear(&self, news: HealthCheckResponse) {
-        self.set_ready(news.status() == ServingStatus::Serving);
+    fn update(&self, update: HealthCheckResponse) {
+        self.set_ready(update.status() == ServingStatus::Serving);
     }
 
-    /// Asks it.
+    /// Sends a request to a port.
     pub(super) async fn answer(
         &self,
         port: Port,
         request: Request<Body>,
         counters: &Arc<Counters>,
-    ) -> Result<Response<Body>, NotAnswered> {
-        let lines = match port {
+    ) -> Result<Response<Body>, CallError> {
+        let connections = match port {
             Port::Public => &self.public,
             Port::Admin => &self.admin,
         };
-        let Ok(mut line) = lines.next().await else {
-            return Err(NotAnswered::NotSent(Box::new(request)));
+        let Ok(mut connection) = connections.next().await else {
+            return Err(CallError::NotSent(Box::new(request)));
         };
-        match line.try_send_request(lines.address_to(request)).await {
+        match connection
+            .try_send_request(connections.address_to(request))
+            .await
+        {
             Ok(answer) => {
                 let counters = counters.clone();
-                Ok(answer.map(|body| Body::new(Answer::new(body, counters))))
+                Ok(answer.map(|body| Body::new(ResponseBody::new(body, counters))))
             }
             Err(mut failed) => Err(match failed.take_message() {
-                Some(request) => NotAnswered::NotSent(Box::new(request)),
-                None => NotAnswered::Broken,
+                Some(request) => CallError::NotSent(Box::new(request)),
+                None => CallError::Broken,
             }),
         }
     }
 }
 
-/// The connections to a port of a replica, made when they are needed.
+/// The connections to a port of a replica, opened on demand.
 #[derive(Debug)]
-struct Lines {
+struct Connections {
     address: SocketAddr,
-    all: [Mutex<Option<SendRequest<Body>>>; LINES],
+    all: [Mutex<Option<SendRequest<Body>>>; CONNECTIONS],
     turn: AtomicUsize,
 }
 
-impl Lines {
+impl Connections {
     fn new(address: SocketAddr) -> Self {
         Self {
             address,
@@ -173,20 +176,23 @@ impl Lines {
         }
     }
 
-    /// A connection that is open.
+    /// The next open connection.
     async fn next(&self) -> io::Result<SendRequest<Body>> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % LINES;
-        let line = self.all.get(turn).ok_or(io::ErrorKind::NotFound)?;
-        let mut line = line.lock().await;
-        if let Some(open) = line.as_ref().filter(|line| !line.is_closed()) {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % CONNECTIONS;
+        let connection = self.all.get(turn).ok_or(io::ErrorKind::NotFound)?;
+        let mut connection = connection.lock().await;
+        if let Some(open) = connection
+            .as_ref()
+            .filter(|connection| !connection.is_closed())
+        {
             return Ok(open.clone());
         }
         let new = timeout(CONNECT, connect(self.address)).await??;
-        *line = Some(new.clone());
+        *connection = Some(new.clone());
         Ok(new)
     }
 
-    /// The same request, for this port.
+    /// Rewrites the URI of a request for this port.
     fn address_to(&self, request: Request<Body>) -> Request<Body> {
         let (mut parts, body) = request.into_parts();
         let path = parts.uri.path_and_query().cloned();
@@ -205,11 +211,11 @@ impl Lines {
 async fn connect(address: SocketAddr) -> io::Result<SendRequest<Body>> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    let (line, connection) = http2::Builder::new(TokioExecutor::new())
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
-    // It ends when either end hangs up; whoever uses it then is told.
+    // The task ends with the connection; later requests on it fail.
     drop(tokio::spawn(connection));
-    Ok(line)
+    Ok(sender)
 }

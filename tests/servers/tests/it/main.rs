@@ -1,4 +1,4 @@
-//! Do the servers start, stand still, die, come back and leave nothing behind?
+//! The servers start, pause, die and restart, and leave nothing behind.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod nats;
@@ -7,13 +7,13 @@ mod postgres;
 
 use std::path::Path;
 
-/// Whether a process of this machine runs. One that has ended and is only remembered does not.
+/// Whether a process runs; a zombie does not.
 fn runs(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let after = stat.rsplit(')').next().unwrap_or_default();
     !matches!(after.split_whitespace().next(), None | Some("Z" | "X"))
 }
 
-fn is_there(path: &Path) -> bool {
+fn exists(path: &Path) -> bool {
     path.try_exists().unwrap()
 }

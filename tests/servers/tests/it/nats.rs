@@ -8,18 +8,18 @@ use std::{
 
 use servers::{Nats, NatsOptions};
 
-use crate::{is_there, runs};
+use crate::{exists, runs};
 
-/// Asks something over the protocol of NATS and answers the message that comes back.
+/// Sends a request over the NATS protocol and returns the reply.
 fn ask(url: &str, subject: &str, body: &str) -> String {
     let stream = TcpStream::connect(url.strip_prefix("nats://").unwrap()).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
-    let mut told = stream.try_clone().unwrap();
+    let mut output = stream.try_clone().unwrap();
     let length = body.len();
     write!(
-        told,
+        output,
         "CONNECT {{}}\r\nSUB answer 1\r\nPUB {subject} answer {length}\r\n{body}\r\n"
     )
     .unwrap();
@@ -38,7 +38,7 @@ fn streams(nats: &Nats) -> String {
 }
 
 #[test]
-fn streams_survive_a_kill_and_a_pause_and_no_wipe() {
+fn streams_survive_a_kill_and_a_pause_but_not_a_wipe() {
     let mut nats = Nats::start(NatsOptions::default()).unwrap();
     let made = make_stream(&nats);
     assert!(made.contains("\"created\""), "{made}");
@@ -51,9 +51,9 @@ fn streams_survive_a_kill_and_a_pause_and_no_wipe() {
 
     nats.pause().unwrap();
     let url = nats.url();
-    let asks = std::thread::spawn(move || ask(&url, "$JS.API.STREAM.NAMES", ""));
+    let request = std::thread::spawn(move || ask(&url, "$JS.API.STREAM.NAMES", ""));
     nats.resume().unwrap();
-    assert!(asks.join().unwrap().contains("tale"));
+    assert!(request.join().unwrap().contains("tale"));
 
     nats.wipe().unwrap();
     nats.restart().unwrap();
@@ -64,13 +64,13 @@ fn streams_survive_a_kill_and_a_pause_and_no_wipe() {
 fn nothing_is_left_behind() {
     let nats = Nats::start(NatsOptions::default()).unwrap();
     let (pid, dir) = (nats.pid().unwrap(), nats.dir().to_owned());
-    assert!(runs(pid) && is_there(&dir));
+    assert!(runs(pid) && exists(&dir));
     drop(nats);
-    assert!(!runs(pid) && !is_there(&dir));
+    assert!(!runs(pid) && !exists(&dir));
 }
 
 #[test]
-fn a_flag_that_is_wrong_is_told() {
+fn an_invalid_flag_is_reported() {
     let options = NatsOptions {
         flags: vec!["--config".into(), "/nowhere".into()],
         ..NatsOptions::default()

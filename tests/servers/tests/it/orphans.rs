@@ -1,4 +1,4 @@
-//! An owner that is killed leaves nothing behind.
+//! A killed owner leaves no servers or files behind.
 
 use std::{
     env,
@@ -10,9 +10,9 @@ use std::{
 
 use servers::{Nats, NatsOptions, Postgres, PostgresOptions, until};
 
-use crate::{is_there, runs};
+use crate::{exists, runs};
 
-/// Says that this test is to be the owner.
+/// Set in the process that owns the servers.
 const OWNER: &str = "BERTH_TEST_OWNER";
 
 #[test]
@@ -27,33 +27,37 @@ fn a_killed_owner_leaves_nothing_behind() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let told = BufReader::new(owner.stdout.take().unwrap()).lines();
-    let told = told.map(Result::unwrap);
-    let line = told.into_iter().find(|line| line.contains(" orphans: "));
+    let lines = BufReader::new(owner.stdout.take().unwrap()).lines();
+    let lines = lines.map(Result::unwrap);
+    let line = lines.into_iter().find(|line| line.contains(" orphans: "));
     let line = line.unwrap();
     let mut words = line.split(" orphans: ").nth(1).unwrap().split(' ');
     let mut next = || words.next().unwrap().to_owned();
     let pids: [u32; 2] = [next().parse().unwrap(), next().parse().unwrap()];
     let dirs: [PathBuf; 2] = [next().into(), next().into()];
     assert!(pids.iter().all(|pid| runs(*pid)));
-    assert!(dirs.iter().all(|dir| is_there(dir)));
+    assert!(dirs.iter().all(|dir| exists(dir)));
 
     owner.kill().unwrap();
     owner.wait().unwrap();
-    until("all is gone", Duration::from_secs(20), || {
-        let gone = !pids.iter().any(|pid| runs(*pid)) && !dirs.iter().any(|dir| is_there(dir));
-        Ok(gone.then_some(()))
-    })
+    until(
+        "all servers and files are gone",
+        Duration::from_secs(20),
+        || {
+            let gone = !pids.iter().any(|pid| runs(*pid)) && !dirs.iter().any(|dir| exists(dir));
+            Ok(gone.then_some(()))
+        },
+    )
     .unwrap();
 }
 
-/// Has servers until it is killed.
-#[expect(clippy::print_stdout, reason = "it is how it speaks to the test")]
+/// Runs servers until it is killed.
+#[expect(clippy::print_stdout, reason = "the test reads it")]
 fn owner() -> ! {
     let nats = Nats::start(NatsOptions::default()).unwrap();
     let postgres = Postgres::start(PostgresOptions::default()).unwrap();
     let pids = [nats.pid(), postgres.pid()].map(Option::unwrap);
-    // What stands still is not left behind either.
+    // A paused server is not left behind either.
     postgres.pause().unwrap();
     println!(
         " orphans: {} {} {} {} ",

@@ -2,10 +2,10 @@
 
 use servers::{Postgres, PostgresOptions};
 
-use crate::{is_there, runs};
+use crate::{exists, runs};
 
 #[test]
-fn what_was_committed_survives_a_kill_and_a_pause() {
+fn commits_survive_a_kill_and_a_pause() {
     let mut postgres = Postgres::start(PostgresOptions::default()).unwrap();
     let run = |postgres: &Postgres, sql: &str| postgres.sql("postgres", sql).unwrap();
     run(&postgres, "CREATE TABLE tale AS SELECT 7 AS n");
@@ -18,21 +18,21 @@ fn what_was_committed_survives_a_kill_and_a_pause() {
 
     postgres.pause().unwrap();
     std::thread::scope(|scope| {
-        let reads = scope.spawn(|| run(&postgres, "SELECT n FROM tale"));
-        // Nobody can wait for nothing to happen; that it waits is seen by the state of the server.
+        let query = scope.spawn(|| run(&postgres, "SELECT n FROM tale"));
+        // The query waits; the process state shows that the server is paused.
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", postgres.pid().unwrap()));
         assert!(stat.unwrap().contains(") T "));
         postgres.resume().unwrap();
-        assert_eq!(reads.join().unwrap(), "7");
+        assert_eq!(query.join().unwrap(), "7");
     });
-    // A kill comes through to what stands still.
+    // A paused server can be killed.
     postgres.pause().unwrap();
     postgres.restart().unwrap();
     assert_eq!(run(&postgres, "SELECT n FROM tale"), "7");
 }
 
 #[test]
-fn what_was_is_brought_back() {
+fn a_dump_and_a_snapshot_are_restored() {
     let mut postgres = Postgres::start(PostgresOptions::default()).unwrap();
     let run = |postgres: &Postgres, sql: &str| postgres.sql("postgres", sql).unwrap();
     let numbers = |postgres: &Postgres| {
@@ -48,10 +48,10 @@ fn what_was_is_brought_back() {
         &postgres,
         "UPDATE room.tale SET n = 2; UPDATE view.tale SET n = 2",
     );
-    // One of them.
+    // One schema.
     postgres.load("postgres", &dump.unwrap()).unwrap();
     assert_eq!(numbers(&postgres), ("1".into(), "2".into()));
-    // Both, as often as it is asked for.
+    // Both schemas, repeatedly.
     for _ in 0..2 {
         run(&postgres, "UPDATE room.tale SET n = 3");
         postgres.return_to(snapshot.as_ref().unwrap()).unwrap();
@@ -63,17 +63,17 @@ fn what_was_is_brought_back() {
 fn nothing_is_left_behind() {
     let postgres = Postgres::start(PostgresOptions::default()).unwrap();
     let (pid, dir) = (postgres.pid().unwrap(), postgres.dir().to_owned());
-    assert!(runs(pid) && is_there(&dir));
+    assert!(runs(pid) && exists(&dir));
     let shared = || std::fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
     let ours = |line: &&str| line.split_whitespace().nth(4) == Some(&pid.to_string());
     assert_eq!(shared().lines().filter(ours).count(), 1);
     drop(postgres);
-    assert!(!runs(pid) && !is_there(&dir));
+    assert!(!runs(pid) && !exists(&dir));
     assert_eq!(shared().lines().filter(ours).count(), 0);
 }
 
 #[test]
-fn a_setting_that_is_wrong_is_told() {
+fn an_invalid_setting_is_reported() {
     let options = PostgresOptions {
         settings: vec!["bogus_setting=1".into()],
         ..PostgresOptions::default()

@@ -1,4 +1,4 @@
-//! The doors: whose request goes where.
+//! The request handlers of the balancer's ports: they route each request to a context.
 
 use std::{
     collections::BTreeMap,
@@ -14,60 +14,60 @@ use tower::{Service, ServiceExt};
 
 use super::{pool::Pool, replica::Port};
 
-/// To a port of the replicas of a context.
+/// The route to a port of the replicas of a context.
 #[derive(Clone, Debug)]
-pub(super) struct Way(pub(super) Arc<Pool>, pub(super) Port);
+pub(super) struct Route(pub(super) Arc<Pool>, pub(super) Port);
 
-/// A door.
+/// The handler of one port.
 #[derive(Clone, Debug)]
-pub(super) struct Door(Arc<Leads>);
+pub(super) struct Handler(Arc<Target>);
 
 #[derive(Debug)]
-enum Leads {
-    /// By the package of the rpc; what belongs to no context is answered here.
-    Everywhere(BTreeMap<String, Way>, Routes),
-    /// To one context.
-    To(Way),
-    /// To the metrics.
+enum Target {
+    /// All contexts, by the package of the rpc; the balancer itself serves the other rpcs.
+    AllContexts(BTreeMap<String, Route>, Routes),
+    /// One context.
+    Context(Route),
+    /// The metrics of the balancer.
     Metrics(Vec<Arc<Pool>>),
 }
 
-impl Door {
-    pub(super) fn public(ways: BTreeMap<String, Way>, own: Routes) -> Self {
-        Self(Arc::new(Leads::Everywhere(ways, own.prepare())))
+impl Handler {
+    pub(super) fn public(routes: BTreeMap<String, Route>, own: Routes) -> Self {
+        Self(Arc::new(Target::AllContexts(routes, own.prepare())))
     }
 
-    pub(super) fn of(way: Way) -> Self {
-        Self(Arc::new(Leads::To(way)))
+    pub(super) fn of(route: Route) -> Self {
+        Self(Arc::new(Target::Context(route)))
     }
 
     pub(super) fn metrics(pools: impl IntoIterator<Item = Arc<Pool>>) -> Self {
-        Self(Arc::new(Leads::Metrics(pools.into_iter().collect())))
+        Self(Arc::new(Target::Metrics(pools.into_iter().collect())))
     }
 
-    /// Metrics are read with HTTP/1, too.
+    /// Metrics are also served over HTTP/1.
     pub(super) fn speaks_http1(&self) -> bool {
-        matches!(*self.0, Leads::Metrics(_))
+        matches!(*self.0, Target::Metrics(_))
     }
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
-        let way = match &*self.0 {
-            Leads::To(way) => way,
-            Leads::Metrics(pools) => return metrics(path, pools),
-            Leads::Everywhere(ways, own) => match context_of(path) {
-                None => return here(own, request).await,
-                Some(context) => match ways.get(context) {
+        let route = match &*self.0 {
+            Target::Context(route) => route,
+            Target::Metrics(pools) => return metrics(path, pools),
+            Target::AllContexts(routes, own) => match context_of(path) {
+                None => return serve_own(own, request).await,
+                Some(context) => match routes.get(context) {
                     None => return Status::unimplemented("there is no such service").into_http(),
-                    Some(way) => way,
+                    Some(route) => route,
                 },
             },
         };
-        way.0.answer(way.1, request).await
+        route.0.answer(route.1, request).await
     }
 }
 
-impl Service<Request<Body>> for Door {
+impl Service<Request<Body>> for Handler {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
@@ -77,12 +77,12 @@ impl Service<Request<Body>> for Door {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let door = self.clone();
-        Box::pin(async move { Ok(door.answer(request).await) })
+        let handler = self.clone();
+        Box::pin(async move { Ok(handler.answer(request).await) })
     }
 }
 
-async fn here(own: &Routes, request: Request<Body>) -> Response<Body> {
+async fn serve_own(own: &Routes, request: Request<Body>) -> Response<Body> {
     match own.clone().oneshot(request).await {
         Ok(answer) => answer,
         Err(never) => match never {},
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_names_its_context() {
+    fn a_path_contains_its_context() {
         assert_eq!(
             context_of("/berth.room.v1.RoomService/GetRoom"),
             Some("room")
