@@ -190,7 +190,7 @@ async fn only_services_may_call_an_internal_rpc() {
 
 /// A service may call internal rpcs, but an rpc that requires a role only together with a person's token.
 ///
-/// Requirement: X4.
+/// Threat: X4.
 #[tokio::test]
 async fn a_service_alone_has_no_role() {
     let platform = Platform::new();

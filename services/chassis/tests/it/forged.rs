@@ -1,6 +1,6 @@
 //! Forged tokens: none is accepted.
 //!
-//! Requirement: X3.
+//! Threat: X3.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use berth::{common::v1::Role, room::v1 as room};

@@ -8,14 +8,14 @@ use tokio::sync::Mutex;
 /// Campaigns under constant load run one at a time, because each needs all cores.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
-/// Requirement: S29.
+/// Scenario: S29.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_fails_no_request() {
     let _alone = ALONE.lock().await;
     rolling::restart_everything(2_000, 4).await.unwrap();
 }
 
-/// Requirement: S16, S22.
+/// Scenario: S16, S22.
 #[tokio::test(flavor = "multi_thread")]
 async fn bookings_continue_while_the_broker_is_empty_or_down() {
     let _alone = ALONE.lock().await;
@@ -23,14 +23,15 @@ async fn bookings_continue_while_the_broker_is_empty_or_down() {
     broker::lose_the_broker(calm, away, 4).await.unwrap();
 }
 
-/// Requirement: S21, A-C23, A-C24.
+/// Requirement: A-C23, A-C24.
+/// Scenario: S21.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_is_applied_once_by_any_number_of_replicas() {
     let _alone = ALONE.lock().await;
     scale::scale_out_and_in(3_000, 4).await.unwrap();
 }
 
-/// Requirement: S28. `UPDATE_GOLDEN=1` writes the page.
+/// Scenario: S28. `UPDATE_GOLDEN=1` writes the page.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_outages_is_up_to_date() {
     let table = outages::table().await.unwrap();

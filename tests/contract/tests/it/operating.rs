@@ -66,7 +66,7 @@ fn every_metric_is_documented() {
 async fn metrics_have_the_documented_labels() {
     let _world = World::start(all::contexts()).await.unwrap();
     let exposition = telemetry::metrics().unwrap().render();
-    assert!(exposition.contains("# HELP berth_rpc_in_flight Requests in hand"));
+    assert!(exposition.contains("# HELP berth_rpc_in_flight Requests in flight"));
     assert_eq!(unexpected_series(&exposition), [""; 0]);
     let wrong = "berth_leading{place=\"x\"} 1\nberth_boats 2\n";
     assert_eq!(unexpected_series(wrong).len(), 2);
