@@ -10,4 +10,3 @@ pub mod log_service;
 pub mod policies;
 pub(crate) mod reactions;
 pub mod relay;
-pub mod remote_log;
