@@ -12,9 +12,7 @@ use chassis::{
     domain::{event::Recorded, log_id::LogId},
     error::status::{status, unavailable},
     messaging::{
-        bus::Signal,
-        consumer::{ConsumeError, Consumer},
-        log_reader::LogReader,
+        bus::Signal, consume_error::ConsumeError, consumer::Consumer, log_reader::LogReader,
     },
     store::Unit,
 };

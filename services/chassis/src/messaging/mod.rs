@@ -1,6 +1,8 @@
 //! Delivery of events: from the log of one context over a bus to the consumers of other contexts.
 
+mod applier;
 pub mod bus;
+pub mod consume_error;
 pub mod consumer;
 mod dead_letters;
 pub mod in_process;

@@ -11,7 +11,8 @@ use crate::{
     client::peers::Peers,
     messaging::{
         bus::{Bus, BusError, Subscription},
-        consumer::{ConsumeError, Consumer},
+        consume_error::ConsumeError,
+        consumer::Consumer,
         reactions::Reactions,
         relay::{RelayError, relay_once},
     },

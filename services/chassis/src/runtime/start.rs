@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::runtime::wiring::log_of;
 use crate::{
     client::{peers::Peers, trust_renewal},
-    messaging::{bus::Bus, consumer::ConsumeError, log_service::EventLogs, relay::compare},
+    messaging::{bus::Bus, consume_error::ConsumeError, log_service::EventLogs, relay::compare},
     runtime::{
         context::Context,
         context_runtime::{ContextRuntime, Wiring},

@@ -278,24 +278,24 @@ async fn consumers_dead_letters_and_peers_are_reported() {
     }
     let found = consumer
         .inspect_until(|found| {
-            let consumed = &one(found).consumers[0];
+            let described = &one(found).consumers[0];
             // The stored cursor changes a moment before the values in memory.
-            consumed.cursor == Some(4)
-                && consumed.heard_head == 4
-                && consumed.last_move_time.is_some()
+            described.cursor == Some(4)
+                && described.heard_head == 4
+                && described.last_move_time.is_some()
         })
         .await;
-    let consumed = &one(&found).consumers[0];
+    let described = &one(&found).consumers[0];
     assert_eq!(
         (
-            consumed.consumer.as_str(),
-            consumed.producer.as_str(),
-            consumed.lag
+            described.consumer.as_str(),
+            described.producer.as_str(),
+            described.lag
         ),
         ("message", "room", 0)
     );
-    assert_eq!(consumed.last_move_time, Some(to_proto(noon())));
-    assert!(consumed.last_error.is_empty() && !consumed.gap);
+    assert_eq!(described.last_move_time, Some(to_proto(noon())));
+    assert!(described.last_error.is_empty() && !described.gap);
     let letters = inspection::DeadLetters {
         consumer: "message".into(),
         producer: "room".into(),
