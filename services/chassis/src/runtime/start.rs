@@ -38,18 +38,22 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// How often a store that is not ready is checked.
 const STORE_POLL: Duration = Duration::from_secs(1);
 
-/// A platform that is ready.
-pub(super) struct Started {
+/// The parts of a running platform.
+#[derive(Debug)]
+pub(super) struct Running {
     pub(super) public: SocketAddr,
     pub(super) admin: SocketAddr,
     pub(super) contexts: Vec<ContextRuntime>,
     pub(super) peers: Peers,
     pub(super) health: Health,
+    /// Cancelled to stop the platform.
     pub(super) stop: CancellationToken,
-    pub(super) supervisor: Supervisor,
 }
 
-pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<Started, StartError> {
+pub(super) async fn start(
+    contexts: Vec<Context>,
+    options: Options,
+) -> Result<(Running, Supervisor), StartError> {
     let config = &options.config;
     let (public_listener, public) = ports::listen(config.listen)?;
     let (admin_listener, admin) = ports::listen(config.admin_listen)?;
@@ -94,24 +98,24 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
 
     let public_port = ports::serve_public(public_listener, services, &options);
     health.set_ready();
-    let stop = CancellationToken::new();
-    Ok(Started {
+    let running = Running {
         public,
         admin,
-        contexts: contexts.clone(),
+        contexts,
         peers,
-        health: health.clone(),
-        stop: stop.clone(),
-        supervisor: Supervisor {
-            contexts,
-            health,
-            drain_delay: config.drain_delay,
-            stop,
-            public_port,
-            workers,
-            admin_port,
-        },
-    })
+        health,
+        stop: CancellationToken::new(),
+    };
+    let supervisor = Supervisor {
+        contexts: running.contexts.clone(),
+        health: running.health.clone(),
+        stop: running.stop.clone(),
+        drain_delay: config.drain_delay,
+        public_port,
+        workers,
+        admin_port,
+    };
+    Ok((running, supervisor))
 }
 
 /// The trust in tokens and service keys. A process without a configured service key creates one for its operator; nobody

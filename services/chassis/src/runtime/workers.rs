@@ -177,8 +177,9 @@ impl ContextRuntime {
             tracing::debug!(consumer = consumer.name(), error = %error, "cursor not reported");
         }
         loop {
-            let signal = subscription.next().await?;
-            consumer.consume(signal).await?;
+            let signal = subscription.next().await.map_err(StepError::of)?;
+            let result = consumer.consume(signal).await;
+            result.map_err(StepError::of)?;
             subscription.acknowledge().await;
         }
     }
