@@ -71,6 +71,7 @@ pub(super) async fn start(
     let stop_upkeep = admin_port.stop_token();
     admin_port.spawn(supervisor::upkeep(health.clone(), stop_upkeep));
 
+    // The contexts, on their stores, and connected with each other.
     let peers = Peers::with(options.clock.clone(), options.faults.clone(), service_key);
     let stores = open_stores(&contexts, &options).await?;
     join_all(stores.iter().map(|store| await_schema(store, &health))).await;
@@ -81,21 +82,15 @@ pub(super) async fn start(
     let services = add_services(Services::new(public_routes), &contexts, &access, &peers);
     inspection.open(&contexts, &peers, &wiring.bus);
 
+    // The workers, once it is certain that no log has lost events.
     detect_log_losses(&contexts, &wiring.bus).await;
     let mut workers = run_workers(&contexts);
     for context in &contexts {
         run_on_start(context).await;
     }
-    let runs_member = contexts
-        .iter()
-        .any(|context| context.context.name == MEMBER);
-    if runs_member || options.peers.0.contains_key(MEMBER) {
-        let stop = workers.stop_token();
-        workers.spawn(trust_renewal::follow(trust.clone(), peers.clone(), stop).map(Ok));
-        // A member who is signed in must not be rejected.
-        trust.told_once().await;
-    }
+    follow_trust(&options, &contexts, &trust, &peers, &mut workers).await;
 
+    // The public port last, when requests can be served.
     let public_port = ports::serve_public(public_listener, services, &options);
     health.set_ready();
     let running = Running {
@@ -226,6 +221,25 @@ fn run_workers(contexts: &[ContextRuntime]) -> TaskGroup {
         group.spawn(supervisor::workers(context.context.name, tasks, stop));
     }
     group
+}
+
+/// Keeps the keys and revocations of `member` up to date, if `member` runs here or is a peer.
+async fn follow_trust(
+    options: &Options,
+    contexts: &[ContextRuntime],
+    trust: &Trust,
+    peers: &Peers,
+    workers: &mut TaskGroup,
+) {
+    let runs_here = contexts
+        .iter()
+        .any(|context| context.context.name == MEMBER);
+    if runs_here || options.peers.0.contains_key(MEMBER) {
+        let stop = workers.stop_token();
+        workers.spawn(trust_renewal::follow(trust.clone(), peers.clone(), stop).map(Ok));
+        // A member who is signed in must not be rejected.
+        trust.told_once().await;
+    }
 }
 
 /// Runs [`Context::on_start`] until it succeeds, or the store is fenced and nothing can be changed.
