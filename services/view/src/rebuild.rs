@@ -13,9 +13,7 @@ use chassis::{
     domain::event::Recorded,
     error::status::{status, unavailable},
     messaging::{
-        bus::Signal,
-        consumer::{ConsumeError, Consumer},
-        log_reader::LogReader,
+        bus::Signal, consume_error::ConsumeError, consumer::Consumer, log_reader::LogReader,
     },
     store::Unit,
 };

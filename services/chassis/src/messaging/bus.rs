@@ -48,7 +48,7 @@ pub trait Bus: Send + Sync + Debug {
     /// Publishes the high-water mark of a log although nothing is new, so that consumers notice a lost tail.
     async fn heartbeat(&self, _log: &LogId, _high_water_mark: i64) {}
     /// Notifies the leader of a context that there is work.
-    fn notify_leader(&self, _context: &str) {}
+    async fn notify_leader(&self, _context: &str) {}
     /// Waits for [`Bus::notify_leader`]. With a single replica it never returns.
     async fn leader_notified(&self, _context: &str) {
         std::future::pending::<()>().await;

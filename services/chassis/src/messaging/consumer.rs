@@ -2,7 +2,6 @@
 //! its effect exactly once and in order. What the bus loses is read from the log.
 
 use std::{
-    collections::BTreeSet,
     fmt,
     sync::{
         Arc,
@@ -13,16 +12,16 @@ use std::{
 use berth::inspection::v1 as inspection;
 
 use crate::{
-    base::{faults::Injected, last_outcome::LastOutcome, time::to_proto},
+    base::{last_outcome::LastOutcome, time::to_proto},
     domain::{event::Recorded, log_id::LogId},
     messaging::{
+        applier::Applier,
         bus::Signal,
-        dead_letters::DeadLetters,
+        consume_error::ConsumeError,
         log_reader::{LogError, LogReader},
-        policies::ReactError,
         reactions::Reactions,
     },
-    store::{AsStoreError, Batch, Store, StoreError, Unit, projections::Views},
+    store::{Store, StoreError, Unit, projections::Views},
 };
 
 /// Maximum number of events in one transaction.
@@ -30,56 +29,14 @@ const BATCH: usize = 128;
 /// The cached cursor before the first step and after a failure.
 const UNKNOWN: i64 = -1;
 
-/// Why a step of a consumer failed. The next step continues where it stopped.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConsumeError {
-    /// The consumer's own store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The producer's log could not be read.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// Another replica has moved the cursor.
-    #[error("the cursor has been moved by another replica")]
-    Fenced,
-    /// An event failed in a batch without savepoints; the batch is rolled back.
-    #[error("an event of the batch failed")]
-    EventFailed,
-    /// A fault injected by a test.
-    #[error(transparent)]
-    Fault(#[from] Injected),
-}
-
-impl AsStoreError for ConsumeError {
-    fn as_store_error(&self) -> Option<&StoreError> {
-        match self {
-            Self::Store(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-/// How a batch is applied. Savepoints are expensive and nearly all events succeed: a batch is applied without savepoints
-/// first, and again with one for each event only if an event fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Savepoints {
-    None,
-    EachEvent,
-}
-
 /// A consumer of one producer's log. Clones are the same consumer.
 #[derive(Clone, Debug)]
 pub struct Consumer(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    name: String,
-    producer: LogId,
-    store: Store,
+    applier: Arc<Applier>,
     log: Arc<dyn LogReader>,
-    types: BTreeSet<String>,
-    reactions: Arc<Reactions>,
-    dead_letters: DeadLetters,
     /// The cursor after the last step, so that it need not be read from the store; or [`UNKNOWN`].
     cached_cursor: AtomicI64,
     /// The highest sequence number received.
@@ -98,20 +55,9 @@ impl Consumer {
         log: Arc<dyn LogReader>,
         reactions: Reactions,
     ) -> Self {
-        let reactions = Arc::new(reactions);
         Self(Arc::new(Inner {
-            types: reactions.types(),
-            dead_letters: DeadLetters {
-                consumer: name.clone(),
-                producer: producer.clone(),
-                store: store.clone(),
-                reactions: reactions.clone(),
-            },
-            name,
-            producer,
-            store,
+            applier: Arc::new(Applier::new(name, producer, store, reactions)),
             log,
-            reactions,
             cached_cursor: AtomicI64::new(UNKNOWN),
             high_water_mark: AtomicI64::new(0),
             gap: AtomicBool::new(false),
@@ -132,21 +78,22 @@ impl Consumer {
 
     /// Its name: the context, or `<context>.views`.
     pub fn name(&self) -> &str {
-        &self.0.name
+        &self.0.applier.consumer
     }
 
     /// The log that it reads.
     pub fn producer(&self) -> &LogId {
-        &self.0.producer
+        &self.0.applier.producer
     }
 
     /// The sequence number of the last event applied, as stored.
     pub async fn cursor(&self) -> Result<i64, StoreError> {
-        let inner = &self.0;
-        inner
-            .store
-            .cursor(inner.name.clone(), inner.producer.clone())
-            .await
+        let (name, producer) = (self.name().to_owned(), self.producer().clone());
+        self.store().cursor(name, producer).await
+    }
+
+    fn store(&self) -> &Store {
+        &self.0.applier.store
     }
 
     async fn cached_cursor(&self) -> Result<i64, StoreError> {
@@ -162,10 +109,9 @@ impl Consumer {
 
     /// The work that is left now, if any.
     pub(crate) async fn busy(&self) -> Result<Option<String>, StoreError> {
-        let inner = &self.0;
-        let (name, producer) = (&inner.name, &inner.producer);
+        let (name, producer) = (self.name(), self.producer());
         let cursor = self.cursor().await?;
-        match inner.log.head().await {
+        match self.0.log.head().await {
             Ok(head) if head <= cursor => {}
             Ok(head) => {
                 return Ok(Some(format!(
@@ -174,10 +120,8 @@ impl Consumer {
             }
             Err(error) => return Ok(Some(format!("{name} cannot read {producer}: {error}"))),
         }
-        let due = inner
-            .dead_letters
-            .any_due(inner.store.clock().now())
-            .await?;
+        let now = self.store().clock().now();
+        let due = self.0.applier.dead_letters.any_due(now).await?;
         Ok(due.then(|| format!("{name} has dead letters to retry")))
     }
 
@@ -187,9 +131,9 @@ impl Consumer {
         // The consumer's own store may have lost commits, too.
         self.invalidate_cursor();
         let cursor = self.cursor().await?;
-        let head = inner.log.report_cursor(cursor, &inner.name).await?;
+        let head = inner.log.report_cursor(cursor, self.name()).await?;
         if head < cursor {
-            tracing::error!(consumer = %inner.name, producer = %inner.producer, cursor, head, "log ends before the cursor");
+            tracing::error!(consumer = self.name(), producer = %self.producer(), cursor, head, "log ends before the cursor");
         }
         Ok(head)
     }
@@ -252,7 +196,7 @@ impl Consumer {
         let batch = until_gap(inner.log.read(cursor, limit).await?);
         match batch.first() {
             None => {
-                tracing::warn!(consumer = %inner.name, producer = %inner.producer, cursor, high_water_mark = mark, "log ends before its high-water mark");
+                tracing::warn!(consumer = self.name(), producer = %self.producer(), cursor, high_water_mark = mark, "log ends before its high-water mark");
                 inner.gap.store(true, Ordering::Relaxed);
             }
             Some(first) if first.seq != cursor + 1 => {
@@ -270,40 +214,15 @@ impl Consumer {
         let Some(last) = batch.last().map(|last| last.seq) else {
             return Ok(cursor);
         };
-        let point = format!("consumer.{}", inner.name);
-        inner.store.faults().pass(&point)?;
+        let point = format!("consumer.{}", self.name());
+        self.store().faults().pass(&point)?;
         let count = batch.len();
-        match self
-            .transact(cursor, last, batch.clone(), Savepoints::None)
-            .await
-        {
-            // A failed statement may show only at the commit.
-            Err(ConsumeError::EventFailed | ConsumeError::Store(StoreError::Bug(_))) => {
-                self.transact(cursor, last, batch, Savepoints::EachEvent)
-                    .await?;
-            }
-            done => done?,
-        }
+        inner.applier.apply(cursor, last, batch).await?;
         inner.cached_cursor.store(last, Ordering::SeqCst);
         inner.gap.store(false, Ordering::Relaxed);
-        inner.outcome.record_success(inner.store.clock().now());
+        inner.outcome.record_success(self.store().clock().now());
         self.count("berth_consumed_events_total", count);
         Ok(last)
-    }
-
-    async fn transact(
-        &self,
-        from: i64,
-        to: i64,
-        batch: Vec<Recorded>,
-        savepoints: Savepoints,
-    ) -> Result<(), ConsumeError> {
-        let this = self.clone();
-        let work = self.0.store.transact(move |unit| {
-            let (this, batch) = (this.clone(), batch.clone());
-            Box::pin(async move { this.apply_with(unit, from, to, &batch, savepoints).await })
-        });
-        work.await
     }
 
     /// Applies the events after `from` up to `to`, a contiguous batch, as part of a transaction.
@@ -314,77 +233,19 @@ impl Consumer {
         to: i64,
         batch: &[Recorded],
     ) -> Result<(), ConsumeError> {
-        self.apply_with(unit, from, to, batch, Savepoints::EachEvent)
-            .await
-    }
-
-    async fn apply_with(
-        &self,
-        unit: &mut Unit<'_>,
-        from: i64,
-        to: i64,
-        batch: &[Recorded],
-        savepoints: Savepoints,
-    ) -> Result<(), ConsumeError> {
-        let inner = &self.0;
-        let advanced = unit.advance(Batch {
-            consumer: &inner.name,
-            producer: inner.producer.context(),
-            from,
-            to,
-            // Events of several producers update the same rows.
-            alone: matches!(*inner.reactions, Reactions::Views(_)),
-        });
-        // The aggregates that have dead letters: their later events wait behind these.
-        let blocked = advanced.await?.ok_or(ConsumeError::Fenced)?;
-        let mut blocked: BTreeSet<String> = blocked.into_iter().collect();
-        let is_handled = |event: &&Recorded| inner.types.contains(&event.event_type);
-        if savepoints == Savepoints::None {
-            let subjects = inner.reactions.subjects(batch.iter().filter(is_handled));
-            unit.look_ahead(subjects).await?;
-        }
-        for event in batch.iter().filter(is_handled) {
-            if blocked.contains(&event.subject) {
-                inner.dead_letters.add_behind(unit, event).await?;
-            } else if let Some(reason) = self.apply_event(unit, event, savepoints).await? {
-                blocked.insert(event.subject.clone());
-                inner.dead_letters.add(unit, event, reason).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Applies an event. Returns why it failed, if it did and a savepoint has rolled it back.
-    async fn apply_event(
-        &self,
-        unit: &mut Unit<'_>,
-        event: &Recorded,
-        savepoints: Savepoints,
-    ) -> Result<Option<String>, ConsumeError> {
-        let reactions = &self.0.reactions;
-        match savepoints {
-            Savepoints::EachEvent => Ok(reactions.apply_in_savepoint(unit, event).await?),
-            Savepoints::None => {
-                let applied = reactions.apply(unit, event).await;
-                let failed = |error: ReactError| {
-                    let fault = error.store_fault();
-                    fault.map_or(ConsumeError::EventFailed, Into::into)
-                };
-                applied.map(|()| None).map_err(failed)
-            }
-        }
+        self.0.applier.apply_in(unit, from, to, batch).await
     }
 
     /// Retries the dead letters that are due, the first of each aggregate. Returns whether any succeeded.
     pub async fn retry(&self) -> Result<bool, ConsumeError> {
-        Ok(self.0.dead_letters.retry().await?)
+        Ok(self.0.applier.dead_letters.retry().await?)
     }
 
     /// Records why a step failed.
     pub(crate) fn record_failure(&self, why: &dyn fmt::Display) {
         self.0
             .outcome
-            .record_failure(self.0.store.clock().now(), why);
+            .record_failure(self.store().clock().now(), why);
     }
 
     /// Describes the consumer for inspection, with its cursor if that could be read.
@@ -393,8 +254,8 @@ impl Consumer {
         let mark = inner.high_water_mark.load(Ordering::Relaxed);
         let failure = inner.outcome.failure();
         inspection::Consumer {
-            consumer: inner.name.clone(),
-            producer: inner.producer.to_string(),
+            consumer: self.name().to_owned(),
+            producer: self.producer().to_string(),
             cursor,
             heard_head: mark,
             lag: cursor.map_or(0, |cursor| mark.saturating_sub(cursor).max(0)),
@@ -407,8 +268,8 @@ impl Consumer {
 
     fn count(&self, counter: &'static str, events: usize) {
         let labels = [
-            ("consumer", self.0.name.clone()),
-            ("producer", self.0.producer.to_string()),
+            ("consumer", self.name().to_owned()),
+            ("producer", self.producer().to_string()),
         ];
         metrics::counter!(counter, &labels).increment(u64::try_from(events).unwrap_or(0));
     }

@@ -42,6 +42,32 @@ impl<A: Publish> Then<A> {
         self.0.push((id, command));
         self
     }
+
+    async fn give(self, unit: &mut Unit<'_>, cause: &Cause) -> Result<(), ReactError> {
+        let Self(commands, if_lost) = self;
+        for (id, command) in commands {
+            let given = give::<A>(unit, id, &command, cause).await;
+            match (given, &if_lost) {
+                (Err(ReactError::Refused(_)), Some(IfLost(fallback)))
+                    if unit.has_losses().await? && unit.load::<A>(id).await?.is_none() =>
+                {
+                    fallback(unit, cause).await?;
+                }
+                (given, _) => given?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The cause of the commands that policies give because of an event.
+fn cause_of(event: &Recorded) -> Cause {
+    Cause {
+        actor: format!("service:{}", event.producer),
+        causation: event.id.clone(),
+        correlation: event.cause.correlation.clone(),
+        traceparent: event.cause.traceparent.clone(),
+    }
 }
 
 /// Why an event could not be applied.
@@ -172,25 +198,7 @@ impl Policies {
             let policy = policy.clone();
             Box::pin(async move {
                 let received = recorded.receive::<E>().map_err(Malformed::because)?;
-                let Then(commands, if_lost) = policy(received)?;
-                let cause = Cause {
-                    actor: format!("service:{}", recorded.producer),
-                    causation: recorded.id.clone(),
-                    correlation: recorded.cause.correlation.clone(),
-                    traceparent: recorded.cause.traceparent.clone(),
-                };
-                for (id, command) in commands {
-                    let given = give::<A>(unit, id, &command, &cause).await;
-                    match (given, &if_lost) {
-                        (Err(ReactError::Refused(_)), Some(IfLost(fallback)))
-                            if unit.has_losses().await? && unit.load::<A>(id).await?.is_none() =>
-                        {
-                            fallback(unit, &cause).await?;
-                        }
-                        (given, _) => given?,
-                    }
-                }
-                Ok(())
+                policy(received)?.give(unit, &cause_of(recorded)).await
             })
         });
         self.0.push(Policy {
@@ -229,27 +237,18 @@ impl Policies {
         }
     }
 
-    /// Applies every policy that handles the event.
+    /// Applies every policy that handles the event. A panic of a policy is the failure of one event, not of the process.
     pub(super) async fn react(
         &self,
         unit: &mut Unit<'_>,
         event: &Recorded,
     ) -> Result<(), ReactError> {
-        for policy in self
-            .0
-            .iter()
-            .filter(|policy| policy.event_type == event.event_type)
-        {
-            catch_panic((policy.react)(unit, event)).await?;
+        let handles = |policy: &&Policy| policy.event_type == event.event_type;
+        for policy in self.0.iter().filter(handles) {
+            let reaction = AssertUnwindSafe((policy.react)(unit, event));
+            let reacted = reaction.catch_unwind().await;
+            reacted.unwrap_or(Err(ReactError::Panicked))?;
         }
         Ok(())
     }
-}
-
-/// A panic of a policy is the failure of one event, not of the process.
-async fn catch_panic(reaction: BoxFuture<'_, Result<(), ReactError>>) -> Result<(), ReactError> {
-    AssertUnwindSafe(reaction)
-        .catch_unwind()
-        .await
-        .unwrap_or(Err(ReactError::Panicked))
 }

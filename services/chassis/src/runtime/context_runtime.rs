@@ -10,10 +10,10 @@ use tonic::service::Routes;
 use crate::{
     client::peers::Peers,
     messaging::{
-        bus::{Bus, BusError, Subscription},
-        consumer::{ConsumeError, Consumer},
+        bus::{Bus, Subscription},
+        consumer::Consumer,
         reactions::Reactions,
-        relay::{RelayError, relay_once},
+        relay::relay_once,
     },
     runtime::{
         context::{Context, producer_of},
@@ -94,16 +94,18 @@ impl ContextRuntime {
         if self.deps.store.fenced().is_some() {
             return Ok(false);
         }
-        let mut any = relay_once(&self.deps.store, &self.bus).await?;
+        let relayed = relay_once(&self.deps.store, &self.bus).await;
+        let mut any = relayed.map_err(StepError::of)?;
         for consumer in &self.consumers {
             let mut subscription = self.subscribe(consumer).await?;
             while let Some(signal) = subscription.try_next() {
-                any |= consumer.consume(signal).await?;
+                let result = consumer.consume(signal).await;
+                any |= result.map_err(StepError::of)?;
                 subscription.acknowledge().await;
             }
-            any |= consumer.retry().await?;
+            any |= consumer.retry().await.map_err(StepError::of)?;
         }
-        for work in self.deadlines.due().await? {
+        for work in self.deadlines.due().await.map_err(StepError::of)? {
             any |= work.await;
         }
         Ok(any)
@@ -135,9 +137,10 @@ impl ContextRuntime {
     pub(super) async fn subscribe(
         &self,
         consumer: &Consumer,
-    ) -> Result<Box<dyn Subscription>, BusError> {
+    ) -> Result<Box<dyn Subscription>, StepError> {
         let log = consumer.producer().clone();
-        self.bus.subscribe(log, consumer.name()).await
+        let subscribed = self.bus.subscribe(log, consumer.name()).await;
+        subscribed.map_err(StepError::of)
     }
 }
 
@@ -147,32 +150,8 @@ impl ContextRuntime {
 pub struct StepError(pub String);
 
 impl StepError {
-    fn of(error: &dyn Display) -> Self {
+    pub(super) fn of(error: impl Display) -> Self {
         Self(error.to_string())
-    }
-}
-
-impl From<ConsumeError> for StepError {
-    fn from(error: ConsumeError) -> Self {
-        Self::of(&error)
-    }
-}
-
-impl From<RelayError> for StepError {
-    fn from(error: RelayError) -> Self {
-        Self::of(&error)
-    }
-}
-
-impl From<BusError> for StepError {
-    fn from(error: BusError) -> Self {
-        Self::of(&error)
-    }
-}
-
-impl From<StoreError> for StepError {
-    fn from(error: StoreError) -> Self {
-        Self::of(&error)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     base::time::{SignedDuration, Timestamp},
     domain::event::{Cause, Publish},
     runtime::deps::{Deps, RetryLater},
-    store::{ExecuteError, StoreError},
+    store::StoreError,
 };
 
 /// Maximum number of aggregates handled in one step.
@@ -43,24 +43,13 @@ impl fmt::Debug for DueHandler {
 impl DueHandler {
     /// Gives the aggregate its command [`Aggregate::when_due`](crate::Aggregate::when_due).
     pub(crate) fn command<A: Publish>() -> Self {
-        let handle: Arc<Handle> = Arc::new(|deps, id| {
-            Box::pin(async move {
-                let id: A::Id = id.parse().map_err(|_| RetryLater("not an id".into()))?;
-                let Some(command) = A::when_due() else {
-                    return Ok(());
-                };
+        Self::job::<A, _, _>(|deps, id| async move {
+            if let Some(command) = A::when_due() {
                 let cause = Cause::by(format!("service:{}", deps.store.context()));
-                match deps.store.execute::<A>(id, command, &cause).await {
-                    Ok(_) => Ok(()),
-                    Err(ExecuteError::Refused(refusal)) => Err(RetryLater(refusal.to_string())),
-                    Err(ExecuteError::Store(error)) => Err(RetryLater(error.to_string())),
-                }
-            })
-        });
-        Self {
-            kind: A::KIND,
-            handle,
-        }
+                deps.store.execute::<A>(id, command, &cause).await?;
+            }
+            Ok(())
+        })
     }
 
     /// Runs a job.

@@ -11,6 +11,7 @@ pub mod leader;
 pub mod options;
 pub mod platform;
 mod ports;
+mod remote_log;
 pub mod settings;
 pub mod start;
 pub mod start_error;

@@ -10,13 +10,16 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{
-    client::peers::Peers,
     runtime::{
-        context::Context, context_runtime::ContextRuntime, data_dir, options::Options, start,
-        start_error::StartError, supervisor::Failed,
+        context::Context,
+        context_runtime::ContextRuntime,
+        data_dir,
+        options::Options,
+        start::{Running, start},
+        start_error::StartError,
+        supervisor::Failed,
     },
     server::health::Health,
     telemetry,
@@ -29,12 +32,7 @@ const LAST_COMMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Platform {
     runtime: Option<Runtime>,
-    public: SocketAddr,
-    admin: SocketAddr,
-    contexts: Vec<ContextRuntime>,
-    peers: Peers,
-    health: Health,
-    stop: CancellationToken,
+    running: Running,
     supervisor: JoinHandle<Result<(), Failed>>,
     grace: Duration,
     lock: File,
@@ -53,18 +51,11 @@ impl Platform {
                 .build()?,
         ));
         let grace = options.config.grace;
-        let started = runtime
-            .spawn(start::start(contexts, options))
-            .await
-            .map_err(io::Error::other)??;
+        let started = runtime.spawn(start(contexts, options)).await;
+        let (running, supervisor) = started.map_err(io::Error::other)??;
         Ok(Self {
-            public: started.public,
-            admin: started.admin,
-            contexts: started.contexts,
-            peers: started.peers,
-            health: started.health,
-            stop: started.stop,
-            supervisor: runtime.spawn(started.supervisor.run()),
+            running,
+            supervisor: runtime.spawn(supervisor.run()),
             runtime: runtime.into_inner(),
             grace,
             lock,
@@ -73,22 +64,22 @@ impl Platform {
 
     /// The address of the public port.
     pub fn public(&self) -> SocketAddr {
-        self.public
+        self.running.public
     }
 
     /// The address of the admin port.
     pub fn admin(&self) -> SocketAddr {
-        self.admin
+        self.running.admin
     }
 
     /// The running contexts.
     pub fn contexts(&self) -> &[ContextRuntime] {
-        &self.contexts
+        &self.running.contexts
     }
 
     /// The health of the process.
     pub fn health(&self) -> &Health {
-        &self.health
+        &self.running.health
     }
 
     /// Waits until the platform ends by itself because something has failed.
@@ -99,7 +90,7 @@ impl Platform {
     /// Stops gracefully: accepts no more requests, finishes those in flight, stops the workers. Fails if that takes longer
     /// than the grace period, or if something has failed before.
     pub async fn stop(mut self) -> Result<(), Failed> {
-        self.stop.cancel();
+        self.running.stop.cancel();
         let grace = self.grace;
         let ended = match timeout(grace, self.ended()).await {
             Ok(ended) => ended,
@@ -112,6 +103,7 @@ impl Platform {
     /// Ends all tasks at once, as in a power failure. Returns when the data directory can be used again.
     pub async fn crash(mut self) {
         let commits: Vec<_> = self
+            .running
             .contexts
             .iter()
             .map(|context| context.deps.store.commits())
@@ -134,8 +126,8 @@ impl Platform {
             runtime.shutdown_background();
         }
         // Peers and routes hold each other, and the stores: break the cycle.
-        self.peers.disconnect();
-        self.contexts.clear();
+        self.running.peers.disconnect();
+        self.running.contexts.clear();
     }
 }
 

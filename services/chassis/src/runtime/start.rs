@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::runtime::wiring::log_of;
 use crate::{
     client::{peers::Peers, trust_renewal},
-    messaging::{bus::Bus, consumer::ConsumeError, log_service::EventLogs, relay::compare},
+    messaging::{bus::Bus, consume_error::ConsumeError, log_service::EventLogs, relay::compare},
     runtime::{
         context::Context,
         context_runtime::{ContextRuntime, Wiring},
@@ -38,18 +38,22 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// How often a store that is not ready is checked.
 const STORE_POLL: Duration = Duration::from_secs(1);
 
-/// A platform that is ready.
-pub(super) struct Started {
+/// The parts of a running platform.
+#[derive(Debug)]
+pub(super) struct Running {
     pub(super) public: SocketAddr,
     pub(super) admin: SocketAddr,
     pub(super) contexts: Vec<ContextRuntime>,
     pub(super) peers: Peers,
     pub(super) health: Health,
+    /// Cancelled to stop the platform.
     pub(super) stop: CancellationToken,
-    pub(super) supervisor: Supervisor,
 }
 
-pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<Started, StartError> {
+pub(super) async fn start(
+    contexts: Vec<Context>,
+    options: Options,
+) -> Result<(Running, Supervisor), StartError> {
     let config = &options.config;
     let (public_listener, public) = ports::listen(config.listen)?;
     let (admin_listener, admin) = ports::listen(config.admin_listen)?;
@@ -67,6 +71,7 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
     let stop_upkeep = admin_port.stop_token();
     admin_port.spawn(supervisor::keep_metrics(stop_upkeep));
 
+    // The contexts, on their stores, and connected with each other.
     let peers = Peers::with(options.clock.clone(), options.faults.clone(), service_key);
     let stores = open_stores(&contexts, &options).await?;
     join_all(stores.iter().map(|store| await_schema(store, &health))).await;
@@ -77,41 +82,35 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
     let services = add_services(Services::new(public_routes), &contexts, &access, &peers);
     inspection.open(&contexts, &peers, &wiring.bus);
 
+    // The workers, once it is certain that no log has lost events.
     detect_log_losses(&contexts, &wiring.bus).await;
     let mut workers = run_workers(&contexts);
     for context in &contexts {
         run_on_start(context).await;
     }
-    let runs_member = contexts
-        .iter()
-        .any(|context| context.context.name == MEMBER);
-    if runs_member || options.peers.0.contains_key(MEMBER) {
-        let stop = workers.stop_token();
-        workers.spawn(trust_renewal::follow(trust.clone(), peers.clone(), stop).map(Ok));
-        // A member who is signed in must not be rejected.
-        trust.keys().first_copy().await;
-    }
+    follow_trust(&options, &contexts, &trust, &peers, &mut workers).await;
 
+    // The public port last, when requests can be served.
     let public_port = ports::serve_public(public_listener, services, &options);
     health.set_ready().await;
-    let stop = CancellationToken::new();
-    Ok(Started {
+    let running = Running {
         public,
         admin,
-        contexts: contexts.clone(),
+        contexts,
         peers,
-        health: health.clone(),
-        stop: stop.clone(),
-        supervisor: Supervisor {
-            contexts,
-            health,
-            drain_delay: config.drain_delay,
-            stop,
-            public_port,
-            workers,
-            admin_port,
-        },
-    })
+        health,
+        stop: CancellationToken::new(),
+    };
+    let supervisor = Supervisor {
+        contexts: running.contexts.clone(),
+        health: running.health.clone(),
+        stop: running.stop.clone(),
+        drain_delay: config.drain_delay,
+        public_port,
+        workers,
+        admin_port,
+    };
+    Ok((running, supervisor))
 }
 
 /// The trust in tokens and service keys. A process without a configured service key creates one for its operator; nobody
@@ -223,6 +222,25 @@ fn run_workers(contexts: &[ContextRuntime]) -> TaskGroup {
         group.spawn(supervisor::workers(context.context.name, tasks, stop));
     }
     group
+}
+
+/// Keeps the keys and revocations of `member` up to date, if `member` runs here or is a peer.
+async fn follow_trust(
+    options: &Options,
+    contexts: &[ContextRuntime],
+    trust: &Trust,
+    peers: &Peers,
+    workers: &mut TaskGroup,
+) {
+    let runs_here = contexts
+        .iter()
+        .any(|context| context.context.name == MEMBER);
+    if runs_here || options.peers.0.contains_key(MEMBER) {
+        let stop = workers.stop_token();
+        workers.spawn(trust_renewal::follow(trust.clone(), peers.clone(), stop).map(Ok));
+        // A member who is signed in must not be rejected.
+        trust.keys().first_copy().await;
+    }
 }
 
 /// Runs [`Context::on_start`] until it succeeds, or the store is fenced and nothing can be changed.

@@ -4,12 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     client::peers::Peers,
-    messaging::{
-        bus::Bus, in_process::InProcess, jetstream::JetStream, log_reader::LogReader,
-        remote_log::RemoteLog,
-    },
+    messaging::{bus::Bus, in_process::InProcess, jetstream::JetStream, log_reader::LogReader},
     runtime::{
-        context::Context, context_runtime::Wiring, options::Options, start_error::StartError,
+        context::Context, context_runtime::Wiring, options::Options, remote_log::RemoteLog,
+        start_error::StartError,
     },
     store::Store,
 };
@@ -38,8 +36,10 @@ pub(super) async fn connect(
     let mut logs: BTreeMap<String, Arc<dyn LogReader>> = BTreeMap::new();
     for (context, address) in &options.logs.0 {
         add_peer(&log_of(context), address)?;
-        let channel = peers.called_by(reader).to(&log_of(context));
-        let log = RemoteLog::new(context.clone(), channel);
+        let log = RemoteLog {
+            context: context.clone(),
+            peer: peers.called_by(reader).to(&log_of(context)),
+        };
         logs.insert(context.clone(), Arc::new(log));
     }
     for store in stores {

@@ -77,7 +77,7 @@ impl ContextRuntime {
                 () = stop.cancelled() => return,
             }
             if !self.leads() {
-                self.bus.notify_leader(self.context.name);
+                self.bus.notify_leader(self.context.name).await;
             }
         }
     }
@@ -114,7 +114,7 @@ impl ContextRuntime {
         if let Err(error) = self.leader.release().await {
             tracing::warn!(context, error = %error, "lease not released");
         }
-        self.bus.notify_leader(context);
+        self.bus.notify_leader(context).await;
     }
 
     /// Wakes the workers whenever another replica has notified the leader.
@@ -177,8 +177,9 @@ impl ContextRuntime {
             tracing::debug!(consumer = consumer.name(), error = %error, "cursor not reported");
         }
         loop {
-            let signal = subscription.next().await?;
-            consumer.consume(signal).await?;
+            let signal = subscription.next().await.map_err(StepError::of)?;
+            let result = consumer.consume(signal).await;
+            result.map_err(StepError::of)?;
             subscription.acknowledge().await;
         }
     }

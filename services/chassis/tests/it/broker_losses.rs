@@ -1,4 +1,4 @@
-//! Whatever the broker loses, every event has its effect once; and when it is well again, events come through it again.
+//! Whatever the broker loses, every event has its effect once, and after a recovery events are delivered through it again.
 
 use async_nats::jetstream::stream::{Info, Stream};
 use chassis::messaging::jetstream::JetStream;
@@ -12,10 +12,10 @@ use crate::{
     tally::policies,
 };
 
-/// How many events happen while the broker is to lose some.
+/// Number of events of which the broker loses some.
 const MANY: u128 = 1000;
 
-/// A pair at work over a broker of its own.
+/// A running pair with a broker of its own.
 struct Fragile {
     nats: Nats,
     work: AtWork,
@@ -28,7 +28,7 @@ impl Fragile {
         let over = async |logs: Readers| over(&settings, logs).await;
         let pair = Pair::on(over, policies(|_| false)).await;
         let work = AtWork::on(pair);
-        work.flows().await;
+        work.await_broker_delivery().await;
         Self { nats, work }
     }
 
@@ -37,13 +37,13 @@ impl Fragile {
         js.get_stream("berth-room").await.unwrap()
     }
 
-    /// Much happens while the consumer is away, and the broker holds all of it.
-    async fn fills(&mut self) -> Stream<Info> {
-        self.work.goes().await;
-        self.work.happens(MANY).await;
+    /// Publishes many events while the consumer is stopped.
+    async fn fill(&mut self) -> Stream<Info> {
+        self.work.stop_consumer().await;
+        self.work.record(MANY).await;
         let head = self.work.pair.producer.deps.store.head().await.unwrap();
         let stream = self.stream().await;
-        until("all of it is published", async || {
+        until("everything is published", async || {
             held(&stream).await == Some(head)
         })
         .await;
@@ -51,32 +51,32 @@ impl Fragile {
         stream
     }
 
-    /// Every event has its effect, and those that come now come through the broker.
-    async fn recovers(&self) {
-        self.work.converges().await;
-        self.work.flows().await;
+    /// Checks that every event has its effect, and that new ones are delivered through the broker.
+    async fn assert_recovered(&self) {
+        self.work.assert_converged().await;
+        self.work.await_broker_delivery().await;
         self.work.take_more(100).await;
         assert_eq!(self.work.pair.log.read(), 0);
-        self.work.converges().await;
+        self.work.assert_converged().await;
     }
 
-    /// Loses some of what it holds for the consumer: those that are chosen of as many as there are.
-    async fn loses(&mut self, choose: impl FnOnce(Vec<u64>) -> Vec<u64>) {
-        let stream = self.fills().await;
+    /// Deletes chosen messages that wait for the consumer.
+    async fn lose(&mut self, choose: impl FnOnce(Vec<u64>) -> Vec<u64>) {
+        let stream = self.fill().await;
         let state = stream.get_info().await.unwrap().state;
         let all = state.last_sequence + 1 - u64::try_from(MANY).unwrap()..=state.last_sequence;
         let lost = choose(all.collect());
         for sequence in &lost {
             assert!(stream.delete_message(*sequence).await.unwrap());
         }
-        self.work.comes();
-        self.work.converges().await;
+        self.work.start_consumer();
+        self.work.assert_converged().await;
         assert!(self.work.pair.log.read() >= lost.len());
-        self.recovers().await;
+        self.assert_recovered().await;
     }
 }
 
-/// The place in the log of the last event that a stream holds.
+/// The sequence number of the last event in a stream.
 async fn held(stream: &Stream<Info>) -> Option<i64> {
     let last = stream.get_last_raw_message_by_subject("berth.events.room.>");
     let last = last.await.ok()?;
@@ -90,113 +90,113 @@ fn some(all: &mut [u64], of_thousand: usize) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn a_backlog_comes_through_the_broker() {
+async fn a_backlog_is_delivered_through_the_broker() {
     let mut broker = Fragile::new().await;
-    broker.fills().await;
-    broker.work.comes();
-    broker.work.converges().await;
+    broker.fill().await;
+    broker.work.start_consumer();
+    broker.work.assert_converged().await;
     assert_eq!(broker.work.pair.log.read(), 0);
 }
 
 #[tokio::test]
-async fn it_loses_its_tail() {
+async fn the_broker_loses_its_tail() {
     let mut broker = Fragile::new().await;
-    broker.loses(|all| all[all.len() - 300..].to_vec()).await;
+    broker.lose(|all| all[all.len() - 300..].to_vec()).await;
 }
 
 #[tokio::test]
-async fn it_loses_a_seventh_at_random() {
+async fn the_broker_loses_a_seventh_at_random() {
     Fragile::new()
         .await
-        .loses(|mut all| some(&mut all, 141))
+        .lose(|mut all| some(&mut all, 141))
         .await;
 }
 
 #[tokio::test]
-async fn it_loses_half_at_random() {
+async fn the_broker_loses_half_at_random() {
     Fragile::new()
         .await
-        .loses(|mut all| some(&mut all, 497))
+        .lose(|mut all| some(&mut all, 497))
         .await;
 }
 
 #[tokio::test]
-async fn it_is_purged() {
+async fn the_stream_is_purged() {
     let mut broker = Fragile::new().await;
-    broker.fills().await.purge().await.unwrap();
-    broker.work.comes();
-    broker.recovers().await;
+    broker.fill().await.purge().await.unwrap();
+    broker.work.start_consumer();
+    broker.assert_recovered().await;
 }
 
 #[tokio::test]
-async fn its_stream_is_deleted() {
+async fn the_stream_is_deleted() {
     let mut broker = Fragile::new().await;
-    broker.fills().await;
+    broker.fill().await;
     let js = jetstream(&broker.nats.url()).await;
     js.delete_stream("berth-room").await.unwrap();
-    broker.work.comes();
-    broker.recovers().await;
-    // And once more, while everybody works.
+    broker.work.start_consumer();
+    broker.assert_recovered().await;
+    // Again, while the workers run.
     js.delete_stream("berth-room").await.unwrap();
     broker.work.take_more(100).await;
-    broker.recovers().await;
+    broker.assert_recovered().await;
 }
 
 #[tokio::test]
-async fn it_forgets_the_consumer() {
+async fn the_consumer_is_deleted() {
     let mut broker = Fragile::new().await;
-    let stream = broker.fills().await;
+    let stream = broker.fill().await;
     stream.delete_consumer("message").await.unwrap();
-    broker.work.comes();
-    broker.recovers().await;
+    broker.work.start_consumer();
+    broker.assert_recovered().await;
     stream.delete_consumer("message").await.unwrap();
     broker.work.take_more(100).await;
-    broker.recovers().await;
-    // The one that was made anew was not sent what had its effect long ago.
+    broker.assert_recovered().await;
+    // The new consumer was not sent the events that were applied before.
     let consumer = stream.consumer_info("message").await.unwrap();
     let sent = consumer.delivered.consumer_sequence;
     assert!(sent < MANY.try_into().unwrap(), "sent {sent}");
 }
 
 #[tokio::test]
-async fn it_goes_away_and_comes_back() {
+async fn the_broker_restarts() {
     let mut broker = Fragile::new().await;
     broker.nats.kill().unwrap();
     broker.work.take_more(100).await;
     broker.nats.restart().unwrap();
-    broker.recovers().await;
+    broker.assert_recovered().await;
 }
 
 #[tokio::test]
-async fn it_comes_back_empty_as_another() {
+async fn the_broker_is_replaced_by_an_empty_one() {
     let mut broker = Fragile::new().await;
-    broker.fills().await;
+    broker.fill().await;
     broker.nats.wipe().unwrap();
     broker.nats.restart().unwrap();
-    broker.work.comes();
-    broker.recovers().await;
+    broker.work.start_consumer();
+    broker.assert_recovered().await;
 }
 
 #[tokio::test]
-async fn its_disk_vanishes_while_it_runs() {
+async fn the_disk_of_the_broker_vanishes() {
     let mut broker = Fragile::new().await;
     std::fs::remove_dir_all(broker.nats.dir().join("store")).unwrap();
     broker.work.take_more(200).await;
     broker.nats.restart().unwrap();
-    broker.recovers().await;
+    broker.assert_recovered().await;
 }
 
 #[tokio::test]
-async fn it_stands_still_for_a_while() {
+async fn the_broker_hangs_for_a_while() {
     let broker = Fragile::new().await;
     broker.nats.pause().unwrap();
     broker.work.take_more(200).await;
     broker.nats.resume().unwrap();
-    broker.recovers().await;
+    broker.assert_recovered().await;
 }
 
 #[tokio::test]
-async fn it_is_not_there_at_the_start() {
+async fn the_broker_is_away_at_the_start() {
     let mut nats = Nats::start(NatsOptions::default()).unwrap();
     nats.kill().unwrap();
     let settings = settings(&nats.url(), "berth");
@@ -208,5 +208,5 @@ async fn it_is_not_there_at_the_start() {
     let work = AtWork::on(Pair::on(over, policies(|_| false)).await);
     work.take_more(100).await;
     nats.restart().unwrap();
-    Fragile { nats, work }.recovers().await;
+    Fragile { nats, work }.assert_recovered().await;
 }

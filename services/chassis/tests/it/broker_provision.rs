@@ -1,4 +1,4 @@
-//! What is made at the broker is made once, and changed when it is to be different.
+//! Streams and consumers at the broker are created once, and updated to the settings.
 
 use std::time::Duration;
 
@@ -52,23 +52,23 @@ impl Provisioned {
 }
 
 #[tokio::test]
-async fn streams_and_consumers_are_made_once_and_changed_when_told() {
+async fn streams_and_consumers_are_created_once_and_updated() {
     let at = Provisioned::nothing().await;
     let mut settings = at.prefix.settings();
     let room = Context::named("room");
     let message = Context::named("message").policies(policies(|_| false));
     let name = at.prefix.name().to_owned();
 
-    // The stream of the producer is not there yet.
+    // The stream of the producer does not exist yet.
     let done = at.provision(&settings, &message).await;
     let waits = format!("consumer message waits for {name}-room");
     assert_eq!(done, [format!("stream {name}-message"), waits]);
     at.provision(&settings, &room).await;
     let done = at.provision(&settings, &message).await;
-    let made = format!("consumer message of {name}-room");
-    assert_eq!(done, [format!("stream {name}-message"), made]);
+    let exists = format!("consumer message of {name}-room");
+    assert_eq!(done, [format!("stream {name}-message"), exists]);
 
-    // What is there stays: its events, and how far the consumer has come.
+    // The events of the stream and the position of the consumer are kept.
     let subject = format!("{name}.events.room.x");
     for _ in 0..2 {
         let ack = at.js.publish(subject.clone(), "x".into()).await.unwrap();
@@ -91,15 +91,15 @@ async fn streams_and_consumers_are_made_once_and_changed_when_told() {
 }
 
 #[tokio::test]
-async fn a_context_knows_the_consumers_that_it_will_have() {
+async fn a_context_lists_its_consumers() {
     let pair = Pair::on(in_process, policies(|_| false)).await;
-    let sites = [&pair.producer, &pair.consumer];
-    for site in sites {
-        let has = site.consumers.iter().map(|consumer| {
-            let topic = consumer.producer().clone();
-            (consumer.name().to_owned(), topic)
+    let contexts = [&pair.producer, &pair.consumer];
+    for context in contexts {
+        let has = context.consumers.iter().map(|consumer| {
+            let log = consumer.producer().clone();
+            (consumer.name().to_owned(), log)
         });
-        assert_eq!(site.context.consumers(), has.collect::<Vec<_>>());
+        assert_eq!(context.context.consumers(), has.collect::<Vec<_>>());
     }
     assert_eq!(pair.consumer.consumers.len(), 1);
 }

@@ -1,4 +1,4 @@
-//! Each context is a user of the broker and may do there what it needs and nothing else.
+//! Each context is a user of the broker, with minimal permissions.
 
 use chassis::domain::log_id::LogId;
 use std::{
@@ -31,7 +31,7 @@ use crate::{
 const SEED: &str = "SUAILLANZ4U3WONQ27TCT5U2L7KDKSKODBSQMIBKFEFC6TZ35T6R56VWAU";
 const NKEY: &str = "UDXB6UTQJQZZLKRPE6Y57YNKYT5LN72BBSXK3CP56VL2OIAAGEKTDQFU";
 
-/// A NATS with TLS on which `room` is known by a password and `message` by an nkey, and who looks may do everything.
+/// A NATS with TLS: `room` has a password, `message` an nkey, and the user `looks` all permissions.
 struct Guarded {
     nats: Nats,
     dir: tempfile::TempDir,
@@ -47,7 +47,7 @@ fn may(permissions: &Permissions) -> String {
     format!("permissions: {{publish: {{allow: {publish:?}}}, subscribe: {{allow: {subscribe:?}}}}}")
 }
 
-/// What is in the contexts of the pair.
+/// The permissions of the contexts of a pair.
 fn permissions() -> [Permissions; 2] {
     let message = Context::named("message").policies(policies(|_| false));
     let nats = settings("", "berth");
@@ -109,7 +109,7 @@ impl Guarded {
         Pair::on(bus, policies(|_| false)).await
     }
 
-    /// A client as a user, to try what that may.
+    /// A client of a user, to test its permissions.
     async fn client(&self, options: ConnectOptions) -> Client {
         options
             .add_root_certificates(tls("ca.pem"))
@@ -125,16 +125,16 @@ impl Guarded {
 async fn a_context_works_with_its_permissions_and_no_others() {
     let nats = Guarded::start();
     let work = AtWork::on(nats.pair().await);
-    work.flows().await;
+    work.await_broker_delivery().await;
     work.take_more(100).await;
     assert_eq!(work.pair.log.read(), 0);
 }
 
 #[tokio::test]
-async fn nobody_publishes_as_another_context() {
+async fn no_context_publishes_as_another() {
     let nats = Guarded::start();
     let work = AtWork::on(nats.pair().await);
-    work.flows().await;
+    work.await_broker_delivery().await;
 
     let looks = ConnectOptions::with_user_and_password("looks".into(), "and sees".into());
     let looks = nats.client(looks).await;
@@ -146,7 +146,7 @@ async fn nobody_publishes_as_another_context() {
         .await
         .unwrap();
 
-    // As `message`: what is published as `room` does not arrive.
+    // `message` cannot publish as `room`.
     let forger = ConnectOptions::with_nkey(SEED.into()).custom_inbox_prefix("_INBOX.message");
     let forger = nats.client(forger).await;
     let (subject, headers) = (stored.subject.clone(), stored.headers.clone());
@@ -154,16 +154,16 @@ async fn nobody_publishes_as_another_context() {
     forge.await.unwrap_err();
     let bus = nats.bus("message", Readers::new()).await;
     let events = work.pair.producer.deps.store.log_after(0, 1).await.unwrap();
-    let topic = LogId::of("room");
-    assert!(bus.publish(topic.clone(), events, 1).await.is_err());
-    let mut heads = looks.subscribe("berth.heads.forged.>").await.unwrap();
+    let log = LogId::of("room");
+    assert!(bus.publish(log.clone(), events, 1).await.is_err());
+    let mut heads = looks.subscribe("berth.heads.forged").await.unwrap();
     looks.flush().await.unwrap();
     bus.heartbeat(&LogId::of("forged"), 1).await;
     forger
-        .publish("berth.heads.room.0", "9223372036854775807".into())
+        .publish("berth.heads.room", "9223372036854775807".into())
         .await
         .unwrap();
-    // Nor is the stream changed, or read by a consumer that is not one's own.
+    // It can neither change the stream nor use the consumer of another context.
     for call in [
         "STREAM.DELETE.berth-room",
         "STREAM.PURGE.berth-room",
@@ -174,23 +174,23 @@ async fn nobody_publishes_as_another_context() {
         let call = forger.request(format!("$JS.API.{call}"), "{}".into()).await;
         call.unwrap_err();
     }
-    // Nor are answers to others overheard.
-    let mut overheard = forger.subscribe("_INBOX.>").await.unwrap();
+    // It does not receive the replies to others.
+    let mut replies = forger.subscribe("_INBOX.>").await.unwrap();
     forger.flush().await.unwrap();
     work.take_more(20).await;
-    for heard in [&mut overheard, &mut heads] {
-        assert!(heard.next().now_or_never().flatten().is_none());
+    for received in [&mut replies, &mut heads] {
+        assert!(received.next().now_or_never().flatten().is_none());
     }
     assert_eq!(stream.info().await.unwrap().state.messages, before + 20);
-    assert_eq!(work.pair.log.read(), 0, "nothing was missed");
-    work.converges().await;
+    assert_eq!(work.pair.log.read(), 0, "nothing was read from the log");
+    work.assert_converged().await;
 }
 
 #[tokio::test]
-async fn what_is_smuggled_into_a_stream_is_not_believed() {
+async fn invalid_messages_in_a_stream_are_rejected() {
     let nats = Guarded::start();
     let work = AtWork::on(nats.pair().await);
-    work.flows().await;
+    work.await_broker_delivery().await;
     let looks = ConnectOptions::with_user_and_password("looks".into(), "and sees".into());
     let looks = nats.client(looks).await;
     let js = async_nats::jetstream::new(looks);
@@ -223,7 +223,7 @@ async fn what_is_smuggled_into_a_stream_is_not_believed() {
             .await;
         ack.unwrap().await.unwrap();
     }
-    // A consumer of another stream is made to answer into this one, with what looks like an event of it.
+    // A consumer of another stream replies into this one, with a message that looks like an event.
     let other = stream::Config {
         name: "other".into(),
         subjects: vec!["other.>".into()],
@@ -248,12 +248,12 @@ async fn what_is_smuggled_into_a_stream_is_not_believed() {
         .publish_with_reply(ask, stored.subject.clone(), "1".into())
         .await
         .unwrap();
-    until("smuggled in", async || {
+    until("the forged message is in the stream", async || {
         stream.get_info().await.unwrap().state.messages > before
     })
     .await;
-    // What really comes next is what the consumer hears.
+    // The consumer receives only the real events.
     work.take_more(20).await;
-    work.converges().await;
-    assert_eq!(work.pair.log.read(), 0, "nothing was missed");
+    work.assert_converged().await;
+    assert_eq!(work.pair.log.read(), 0, "nothing was read from the log");
 }

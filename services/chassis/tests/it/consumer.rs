@@ -1,4 +1,4 @@
-//! Whatever the bus does, every event has its effect exactly once and in order.
+//! Whatever the bus loses, repeats or reorders, every event has its effect exactly once and in order.
 
 use std::{
     collections::BTreeMap,
@@ -60,7 +60,7 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    /// How many since the last time.
+    /// The number of events read since the last call.
     pub(crate) fn read(&self) -> usize {
         self.read.swap(0, Ordering::SeqCst)
     }
@@ -87,7 +87,7 @@ impl LogReader for Counted {
 /// The logs that a bus can read.
 pub(crate) type Readers = BTreeMap<String, Arc<dyn LogReader>>;
 
-/// The two ends of a bus, and what tidies up behind it.
+/// The two ends of a bus, and the guard that cleans up.
 pub(crate) struct OnBus {
     pub(crate) producer: Arc<dyn Bus>,
     pub(crate) consumer: Arc<dyn Bus>,
@@ -143,7 +143,7 @@ impl Pair {
     }
 
     pub(crate) async fn take(&self, seat: u128) {
-        // Small halls: a free seat is found by looking.
+        // Small halls: a free seat is found by a scan.
         let command = Command::Take {
             hall: (seat / 50).to_string(),
             capacity: 10_000,
@@ -169,8 +169,8 @@ impl Pair {
             .unwrap();
     }
 
-    /// What was heard about a seat, the seat's number left out.
-    pub(crate) async fn heard(&self, seat: u128) -> Vec<String> {
+    /// The events received about a seat, without its number.
+    pub(crate) async fn received(&self, seat: u128) -> Vec<String> {
         let tally = self
             .consumer
             .deps
@@ -178,10 +178,10 @@ impl Pair {
             .load::<Tally>(SeatId::from_u128(seat))
             .await
             .unwrap();
-        let heard = tally.map_or_else(Vec::new, |tally| tally.state.0);
-        heard
+        let received = tally.map_or_else(Vec::new, |tally| tally.state.0);
+        received
             .iter()
-            .map(|heard| heard.split(' ').next().unwrap().to_owned())
+            .map(|event| event.split(' ').next().unwrap().to_owned())
             .collect()
     }
 
@@ -201,7 +201,7 @@ pub(crate) async fn in_process(_: Readers) -> OnBus {
     bus.into()
 }
 
-/// On the NATS that was started for the tests, under a prefix of its own.
+/// On the shared NATS server, with a prefix of its own.
 pub(crate) async fn jetstream(logs: Readers) -> OnBus {
     let prefix = Prefix::new();
     let on = over(&prefix.settings(), logs).await;
@@ -211,7 +211,7 @@ pub(crate) async fn jetstream(logs: Readers) -> OnBus {
     }
 }
 
-/// Over a NATS that is there.
+/// On a NATS server.
 pub(crate) async fn over(settings: &NatsSettings, logs: Readers) -> OnBus {
     let bus = JetStream::connect(settings, "room", logs).await.unwrap();
     until("connected", async || bus.is_connected()).await;
@@ -224,7 +224,7 @@ fn unreliable(fault_rates: FaultRates) -> OnBus {
     bus.into()
 }
 
-async fn polite(_: Readers) -> OnBus {
+async fn reliable(_: Readers) -> OnBus {
     unreliable(FaultRates {
         lost: 0,
         repeated: 0,
@@ -232,7 +232,7 @@ async fn polite(_: Readers) -> OnBus {
     })
 }
 
-async fn rude(_: Readers) -> OnBus {
+async fn faulty(_: Readers) -> OnBus {
     unreliable(FaultRates {
         lost: 497,
         repeated: 400,
@@ -240,13 +240,13 @@ async fn rude(_: Readers) -> OnBus {
     })
 }
 
-/// Runs every story on one bus.
+/// Runs every test on one bus.
 macro_rules! bus_suite {
-    ($bus:ident: $($story:ident),+ $(,)?) => {
+    ($bus:ident: $($test:ident),+ $(,)?) => {
         mod $bus {
             $(#[tokio::test]
-            async fn $story() {
-                super::$story(super::$bus).await;
+            async fn $test() {
+                super::$test(super::$bus).await;
             })+
         }
     };
@@ -256,16 +256,16 @@ macro_rules! every_bus {
     ($($bus:ident),+) => {$(
         bus_suite!($bus:
             every_event_has_its_effect_once_and_in_order,
-            a_consumer_that_was_away_catches_up,
-            a_step_that_fails_is_taken_again,
-            a_second_replica_has_no_effect_of_its_own,
-            a_poisoned_event_stops_only_its_own_aggregate,
-            a_relay_that_dies_after_publishing_publishes_again,
+            a_stopped_consumer_catches_up,
+            a_failed_step_is_repeated,
+            two_replicas_apply_each_event_once,
+            a_failing_event_blocks_only_its_own_aggregate,
+            a_relay_that_fails_after_publishing_publishes_again,
         );
     )+};
 }
 
-every_bus!(in_process, jetstream, polite, rude);
+every_bus!(in_process, jetstream, reliable, faulty);
 
 async fn every_event_has_its_effect_once_and_in_order(bus: impl AsyncFnOnce(Readers) -> OnBus) {
     let pair = Pair::on(bus, policies(|_| false)).await;
@@ -278,12 +278,12 @@ async fn every_event_has_its_effect_once_and_in_order(bus: impl AsyncFnOnce(Read
     }
     pair.settle().await;
     for seat in 1..=50 {
-        assert_eq!(pair.heard(seat).await, ["taken", "left"]);
+        assert_eq!(pair.received(seat).await, ["taken", "left"]);
     }
     assert_eq!(pair.consumer.consumers[0].cursor().await.unwrap(), 100);
 }
 
-async fn a_consumer_that_was_away_catches_up(bus: impl AsyncFnOnce(Readers) -> OnBus) {
+async fn a_stopped_consumer_catches_up(bus: impl AsyncFnOnce(Readers) -> OnBus) {
     let pair = Pair::on(bus, policies(|_| false)).await;
     for seat in 1..=600 {
         pair.take(seat).await;
@@ -293,11 +293,11 @@ async fn a_consumer_that_was_away_catches_up(bus: impl AsyncFnOnce(Readers) -> O
     }
     pair.settle().await;
     for seat in 1..=600 {
-        assert_eq!(pair.heard(seat).await, ["taken"]);
+        assert_eq!(pair.received(seat).await, ["taken"]);
     }
 }
 
-async fn a_step_that_fails_is_taken_again(bus: impl AsyncFnOnce(Readers) -> OnBus) {
+async fn a_failed_step_is_repeated(bus: impl AsyncFnOnce(Readers) -> OnBus) {
     let pair = Pair::on(bus, policies(|_| false)).await;
     for seat in 1..=10 {
         pair.take(seat).await;
@@ -306,34 +306,34 @@ async fn a_step_that_fails_is_taken_again(bus: impl AsyncFnOnce(Readers) -> OnBu
     for point in ["consumer.message", "store.commit"] {
         pair.faults.arm(point, 1);
         assert!(pair.consumer.step().await.is_err());
-        assert_eq!(pair.heard(1).await, Vec::<String>::new());
+        assert_eq!(pair.received(1).await, Vec::<String>::new());
     }
-    // The bus has lost what failed; the next heartbeat tells that it is missing.
+    // The bus has lost the events of the failed step; the next heartbeat shows the gap.
     pair.take(11).await;
     pair.settle().await;
     for seat in 1..=11 {
-        assert_eq!(pair.heard(seat).await, ["taken"]);
+        assert_eq!(pair.received(seat).await, ["taken"]);
     }
 }
 
-async fn a_second_replica_has_no_effect_of_its_own(bus: impl AsyncFnOnce(Readers) -> OnBus) {
+async fn two_replicas_apply_each_event_once(bus: impl AsyncFnOnce(Readers) -> OnBus) {
     let pair = Pair::on(bus, policies(|_| false)).await;
     let other = pair.consumer.clone();
     for seat in 1..=100 {
         pair.take(seat).await;
     }
     while pair.producer.step().await.unwrap() {}
-    // Both may fail where the other was faster; none may do anything twice.
+    // A replica may fail because the other was faster, but no event is applied twice.
     let (one, two) = tokio::join!(pair.consumer.step(), other.step());
     assert!(one.is_ok() || two.is_ok());
     pair.take(101).await;
     pair.settle().await;
     for seat in 1..=101 {
-        assert_eq!(pair.heard(seat).await, ["taken"]);
+        assert_eq!(pair.received(seat).await, ["taken"]);
     }
 }
 
-async fn a_poisoned_event_stops_only_its_own_aggregate(bus: impl AsyncFnOnce(Readers) -> OnBus) {
+async fn a_failing_event_blocks_only_its_own_aggregate(bus: impl AsyncFnOnce(Readers) -> OnBus) {
     let pair = Pair::on(bus, policies(|_| true)).await;
     for seat in 1..=8 {
         pair.take(seat).await;
@@ -341,13 +341,13 @@ async fn a_poisoned_event_stops_only_its_own_aggregate(bus: impl AsyncFnOnce(Rea
     }
     pair.settle().await;
     for seat in [2, 4, 6, 8] {
-        assert_eq!(pair.heard(seat).await, ["taken", "left"]);
+        assert_eq!(pair.received(seat).await, ["taken", "left"]);
     }
     let letters = pair.letters().await;
     assert_eq!(
         letters.len(),
         8,
-        "the poisoned ones, and what waits behind them"
+        "the failing events, and the later ones of the same aggregates"
     );
     assert!(letters.iter().all(|letter| !letter.parked));
     assert_eq!(
@@ -355,7 +355,7 @@ async fn a_poisoned_event_stops_only_its_own_aggregate(bus: impl AsyncFnOnce(Rea
         4
     );
 
-    // Tried again with growing patience, then parked for an operator.
+    // Retried with back-off, then parked for an operator.
     for _ in 0..20 {
         pair.clock.turn(SignedDuration::from_mins(2));
         pair.settle().await;
@@ -373,25 +373,25 @@ async fn a_poisoned_event_stops_only_its_own_aggregate(bus: impl AsyncFnOnce(Rea
             .all(|letter| letter.attempts == 8 && !letter.reason.is_empty())
     );
 
-    // Mended and driven again, everything behind it follows in order.
+    // Fixed and redriven: the later events follow in order.
     let policies = policies(|_| false);
-    let mended = Context::named("message").policies(policies);
+    let fixed = Context::named("message").policies(policies);
     let around = Wiring {
         peers: Peers::new(),
         logs: pair.consumer.deps.logs.clone(),
         bus: InProcess::new(),
         settings: Settings::default(),
     };
-    let mended = ContextRuntime::new(mended, pair.consumer.deps.store.clone(), &around);
-    assert_eq!(mended.deps.store.redrive(String::new()).await.unwrap(), 8);
-    settle(&[mended], 20).await.unwrap();
+    let fixed = ContextRuntime::new(fixed, pair.consumer.deps.store.clone(), &around);
+    assert_eq!(fixed.deps.store.redrive(String::new()).await.unwrap(), 8);
+    settle(&[fixed], 20).await.unwrap();
     for seat in 1..=8 {
-        assert_eq!(pair.heard(seat).await, ["taken", "left"], "seat {seat}");
+        assert_eq!(pair.received(seat).await, ["taken", "left"], "seat {seat}");
     }
     assert_eq!(pair.letters().await, []);
 }
 
-async fn a_relay_that_dies_after_publishing_publishes_again(
+async fn a_relay_that_fails_after_publishing_publishes_again(
     bus: impl AsyncFnOnce(Readers) -> OnBus,
 ) {
     let pair = Pair::on(bus, policies(|_| false)).await;
@@ -402,26 +402,26 @@ async fn a_relay_that_dies_after_publishing_publishes_again(
     faults.arm("relay.published", 1);
     assert!(pair.producer.step().await.is_err());
     pair.settle().await;
-    assert_eq!(pair.heard(1).await, ["taken"]);
+    assert_eq!(pair.received(1).await, ["taken"]);
 }
 
 #[tokio::test]
-async fn what_is_due_is_woken_late_and_never_early() {
+async fn a_due_aggregate_is_handled_never_early() {
     let pair = Pair::on(in_process, policies(|_| false)).await;
     pair.take(1).await;
     pair.clock.turn(SignedDuration::new(15 * 60 - 1, 0));
     pair.settle().await;
-    assert_eq!(pair.heard(1).await, ["taken"]);
+    assert_eq!(pair.received(1).await, ["taken"]);
     pair.clock.turn(SignedDuration::from_secs(1));
     pair.settle().await;
-    assert_eq!(pair.heard(1).await, ["taken", "left"]);
+    assert_eq!(pair.received(1).await, ["taken", "left"]);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn any_manners_give_the_same_effects(seed in any::<u64>(), lost in 0_u32..=1000, repeated in 0_u32..=1000) {
+    fn any_fault_rates_have_the_same_effect(seed in any::<u64>(), lost in 0_u32..=1000, repeated in 0_u32..=1000) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let bus = UnreliableBus::new(seed, FaultRates { lost, repeated, shuffled: true });
@@ -441,15 +441,15 @@ proptest! {
             }
             pair.settle().await;
             for seat in 1..=12 {
-                assert_eq!(pair.heard(seat).await, ["taken", "left"]);
+                assert_eq!(pair.received(seat).await, ["taken", "left"]);
             }
         });
     }
 }
 
-/// A log has no holes. If one is damaged all the same, nothing after the hole is taken until it is mended.
+/// If a log is damaged and has a gap, no event after the gap is applied until the gap is filled.
 #[tokio::test]
-async fn a_consumer_does_not_pass_over_a_hole_in_the_log() {
+async fn a_consumer_does_not_skip_a_gap_in_the_log() {
     let pair = Pair::on(in_process, policies(|_| false)).await;
     for seat in 1..=3 {
         pair.take(seat).await;
@@ -468,7 +468,7 @@ async fn a_consumer_does_not_pass_over_a_hole_in_the_log() {
     run(&pair, "INSERT INTO log SELECT * FROM lost").await;
     pair.settle().await;
     assert_eq!(consumer.cursor().await.unwrap(), 3);
-    assert_eq!(pair.heard(2).await.len(), 1);
+    assert_eq!(pair.received(2).await.len(), 1);
 }
 
 /// Runs a statement in the producer's store.

@@ -1,4 +1,4 @@
-//! The event logs of a process, read and tended from outside.
+//! `EventLogService`: event logs read by other processes, and dead letters redriven by admins.
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -52,7 +52,7 @@ async fn take(store: &Store, seat: u128) {
         .unwrap();
 }
 
-/// A context as a process of its own, with the key by which services know each other.
+/// A context in a process of its own, with the shared service key.
 async fn process(context: Context, dir: &Path, change: impl FnOnce(&mut Options)) -> Platform {
     use base64::{Engine, engine::general_purpose::STANDARD};
     let key = dir.join("service.key");
@@ -64,8 +64,8 @@ async fn process(context: Context, dir: &Path, change: impl FnOnce(&mut Options)
     Platform::start(vec![context], options).await.unwrap()
 }
 
-/// The event log of a process, asked by a service with this key.
-fn asked_with(key: u8, process: &str, admin: SocketAddr) -> EventLogServiceClient<Peer> {
+/// A client of the event log of a process, with a service key.
+fn client_with(key: u8, process: &str, admin: SocketAddr) -> EventLogServiceClient<Peer> {
     let log = format!("{process}.log");
     let peers = Peers::with(Clock::System, Faults::default(), Some(service_key(key)));
     peers.add_remote(&log, &format!("http://{admin}")).unwrap();
@@ -98,11 +98,11 @@ async fn a_log_is_read_by_services_only() {
     );
     assert_eq!(why(anybody), closed);
     assert_eq!(
-        why(asked_with(8, "room", admin).read(read("room", 0, 0)).await),
+        why(client_with(8, "room", admin).read(read("room", 0, 0)).await),
         closed
     );
 
-    let mut log = asked_with(7, "room", admin);
+    let mut log = client_with(7, "room", admin);
     let all = log.read(read("room", 0, 0)).await.unwrap().into_inner();
     let numbers: Vec<i64> = all.events.iter().map(|event| event.seq).collect();
     assert_eq!((numbers, all.head), (vec![1, 2, 3], 3));
@@ -138,12 +138,12 @@ async fn a_log_is_read_by_services_only() {
 }
 
 #[tokio::test]
-async fn a_reader_that_has_taken_more_than_there_is_fences_the_log() {
+async fn a_cursor_beyond_the_end_fences_the_store() {
     let dir = tempfile::tempdir().unwrap();
     let platform = process(seats(), dir.path(), |_| {}).await;
     let store = &platform.contexts()[0].deps.store;
     take(store, 1).await;
-    let mut log = asked_with(7, "room", platform.admin());
+    let mut log = client_with(7, "room", platform.admin());
     let seen = |seen| ReadRequest {
         seen,
         consumer: "message".into(),
@@ -155,7 +155,7 @@ async fn a_reader_that_has_taken_more_than_there_is_fences_the_log() {
     );
     log.read(seen(1)).await.unwrap();
     assert_eq!(store.fenced(), None);
-    // Told, it still answers: what is there can be read.
+    // The log can still be read.
     let answer = log.read(seen(2)).await.unwrap().into_inner();
     assert_eq!((answer.events.len(), answer.head), (1, 1));
     let fence = store.fenced().unwrap();
@@ -170,7 +170,7 @@ async fn a_reader_that_has_taken_more_than_there_is_fences_the_log() {
 async fn dead_letters_are_for_admins() {
     let dir = tempfile::tempdir().unwrap();
     let platform = process(seats(), dir.path(), |_| {}).await;
-    let mut log = asked_with(7, "room", platform.admin());
+    let mut log = client_with(7, "room", platform.admin());
     let list = ListDeadLettersRequest {
         context: "room".into(),
         ..Default::default()
@@ -191,7 +191,7 @@ async fn dead_letters_are_for_admins() {
 }
 
 #[tokio::test]
-async fn dead_letters_are_listed_page_by_page_and_tried_again() {
+async fn dead_letters_are_listed_by_page_and_redriven() {
     let pair = Pair::on(crate::consumer::in_process, policies(|_| true)).await;
     for seat in [1, 2, 3, 5, 6] {
         pair.take(seat).await;
@@ -270,7 +270,7 @@ async fn dead_letters_are_listed_page_by_page_and_tried_again() {
 }
 
 #[tokio::test]
-async fn a_context_hears_another_that_runs_elsewhere_and_catches_up_when_that_was_away() {
+async fn a_context_consumes_the_log_of_another_process_and_catches_up_after_a_restart() {
     let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let broker = Prefix::new();
     let producer = process(seats(), there.path(), |options| {
@@ -284,10 +284,10 @@ async fn a_context_hears_another_that_runs_elsewhere_and_catches_up_when_that_wa
         options.logs = Addresses([("room".to_owned(), format!("http://{admin}"))].into());
     })
     .await;
-    let heard = async |seat: u128| {
+    let received = async |seat: u128| {
         let store = &consumer.contexts()[0].deps.store;
         let mut commits = store.commits();
-        let comes = async {
+        let wait = async {
             loop {
                 if store
                     .load::<Tally>(SeatId::from_u128(seat))
@@ -300,9 +300,9 @@ async fn a_context_hears_another_that_runs_elsewhere_and_catches_up_when_that_wa
                 commits.changed().await.unwrap();
             }
         };
-        timeout(MOMENT, comes).await.unwrap();
+        timeout(MOMENT, wait).await.unwrap();
     };
-    heard(1).await;
+    received(1).await;
     timeout(MOMENT, quiet(consumer.contexts()))
         .await
         .unwrap()
@@ -315,7 +315,7 @@ async fn a_context_hears_another_that_runs_elsewhere_and_catches_up_when_that_wa
     })
     .await;
     take(&producer.contexts()[0].deps.store, 2).await;
-    heard(2).await;
+    received(2).await;
     consumer.stop().await.unwrap();
     producer.stop().await.unwrap();
 }

@@ -190,7 +190,7 @@ async fn a_consumer_tells_a_producer_that_has_gone_back_and_takes_old_news_for_w
         ExecuteError::Store(StoreError::Fenced(_))
     ));
     pair.settle().await;
-    assert_eq!(pair.heard(3).await, ["taken"]);
+    assert_eq!(pair.received(3).await, ["taken"]);
 }
 
 #[tokio::test]
@@ -216,9 +216,9 @@ async fn a_consumer_whose_own_store_has_gone_back_takes_again_what_it_has_lost()
         })
         .await;
     lost.unwrap();
-    assert!(pair.heard(3).await.is_empty());
+    assert!(pair.received(3).await.is_empty());
     for _ in 0..2 {
         consumer.consume(Signal::HighWaterMark(3)).await.unwrap();
     }
-    assert_eq!(pair.heard(3).await, ["taken"]);
+    assert_eq!(pair.received(3).await, ["taken"]);
 }

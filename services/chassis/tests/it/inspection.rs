@@ -1,4 +1,4 @@
-//! What a process tells of itself.
+//! `InspectionService`: the state of a process, as reported on its admin port.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,7 +40,7 @@ fn seats() -> Context {
     Context::named("room").deadlines::<Seat>()
 }
 
-/// Counts seats, and cannot take some.
+/// Consumes seats, and fails on odd ones.
 fn counts() -> Context {
     Context::named("message").policies(policies(|_| true))
 }
@@ -57,7 +57,7 @@ async fn take(platform: &Platform, seat: u128) {
         .unwrap();
 }
 
-/// Asks a process with a key.
+/// Inspects a process with a service key.
 async fn ask(
     process: &str,
     admin: SocketAddr,
@@ -72,7 +72,7 @@ async fn ask(
     Ok(answer.into_inner())
 }
 
-/// A context as a process of its own, by a clock that stands.
+/// A context in a process of its own, with a manual clock.
 struct Process {
     platform: Platform,
     name: &'static str,
@@ -95,28 +95,28 @@ impl Process {
         }
     }
 
-    async fn tells(&self) -> InspectResponse {
+    async fn inspect(&self) -> InspectResponse {
         let (admin, clock) = (self.platform.admin(), Clock::Manual(self.clock.clone()));
         ask(self.name, admin, service_key(7), clock).await.unwrap()
     }
 
-    /// Asks until the answer is as expected.
-    async fn tells_that(&self, is: impl Fn(&InspectResponse) -> bool) -> InspectResponse {
+    /// Inspects until a condition holds.
+    async fn inspect_until(&self, is: impl Fn(&InspectResponse) -> bool) -> InspectResponse {
         let mut looks = interval(Duration::from_millis(5));
         let asks = async {
             loop {
                 looks.tick().await;
-                let told = self.tells().await;
-                if is(&told) {
-                    return told;
+                let found = self.inspect().await;
+                if is(&found) {
+                    return found;
                 }
             }
         };
-        let told = timeout(MOMENT, asks).await.ok();
-        let Some(told) = told else {
-            panic!("told in the end: {:#?}", self.tells().await);
+        let found = timeout(MOMENT, asks).await.ok();
+        let Some(found) = found else {
+            panic!("last response: {:#?}", self.inspect().await);
         };
-        told
+        found
     }
 }
 
@@ -127,30 +127,30 @@ fn key_file(dir: &Path) -> std::path::PathBuf {
     file
 }
 
-fn one(told: &InspectResponse) -> &inspection::Context {
-    assert_eq!(told.contexts.len(), 1);
-    &told.contexts[0]
+fn one(found: &InspectResponse) -> &inspection::Context {
+    assert_eq!(found.contexts.len(), 1);
+    &found.contexts[0]
 }
 
-fn store(told: &InspectResponse) -> inspection::Store {
-    one(told).store.clone().unwrap()
+fn store(found: &InspectResponse) -> inspection::Store {
+    one(found).store.clone().unwrap()
 }
 
 #[tokio::test]
-async fn a_process_says_who_it_is_and_how_its_contexts_are() {
+async fn a_process_describes_itself_and_its_contexts() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(seats(), dir.path(), |_| {}).await;
     for seat in 1..=3 {
         take(&process.platform, seat).await;
     }
     process.clock.turn(SignedDuration::from_secs(90));
-    let told = process
-        .tells_that(|told| {
-            let context = one(told);
+    let found = process
+        .inspect_until(|found| {
+            let context = one(found);
             context.leads && context.log.unwrap().handed_over == Some(3)
         })
         .await;
-    let who = told.process.clone().unwrap();
+    let who = found.process.clone().unwrap();
     assert_eq!((who.process.as_str(), who.ready), ("room", true));
     assert_eq!(who.version, env!("CARGO_PKG_VERSION"));
     assert_eq!(who.instance.len(), 36);
@@ -159,7 +159,7 @@ async fn a_process_says_who_it_is_and_how_its_contexts_are() {
         who.current_time,
         Some(to_proto(noon() + SignedDuration::from_secs(90)))
     );
-    let context = one(&told);
+    let context = one(&found);
     assert_eq!(context.context, "room");
     let log = inspection::EventLog {
         head: 3,
@@ -169,10 +169,10 @@ async fn a_process_says_who_it_is_and_how_its_contexts_are() {
     };
     assert_eq!(context.log, Some(log));
     assert_eq!(context.due, Some(inspection::Due::default()));
-    let store = store(&told);
+    let store = store(&found);
     assert_eq!(store.engine(), inspection::StoreEngine::Sqlite);
     assert!(store.writable && store.error.is_empty() && store.fence_reason.is_empty());
-    let bus = told.bus.unwrap();
+    let bus = found.bus.unwrap();
     assert_eq!((bus.kind(), bus.connected), (BusKind::InProcess, true));
     process.platform.stop().await.unwrap();
 }
@@ -203,7 +203,7 @@ async fn a_process_is_inspected_by_services_only() {
 }
 
 #[tokio::test]
-async fn a_process_without_a_service_key_makes_one_for_its_operator() {
+async fn a_process_without_a_service_key_creates_one_for_its_operator() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join(OWN_KEY);
     let mut keys = BTreeSet::new();
@@ -219,14 +219,14 @@ async fn a_process_without_a_service_key_makes_one_for_its_operator() {
             assert_eq!(mode & 0o777, 0o600);
         }
         let key = ServiceKey::read(&file).unwrap();
-        let told = ask("berth", platform.admin(), key, clock).await.unwrap();
-        assert_eq!(told.process.unwrap().process, "berth");
+        let found = ask("berth", platform.admin(), key, clock).await.unwrap();
+        assert_eq!(found.process.unwrap().process, "berth");
         keys.insert(std::fs::read_to_string(&file).unwrap());
         platform.stop().await.unwrap();
     }
-    assert_eq!(keys.len(), 2, "each start makes a new one");
+    assert_eq!(keys.len(), 2, "each start creates a new one");
 
-    // Who is given one makes none.
+    // A process with a configured key creates none.
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(seats(), dir.path(), |_| {}).await;
     assert!(!dir.path().join(OWN_KEY).exists());
@@ -234,32 +234,32 @@ async fn a_process_without_a_service_key_makes_one_for_its_operator() {
 }
 
 #[tokio::test]
-async fn a_process_that_is_not_ready_says_why() {
+async fn an_unready_process_reports_why() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(seats(), dir.path(), |_| {}).await;
     let faults = process.platform.contexts()[0].deps.faults.clone();
     faults.arm("store.commit", u32::MAX);
     let store_of = &process.platform.contexts()[0].deps.store;
     store_of.probe().await.unwrap_err();
-    let told = process
-        .tells_that(|told| !told.process.as_ref().unwrap().ready)
+    let found = process
+        .inspect_until(|found| !found.process.as_ref().unwrap().ready)
         .await;
-    let reasons = told.process.clone().unwrap().not_ready_reasons;
+    let reasons = found.process.clone().unwrap().not_ready_reasons;
     assert_eq!(
         reasons,
         ["the store of room: store unavailable: injected fault at store.commit"]
     );
-    assert!(!store(&told).writable);
+    assert!(!store(&found).writable);
     faults.disarm("store.commit");
-    let told = process
-        .tells_that(|told| told.process.as_ref().unwrap().ready)
+    let found = process
+        .inspect_until(|found| found.process.as_ref().unwrap().ready)
         .await;
-    assert!(store(&told).writable);
-    assert_eq!(told.process.unwrap().not_ready_reasons, [""; 0]);
+    assert!(store(&found).writable);
+    assert_eq!(found.process.unwrap().not_ready_reasons, [""; 0]);
 }
 
 #[tokio::test]
-async fn consumers_dead_letters_and_peers_are_told_of() {
+async fn consumers_dead_letters_and_peers_are_reported() {
     let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let broker = Prefix::new();
     let producer = Process::start(seats(), there.path(), |options| {
@@ -276,20 +276,26 @@ async fn consumers_dead_letters_and_peers_are_told_of() {
     for seat in [1, 2, 3, 5] {
         take(&producer.platform, seat).await;
     }
-    let told = consumer
-        .tells_that(|told| {
-            let heard = &one(told).consumers[0];
-            // What is on disk is told of a moment before what is in memory.
-            heard.cursor == Some(4) && heard.heard_head == 4 && heard.last_move_time.is_some()
+    let found = consumer
+        .inspect_until(|found| {
+            let described = &one(found).consumers[0];
+            // The stored cursor changes a moment before the values in memory.
+            described.cursor == Some(4)
+                && described.heard_head == 4
+                && described.last_move_time.is_some()
         })
         .await;
-    let heard = &one(&told).consumers[0];
+    let described = &one(&found).consumers[0];
     assert_eq!(
-        (heard.consumer.as_str(), heard.producer.as_str(), heard.lag),
+        (
+            described.consumer.as_str(),
+            described.producer.as_str(),
+            described.lag
+        ),
         ("message", "room", 0)
     );
-    assert_eq!(heard.last_move_time, Some(to_proto(noon())));
-    assert!(heard.last_error.is_empty() && !heard.gap);
+    assert_eq!(described.last_move_time, Some(to_proto(noon())));
+    assert!(described.last_error.is_empty() && !described.gap);
     let letters = inspection::DeadLetters {
         consumer: "message".into(),
         producer: "room".into(),
@@ -297,45 +303,45 @@ async fn consumers_dead_letters_and_peers_are_told_of() {
         parked: 0,
         oldest_event_time: Some(to_proto(noon())),
     };
-    assert_eq!(one(&told).dead_letters, [letters]);
-    assert_eq!(told.bus.as_ref().unwrap().kind(), BusKind::Jetstream);
-    let peer = told.peers.iter().find(|peer| peer.peer == "room.log");
+    assert_eq!(one(&found).dead_letters, [letters]);
+    assert_eq!(found.bus.as_ref().unwrap().kind(), BusKind::Jetstream);
+    let peer = found.peers.iter().find(|peer| peer.peer == "room.log");
     let peer = peer.unwrap();
     assert_eq!((&peer.address, peer.in_process), (&url, false));
     assert_eq!(peer.breaker_state(), BreakerState::Closed);
     assert_eq!(peer.last_answer_time, Some(to_proto(noon())));
     assert_eq!(peer.last_failure_time, None);
-    let own = told.peers.iter().find(|peer| peer.peer == "message");
+    let own = found.peers.iter().find(|peer| peer.peer == "message");
     assert!(own.unwrap().in_process);
 
-    // The producer goes away.
+    // The producer stops.
     producer.platform.stop().await.unwrap();
-    // It has announced an event that did not arrive: its log is read, and cannot be.
+    // An announced event does not arrive, and the log cannot be read.
     let bus = JetStream::connect(&broker.settings(), "room", BTreeMap::new())
         .await
         .unwrap();
     bus.connected().await.unwrap();
     bus.heartbeat(&LogId::of("room"), 5).await;
-    let told = consumer
-        .tells_that(|told| !one(told).consumers[0].last_error.is_empty())
+    let found = consumer
+        .inspect_until(|found| !one(found).consumers[0].last_error.is_empty())
         .await;
-    let peer = told.peers.iter().find(|peer| peer.peer == "room.log");
+    let peer = found.peers.iter().find(|peer| peer.peer == "room.log");
     let failure = &peer.unwrap().last_failure;
     assert!(failure.contains("Connection refused"), "{failure}");
     assert!(peer.unwrap().last_failure_time.is_some());
-    assert!(one(&told).consumers[0].last_error_time.is_some());
+    assert!(one(&found).consumers[0].last_error_time.is_some());
 }
 
 #[tokio::test]
-async fn what_is_missing_due_or_damaged_is_told_of() {
+async fn missing_logs_due_aggregates_and_damage_are_reported() {
     let dir = tempfile::tempdir().unwrap();
     let deaf = Context::named("message").policies(policies(|_| false));
     let process = Process::start(deaf, dir.path(), |_| {}).await;
-    let told = process.tells().await;
-    assert_eq!(one(&told).missing_producers, ["room"]);
+    let found = process.inspect().await;
+    assert_eq!(one(&found).missing_producers, ["room"]);
     process.platform.stop().await.unwrap();
 
-    // Nobody wakes what is due here.
+    // This context does not handle deadlines.
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(Context::named("room"), dir.path(), |_| {}).await;
     take(&process.platform, 1).await;
@@ -352,11 +358,11 @@ async fn what_is_missing_due_or_damaged_is_told_of() {
         })
         .await;
     damage.unwrap();
-    let told = process.tells().await;
-    let due = one(&told).due.unwrap();
+    let found = process.inspect().await;
+    let due = one(&found).due.unwrap();
     assert_eq!(due.count, 2);
     let since = noon() + SignedDuration::from_mins(15);
     assert_eq!(due.longest_due_time, Some(to_proto(since)));
-    let log = one(&told).log.unwrap();
+    let log = one(&found).log.unwrap();
     assert_eq!((log.head, log.missing), (2, 1));
 }

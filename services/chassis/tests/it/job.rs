@@ -1,4 +1,4 @@
-//! Outside work of an aggregate that is due.
+//! The job of an aggregate that is due.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +24,7 @@ use chassis_testing::{noon, open_store};
 use crate::counter::{Command, Seat, SeatId};
 
 #[tokio::test]
-async fn an_errand_that_panics_is_run_again() {
+async fn a_job_that_panics_is_run_again() {
     let runs = Arc::new(AtomicU32::new(0));
     let counted = runs.clone();
     let context = Context::named("room").jobs::<Seat, _, _>(move |deps, seat| {
@@ -50,23 +50,23 @@ async fn an_errand_that_panics_is_run_again() {
         bus: InProcess::new(),
         settings: Settings::default(),
     };
-    let site = ContextRuntime::new(context, store, &around);
+    let runtime = ContextRuntime::new(context, store, &around);
     let seat = SeatId::from_u128(1);
     let take = Command::Take {
         hall: "a".into(),
         capacity: 1,
     };
-    let store = &site.deps.store;
+    let store = &runtime.deps.store;
     store
         .execute::<Seat>(seat, take, &Cause::default())
         .await
         .unwrap();
 
     clock.turn(SignedDuration::from_mins(15));
-    site.step().await.unwrap();
+    runtime.step().await.unwrap();
     assert_eq!(runs.load(Ordering::SeqCst), 1);
     clock.turn(SignedDuration::from_secs(1));
-    site.step().await.unwrap();
+    runtime.step().await.unwrap();
     let left = store.load::<Seat>(seat).await.unwrap().unwrap();
     assert_eq!((left.state, runs.load(Ordering::SeqCst)), (Seat::Left, 2));
 }

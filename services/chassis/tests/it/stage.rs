@@ -1,4 +1,4 @@
-//! A platform with a context that behaves as badly as it is asked to.
+//! A platform with a context that fails on request.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -25,14 +25,14 @@ use tonic_types::StatusExt;
 
 use crate::counter::{Command, Seat, SeatId};
 
-/// A screen that shows nothing; how it does that is in the page token.
+/// A `ViewService` without data; the page token of a request chooses its behaviour.
 #[derive(Clone)]
 struct Screen {
     store: Store,
     gate: Arc<Gate>,
 }
 
-/// Where requests that ask for `slow` come and wait.
+/// Blocks requests with the page token `slow`.
 pub(crate) struct Gate {
     come: Semaphore,
     go: Semaphore,
@@ -48,12 +48,12 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Waits until a request has come.
+    /// Waits until a request has arrived.
     pub(crate) async fn comes(&self) {
         self.come.acquire().await.unwrap().forget();
     }
 
-    /// Lets one request go on.
+    /// Releases one request.
     pub(crate) fn lets_go(&self) {
         self.go.add_permits(1);
     }
@@ -112,7 +112,7 @@ impl ViewService for Screen {
     }
 }
 
-/// The context of the screen; its requests wait at the gate if they are asked to.
+/// A context with this service; its requests can be blocked at the gate.
 pub(crate) fn screen(gate: &Arc<Gate>) -> Context {
     let gate = gate.clone();
     Context::named("view").routes(move |deps| {
@@ -123,7 +123,7 @@ pub(crate) fn screen(gate: &Arc<Gate>) -> Context {
     })
 }
 
-/// A platform with a screen, on ports and a directory of its own.
+/// A platform with this context, on ports and a directory of its own.
 pub(crate) struct Stage {
     pub(crate) platform: Platform,
     pub(crate) gate: Arc<Gate>,
@@ -186,10 +186,10 @@ pub(crate) fn why<T: std::fmt::Debug>(answer: Result<T, Status>) -> (Code, Strin
     )
 }
 
-/// Longer than anything here should take.
+/// Longer than any test here should take.
 pub(crate) const MOMENT: Duration = Duration::from_secs(10);
 
-/// How a service says it is.
+/// The health of a service.
 pub(crate) async fn health(address: std::net::SocketAddr, service: &str) -> ServingStatus {
     let request = HealthCheckRequest {
         service: service.to_owned(),

@@ -1,4 +1,4 @@
-//! A small consumer: counts what it hears about each seat, and cannot take what it is told to choke on.
+//! A small consumer: records the events of each seat, and fails on chosen ones.
 
 use chassis::{
     Aggregate, Fact, Kind, Malformed, Now, Policies, Publish, Received, Refused, Then, Versioned,
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counter::SeatId;
 
-/// Everything that was heard about one seat, in the order in which it had its effect.
+/// The events received about one seat, in the order in which they were applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tally(pub(crate) Vec<String>);
 
@@ -36,9 +36,9 @@ impl Aggregate for Tally {
     }
 
     fn evolve(this: Option<Self>, event: &String) -> Option<Self> {
-        let mut heard = this.map_or_else(Vec::new, |tally| tally.0);
-        heard.push(event.clone());
-        Some(Self(heard))
+        let mut received = this.map_or_else(Vec::new, |tally| tally.0);
+        received.push(event.clone());
+        Some(Self(received))
     }
 }
 
@@ -48,11 +48,11 @@ impl Publish for Tally {
     }
 }
 
-/// Counts; chokes on the seats whose number ends in `poison`, for as long as it exists.
+/// The policies of the consumer. It fails on odd seats if `poison` returns true.
 pub(crate) fn policies(poison: fn(&str) -> bool) -> Policies {
-    // A policy is a plain function: the two ways of counting are two functions.
+    // A policy is a plain function, so the two variants are two functions.
     if poison("x") {
-        Policies::new().whenever("count-or-choke", whenever_a_seat_is_taken_choke_on_odd_ones)
+        Policies::new().whenever("count-or-choke", whenever_a_seat_is_taken_fail_on_odd_ones)
     } else {
         Policies::new().whenever("count", whenever_a_seat_is_taken_count_it)
     }
@@ -60,17 +60,22 @@ pub(crate) fn policies(poison: fn(&str) -> bool) -> Policies {
 
 type SeatTaken = berth::room::v1::RoomReserved;
 
-fn whenever_a_seat_is_taken_count_it(heard: Received<SeatTaken>) -> Result<Then<Tally>, Malformed> {
-    Ok(Then::on(heard.subject.parse()?, heard.event.reservation_id))
+fn whenever_a_seat_is_taken_count_it(
+    received: Received<SeatTaken>,
+) -> Result<Then<Tally>, Malformed> {
+    Ok(Then::on(
+        received.subject.parse()?,
+        received.event.reservation_id,
+    ))
 }
 
-fn whenever_a_seat_is_taken_choke_on_odd_ones(
-    heard: Received<SeatTaken>,
+fn whenever_a_seat_is_taken_fail_on_odd_ones(
+    received: Received<SeatTaken>,
 ) -> Result<Then<Tally>, Malformed> {
-    let seat: SeatId = heard.subject.parse()?;
+    let seat: SeatId = received.subject.parse()?;
     match seat.uuid().as_u128() % 4 {
         1 => Err(Malformed::because("odd")),
         3 => panic!("odd"),
-        _ => Ok(Then::on(seat, heard.event.reservation_id)),
+        _ => Ok(Then::on(seat, received.event.reservation_id)),
     }
 }

@@ -64,7 +64,7 @@ impl Broker {
             .build(client.clone());
         Ok(Self {
             js,
-            wakes: Wakes::new(client.clone(), names.clone()),
+            wakes: Wakes::default(),
             client,
             names,
             settings: settings.clone(),
@@ -84,6 +84,14 @@ impl Broker {
             Ok(())
         } else {
             Err(BusError("NATS is not connected".into()))
+        }
+    }
+
+    /// Sends a message that is not stored. It is dropped while the broker is away or hangs.
+    pub(super) async fn send(&self, subject: String, payload: String) {
+        if self.is_connected() {
+            let sent = self.client.publish(subject, payload.into());
+            let _ = tokio::time::timeout(REQUEST_TIMEOUT, sent).await;
         }
     }
 

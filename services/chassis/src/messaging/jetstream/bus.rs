@@ -108,17 +108,19 @@ impl Bus for JetStream {
     }
 
     async fn heartbeat(&self, log: &LogId, high_water_mark: i64) {
-        self.0.send_heartbeat(log, high_water_mark).await;
+        let subject = self.0.names.heads(log);
+        self.0.send(subject, high_water_mark.to_string()).await;
     }
 
-    fn notify_leader(&self, context: &str) {
-        if self.0.is_connected() {
-            self.0.wakes.send(context);
-        }
+    async fn notify_leader(&self, context: &str) {
+        // A leader that misses a wake-up polls after a while.
+        self.0.send(self.0.names.wake(context), String::new()).await;
     }
 
     async fn leader_notified(&self, context: &str) {
-        self.0.wakes.received(context).notified().await;
+        let subject = self.0.names.wake(context);
+        let wakes = self.0.wakes.received(&self.0.client, subject);
+        wakes.notified().await;
     }
 
     fn is_connected(&self) -> bool {

@@ -14,7 +14,6 @@ use crate::{
         jetstream::{
             broker::{Broker, failed},
             cloudevents,
-            connection::REQUEST_TIMEOUT,
         },
     },
 };
@@ -75,7 +74,7 @@ impl Broker {
     ) -> Result<(), BusError> {
         let labels = [("context", log.to_string())];
         let count = u64::try_from(events.len()).unwrap_or(0);
-        match self.send(&log, events).await {
+        match self.publish_all(&log, events).await {
             Ok(()) => {
                 metrics::counter!("berth_bus_published_total", &labels).increment(count);
                 self.published().insert(log, high_water_mark);
@@ -90,7 +89,7 @@ impl Broker {
         }
     }
 
-    async fn send(&self, log: &LogId, events: Vec<Recorded>) -> Result<(), BusError> {
+    async fn publish_all(&self, log: &LogId, events: Vec<Recorded>) -> Result<(), BusError> {
         self.ensure_connected()?;
         let stream = self.names.stream(log.context());
         let mut acks = Vec::with_capacity(events.len());
@@ -113,15 +112,5 @@ impl Broker {
             ack.await.map_err(failed)?;
         }
         Ok(())
-    }
-
-    /// Publishes the high-water mark of a log as a heartbeat. It is skipped while the broker is away.
-    pub(super) async fn send_heartbeat(&self, log: &LogId, high_water_mark: i64) {
-        if self.is_connected() {
-            let payload = high_water_mark.to_string().into();
-            let sent = self.client.publish(self.names.heads(log), payload);
-            // A broker that hangs must not block the caller.
-            let _ = tokio::time::timeout(REQUEST_TIMEOUT, sent).await;
-        }
     }
 }

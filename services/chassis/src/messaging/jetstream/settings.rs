@@ -94,11 +94,15 @@ fn prefix(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::{Command, FromArgMatches};
+
     use super::*;
-    use crate::runtime::config::Config;
 
     fn at(url: &str) -> NatsSettings {
-        let mut settings = Config::default().nats;
+        let command = NatsSettings::augment_args(Command::new("test"));
+        let command = command.mut_args(|arg| arg.env(None::<&str>));
+        let matches = command.get_matches_from(["test"]);
+        let mut settings = NatsSettings::from_arg_matches(&matches).unwrap();
         settings.nats_url = Some(url.into());
         settings
     }

@@ -1,15 +1,15 @@
 //! The log of a context that runs in another process.
 
-use std::{fmt::Debug, time::Duration};
+use std::time::Duration;
 
 use berth::eventlog::v1::{
     ReadRequest, ReadResponse, event_log_service_client::EventLogServiceClient,
 };
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use tonic::Request;
 
 use crate::{
+    client::peers::Peer,
     domain::event::Recorded,
     messaging::log_reader::{LogError, LogReader},
 };
@@ -20,35 +20,19 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const LARGEST_PAGE: i64 = 1000;
 
 /// The log of a context in another process, read through the admin port of that process.
-#[derive(Clone, Debug)]
-pub struct RemoteLog<C> {
-    context: String,
-    channel: C,
+#[derive(Debug)]
+pub(super) struct RemoteLog {
+    pub(super) context: String,
+    /// The admin port of the process.
+    pub(super) peer: Peer,
 }
 
-impl<C> RemoteLog<C> {
-    /// The log of a context, read over a channel to its process.
-    pub fn new(context: impl Into<String>, channel: C) -> Self {
-        Self {
-            context: context.into(),
-            channel,
-        }
-    }
-}
-
-impl<C> RemoteLog<C>
-where
-    C: tonic::client::GrpcService<tonic::body::Body> + Clone + Send + Sync + 'static,
-    C::Error: Into<tonic::codegen::StdError>,
-    C::Future: Send,
-    C::ResponseBody: http_body::Body<Data = Bytes> + Send + 'static,
-    <C::ResponseBody as http_body::Body>::Error: Into<tonic::codegen::StdError> + Send,
-{
+impl RemoteLog {
     async fn request(&self, request: ReadRequest) -> Result<ReadResponse, LogError> {
         let mut request = Request::new(request);
         request.get_mut().context.clone_from(&self.context);
         request.set_timeout(TIMEOUT);
-        let mut client = EventLogServiceClient::new(self.channel.clone());
+        let mut client = EventLogServiceClient::new(self.peer.clone());
         match client.read(request).await {
             Ok(response) => Ok(response.into_inner()),
             Err(error) => Err(LogError(format!("{}: {}", error.code(), error.message()))),
@@ -56,14 +40,7 @@ where
     }
 }
 
-impl<C> LogReader for RemoteLog<C>
-where
-    C: tonic::client::GrpcService<tonic::body::Body> + Clone + Debug + Send + Sync + 'static,
-    C::Error: Into<tonic::codegen::StdError>,
-    C::Future: Send,
-    C::ResponseBody: http_body::Body<Data = Bytes> + Send + 'static,
-    <C::ResponseBody as http_body::Body>::Error: Into<tonic::codegen::StdError> + Send,
-{
+impl LogReader for RemoteLog {
     fn read(&self, after: i64, limit: i64) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
         let limit = limit.clamp(1, LARGEST_PAGE);
         let request = ReadRequest {
