@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chassis::{
     Cause, MemberId, Timestamp, Versioned,
-    store::{Done, ExecuteError, Unit},
+    store::{Done, ExecuteError, UnitOfWork},
 };
 
 use crate::{
@@ -41,7 +41,7 @@ pub(crate) struct SignIn {
 
 impl SignIn {
     /// Begins a session; none if the password was wrong.
-    pub(crate) async fn decide(self, unit: &mut Unit<'_>) -> Decided {
+    pub(crate) async fn decide(self, unit: &mut UnitOfWork<'_>) -> Decided {
         let sign_in = Command::SignIn(self.proof);
         let done = unit
             .execute::<Account>(self.member, &sign_in, &self.cause)
@@ -74,7 +74,7 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// Lets the session go on with the next token; none if the token was exchanged before, which ends the session.
-    pub(crate) async fn decide(self, unit: &mut Unit<'_>) -> Decided {
+    pub(crate) async fn decide(self, unit: &mut UnitOfWork<'_>) -> Decided {
         let id = self.shown.session;
         let session = unit.load::<Session>(id).await?;
         let session = session.ok_or(Refusal::SessionEnded)?.state;

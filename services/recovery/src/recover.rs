@@ -22,7 +22,7 @@ use chassis::{
         bus::{Bus, BusError},
         log_reader::{LogError, LogReader},
     },
-    store::{AsStoreError, Fence, Store, StoreError, Unit, restorer::Restorer},
+    store::{AsStoreError, Store, StoreError, UnitOfWork, WriteFence, restorer::Restorer},
 };
 
 /// At most so many events are fetched at once.
@@ -118,7 +118,7 @@ pub async fn recover(
 /// What the sources still have of what was lost, by its place.
 async fn collect(
     store: &Store,
-    fence: &Fence,
+    fence: &WriteFence,
     sources: &[Source],
 ) -> Result<BTreeMap<i64, Recorded>, RecoverError> {
     let head = store.head().await?;
@@ -145,7 +145,7 @@ async fn collect(
 async fn read(
     source: &Source,
     context: &str,
-    fence: &Fence,
+    fence: &WriteFence,
     from: i64,
 ) -> Result<Vec<Recorded>, RecoverError> {
     match source {
@@ -166,8 +166,8 @@ async fn read(
 
 /// Lets what was lost happen again, in its order, and lifts the fence.
 async fn put_back(
-    unit: &mut Unit<'_>,
-    fence: Fence,
+    unit: &mut UnitOfWork<'_>,
+    fence: WriteFence,
     kept: &BTreeMap<i64, Recorded>,
     restorers: &[Restorer],
 ) -> Result<Report, RecoverError> {
@@ -209,7 +209,7 @@ async fn put_back(
 }
 
 async fn happen(
-    unit: &mut Unit<'_>,
+    unit: &mut UnitOfWork<'_>,
     event: &Recorded,
     broken: &BTreeSet<&str>,
     restorers: &[Restorer],
@@ -220,9 +220,9 @@ async fn happen(
     if event.event_type == EventLost::full_name() {
         return Ok(Fate::Told);
     }
-    match restorers.iter().find(|restorer| restorer.tells(event)) {
+    match restorers.iter().find(|restorer| restorer.concerns(event)) {
         None => Ok(Fate::Told),
-        Some(restorer) => Ok(match restorer.put(unit, event).await? {
+        Some(restorer) => Ok(match restorer.apply(unit, event).await? {
             Ok(()) => Fate::Restored,
             Err(why) => Fate::Impossible(why),
         }),
@@ -230,7 +230,7 @@ async fn happen(
 }
 
 /// What stands on the log in the place of an event that cannot be there.
-fn instead(unit: &Unit<'_>, seq: i64, event: Option<&Recorded>, fate: &Fate) -> Recorded {
+fn instead(unit: &UnitOfWork<'_>, seq: i64, event: Option<&Recorded>, fate: &Fate) -> Recorded {
     let context = unit.context();
     let lost = EventLost {
         seq,

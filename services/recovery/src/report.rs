@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use chassis::{domain::event::Recorded, store::Fence};
+use chassis::{domain::event::Recorded, store::WriteFence};
 
 /// What became of a lost event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct Report {
     /// The context.
     pub context: &'static str,
     /// Why it can only be read.
-    pub fence: Fence,
+    pub fence: WriteFence,
     /// How far its log goes.
     pub head: i64,
     /// What was lost, in order.

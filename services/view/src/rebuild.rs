@@ -16,7 +16,7 @@ use chassis::{
         consumer::{ConsumeError, Consumer},
         log_reader::LogReader,
     },
-    store::Unit,
+    store::UnitOfWork,
 };
 use tonic::Status;
 
@@ -145,7 +145,7 @@ async fn take_over(
 }
 
 async fn take_over_in(
-    unit: &mut Unit<'_>,
+    unit: &mut UnitOfWork<'_>,
     mine: i64,
     fetched: &[(Consumer, Vec<Recorded>)],
 ) -> Result<Option<Rebuilt>, ConsumeError> {

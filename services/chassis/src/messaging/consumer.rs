@@ -22,7 +22,7 @@ use crate::{
         log_reader::{LogError, LogReader},
         policies::{ReactError, Reactions},
     },
-    store::{Batch, DeadLetter, Savepoint, Store, StoreError, Unit, projections::Views},
+    store::{Batch, DeadLetter, Savepoint, Store, StoreError, UnitOfWork, projections::Views},
 };
 
 /// At most so many events share a transaction.
@@ -309,7 +309,7 @@ impl Consumer {
     /// Takes a contiguous batch as part of a transaction: the events after `from` up to `to`.
     pub async fn take_in(
         &self,
-        unit: &mut Unit<'_>,
+        unit: &mut UnitOfWork<'_>,
         from: i64,
         to: i64,
         batch: &[Recorded],
@@ -319,7 +319,7 @@ impl Consumer {
 
     async fn take_with(
         &self,
-        unit: &mut Unit<'_>,
+        unit: &mut UnitOfWork<'_>,
         from: i64,
         to: i64,
         batch: &[Recorded],
@@ -360,7 +360,7 @@ impl Consumer {
     /// Lets an event have its effect. Answers why it could not, if it could not; a store that fails fails the whole step.
     async fn react(
         &self,
-        unit: &mut Unit<'_>,
+        unit: &mut UnitOfWork<'_>,
         event: &Recorded,
         care: Care,
     ) -> Result<Option<String>, ConsumeError> {
@@ -425,7 +425,7 @@ impl Consumer {
             .await
     }
 
-    async fn retry_in(&self, unit: &mut Unit<'_>) -> Result<bool, ConsumeError> {
+    async fn retry_in(&self, unit: &mut UnitOfWork<'_>) -> Result<bool, ConsumeError> {
         let mut any = false;
         for letter in unit.letters_due(&self.0.name).await? {
             if letter.event.producer != self.0.producer.context() {

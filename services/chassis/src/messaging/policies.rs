@@ -8,7 +8,7 @@ use prost::{Message, Name};
 use crate::{
     domain::event::{Cause, Malformed, Publish, Received, Recorded},
     store::{
-        AsStoreError, ExecuteError, StoreError, Subjects, Unit,
+        AsStoreError, ExecuteError, StoreError, Subjects, UnitOfWork,
         projections::{ProjectionError, Views},
     },
 };
@@ -83,7 +83,7 @@ impl AsStoreError for ReactError {
     }
 }
 
-type Instead = dyn for<'u> Fn(&'u mut Unit<'_>, &'u Cause) -> BoxFuture<'u, Result<(), ReactError>>
+type Instead = dyn for<'u> Fn(&'u mut UnitOfWork<'_>, &'u Cause) -> BoxFuture<'u, Result<(), ReactError>>
     + Send
     + Sync;
 
@@ -99,7 +99,7 @@ impl fmt::Debug for Otherwise {
 
 /// Gives a command.
 async fn give<A: Publish>(
-    unit: &mut Unit<'_>,
+    unit: &mut UnitOfWork<'_>,
     id: A::Id,
     command: &A::Command,
     cause: &Cause,
@@ -112,7 +112,7 @@ async fn give<A: Publish>(
 }
 
 type Subject = dyn Fn(&Recorded, &mut Subjects) + Send + Sync;
-type React = dyn for<'u> Fn(&'u mut Unit<'_>, &'u Recorded) -> BoxFuture<'u, Result<(), ReactError>>
+type React = dyn for<'u> Fn(&'u mut UnitOfWork<'_>, &'u Recorded) -> BoxFuture<'u, Result<(), ReactError>>
     + Send
     + Sync;
 /// A policy: whenever an event has happened, commands are given.
@@ -223,7 +223,7 @@ impl Policies {
     /// Has every policy that listens to the event react.
     pub(crate) async fn react(
         &self,
-        unit: &mut Unit<'_>,
+        unit: &mut UnitOfWork<'_>,
         event: &Recorded,
     ) -> Result<(), ReactError> {
         for policy in self
@@ -267,7 +267,7 @@ impl Reactions {
 
     pub(crate) async fn react(
         &self,
-        unit: &mut Unit<'_>,
+        unit: &mut UnitOfWork<'_>,
         event: &Recorded,
     ) -> Result<(), ReactError> {
         match self {

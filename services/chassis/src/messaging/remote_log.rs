@@ -73,7 +73,7 @@ where
             };
             let answer = self.ask(asked).await?;
             let events = answer.events.into_iter();
-            Ok(events.map(|event| Recorded::from_proto(event)).collect())
+            Ok(events.map(Recorded::from_proto).collect())
         })
     }
 

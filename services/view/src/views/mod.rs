@@ -8,7 +8,7 @@ pub(crate) mod query;
 
 use chassis::{
     Received, StoreError, Views, args,
-    store::{Conn, Migration, Row, Value, projections::Projection},
+    store::{Conn, Migration, Row, Value, Write, projections::Projection},
 };
 use futures::{FutureExt, future::BoxFuture};
 
@@ -62,44 +62,38 @@ pub(crate) struct Rows<'c> {
 }
 
 impl Rows<'_> {
-    /// Runs a statement whose `$1` is the generation.
-    async fn run(&mut self, sql: &str, values: Vec<Value>) -> Result<(), StoreError> {
-        let (sql, values) = self.aimed(sql, values);
-        self.conn.write(&sql, values).await
+    /// Executes a write whose `$1` is the generation.
+    async fn run(&mut self, write: &'static Write, values: Vec<Value>) -> Result<(), StoreError> {
+        let values = self.with_generation(values);
+        self.conn.write(write, values).await
     }
 
     /// The first row of a query whose `$1` is the generation.
     async fn find(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<Row>, StoreError> {
-        let (sql, values) = self.aimed(sql, values);
-        let rows = self.conn.query(&sql, values).await?;
+        let values = self.with_generation(values);
+        let rows = self.conn.query(sql, values).await?;
         Ok(rows.into_iter().next())
     }
 
-    /// A statement with its generation. Which one is live the statement itself finds out: nobody waits for that, and it
-    /// cannot change before the transaction ends, because who changes it takes the cursors of the live views away.
-    fn aimed(&self, sql: &str, values: Vec<Value>) -> (String, Vec<Value>) {
-        let (sql, generation) = match self.target {
-            Target::Live => (live(sql), None),
-            Target::Generation(generation) => (sql.to_owned(), Some(generation)),
+    /// The arguments of a statement after its generation: null stands for the live one, see [`generation_of_rows`].
+    fn with_generation(&self, values: Vec<Value>) -> Vec<Value> {
+        let mut all = match self.target {
+            Target::Live => args![None::<i64>],
+            Target::Generation(generation) => args![generation],
         };
-        let mut all = args![generation];
         all.extend(values);
-        (sql, all)
+        all
     }
 }
 
-/// A statement in which the live generation stands for `$1`.
-fn live(sql: &str) -> String {
-    const LIVE: &str = "COALESCE($1, (SELECT live FROM view_generation WHERE id = 1))";
-    let mut parts = sql.split("$1");
-    let mut live = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let longer = part.starts_with(|c: char| c.is_ascii_digit());
-        live.push_str(if longer { "$1" } else { LIVE });
-        live.push_str(part);
-    }
-    live
+/// SQL for the generation `$1`, or for the live one if it is null. The live generation cannot change before the
+/// transaction ends: a change removes the cursors of the live views.
+macro_rules! generation_of_rows {
+    () => {
+        "COALESCE($1, (SELECT live FROM view_generation WHERE id = 1))"
+    };
 }
+use generation_of_rows;
 
 /// A projection into the rows of a target.
 #[derive(Clone, Copy)]

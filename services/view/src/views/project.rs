@@ -19,12 +19,223 @@ use berth::{
         RoomRegistered, RoomReleased, RoomReserved, RoomStatus,
     },
 };
-use chassis::{Money, Received, StoreError, Timestamp, args, base::time};
+use chassis::{Money, Received, StoreError, Timestamp, args, base::time, store::Write};
 use prost::Message;
 
-use super::Rows;
+use super::{Rows, generation_of_rows};
 
 type Shown = Result<(), StoreError>;
+
+/// SQL for the later of two times.
+macro_rules! later {
+    ($one:expr, $other:expr) => {
+        concat!(
+            "CASE WHEN ",
+            $one,
+            " > ",
+            $other,
+            " THEN ",
+            $one,
+            " ELSE ",
+            $other,
+            " END"
+        )
+    };
+}
+
+/// SQL for the last change of what a room's line shows: of the room, of its latest reservation, or of its payment.
+macro_rules! latest {
+    ($room:expr, $reservation:expr, $payment:expr) => {
+        later!($room, concat!("(", later!($reservation, $payment), ")"))
+    };
+}
+
+/// SQL for the value of a column of the reservation that was created last.
+macro_rules! newer {
+    ($column:expr) => {
+        concat!(
+            "CASE WHEN (room_view.reservation_created_at, room_view.reservation_id)
+                 <= (excluded.reservation_created_at, excluded.reservation_id)
+             THEN excluded.",
+            $column,
+            " ELSE room_view.",
+            $column,
+            " END"
+        )
+    };
+}
+
+/// SQL that sets the times of a change of the room.
+macro_rules! room_changed {
+    () => {
+        concat!(
+            "room_at = ",
+            later!("room_view.room_at", "excluded.room_at"),
+            ", updated_at = ",
+            latest!(
+                later!("room_view.room_at", "excluded.room_at"),
+                "room_view.reservation_at",
+                "room_view.payment_at"
+            )
+        )
+    };
+}
+
+const PUT_ROOM: Write = Write::upsert(
+    "room_view",
+    "generation, room_id, host_id, title, description, unit, currency, price, room_status, room_at, updated_at",
+    concat!(
+        generation_of_rows!(),
+        ", $2, $3, $4, $5, $6, $7, $8, $9, $10, $10"
+    ),
+    &[2],
+    concat!(
+        "(generation, room_id) DO UPDATE SET host_id = excluded.host_id, title = excluded.title,
+         description = excluded.description, unit = excluded.unit, currency = excluded.currency,
+         price = excluded.price, room_status = excluded.room_status, ",
+        room_changed!()
+    ),
+);
+
+const PUT_ROOM_STATUS: Write = Write::upsert(
+    "room_view",
+    "generation, room_id, room_status, room_at, updated_at",
+    concat!(generation_of_rows!(), ", $2, $3, $4, $4"),
+    &[2],
+    concat!(
+        "(generation, room_id) DO UPDATE SET room_status = excluded.room_status, ",
+        room_changed!()
+    ),
+);
+
+const RATING: &str = concat!(
+    "SELECT rating FROM review WHERE generation = ",
+    generation_of_rows!(),
+    " AND reservation_id = $2"
+);
+
+const PUT_REVIEW: Write = Write::upsert(
+    "review",
+    "generation, reservation_id, room_id, rating, changed_at",
+    concat!(generation_of_rows!(), ", $2, $3, $4, $5"),
+    &[2],
+    "(generation, reservation_id) DO UPDATE SET rating = excluded.rating, changed_at = excluded.changed_at",
+);
+
+const ADD_RATING: Write = Write::upsert(
+    "room_view",
+    "generation, room_id, review_count, rating_sum, room_at, updated_at",
+    concat!(generation_of_rows!(), ", $2, $3, $4, $5, $5"),
+    &[2],
+    concat!(
+        "(generation, room_id) DO UPDATE SET
+         review_count = room_view.review_count + excluded.review_count,
+         rating_sum = room_view.rating_sum + excluded.rating_sum, ",
+        room_changed!()
+    ),
+);
+
+const PUT_RESERVATION: Write = Write::upsert(
+    "reservation",
+    "generation, reservation_id, customer_id, offer_id, title, period, currency, price, status, reason, created_at, changed_at",
+    concat!(
+        generation_of_rows!(),
+        ", $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12"
+    ),
+    &[2],
+    "(generation, reservation_id) DO UPDATE SET title = excluded.title, period = excluded.period,
+     currency = excluded.currency, price = excluded.price, status = excluded.status, reason = excluded.reason,
+     changed_at = excluded.changed_at",
+);
+
+const PUT_LOST_RESERVATION: Write = Write::upsert(
+    "reservation",
+    "generation, reservation_id, customer_id, offer_id, title, period, currency, price, status, reason, created_at, changed_at",
+    concat!(
+        generation_of_rows!(),
+        ", $2, $3, '', '', $4, $5, $6, $7, $8, $9, $9"
+    ),
+    &[2],
+    "(generation, reservation_id) DO UPDATE SET status = excluded.status, reason = excluded.reason,
+     changed_at = excluded.changed_at",
+);
+
+const PUT_RESERVATION_OF_ROOM: Write = Write::upsert(
+    "room_view",
+    "generation, room_id, reservation_count, reservation_id, customer_id, reservation_created_at, reservation_status,
+     reservation_at, payment_status, payment_at, updated_at",
+    concat!(
+        generation_of_rows!(),
+        ", $2, $3, $4, $5, $6, $7, $8,
+         COALESCE((SELECT p.status FROM payment p WHERE p.generation = ",
+        generation_of_rows!(),
+        " AND p.reservation_id = $4), 0),
+         COALESCE((SELECT p.changed_at FROM payment p WHERE p.generation = ",
+        generation_of_rows!(),
+        " AND p.reservation_id = $4), 0), $8"
+    ),
+    &[2],
+    concat!(
+        "(generation, room_id) DO UPDATE
+         SET reservation_count = room_view.reservation_count + excluded.reservation_count,
+             reservation_id = ",
+        newer!("reservation_id"),
+        ", customer_id = ",
+        newer!("customer_id"),
+        ", reservation_created_at = ",
+        newer!("reservation_created_at"),
+        ", reservation_status = ",
+        newer!("reservation_status"),
+        ", reservation_at = ",
+        newer!("reservation_at"),
+        ", payment_status = ",
+        newer!("payment_status"),
+        ", payment_at = ",
+        newer!("payment_at"),
+        ", updated_at = ",
+        latest!(
+            "room_view.room_at",
+            newer!("reservation_at"),
+            newer!("payment_at")
+        )
+    ),
+)
+.reading(&["payment"]);
+
+const PUT_PAYMENT: Write = Write::upsert(
+    "payment",
+    "generation, reservation_id, status, currency, refund, changed_at",
+    concat!(generation_of_rows!(), ", $2, $3, $4, $5, $6"),
+    &[2],
+    "(generation, reservation_id) DO UPDATE SET status = excluded.status, currency = excluded.currency,
+     refund = excluded.refund, changed_at = excluded.changed_at",
+);
+
+const PUT_PAYMENT_OF_ROOM: Write = Write::statement(
+    "room_view",
+    concat!(
+        "UPDATE room_view SET payment_status = $3, payment_at = $4, updated_at = ",
+        latest!("room_at", "reservation_at", "$4"),
+        " WHERE generation = ",
+        generation_of_rows!(),
+        " AND reservation_id = $2
+         AND room_id = (SELECT offer_id FROM reservation WHERE generation = ",
+        generation_of_rows!(),
+        " AND reservation_id = $2)"
+    ),
+)
+.reading(&["reservation"]);
+
+const COUNT_MESSAGE: Write = Write::upsert(
+    "told",
+    "generation, reservation_id, recipient_id, times, changed_at",
+    concat!(generation_of_rows!(), ", $2, $3, 1, $4"),
+    &[2, 3],
+    concat!(
+        "(generation, reservation_id, recipient_id) DO UPDATE SET times = told.times + 1, changed_at = ",
+        later!("told.changed_at", "excluded.changed_at")
+    ),
+);
 
 pub(super) async fn room_registered(mut rows: Rows<'_>, heard: Received<RoomRegistered>) -> Shown {
     let room = given(heard.event.room)?;
@@ -185,10 +396,6 @@ pub(super) async fn reservation_lost(
 ) -> Shown {
     let reservation = given(heard.event.reservation)?;
     let price = money(given(reservation.price.as_ref())?)?;
-    let sql = "INSERT INTO reservation (generation, reservation_id, customer_id, offer_id, title, period, currency, price,
-                   status, reason, created_at, changed_at)
-               VALUES ($1, $2, $3, '', '', $4, $5, $6, $7, $8, $9, $9)
-               ON CONFLICT (generation, reservation_id) DO UPDATE SET status = $7, reason = $8, changed_at = $9";
     let values = args![
         &*reservation.reservation_id,
         &*reservation.customer_id,
@@ -199,7 +406,7 @@ pub(super) async fn reservation_lost(
         &*reservation.reason,
         heard.at
     ];
-    rows.run(sql, values).await
+    rows.run(&PUT_LOST_RESERVATION, values).await
 }
 
 pub(super) async fn payment_delayed(mut rows: Rows<'_>, heard: Received<PaymentDelayed>) -> Shown {
@@ -234,27 +441,13 @@ pub(super) async fn payment_cancelled(
 
 pub(super) async fn message_sent(mut rows: Rows<'_>, heard: Received<MessageSent>) -> Shown {
     let message = given(heard.event.message)?;
-    let sql = "INSERT INTO told (generation, reservation_id, recipient_id, times, changed_at) VALUES ($1, $2, $3, 1, $4)
-               ON CONFLICT (generation, reservation_id, recipient_id) DO UPDATE SET times = told.times + 1,
-                   changed_at = CASE WHEN told.changed_at > excluded.changed_at THEN told.changed_at
-                       ELSE excluded.changed_at END";
     let values = args![message.reservation_id, message.recipient_id, heard.at];
-    rows.run(sql, values).await
+    rows.run(&COUNT_MESSAGE, values).await
 }
 
 impl Rows<'_> {
     async fn put_room(&mut self, room: &Room, status: RoomStatus, at: Timestamp) -> Shown {
         let price = given(room.price.as_ref())?;
-        let at_room = later("room_view.room_at", "excluded.room_at");
-        let stamp = latest(&at_room, "room_view.reservation_at", "room_view.payment_at");
-        let sql = format!(
-            "INSERT INTO room_view (generation, room_id, host_id, title, description, unit, currency, price, room_status,
-                 room_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
-             ON CONFLICT (generation, room_id) DO UPDATE SET host_id = excluded.host_id, title = excluded.title,
-                 description = excluded.description, unit = excluded.unit, currency = excluded.currency,
-                 price = excluded.price, room_status = excluded.room_status, room_at = {at_room}, updated_at = {stamp}"
-        );
         let values = args![
             &*room.room_id,
             &*room.host_id,
@@ -266,18 +459,11 @@ impl Rows<'_> {
             i32::from(status),
             at
         ];
-        self.run(&sql, values).await
+        self.run(&PUT_ROOM, values).await
     }
 
     async fn put_room_status(&mut self, room_id: &str, status: i32, at: Timestamp) -> Shown {
-        let at_room = later("room_view.room_at", "excluded.room_at");
-        let stamp = latest(&at_room, "room_view.reservation_at", "room_view.payment_at");
-        let sql = format!(
-            "INSERT INTO room_view (generation, room_id, room_status, room_at, updated_at) VALUES ($1, $2, $3, $4, $4)
-             ON CONFLICT (generation, room_id) DO UPDATE
-             SET room_status = excluded.room_status, room_at = {at_room}, updated_at = {stamp}"
-        );
-        self.run(&sql, args![room_id, status, at]).await
+        self.run(&PUT_ROOM_STATUS, args![room_id, status, at]).await
     }
 
     /// Notes a review's rating; 0 if it is no more.
@@ -287,25 +473,14 @@ impl Rows<'_> {
         rating: i32,
         at: Timestamp,
     ) -> Shown {
-        let sql = "SELECT rating FROM review WHERE generation = $1 AND reservation_id = $2";
-        let before = self.find(sql, args![id]).await?;
+        let before = self.find(RATING, args![id]).await?;
         let before = before.map_or(Ok(0), |row| row.int(0))?;
         let rating = i64::from(rating);
-        let sql = "INSERT INTO review (generation, reservation_id, room_id, rating, changed_at) VALUES ($1, $2, $3, $4, $5)
-                   ON CONFLICT (generation, reservation_id) DO UPDATE SET rating = $4, changed_at = $5";
-        self.run(sql, args![id, room_id, rating, at]).await?;
-        let at_room = later("room_view.room_at", "excluded.room_at");
-        let stamp = latest(&at_room, "room_view.reservation_at", "room_view.payment_at");
-        let sql = format!(
-            "INSERT INTO room_view (generation, room_id, review_count, rating_sum, room_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $5)
-             ON CONFLICT (generation, room_id) DO UPDATE SET
-                 review_count = room_view.review_count + excluded.review_count,
-                 rating_sum = room_view.rating_sum + excluded.rating_sum, room_at = {at_room}, updated_at = {stamp}"
-        );
+        self.run(&PUT_REVIEW, args![id, room_id, rating, at])
+            .await?;
         let more = i64::from(rating > 0) - i64::from(before > 0);
         let values = args![room_id, more, rating - before, at];
-        self.run(&sql, values).await
+        self.run(&ADD_RATING, values).await
     }
 
     async fn put_reservation(
@@ -318,12 +493,6 @@ impl Rows<'_> {
         let created = reservation.create_time.as_ref();
         let created = given(created.and_then(time::from_proto))?;
         let period = reservation.period.as_ref();
-        let sql = "INSERT INTO reservation (generation, reservation_id, customer_id, offer_id, title, period, currency,
-                       price, status, reason, created_at, changed_at)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-                   ON CONFLICT (generation, reservation_id) DO UPDATE SET title = excluded.title,
-                       period = excluded.period, currency = excluded.currency, price = excluded.price,
-                       status = excluded.status, reason = excluded.reason, changed_at = excluded.changed_at";
         let values = args![
             &*reservation.reservation_id,
             &*reservation.customer_id,
@@ -337,7 +506,7 @@ impl Rows<'_> {
             created,
             at
         ];
-        self.run(sql, values).await?;
+        self.run(&PUT_RESERVATION, values).await?;
         if reservation.kind() == OfferKind::Room {
             let is_first = version == 1;
             self.put_room_reservation(reservation, is_first, created, at)
@@ -355,38 +524,6 @@ impl Rows<'_> {
         created: Timestamp,
         at: Timestamp,
     ) -> Shown {
-        const IS_LATEST: &str = "(room_view.reservation_created_at, room_view.reservation_id)
-                                 <= (excluded.reservation_created_at, excluded.reservation_id)";
-        let columns = [
-            "reservation_id",
-            "customer_id",
-            "reservation_created_at",
-            "reservation_status",
-            "reservation_at",
-            "payment_status",
-            "payment_at",
-        ];
-        let newer = |column: &str| {
-            format!("CASE WHEN {IS_LATEST} THEN excluded.{column} ELSE room_view.{column} END")
-        };
-        let set = columns.map(|column| format!("{column} = {}", newer(column)));
-        let (reserved, paid) = (newer("reservation_at"), newer("payment_at"));
-        let paid_of = |column: &str| {
-            format!(
-                "COALESCE((SELECT p.{column} FROM payment p WHERE p.generation = $1 AND p.reservation_id = $4), 0)"
-            )
-        };
-        let sql = format!(
-            "INSERT INTO room_view (generation, room_id, reservation_count, {}, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, {}, {}, $8)
-             ON CONFLICT (generation, room_id) DO UPDATE
-             SET reservation_count = room_view.reservation_count + excluded.reservation_count, {}, updated_at = {}",
-            columns.join(", "),
-            paid_of("status"),
-            paid_of("changed_at"),
-            set.join(", "),
-            latest("room_view.room_at", &reserved, &paid)
-        );
         let values = args![
             &*reservation.offer_id,
             is_first,
@@ -396,7 +533,7 @@ impl Rows<'_> {
             reservation.status,
             at
         ];
-        self.run(&sql, values).await
+        self.run(&PUT_RESERVATION_OF_ROOM, values).await
     }
 
     /// Notes how far a payment has come, and all that was refunded if anything was.
@@ -408,11 +545,6 @@ impl Rows<'_> {
     ) -> Shown {
         let id = &*payment.reservation_id;
         let refund = refunded.map(money).transpose()?;
-        let sql =
-            "INSERT INTO payment (generation, reservation_id, status, currency, refund, changed_at)
-                   VALUES ($1, $2, $3, $4, $5, $6)
-                   ON CONFLICT (generation, reservation_id) DO UPDATE SET status = excluded.status,
-                       currency = excluded.currency, refund = excluded.refund, changed_at = excluded.changed_at";
         let values = args![
             id,
             payment.status,
@@ -420,25 +552,10 @@ impl Rows<'_> {
             refund.map_or(0, |refund| refund.minor),
             at
         ];
-        self.run(sql, values).await?;
-        let stamp = latest("room_at", "reservation_at", "$4");
-        let sql = format!(
-            "UPDATE room_view SET payment_status = $3, payment_at = $4, updated_at = {stamp}
-             WHERE generation = $1 AND reservation_id = $2 AND room_id = (
-                 SELECT offer_id FROM reservation WHERE generation = $1 AND reservation_id = $2)"
-        );
-        self.run(&sql, args![id, payment.status, at]).await
+        self.run(&PUT_PAYMENT, values).await?;
+        self.run(&PUT_PAYMENT_OF_ROOM, args![id, payment.status, at])
+            .await
     }
-}
-
-/// SQL for the later of two times.
-fn later(one: &str, other: &str) -> String {
-    format!("CASE WHEN {one} > {other} THEN {one} ELSE {other} END")
-}
-
-/// SQL for the last change of what a room's line shows: of the room, of its latest reservation, or of what was paid for it.
-fn latest(room: &str, reservation: &str, payment: &str) -> String {
-    later(room, &format!("({})", later(reservation, payment)))
 }
 
 /// What every event of its kind has.
