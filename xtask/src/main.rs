@@ -1,4 +1,5 @@
-//! `cargo xtask …`: what a developer and CI run on Berth. Nothing else is needed beside cargo.
+//! `cargo xtask …`: the commands that developers and CI run on Berth. Only cargo is needed to start them.
+mod run;
 mod servers;
 mod steps;
 mod tools;
@@ -7,28 +8,27 @@ mod up;
 use std::process::ExitCode;
 
 use clap::Parser;
-use steps::Steps;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about)]
 enum Verb {
-    /// Looks without running: formatting, contracts, lints, documentation, dependencies
+    /// Checks formatting, contracts, lints, documentation and dependencies; runs no tests
     Check,
-    /// Everything CI asks for: `check` and all tests
+    /// Runs everything that CI runs: `check` and all tests
     Test,
-    /// Measures: `cargo xtask bench <name> [--json] …`, passed on to the crate `bench`
+    /// Runs a benchmark: `cargo xtask bench <name> [--json] …`; the crate `bench` reads the arguments
     Bench {
         /// The name of the benchmark and its options
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Lets things go wrong on a large scale: `cargo xtask campaign <name> …`, passed on to the crate `campaigns`
+    /// Runs a large failure test: `cargo xtask campaign <name> …`; the crate `campaigns` reads the arguments
     Campaign {
         /// The name of the campaign and its options
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Runs a command while PostgreSQL and NATS run for it, as they do for all tests:
+    /// Runs a command with PostgreSQL and NATS, as all tests have them:
     /// `cargo xtask servers -- cargo test -p chassis`
     Servers {
         /// The command
@@ -37,32 +37,31 @@ enum Verb {
     },
     /// Runs the platform as separate processes behind a balancer, until Ctrl-C: `cargo xtask up [--release] [--replicas N]`
     Up {
-        /// Built for speed
+        /// Build with optimisations
         #[arg(long)]
         release: bool,
-        /// Passed on to the crate `mesh`: `--replicas`, `--listen`
+        /// Options of the crate `mesh`: `--replicas`, `--listen`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Stops what `up` started
+    /// Stops the platform that `up` started
     Down,
-    /// Installs the tools of `check` and `test` below `target/tools`
+    /// Installs the tools of `check` and `test` into the user's cache: `$BERTH_CACHE`, `$XDG_CACHE_HOME/berth` or
+    /// `~/.cache/berth`
     Tools,
 }
 
 fn main() -> ExitCode {
-    let mut steps = Steps::default();
     let done = match Verb::parse() {
-        Verb::Check => steps.check(),
-        Verb::Test => steps.check().and_then(|()| steps.test()),
-        Verb::Bench { arguments } => steps::bench(&arguments),
-        Verb::Campaign { arguments } => steps::campaign(&arguments),
+        Verb::Check => steps::check(),
+        Verb::Test => steps::test(),
+        Verb::Bench { arguments } => run::bench(&arguments),
+        Verb::Campaign { arguments } => run::campaign(&arguments),
         Verb::Servers { command } => servers::run(&command),
         Verb::Up { release, arguments } => up::up(release, &arguments),
         Verb::Down => up::down(),
-        Verb::Tools => steps.tools(),
+        Verb::Tools => steps::install_tools(),
     };
-    steps.report();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,4 +1,4 @@
-//! The servers that tests need. They are there while whoever started them is.
+//! The servers that tests need. They run as long as [`Servers`] exists.
 use std::{
     env,
     ffi::OsString,
@@ -11,23 +11,26 @@ use servers::{Nats, NatsOptions, Pooler, Postgres, PostgresOptions};
 
 use crate::tools;
 
-/// The servers that were started, and what tests are told of them.
+/// Environment variables that name the servers and their binaries.
+type Variables = Vec<(&'static str, OsString)>;
+
+/// The started servers, and the environment variables that tests find them by.
 pub(crate) struct Servers {
-    tells: Vec<(&'static str, OsString)>,
+    variables: Variables,
     _nats: Option<Nats>,
     _pooler: Option<Pooler>,
     _postgres: Option<Postgres>,
 }
 
 impl Servers {
-    /// Starts those that the environment does not name, as far as their binaries can be had.
+    /// Starts the servers that no environment variable names and whose binaries are available.
     pub(crate) fn start() -> Result<Self> {
-        let mut tells = Vec::new();
+        let mut variables = Variables::new();
         let nats = start(
             tools::nats()?,
             "BERTH_TEST_NATS_SERVER",
             "BERTH_TEST_NATS_URL",
-            &mut tells,
+            &mut variables,
             || {
                 let nats = Nats::start(NatsOptions::default())?;
                 Ok((nats.url(), nats))
@@ -37,24 +40,24 @@ impl Servers {
             tools::postgres()?,
             "BERTH_TEST_POSTGRES_BIN",
             "BERTH_TEST_POSTGRES_URL",
-            &mut tells,
+            &mut variables,
             || {
                 let postgres = Postgres::start(PostgresOptions::default())?;
                 Ok((postgres.url("postgres"), postgres))
             },
         )?;
-        let pooler = pooler(&mut tells)?;
+        let pooler = pooler(&mut variables)?;
         Ok(Self {
-            tells,
+            variables,
             _nats: nats,
             _pooler: pooler,
             _postgres: postgres,
         })
     }
 
-    /// Tells a command where they are.
-    pub(crate) fn tell<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.envs(self.tells.iter().cloned())
+    /// Sets the environment variables for a command.
+    pub(crate) fn configure<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.envs(self.variables.iter().cloned())
     }
 }
 
@@ -62,26 +65,26 @@ fn start<S>(
     binary: Option<PathBuf>,
     binary_name: &'static str,
     url_name: &'static str,
-    tells: &mut Vec<(&'static str, OsString)>,
+    variables: &mut Variables,
     start: impl FnOnce() -> Result<(String, S)>,
 ) -> Result<Option<S>> {
     let Some(binary) = binary else {
         return Ok(None);
     };
-    tells.push((binary_name, binary.into()));
+    variables.push((binary_name, binary.into()));
     if env::var_os(url_name).is_some() {
         return Ok(None);
     }
     let (url, server) = start()?;
-    tells.push((url_name, url.into()));
+    variables.push((url_name, url.into()));
     Ok(Some(server))
 }
 
-/// A pooler before the server, whoever has started that.
-fn pooler(tells: &mut Vec<(&'static str, OsString)>) -> Result<Option<Pooler>> {
+/// A PgBouncer before the PostgreSQL that was started here or that the environment names.
+fn pooler(variables: &mut Variables) -> Result<Option<Pooler>> {
     let (url_name, server_name) = ("BERTH_TEST_PGBOUNCER", "BERTH_TEST_POSTGRES_URL");
-    let told = tells.iter().find(|(name, _)| *name == server_name);
-    let server = told.map_or_else(|| env::var_os(server_name), |(_, url)| Some(url.clone()));
+    let started = variables.iter().find(|(name, _)| *name == server_name);
+    let server = started.map_or_else(|| env::var_os(server_name), |(_, url)| Some(url.clone()));
     let server = server.and_then(|url| url.into_string().ok());
     let (Some(server), None) = (server, env::var_os(url_name)) else {
         return Ok(None);
@@ -90,16 +93,16 @@ fn pooler(tells: &mut Vec<(&'static str, OsString)>) -> Result<Option<Pooler>> {
         return Ok(None);
     }
     let pooler = Pooler::start(&server)?;
-    tells.push((url_name, pooler.url().into()));
+    variables.push((url_name, pooler.url().into()));
     Ok(Some(pooler))
 }
 
-/// Runs a command where it was asked for, and ends as it ends.
+/// Runs a command in the current directory with the servers, and ends with its exit code.
 pub(crate) fn run(command: &[String]) -> Result<()> {
     let (program, arguments) = command.split_first().context("no command")?;
     let servers = Servers::start()?;
     let status = servers
-        .tell(Command::new(program).args(arguments))
+        .configure(Command::new(program).args(arguments))
         .status()
         .with_context(|| format!("cannot run {program}"))?;
     drop(servers);

@@ -1,125 +1,162 @@
-//! The steps of `check` and `test`: each has a headline and is timed, and the first that fails ends the run.
+//! The steps of `tools`, `check` and `test`. Each has a headline and is timed; the first failure ends the run.
 use std::{
-    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::{
+    run::run,
     servers::Servers,
-    tools::{self, cargo, root},
+    tools::{self, cargo},
 };
 
-/// The steps that were taken, and how long each took.
+/// What steps hand over to later steps.
 #[derive(Default)]
-pub(crate) struct Steps(Vec<(&'static str, Duration)>);
+struct Shared {
+    servers: Option<Servers>,
+}
 
-impl Steps {
-    /// Installs all tools.
-    pub(crate) fn tools(&mut self) -> Result<()> {
-        self.step("buf", tools::buf)?;
-        self.step("cargo-deny", tools::deny)?;
-        self.step("python", tools::python)?;
-        self.step("nats-server", tools::nats)?;
-        self.step("postgresql", tools::postgres)?;
-        self.step("pgbouncer", tools::pgbouncer)?;
+/// A step: its name and its work.
+type Step = (&'static str, fn(&mut Shared) -> Result<()>);
+
+const TOOLS: &[Step] = &[
+    ("buf", |_| tools::buf().map(drop)),
+    ("cargo-deny", |_| tools::deny().map(drop)),
+    ("python", |_| tools::python().map(drop)),
+    ("nats-server", |_| tools::nats().map(drop)),
+    ("postgresql", |_| tools::postgres().map(drop)),
+    ("pgbouncer", |_| tools::pgbouncer().map(drop)),
+];
+
+const CHECK: &[Step] = &[
+    ("format", |_| run(cargo().args(["fmt", "--all", "--check"]))),
+    ("contracts", |_| match tools::buf()? {
+        Some(buf) => run(Command::new(buf).arg("lint")),
+        None => Ok(()),
+    }),
+    ("dependencies", |_| {
+        let checks = ["bans", "licenses", "sources"];
+        let mut deny = Command::new(tools::deny()?);
+        run(deny.args(["--workspace", "check"]).args(checks))
+    }),
+    ("lints", |_| {
+        run(cargo()
+            .args(["clippy", "--workspace", "--all-targets", "--"])
+            .args(["-D", "warnings"]))
+    }),
+    ("documentation", |_| {
+        run(cargo()
+            .args(["doc", "--workspace", "--no-deps", "--lib"])
+            .env("RUSTDOCFLAGS", "-D warnings"))
+    }),
+];
+
+const TEST: &[Step] = &[
+    // This builds the binaries too, which tests expect in the target directory.
+    ("build of tests", |_| {
+        run(cargo().args(["test", "--workspace", "--no-run"]))
+    }),
+    ("servers", |shared| {
+        shared.servers = Some(Servers::start()?);
         Ok(())
-    }
+    }),
+    ("tests", |shared| {
+        let mut tests = cargo();
+        tests.args(["test", "--workspace"]);
+        if let Some(python) = tools::python()? {
+            tests.env("BERTH_PYTHON", python);
+        }
+        if let Some(servers) = &shared.servers {
+            servers.configure(&mut tests);
+        }
+        run(&mut tests)
+    }),
+];
 
-    /// Everything that needs no test to run.
-    pub(crate) fn check(&mut self) -> Result<()> {
-        self.tools()?;
-        self.step("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
-        self.step("contracts", || match tools::buf()? {
-            Some(buf) => run(Command::new(buf).arg("lint")),
-            None => Ok(()),
-        })?;
-        self.step("dependencies", || {
-            run(Command::new(tools::deny()?).args([
-                "--workspace",
-                "check",
-                "bans",
-                "licenses",
-                "sources",
-            ]))
-        })?;
-        self.step("lints", || {
-            run(cargo()
-                .args(["clippy", "--workspace", "--all-targets", "--"])
-                .args(["-D", "warnings"]))
-        })?;
-        self.step("documentation", || {
-            run(cargo()
-                .args(["doc", "--workspace", "--no-deps", "--lib"])
-                .env("RUSTDOCFLAGS", "-D warnings"))
-        })
-    }
+/// Installs all tools.
+pub(crate) fn install_tools() -> Result<()> {
+    run_all(&[TOOLS])
+}
 
-    /// All tests, those in the documentation too, on real servers.
-    pub(crate) fn test(&mut self) -> Result<()> {
-        // With them all binaries, which tests look for beside themselves.
-        self.step("build of tests", || {
-            run(cargo().args(["test", "--workspace", "--no-run"]))
-        })?;
-        let servers = self.step("servers", Servers::start)?;
-        self.step("tests", || {
-            let mut tests = cargo();
-            tests.args(["test", "--workspace"]);
-            if let Some(python) = tools::python()? {
-                tests.env("BERTH_PYTHON", python);
-            }
-            run(servers.tell(&mut tests))
-        })
-    }
+/// Runs everything that does not execute tests.
+pub(crate) fn check() -> Result<()> {
+    run_all(&[TOOLS, CHECK])
+}
 
-    /// Tells which steps went well and how long each took.
-    pub(crate) fn report(&self) {
-        for (name, time) in &self.0 {
-            eprintln!("{:>8.1} s  {name}: ok", time.as_secs_f64());
+/// Runs [`check`] and all tests, including those in the documentation, on real servers.
+pub(crate) fn test() -> Result<()> {
+    run_all(&[TOOLS, CHECK, TEST])
+}
+
+/// Runs steps until one fails, then prints the table of times.
+fn run_all(groups: &[&[Step]]) -> Result<()> {
+    let steps = groups.concat();
+    let (count, began) = (steps.len(), Instant::now());
+    let (mut shared, mut times) = (Shared::default(), Vec::new());
+    let mut outcome = Ok(());
+    for (index, (name, work)) in steps.into_iter().enumerate() {
+        eprintln!("\n{}", headline(index + 1, count, name, began.elapsed()));
+        let start = Instant::now();
+        outcome = work(&mut shared).with_context(|| format!("step `{name}` failed"));
+        times.push((name, start.elapsed(), outcome.is_ok()));
+        if outcome.is_err() {
+            break;
         }
     }
+    eprintln!("\n{}", table(&times, count));
+    outcome
+}
 
-    fn step<T>(&mut self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        eprintln!("\n=== {name}");
-        let start = Instant::now();
-        let done = work().with_context(|| format!("step `{name}` failed"))?;
-        self.0.push((name, start.elapsed()));
-        Ok(done)
+/// `=== [3/11] lints (after 64 s)`.
+fn headline(number: usize, count: usize, name: &str, elapsed: Duration) -> String {
+    format!(
+        "=== [{number}/{count}] {name} (after {} s)",
+        elapsed.as_secs()
+    )
+}
+
+/// The time of each step and of all together.
+fn table(times: &[(&str, Duration, bool)], count: usize) -> String {
+    let row = |time: Duration, text: &str| format!("{:>8.1} s  {text}\n", time.as_secs_f64());
+    let mut table = String::new();
+    for (name, time, succeeded) in times {
+        let outcome = if *succeeded { "ok" } else { "FAILED" };
+        table.push_str(&row(*time, &format!("{name}: {outcome}")));
     }
+    let total = times.iter().map(|(_, time, _)| *time).sum();
+    let steps = format!("total, {} of {count} steps", times.len());
+    table + &row(total, &steps)
 }
 
-/// Hands a benchmark over to the crate that knows it.
-pub(crate) fn bench(arguments: &[String]) -> Result<()> {
-    run(cargo()
-        .args(["run", "--release", "--package", "bench", "--"])
-        .args(arguments))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Hands a campaign over to the crate that knows it, with the processes it is about.
-pub(crate) fn campaign(arguments: &[String]) -> Result<()> {
-    run(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
-    run(cargo()
-        .args(["run", "--release", "--package", "campaigns", "--"])
-        .args(arguments))
-}
+    #[test]
+    fn a_headline_has_the_number_of_steps_and_the_elapsed_time() {
+        let headline = headline(3, 11, "lints", Duration::from_millis(64_900));
+        assert_eq!(headline, "=== [3/11] lints (after 64 s)");
+    }
 
-/// Runs a command at the root of the repository. It must succeed.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
-    run_in(root(), command)
-}
+    #[test]
+    fn the_table_has_each_step_and_the_total() {
+        let seconds = Duration::from_secs;
+        let times = [("format", seconds(1), true), ("lints", seconds(65), false)];
+        let expected =
+            "     1.0 s  format: ok\n    65.0 s  lints: FAILED\n    66.0 s  total, 2 of 11 steps\n";
+        assert_eq!(table(&times, 11), expected);
+    }
 
-/// Runs a command in a directory. It must succeed.
-pub(crate) fn run_in(dir: &Path, command: &mut Command) -> Result<()> {
-    let status = command
-        .current_dir(dir)
-        .status()
-        .with_context(|| format!("cannot run {command:?}"))?;
-    ensure!(
-        status.success(),
-        "{} ended with {status}",
-        command.get_program().display()
-    );
-    Ok(())
+    #[test]
+    fn steps_stop_at_the_first_failure() {
+        let steps: &[Step] = &[
+            ("one", |_| Ok(())),
+            ("two", |_| anyhow::bail!("broken")),
+            ("three", |_| unreachable!("a step ran after a failure")),
+        ];
+        let error = format!("{:#}", run_all(&[steps]).unwrap_err());
+        assert_eq!(error, "step `two` failed: broken");
+    }
 }

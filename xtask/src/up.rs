@@ -1,21 +1,16 @@
-//! The platform as separate processes: the crate `mesh` has them, as long as it runs.
+//! The platform as separate processes, run by the binary `mesh`.
 use std::{env, os::unix::process::CommandExt, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 
 use crate::{
-    steps::run,
-    tools::{self, cargo, root},
+    run::{build_platform, run},
+    tools::{self, root},
 };
 
-/// Builds everything and becomes the platform.
+/// Builds the platform and replaces this process by `mesh up`.
 pub(crate) fn up(release: bool, arguments: &[String]) -> Result<()> {
-    let mut build = cargo();
-    build.args(["build", "--workspace", "--bins", "--exclude", "xtask"]);
-    if release {
-        build.arg("--release");
-    }
-    run(&mut build)?;
+    build_platform(release)?;
     let mut up = Command::new(mesh(if release { "release" } else { "debug" })?);
     up.current_dir(root()).arg("up").args(arguments);
     for (name, binary) in [
@@ -26,21 +21,21 @@ pub(crate) fn up(release: bool, arguments: &[String]) -> Result<()> {
             up.env(name, binary);
         }
     }
-    // In its place, so that Ctrl-C is its affair alone.
+    // `exec`, so that only `mesh` receives Ctrl-C.
     Err(up.exec()).context("cannot start the platform")
 }
 
-/// Tells it to stop, and waits until everything is gone.
+/// Stops the platform, and waits until all its processes have ended.
 pub(crate) fn down() -> Result<()> {
     let built = [mesh("debug")?, mesh("release")?];
     match built.iter().find(|mesh| mesh.is_file()) {
         Some(mesh) => run(Command::new(mesh).arg("down")),
-        // What was never built is not up.
+        // Without a binary the platform was never started.
         None => Ok(()),
     }
 }
 
-/// The program, which lies beside this one: `target/debug/xtask`.
+/// The binary `mesh`, in the same target directory as this one: `target/debug/xtask`.
 fn mesh(profile: &str) -> Result<PathBuf> {
     let here = env::current_exe()?;
     let target = here.ancestors().nth(2).context("no target directory")?;

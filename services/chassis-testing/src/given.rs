@@ -1,4 +1,4 @@
-//! The testing kit: given/when/then for rules, and contexts that are driven step by step.
+//! Given/when/then tests of an aggregate's rules.
 
 use std::fmt::Debug;
 
@@ -14,12 +14,12 @@ pub struct Given<A: Aggregate> {
     now: Now,
 }
 
-/// A moment for tests that do not care which: 1 March 2027, noon UTC.
+/// The default time of tests: 1 March 2027, noon UTC.
 pub fn noon() -> Timestamp {
     Timestamp::from_second(1_803_902_400).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// Begins with what has happened so far.
+/// Begins with the events so far.
 pub fn given<A: Aggregate>(events: impl IntoIterator<Item = A::Event>) -> Given<A> {
     let state = fold(None, events);
     Given {
@@ -28,7 +28,7 @@ pub fn given<A: Aggregate>(events: impl IntoIterator<Item = A::Event>) -> Given<
     }
 }
 
-/// The state after some events; panics on an event that cannot have happened.
+/// The state after events; panics on an event that is impossible in its state.
 pub fn fold<A: Aggregate>(
     state: Option<A>,
     events: impl IntoIterator<Item = A::Event>,
@@ -48,7 +48,7 @@ impl<A: Aggregate> Given<A> {
         self
     }
 
-    /// Somebody else holds a claim.
+    /// Another aggregate holds a claim.
     #[must_use]
     pub fn taken(mut self, scope: impl Into<String>, key: impl Into<String>) -> Self {
         self.now = self.now.with_held(scope, key);
@@ -66,7 +66,7 @@ impl<A: Aggregate> Given<A> {
     }
 }
 
-/// What was decided.
+/// The outcome of a decision.
 #[derive(Debug)]
 pub struct Decided<A: Aggregate> {
     state: Option<A>,
@@ -74,7 +74,7 @@ pub struct Decided<A: Aggregate> {
 }
 
 impl<A: Aggregate> Decided<A> {
-    /// These events happened, and the state can evolve by them. Answers the state.
+    /// Asserts that these events were decided, and that the state can evolve by them. Returns the state.
     #[track_caller]
     pub fn then(self, events: impl IntoIterator<Item = A::Event>) -> Option<A> {
         let expected: Vec<_> = events.into_iter().collect();
@@ -85,7 +85,7 @@ impl<A: Aggregate> Decided<A> {
         fold(self.state, expected)
     }
 
-    /// It was refused.
+    /// Asserts that the command was refused.
     #[track_caller]
     pub fn refuses(self, refusal: &A::Refusal)
     where
@@ -99,7 +99,7 @@ impl<A: Aggregate> Decided<A> {
         );
     }
 
-    /// Whatever happened; the state after it, and the events.
+    /// Asserts that the command was not refused. Returns the state after it, and the events.
     #[track_caller]
     pub fn happens(self) -> (Option<A>, Vec<A::Event>) {
         match self.decided {

@@ -1,5 +1,5 @@
-//! What tests use: given/when/then for rules, stores on the engine under test, logs and buses that are driven by hand, and
-//! waiting until nothing is left to do. [`recipes`] shows how to add things to a context.
+//! Support for tests: given/when/then for rules, stores on the engine under test, logs and buses that a test controls, and
+//! waiting until all work is done. [`recipes`] shows how to extend a context.
 
 mod given;
 mod quiet;

@@ -1,4 +1,4 @@
-//! Waits until there is nothing left to do.
+//! Waits until all work of contexts is done.
 
 use std::time::Duration;
 
@@ -6,62 +6,60 @@ use tokio::time::{Instant, sleep};
 
 use chassis::{runtime::context_runtime::ContextRuntime, store::StoreError};
 
-/// How long a platform may take to come to rest.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is looked at when nothing is committed: not all work ends with a commit.
-const LOOK: Duration = Duration::from_millis(10);
+/// How long it may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the contexts are checked without a commit: not all work ends with a commit.
+const CHECK: Duration = Duration::from_millis(10);
 
-/// A platform does not come to rest.
+/// The contexts still have work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotQuiet {
-    /// Something is always left to do.
-    #[error("not quiet after {PATIENCE:?}: {0}")]
+    /// There is always work left.
+    #[error("not quiet after {TIMEOUT:?}: {0}")]
     Busy(String),
-    /// It cannot be seen.
+    /// A store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Waits until contexts have done all that they can do now, wherever they run in this process: [`Platform::quiet`] for
-/// several platforms. News must not be hidden between them: they should be all that listen to each other.
-///
-/// [`Platform::quiet`]: super::Platform::quiet
+/// Waits until contexts, of one or more platforms in this process, have done all that they can do now. `sites` must contain
+/// all contexts that consume each other's events.
 pub async fn quiet(sites: &[ContextRuntime]) -> Result<(), NotQuiet> {
     let mut commits: Vec<_> = sites.iter().map(|site| site.deps.store.commits()).collect();
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     loop {
         for store in &mut commits {
             store.mark_unchanged();
         }
         let began = Instant::now();
         let busy = busy(sites).await?;
-        // What was seen holds only if nothing was committed in the meantime.
-        let moved = commits
+        // Valid only if nothing was committed in the meantime.
+        let committed = commits
             .iter()
             .any(|store| store.has_changed().unwrap_or(true));
         match busy {
-            None if !moved => return Ok(()),
+            None if !committed => return Ok(()),
             Some(busy) if Instant::now() > end => return Err(NotQuiet::Busy(busy)),
             None if Instant::now() > end => return Err(NotQuiet::Busy("always commits".into())),
             _ => {}
         }
-        // Whoever looks over the wire must not keep those busy who are to come to rest.
+        // Checks over the network must not keep the contexts busy.
         sleep(began.elapsed()).await;
         let changes = commits.iter_mut().map(|store| Box::pin(store.changed()));
         let changes: Vec<_> = changes.collect();
         tokio::select! {
-            () = sleep(LOOK) => {}
+            () = sleep(CHECK) => {}
             _ = futures::future::select_all(changes), if !sites.is_empty() => {}
         }
     }
 }
 
-/// What is left to do at the first of the sites that has something left.
+/// The work left at the first of the contexts that has some.
 async fn busy(sites: &[ContextRuntime]) -> Result<Option<String>, StoreError> {
-    // First everywhere whether an event has no number yet: nobody hears of it before, and its number is no commit.
+    // First the events without a number: they are not published before, and numbering is not a commit.
     for site in sites {
         if site.deps.store.unnumbered().await? > 0 {
-            return Ok(Some(format!("{} has news to tell", site.context.name)));
+            return Ok(Some(format!("{} has unnumbered events", site.context.name)));
         }
     }
     for site in sites {

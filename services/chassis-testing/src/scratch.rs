@@ -1,13 +1,13 @@
-//! A schema of its own for each test, on the server that tests are given.
+//! A PostgreSQL schema for one test.
 
 use sqlx::{AssertSqlSafe, Connection, Executor, postgres::PgConnection};
 
 use chassis::store::DatabaseSettings;
 
-/// The variable that says where tests may make schemas.
+/// The variable with the URL of a server on which tests may create schemas.
 const VARIABLE: &str = "BERTH_TEST_POSTGRES_URL";
 
-/// A schema on a real server, dropped at the end.
+/// A schema on a server, dropped at the end of the test.
 #[derive(Debug)]
 pub struct Scratch {
     server: String,
@@ -16,11 +16,11 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// A new schema, with nothing in it.
+    /// A new empty schema.
     ///
     /// # Panics
     ///
-    /// Without a server: a test that needs one does not pass without it.
+    /// Without a server: a test must not pass without the server that it needs.
     #[expect(clippy::panic, reason = "a test may panic")]
     pub async fn new() -> Self {
         let scratch = Self::named(format!("t_{}", uuid::Uuid::new_v4().simple()));
@@ -31,7 +31,7 @@ impl Scratch {
         scratch
     }
 
-    /// The schema of a name, whether it is there or not.
+    /// The schema with a name, whether it exists or not.
     ///
     /// # Panics
     ///
@@ -50,39 +50,39 @@ impl Scratch {
         }
     }
 
-    /// Leaves the schema where it is; it goes with the server. Answers its name.
+    /// Does not drop the schema at the end; it is removed with the server. Returns its name.
     pub fn keep(mut self) -> String {
         self.kept = true;
         self.schema.clone()
     }
 
-    /// Its name, which is also what its connections call themselves.
+    /// Its name, which is also the application name of its connections.
     pub fn name(&self) -> &str {
         &self.schema
     }
 
-    /// The server it is on.
+    /// The URL of its server.
     pub fn server(&self) -> &str {
         &self.server
     }
 
-    /// Where it is.
+    /// Its URL.
     pub fn url(&self) -> String {
         self.url_at(&self.server)
     }
 
-    /// Where it is, for those who reach the server in another way.
+    /// Its URL through another address of the server.
     pub fn url_at(&self, server: &str) -> String {
         let (joint, name) = (if server.contains('?') { '&' } else { '?' }, &self.schema);
         format!("{server}{joint}application_name={name}&options=-csearch_path%3D{name}")
     }
 
-    /// Settings for a store in it.
+    /// Settings of a store in it.
     pub fn settings(&self) -> DatabaseSettings {
         DatabaseSettings::of(&self.url())
     }
 
-    /// Runs a statement in it, on a connection of its own. Answers how many rows it changed.
+    /// Runs a statement in it, on a new connection. Returns how many rows it changed.
     ///
     /// # Panics
     ///
@@ -114,7 +114,7 @@ impl Drop for Scratch {
                 .map_err(std::io::Error::other)
         });
         if !matches!(dropped.join(), Ok(Ok(_))) {
-            tracing::warn!(schema = self.schema, "left behind");
+            tracing::warn!(schema = self.schema, "schema could not be dropped");
         }
     }
 }

@@ -1,10 +1,10 @@
-//! A part of the broker for each test, on the server that tests are given.
+//! A NATS prefix for one test.
 
 use async_nats::jetstream;
 use chassis::{messaging::jetstream::NatsSettings, runtime::config::Config};
 use futures::StreamExt;
 
-/// The variable of a server for tests, which `cargo xtask` sets.
+/// The value of a variable that `cargo xtask` sets for tests.
 ///
 /// # Panics
 ///
@@ -18,7 +18,7 @@ pub fn variable(name: &str) -> String {
     })
 }
 
-/// Settings for a NATS.
+/// Settings for a NATS server.
 pub fn settings(url: &str, prefix: &str) -> NatsSettings {
     NatsSettings {
         nats_url: Some(url.into()),
@@ -28,13 +28,13 @@ pub fn settings(url: &str, prefix: &str) -> NatsSettings {
     }
 }
 
-/// A prefix that no other test uses, on the NATS that all share. What is under it goes with it.
+/// A prefix that no other test uses, on the shared NATS. Dropping it deletes its streams.
 #[derive(Debug)]
 pub struct ScratchBroker(String);
 
 impl ScratchBroker {
-    /// A prefix that nobody uses yet.
-    #[expect(clippy::new_without_default, reason = "every one is another")]
+    /// A new prefix.
+    #[expect(clippy::new_without_default, reason = "each one is different")]
     pub fn new() -> Self {
         Self(format!("t{}", uuid::Uuid::new_v4().simple()))
     }
@@ -48,7 +48,7 @@ impl ScratchBroker {
     ///
     /// # Panics
     ///
-    /// Without a broker: a test that needs one does not pass without it.
+    /// Without a NATS server: a test must not pass without the server that it needs.
     pub fn settings(&self) -> NatsSettings {
         settings(&variable("BERTH_TEST_NATS_URL"), &self.0)
     }
@@ -57,14 +57,14 @@ impl ScratchBroker {
 impl Drop for ScratchBroker {
     fn drop(&mut self) {
         let prefix = format!("{}-", self.0);
-        // The runtime of the test may be ending already.
+        // The runtime of the test may have ended already.
         let tidy = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
             runtime.block_on(delete_streams(&prefix))
         });
-        // What a failed test leaves behind must not hide why it failed.
+        // An error here must not hide why the test failed.
         let _ = tidy.join();
     }
 }

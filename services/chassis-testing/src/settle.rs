@@ -1,8 +1,8 @@
-//! Drives contexts step by step until nothing is left to do.
+//! Runs contexts step by step until all work is done.
 
 use chassis::runtime::context_runtime::{ContextRuntime, StepError};
 
-/// Steps sites until none has anything to do; fails if that takes more than `rounds`.
+/// Steps contexts until none has work; fails after `rounds` rounds.
 pub async fn settle(sites: &[ContextRuntime], rounds: usize) -> Result<(), StepError> {
     for _ in 0..rounds {
         let mut any = false;

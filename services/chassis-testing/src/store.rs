@@ -1,4 +1,4 @@
-//! A store for a test, on the engine that the tests are run on.
+//! A store on the engine under test.
 
 use std::{fs, path::Path};
 
@@ -6,11 +6,11 @@ use chassis::{Clock, Context, Store, StoreError, base::faults::Faults, runtime::
 
 use crate::Scratch;
 
-/// The variable that says on which engine tests run: `postgres`, or else embedded.
+/// The variable that selects the engine: `postgres`, otherwise SQLite.
 const VARIABLE: &str = "BERTH_TEST_STORE";
 
-/// Opens the store of a context in a directory, as [`stores::open_store`] does; if tests run on PostgreSQL, in a schema that
-/// belongs to the directory.
+/// Opens the store of a context in a directory, as [`stores::open_store`] does. On PostgreSQL, in a schema that belongs to the
+/// directory.
 pub async fn open_store(
     context: &Context,
     dir: &Path,

@@ -1,4 +1,4 @@
-//! The log of a context that is not there: a test writes it by hand.
+//! A log that a test writes, for a context that does not run.
 
 use std::{
     fmt::Display,
@@ -20,7 +20,7 @@ use chassis::{
     },
 };
 
-/// A log in memory; clones are the same log.
+/// A log in memory. Clones are the same log.
 #[derive(Clone, Debug)]
 pub struct Tape {
     producer: &'static str,
@@ -36,7 +36,7 @@ impl Tape {
         }
     }
 
-    /// Puts an event about an aggregate at the end.
+    /// Appends an event about an aggregate.
     pub fn record<E: Message + Name>(
         &self,
         subject: impl Display,
@@ -63,7 +63,7 @@ impl Tape {
         recorded
     }
 
-    /// Tells a bus how far it has come.
+    /// Publishes its high-water mark to a bus.
     pub async fn announce(&self, bus: &dyn Bus) -> Result<(), BusError> {
         let head = self.events().len();
         bus.publish(

@@ -1,4 +1,4 @@
-//! A bus that behaves as badly as a bus may: it loses, repeats and reorders, the same way for the same seed.
+//! A bus that loses, repeats and reorders events, in the same way for the same seed.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,19 +14,19 @@ use chassis::{
     messaging::bus::{Bus, BusError, Feed, Signal},
 };
 
-/// How badly it behaves.
+/// How often it fails.
 #[derive(Clone, Copy, Debug)]
 pub struct FaultRates {
     /// Of a thousand events, how many are lost.
     pub lost: u32,
     /// Of a thousand events, how many are repeated.
     pub repeated: u32,
-    /// Whether what is carried together is shuffled.
+    /// Whether the events of one publication are shuffled.
     pub shuffled: bool,
 }
 
-/// A bus that carries events, badly. Every publication ends with the head of the log, as a heartbeat would tell it.
-/// Clones are the same bus.
+/// An unreliable bus. Every publication ends with the high-water mark of the log, as a heartbeat carries it. Clones are the
+/// same bus.
 #[derive(Clone, Debug)]
 pub struct UnreliableBus(Arc<Inner>);
 
@@ -39,7 +39,7 @@ struct Inner {
 
 #[derive(Debug)]
 struct State {
-    chance: StdRng,
+    random: StdRng,
     heads: BTreeMap<LogId, i64>,
     kept: BTreeMap<LogId, VecDeque<Recorded>>,
     waiting: BTreeMap<(LogId, String), VecDeque<Signal>>,
@@ -49,7 +49,7 @@ impl UnreliableBus {
     /// A bus for a seed.
     pub fn new(seed: u64, fault_rates: FaultRates) -> Self {
         let state = State {
-            chance: StdRng::seed_from_u64(seed),
+            random: StdRng::seed_from_u64(seed),
             heads: BTreeMap::new(),
             kept: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -61,7 +61,7 @@ impl UnreliableBus {
         }))
     }
 
-    /// Forgets everything it carries, as a broker would whose disk is gone. Its heartbeats go on.
+    /// Loses all events, as a broker that loses its disk. Its heartbeats continue.
     pub fn forget(&self) {
         let mut state = self.state();
         let State {
@@ -83,22 +83,22 @@ impl UnreliableBus {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a consumer gets of some events.
-    fn maul(&self, state: &mut State, events: &[Recorded], head: i64) -> Vec<Signal> {
-        let chance = &mut state.chance;
+    /// What a consumer receives of some events.
+    fn degrade(&self, state: &mut State, events: &[Recorded], head: i64) -> Vec<Signal> {
+        let random = &mut state.random;
         let mut carried = Vec::new();
         for event in events {
-            if chance.random_ratio(self.0.fault_rates.lost, 1000) {
+            if random.random_ratio(self.0.fault_rates.lost, 1000) {
                 continue;
             }
             carried.push(event.clone());
-            if chance.random_ratio(self.0.fault_rates.repeated, 1000) {
+            if random.random_ratio(self.0.fault_rates.repeated, 1000) {
                 carried.push(event.clone());
             }
         }
         if self.0.fault_rates.shuffled {
             for index in (1..carried.len()).rev() {
-                carried.swap(index, chance.random_range(0..=index));
+                carried.swap(index, random.random_range(0..=index));
             }
         }
         let mut signals: Vec<Signal> = carried
@@ -140,7 +140,7 @@ impl Bus for UnreliableBus {
             .cloned()
             .collect();
         for consumer in consumers {
-            let signals = self.maul(&mut state, &events, head);
+            let signals = self.degrade(&mut state, &events, head);
             state.waiting.entry(consumer).or_default().extend(signals);
         }
         drop(state);
@@ -157,7 +157,7 @@ impl Bus for UnreliableBus {
         let key = (log.clone(), consumer.to_owned());
         let head = state.heads.get(&log).copied().unwrap_or(0);
         if let Some(waiting) = state.waiting.get_mut(&key) {
-            // What was given before may have had no effect.
+            // Earlier signals may not have been processed.
             waiting.push_back(Signal::Head(head));
         } else {
             let events: Vec<_> = state
@@ -167,11 +167,11 @@ impl Bus for UnreliableBus {
                 .flatten()
                 .cloned()
                 .collect();
-            let signals = self.maul(&mut state, &events, head);
+            let signals = self.degrade(&mut state, &events, head);
             state.waiting.insert(key.clone(), signals.into());
         }
         drop(state);
-        let feed = Mauled {
+        let feed = DegradedFeed {
             bus: self.clone(),
             key,
         };
@@ -180,12 +180,12 @@ impl Bus for UnreliableBus {
 }
 
 #[derive(Debug)]
-struct Mauled {
+struct DegradedFeed {
     bus: UnreliableBus,
     key: (LogId, String),
 }
 
-impl Feed for Mauled {
+impl Feed for DegradedFeed {
     fn next(&mut self) -> BoxFuture<'_, Result<Signal, BusError>> {
         Box::pin(async {
             loop {

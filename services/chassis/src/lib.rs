@@ -1,10 +1,10 @@
-//! The chassis: everything that is the same in every bounded context, so that a context holds nothing but its own rules.
+//! The chassis: everything that all bounded contexts have in common, so that a context contains only its own rules.
 //!
-//! A context is a value ([`Context`]); its rules are pure functions ([`Aggregate`]); the chassis loads, decides, saves and
-//! records ([`store::Store`]), carries events from one context's log to the others ([`messaging`]), wakes aggregates when
-//! their time has come, and serves it all ([`server`]).
+//! A context is a value ([`Context`]) and its rules are pure functions ([`Aggregate`]). The chassis executes commands
+//! ([`store::Store`]), delivers events from one context's log to the others ([`messaging`]), wakes aggregates at their
+//! deadlines, and serves the rpcs ([`server`]).
 //!
-//! The modules are layers: each imports only those below it, and a test keeps it so.
+//! The modules are layers: each imports only those below it. A test enforces this.
 //!
 //! ```text
 //! cli        the command line of a context
@@ -13,10 +13,10 @@
 //! client     calls to other contexts
 //! messaging  bus, relay, consumers, JetStream
 //! store      one transaction for each command: state, claims, log, cursors
-//! security   who calls, and whether they may
+//! security   authentication and authorization of callers
 //! telemetry  logs, metrics, traces
 //! domain     aggregates and events
-//! contract   what the descriptors say about each rpc
+//! contract   the options of each rpc, and headers
 //! error      refusals, violations, statuses
 //! base       time, money, ids, clock
 //! ```
@@ -61,12 +61,12 @@ pub use security::{
 };
 pub use store::{Done, ExecuteError, Store, StoreError, projections::Views, restorer::Restore};
 
-/// Gives memory back and does not grow an arena for every thread that once hashed a password.
+/// Returns memory to the system, and keeps no arena for each thread that has hashed a password.
 #[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-// What the macros of the chassis need where they expand.
+// Used by the macros of the chassis where they expand.
 #[doc(hidden)]
 pub mod private {
     pub use serde;

@@ -1,4 +1,4 @@
-//! The rpcs.
+//! The gRPC service: one short method for each rpc.
 
 use std::sync::Arc;
 
@@ -17,39 +17,40 @@ use chassis::{
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
+    authentication::{Authentication, session_of, signing_keys},
     codec,
     domain::{
         account::{Account, Command},
-        keys::KeyRing,
+        key_ring::KeyRing,
         revocation,
         values::SessionId,
     },
-    door::Door,
-    key_ring,
     settings::Settings,
-    tokens,
 };
 
 pub(crate) fn routes(deps: &Deps) -> Routes {
     Routes::new(MemberServiceServer::new(Api {
         deps: deps.clone(),
         settings: deps.settings(),
-        door: Door::new(deps.clone()),
+        authentication: Authentication::new(deps.clone()),
     }))
 }
 
 struct Api {
     deps: Deps,
     settings: Arc<Settings>,
-    door: Door,
+    authentication: Authentication,
 }
 
 impl Api {
     fn keys(&self, ring: &KeyRing) -> Vec<JsonWebKey> {
-        codec::json_web_keys(ring.trusted(self.deps.clock.now(), self.settings.memory()))
+        codec::key_ring::to_proto(
+            ring.trusted(self.deps.clock.now(), self.settings.trust_retention()),
+        )
     }
 
-    async fn tell(
+    /// Executes a command on an account.
+    async fn execute(
         &self,
         id: MemberId,
         command: Command,
@@ -59,13 +60,14 @@ impl Api {
         Ok(store.execute(id, command, &caller.cause()).await?.now)
     }
 
-    /// What was revoked and still matters.
+    /// The revocations that may concern an access token that is still valid.
     async fn revoked<I: std::str::FromStr>(
         &self,
         scope: &str,
     ) -> Result<Vec<(Timestamp, I)>, StoreError> {
         let now = self.deps.clock.now();
-        let since = now.saturating_sub(self.settings.memory()).unwrap_or(now);
+        let retention = self.settings.trust_retention();
+        let since = now.saturating_sub(retention).unwrap_or(now);
         let keys = self
             .deps
             .store
@@ -82,9 +84,9 @@ impl Api {
 impl MemberService for Api {
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
         let (caller, request) = accept(request);
-        let joining = codec::joining(request)?;
-        let account = self.door.join(&joining, &caller.cause()).await?;
-        let member = Some(codec::member(&account));
+        let details = codec::account::join(request)?;
+        let account = self.authentication.join(&details, &caller.cause()).await?;
+        let member = Some(codec::account::to_proto(&account));
         Ok(Response::new(JoinResponse { member }))
     }
 
@@ -93,10 +95,12 @@ impl MemberService for Api {
         request: Request<GetMemberRequest>,
     ) -> Result<Response<GetMemberResponse>, Status> {
         let (caller, request) = accept(request);
-        let id = codec::member_id(&request.member_id)?;
+        let id = codec::account::member_id(&request.member_id)?;
         caller.must_see(&[id], "member")?;
         let account = self.deps.store.load::<Account>(id).await?;
-        let member = Some(codec::member(&account.ok_or_else(|| not_found("member"))?));
+        let member = Some(codec::account::to_proto(
+            &account.ok_or_else(|| not_found("member"))?,
+        ));
         Ok(Response::new(GetMemberResponse { member }))
     }
 
@@ -105,10 +109,10 @@ impl MemberService for Api {
         request: Request<SetRolesRequest>,
     ) -> Result<Response<SetRolesResponse>, Status> {
         let (caller, request) = accept(request);
-        let (id, roles) = codec::new_roles(&request)?;
+        let (id, roles) = codec::account::set_roles(&request)?;
         let command = Command::SetRoles(roles);
-        let account = self.tell(id, command, &caller).await?;
-        let member = Some(codec::member(&account));
+        let account = self.execute(id, command, &caller).await?;
+        let member = Some(codec::account::to_proto(&account));
         Ok(Response::new(SetRolesResponse { member }))
     }
 
@@ -117,10 +121,10 @@ impl MemberService for Api {
         request: Request<SuspendMemberRequest>,
     ) -> Result<Response<SuspendMemberResponse>, Status> {
         let (caller, request) = accept(request);
-        let id = codec::member_id(&request.member_id)?;
+        let id = codec::account::member_id(&request.member_id)?;
         let command = Command::Suspend(request.suspended);
-        let account = self.tell(id, command, &caller).await?;
-        let member = Some(codec::member(&account));
+        let account = self.execute(id, command, &caller).await?;
+        let member = Some(codec::account::to_proto(&account));
         Ok(Response::new(SuspendMemberResponse { member }))
     }
 
@@ -129,13 +133,13 @@ impl MemberService for Api {
         request: Request<ChangePasswordRequest>,
     ) -> Result<Response<ChangePasswordResponse>, Status> {
         let (caller, request) = accept(request);
-        let (id, old, new) = codec::new_password(request)?;
+        let (id, old, new) = codec::account::change_password(request)?;
         caller.must_see(&[id], "member")?;
-        // The session goes on in which it was done; an ADMIN who does it has a session of another member.
-        let own = caller.member.is_some_and(|member| member == id);
-        let keep = caller.token.as_deref().and_then(tokens::session_of);
-        self.door
-            .change_password(id, (old, new), keep.filter(|_| own), &caller.cause())
+        // The session of the caller continues, unless the caller is an ADMIN who changes another member's password.
+        let is_own = caller.member.is_some_and(|member| member == id);
+        let keep = caller.token.as_deref().and_then(session_of);
+        self.authentication
+            .change_password(id, (old, new), keep.filter(|_| is_own), &caller.cause())
             .await?;
         Ok(Response::new(ChangePasswordResponse {}))
     }
@@ -145,11 +149,14 @@ impl MemberService for Api {
         request: Request<SignInRequest>,
     ) -> Result<Response<SignInResponse>, Status> {
         let (caller, request) = accept(request);
-        let (email, password) = codec::signing_in(request)?;
-        let (tokens, account) = self.door.sign_in(email, password, &caller.cause()).await?;
+        let (email, password) = codec::session::sign_in(request)?;
+        let (tokens, account) = self
+            .authentication
+            .sign_in(email, password, &caller.cause())
+            .await?;
         Ok(Response::new(SignInResponse {
             tokens: Some(tokens),
-            member: Some(codec::member(&account)),
+            member: Some(codec::account::to_proto(&account)),
         }))
     }
 
@@ -158,8 +165,12 @@ impl MemberService for Api {
         request: Request<RefreshTokensRequest>,
     ) -> Result<Response<RefreshTokensResponse>, Status> {
         let (caller, request) = accept(request);
-        let shown = codec::refresh_token(&request)?;
-        let tokens = Some(self.door.refresh(&shown, &caller.cause()).await?);
+        let presented = codec::session::refresh_token(&request)?;
+        let tokens = Some(
+            self.authentication
+                .refresh(&presented, &caller.cause())
+                .await?,
+        );
         Ok(Response::new(RefreshTokensResponse { tokens }))
     }
 
@@ -168,9 +179,11 @@ impl MemberService for Api {
         request: Request<SignOutRequest>,
     ) -> Result<Response<SignOutResponse>, Status> {
         let (caller, request) = accept(request);
-        // Text that is no token has no session to end.
-        if let Ok(shown) = request.refresh_token.parse() {
-            self.door.sign_out(&shown, &caller.cause()).await?;
+        // A malformed token has no session to end.
+        if let Ok(presented) = request.refresh_token.parse() {
+            self.authentication
+                .sign_out(&presented, &caller.cause())
+                .await?;
         }
         Ok(Response::new(SignOutResponse {}))
     }
@@ -179,7 +192,7 @@ impl MemberService for Api {
         &self,
         _: Request<GetJsonWebKeysRequest>,
     ) -> Result<Response<GetJsonWebKeysResponse>, Status> {
-        let keys = self.keys(&key_ring::open(&self.deps).await?);
+        let keys = self.keys(&signing_keys::load_or_create(&self.deps).await?);
         Ok(Response::new(GetJsonWebKeysResponse { keys }))
     }
 
@@ -188,8 +201,8 @@ impl MemberService for Api {
         request: Request<RotateKeysRequest>,
     ) -> Result<Response<RotateKeysResponse>, Status> {
         let (caller, request) = accept(request);
-        let id = codec::key_id(&request)?;
-        let keys = self.keys(&key_ring::rotate(&self.deps, id, &caller.cause()).await?);
+        let id = codec::key_ring::key_id(&request)?;
+        let keys = self.keys(&signing_keys::rotate(&self.deps, id, &caller.cause()).await?);
         Ok(Response::new(RotateKeysResponse { keys }))
     }
 
@@ -197,7 +210,7 @@ impl MemberService for Api {
         &self,
         _: Request<GetTrustRequest>,
     ) -> Result<Response<GetTrustResponse>, Status> {
-        let keys = self.keys(&key_ring::open(&self.deps).await?);
+        let keys = self.keys(&signing_keys::load_or_create(&self.deps).await?);
         let sessions = self.revoked::<SessionId>(revocation::SESSIONS).await?;
         let members = self.revoked::<MemberId>(revocation::MEMBERS).await?;
         let members = members.into_iter().map(|(from, id)| RevokedMember {

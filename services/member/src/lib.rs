@@ -1,27 +1,22 @@
-//! Member: who is on the platform, what they may do, and how they show it.
+//! Member: accounts, their roles, and how a member authenticates. Access tokens are JWTs signed with Ed25519; every
+//! service verifies them on its own with the keys and revocations that `GetTrust` returns. Passwords and refresh tokens
+//! are stored as hashes only.
 //!
 //! ```text
-//! commands    Join, SetRoles, SuspendMember, ChangePassword, SignIn, RefreshTokens, SignOut, RotateKeys   (rpc)
+//! commands    rpc: Join, SetRoles, SuspendMember, ChangePassword, SignIn, RefreshTokens, SignOut, RotateKeys
+//! asks        none
 //! events out  MemberJoined, MemberModified
 //! events in   none
-//! views       none: accounts are found by the address they claim, revocations by the time they claim
-//! at start    a signing key, and the first ADMIN if one is set
+//! views       none (accounts are found by the e-mail address they claim, revocations by the time they claim)
+//! jobs        none
 //! ```
-//!
-//! Access tokens are JWTs signed with Ed25519; every service checks them by itself with what `GetTrust` tells. Refresh
-//! tokens and passwords are stored as hashes only, and neither is ever shown.
 
-mod admission;
+mod authentication;
 mod codec;
 mod domain;
-mod door;
 mod grpc;
-mod key_ring;
-mod passwords;
 mod settings;
-mod start;
-mod strangers;
-mod tokens;
+mod startup;
 
 use chassis::Context;
 
@@ -30,6 +25,6 @@ pub fn context() -> Context {
     Context::named("member")
         .routes(grpc::routes)
         .publishes(codec::EVENTS)
-        .on_start(start::start)
+        .on_start(startup::run)
         .settings::<settings::Settings>()
 }

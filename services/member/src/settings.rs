@@ -1,4 +1,4 @@
-//! What can be set.
+//! The settings of the context.
 
 use chassis::{Timestamp, base::time::SignedDuration};
 use clap::Args;
@@ -6,24 +6,25 @@ use secrecy::SecretString;
 
 use crate::domain::values::Email;
 
-/// Clocks of different machines may differ: what was revoked and what signed before is told so much longer than tokens live.
-const SKEW: SignedDuration = SignedDuration::from_mins(10);
+/// Clock difference between machines that is tolerated: revocations and former keys are published this much longer than
+/// an access token is valid.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);
 
 /// Settings of the member context.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Settings {
-    /// How long an access token is good, in seconds.
+    /// Lifetime of an access token in seconds.
     #[arg(long, env = "BERTH_ACCESS_TOKEN_SECONDS", default_value_t = 900,
           value_parser = clap::value_parser!(u32).range(60..=3600))]
     pub(crate) access_token_seconds: u32,
-    /// How long a refresh token is good, in days.
+    /// Lifetime of a refresh token in days.
     #[arg(long, env = "BERTH_REFRESH_TOKEN_DAYS", default_value_t = 30,
           value_parser = clap::value_parser!(u16).range(1..=365))]
     pub(crate) refresh_token_days: u16,
-    /// E-mail address of the first ADMIN, who joins at the first start.
+    /// E-mail address of the first ADMIN, whose account is created at the first start.
     #[arg(long, env = "BERTH_ADMIN_EMAIL", requires = "admin_password")]
     pub(crate) admin_email: Option<Email>,
-    /// Password of the first ADMIN, 10 to 200 characters. A later change of it here changes nothing.
+    /// Password of the first ADMIN, 10 to 200 characters. Ignored once the account exists.
     #[arg(
         long,
         env = "BERTH_ADMIN_PASSWORD",
@@ -34,24 +35,25 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// When an access token issued now ends.
-    pub(crate) fn access_ends(&self, now: Timestamp) -> Timestamp {
-        now.saturating_add(self.access_life()).unwrap_or(now)
+    /// When an access token issued now expires.
+    pub(crate) fn access_token_expiry(&self, now: Timestamp) -> Timestamp {
+        now.saturating_add(self.access_token_lifetime())
+            .unwrap_or(now)
     }
 
-    /// When a refresh token issued now ends.
-    pub(crate) fn refresh_ends(&self, now: Timestamp) -> Timestamp {
+    /// When a refresh token issued now expires.
+    pub(crate) fn refresh_token_expiry(&self, now: Timestamp) -> Timestamp {
         let hours = i64::from(self.refresh_token_days) * 24;
         now.saturating_add(SignedDuration::from_hours(hours))
             .unwrap_or(now)
     }
 
-    /// How long a key that signs no more, or a revocation, matters.
-    pub(crate) fn memory(&self) -> SignedDuration {
-        self.access_life().saturating_add(SKEW)
+    /// How long revocations and former signing keys are published: until no access token they concern is valid.
+    pub(crate) fn trust_retention(&self) -> SignedDuration {
+        self.access_token_lifetime().saturating_add(CLOCK_SKEW)
     }
 
-    fn access_life(&self) -> SignedDuration {
+    fn access_token_lifetime(&self) -> SignedDuration {
         SignedDuration::from_secs(self.access_token_seconds.into())
     }
 }
@@ -64,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_password_of_the_first_admin_is_not_shown() {
+    fn debug_output_hides_the_password_of_the_first_admin() {
         let types = [SettingsType::of::<Settings>()];
         let line = [
             "x",

@@ -1,4 +1,4 @@
-//! The inbox of a member as a gRPC service.
+//! The gRPC service: one short method for each rpc.
 
 use berth::message::v1::{
     ListMessagesRequest, ListMessagesResponse, MarkMessageReadRequest, MarkMessageReadResponse,

@@ -1,12 +1,9 @@
 //! The job of a message: its e-mail.
 //!
-//! It may be run again after it has worked (a crash before that was noted), so an e-mail may come twice; it then bears
-//! the same `Message-ID`, by which a mailbox knows it.
-
-use std::{fmt, str::FromStr, time::Duration};
+//! After a crash it may run again although the e-mail was sent, so an e-mail may arrive twice; both have the same
+//! `Message-ID`, by which a mailbox recognises the duplicate.
 
 use chassis::{Aggregate, Cause, Deps, RetryLater, Timestamp, Versioned};
-use clap::Args;
 use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor,
     message::{
@@ -18,62 +15,11 @@ use lettre::{
 
 use crate::{
     domain::{Command, Message, MessageId},
+    settings::{self, Settings},
     views,
 };
 
-/// A mail server that has not taken an e-mail by then does not answer.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How people are told by e-mail.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Settings {
-    /// Mail server: `smtps://user:password@host`, or `smtp://…?tls=required` for STARTTLS. Empty: nobody is told by e-mail.
-    #[arg(
-        long,
-        env = "BERTH_SMTP_URL",
-        default_value = "",
-        hide_env_values = true
-    )]
-    smtp_url: MailServer,
-    /// Whom e-mails come from, for example `Berth <berth@example.com>`.
-    #[arg(
-        long,
-        env = "BERTH_MAIL_FROM",
-        default_value = "Berth <berth@localhost>"
-    )]
-    mail_from: Mailbox,
-}
-
-impl Settings {
-    /// Whether there is a mail server.
-    pub(crate) fn has_server(&self) -> bool {
-        self.smtp_url.0.is_some()
-    }
-}
-
-/// A mail server, if there is one. Its URL may hold a password and is not shown.
-#[derive(Clone)]
-struct MailServer(Option<AsyncSmtpTransport<Tokio1Executor>>);
-
-impl fmt::Debug for MailServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "set" } else { "none" })
-    }
-}
-
-impl FromStr for MailServer {
-    type Err = smtp::Error;
-
-    fn from_str(url: &str) -> Result<Self, Self::Err> {
-        if url.is_empty() {
-            return Ok(Self(None));
-        }
-        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)?;
-        Ok(Self(Some(builder.timeout(Some(PATIENCE)).build())))
-    }
-}
-
-/// Sends a message's e-mail if it is time for it, and tells the message how that went.
+/// Sends the e-mail of a message if it is due, and records the outcome.
 pub(crate) async fn send(deps: Deps, id: MessageId) -> Result<(), RetryLater> {
     let Some(message) = deps.store.load::<Message>(id).await? else {
         return Ok(());
@@ -82,12 +28,12 @@ pub(crate) async fn send(deps: Deps, id: MessageId) -> Result<(), RetryLater> {
         return Ok(());
     }
     let settings = deps.settings::<Settings>();
-    let command = match &settings.smtp_url.0 {
+    let command = match settings.server() {
         None => Command::LeaveEmailOut,
-        Some(server) => match views::address(&deps.store, message.state.letter.recipient).await? {
+        Some(server) => match views::address(&deps.store, message.state.content.recipient).await? {
             None => Command::AddressUnknown,
             Some(address) => {
-                let from = settings.mail_from.clone();
+                let from = settings.sender();
                 outcome(deliver(server, from, &address, id, &message).await)
             }
         },
@@ -97,9 +43,9 @@ pub(crate) async fn send(deps: Deps, id: MessageId) -> Result<(), RetryLater> {
     Ok(())
 }
 
-/// Why an e-mail did not go out.
+/// Why an e-mail was not sent.
 enum Undelivered {
-    /// It will not ever: no address, or nothing that can be sent.
+    /// Permanent: the address or the content cannot be sent.
     Unsendable,
     Smtp(smtp::Error),
     NoAnswer,
@@ -129,7 +75,7 @@ async fn deliver(
     message: &Versioned<Message>,
 ) -> Result<(), Undelivered> {
     let email = write(from, to, id, message).ok_or(Undelivered::Unsendable)?;
-    match tokio::time::timeout(PATIENCE, server.send(email)).await {
+    match tokio::time::timeout(settings::SMTP_TIMEOUT, server.send(email)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(Undelivered::Smtp(error)),
         Err(_) => Err(Undelivered::NoAnswer),
@@ -151,10 +97,10 @@ fn write(
         .to(Mailbox::new(None, to))
         .date(at(message.created))
         .message_id(Some(message_id))
-        .subject(message.state.letter.subject.as_str())
+        .subject(message.state.content.subject.as_str())
         .raw_header(HeaderValue::new(by_machine, "auto-generated".to_owned()))
         .header(ContentType::TEXT_PLAIN)
-        .body(message.state.letter.text.clone())
+        .body(message.state.content.text.clone())
         .ok()
 }
 
@@ -168,10 +114,10 @@ mod tests {
     use chassis_testing::noon;
 
     use super::*;
-    use crate::domain::{Email, Letter};
+    use crate::domain::{Content, Email};
 
     fn email(subject: &str, to: &str) -> Option<String> {
-        let letter = Letter {
+        let content = Content {
             recipient: MemberId::from_u128(1),
             reservation: ReservationId::from_u128(7),
             event_type: String::new(),
@@ -179,7 +125,7 @@ mod tests {
             text: "Grüße\n.\nend".into(),
         };
         let state = Message {
-            letter,
+            content,
             email: Email::Delivered,
             read: false,
         };
@@ -202,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_adds_no_header_whatever_it_holds() {
+    fn line_breaks_in_a_subject_add_no_header() {
         let plain = headers(&email("Hello", "guest@example.com").unwrap()).len();
         for subject in [
             "Sea\r\nBcc: all@example.com",
@@ -232,19 +178,11 @@ mod tests {
     }
 
     #[test]
-    fn it_can_be_known_again() {
+    fn an_email_has_the_id_and_the_time_of_its_message() {
         let email = email("Hello", "guest@example.com").unwrap();
         assert!(
             email.contains("Message-ID: <00000000-0000-0000-0000-000000000009@example.com>\r\n")
         );
         assert!(email.contains("Date: Mon, 01 Mar 2027 12:00:00 +0000\r\n"));
-    }
-
-    #[test]
-    fn a_mail_server_is_a_url_and_stays_secret() {
-        let server: MailServer = "smtps://berth:s3cret@mail.example.com".parse().unwrap();
-        assert_eq!(format!("{server:?}"), "set");
-        assert!("mail.example.com".parse::<MailServer>().is_err());
-        assert!("http://mail.example.com".parse::<MailServer>().is_err());
     }
 }

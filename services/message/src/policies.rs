@@ -1,4 +1,4 @@
-//! Whenever something has happened to a reservation, the people concerned are told.
+//! Reactions to the events of a reservation: its customer, and its host if it concerns them, are notified.
 
 use berth::reservation::v1::{
     ConfirmationMissed, Reservation, ReservationApproved, ReservationCancelRequested,
@@ -13,46 +13,46 @@ use crate::{
     domain::{Audience, Change, Command, Happened, Message},
 };
 
-/// The policies; without a mail server nobody waits for an e-mail.
+/// The policies. Their names are stored and never change. `by_email` is whether a mail server is configured.
 pub(crate) fn list(by_email: bool) -> Policies {
-    let told = move |news: Told| news.map(|told| told.then(by_email));
+    let then = move |notice: Result<Notice, Malformed>| notice.map(|notice| notice.then(by_email));
     Policies::new()
-        .whenever("tell-of-request", move |heard| {
-            told(whenever_reservation_requested_tell(heard))
+        .whenever("tell-of-request", move |received| {
+            then(whenever_reservation_requested_notify(received))
         })
-        .whenever("tell-of-approval", move |heard| {
-            told(whenever_reservation_approved_tell(heard))
+        .whenever("tell-of-approval", move |received| {
+            then(whenever_reservation_approved_notify(received))
         })
-        .whenever("tell-of-pending-payment", move |heard| {
-            told(whenever_reservation_payment_pending_tell(heard))
+        .whenever("tell-of-pending-payment", move |received| {
+            then(whenever_reservation_payment_pending_notify(received))
         })
-        .whenever("tell-of-confirmation", move |heard| {
-            told(whenever_reservation_confirmed_tell(heard))
+        .whenever("tell-of-confirmation", move |received| {
+            then(whenever_reservation_confirmed_notify(received))
         })
-        .whenever("tell-of-rejection", move |heard| {
-            told(whenever_reservation_rejected_tell(heard))
+        .whenever("tell-of-rejection", move |received| {
+            then(whenever_reservation_rejected_notify(received))
         })
-        .whenever("tell-of-lapse", move |heard| {
-            told(whenever_reservation_lapsed_tell(heard))
+        .whenever("tell-of-lapse", move |received| {
+            then(whenever_reservation_lapsed_notify(received))
         })
-        .whenever("tell-of-cancel-request", move |heard| {
-            told(whenever_reservation_cancel_requested_tell(heard))
+        .whenever("tell-of-cancel-request", move |received| {
+            then(whenever_reservation_cancel_requested_notify(received))
         })
-        .whenever("tell-of-cancellation", move |heard| {
-            told(whenever_reservation_cancelled_tell(heard))
+        .whenever("tell-of-cancellation", move |received| {
+            then(whenever_reservation_cancelled_notify(received))
         })
-        .whenever("tell-of-completion", move |heard| {
-            told(whenever_reservation_completed_tell(heard))
+        .whenever("tell-of-completion", move |received| {
+            then(whenever_reservation_completed_notify(received))
         })
-        .whenever("tell-of-missed-confirmation", move |heard| {
-            told(whenever_confirmation_missed_tell(heard))
+        .whenever("tell-of-missed-confirmation", move |received| {
+            then(whenever_confirmation_missed_notify(received))
         })
 }
 
-type Told = Result<Tell, Malformed>;
-
-fn whenever_reservation_requested_tell(heard: Received<ReservationRequested>) -> Told {
-    let reservation = heard.event.reservation.as_ref();
+fn whenever_reservation_requested_notify(
+    received: Received<ReservationRequested>,
+) -> Result<Notice, Malformed> {
+    let reservation = received.event.reservation.as_ref();
     let asks_host = reservation
         .is_some_and(|reservation| reservation.status() == ReservationStatus::PendingApproval);
     let happened = if asks_host {
@@ -60,47 +60,65 @@ fn whenever_reservation_requested_tell(heard: Received<ReservationRequested>) ->
     } else {
         Happened::Requested
     };
-    News::of(&heard, happened).tell(heard.event.reservation)
+    Occurrence::of(&received, happened).notify(received.event.reservation)
 }
 
-fn whenever_reservation_approved_tell(heard: Received<ReservationApproved>) -> Told {
-    News::of(&heard, Happened::Approved).tell(heard.event.reservation)
+fn whenever_reservation_approved_notify(
+    received: Received<ReservationApproved>,
+) -> Result<Notice, Malformed> {
+    Occurrence::of(&received, Happened::Approved).notify(received.event.reservation)
 }
 
-fn whenever_reservation_payment_pending_tell(heard: Received<ReservationPaymentPending>) -> Told {
-    News::of(&heard, Happened::PaymentPending).tell(heard.event.reservation)
+fn whenever_reservation_payment_pending_notify(
+    received: Received<ReservationPaymentPending>,
+) -> Result<Notice, Malformed> {
+    Occurrence::of(&received, Happened::PaymentPending).notify(received.event.reservation)
 }
 
-fn whenever_reservation_confirmed_tell(heard: Received<ReservationConfirmed>) -> Told {
-    News::of(&heard, Happened::Confirmed).tell(heard.event.reservation)
+fn whenever_reservation_confirmed_notify(
+    received: Received<ReservationConfirmed>,
+) -> Result<Notice, Malformed> {
+    Occurrence::of(&received, Happened::Confirmed).notify(received.event.reservation)
 }
 
-fn whenever_reservation_rejected_tell(heard: Received<ReservationRejected>) -> Told {
-    News::of(&heard, Happened::Rejected).tell(heard.event.reservation)
+fn whenever_reservation_rejected_notify(
+    received: Received<ReservationRejected>,
+) -> Result<Notice, Malformed> {
+    Occurrence::of(&received, Happened::Rejected).notify(received.event.reservation)
 }
 
-fn whenever_reservation_lapsed_tell(heard: Received<ReservationLapsed>) -> Told {
-    News::of(&heard, Happened::Lapsed).tell(heard.event.reservation)
+fn whenever_reservation_lapsed_notify(
+    received: Received<ReservationLapsed>,
+) -> Result<Notice, Malformed> {
+    Occurrence::of(&received, Happened::Lapsed).notify(received.event.reservation)
 }
 
-fn whenever_reservation_cancel_requested_tell(heard: Received<ReservationCancelRequested>) -> Told {
-    News::of(&heard, Happened::CancelRequested).tell(heard.event.reservation)
+fn whenever_reservation_cancel_requested_notify(
+    received: Received<ReservationCancelRequested>,
+) -> Result<Notice, Malformed> {
+    Occurrence::of(&received, Happened::CancelRequested).notify(received.event.reservation)
 }
 
-fn whenever_reservation_cancelled_tell(heard: Received<ReservationCancelled>) -> Told {
-    News::of(&heard, Happened::Cancelled).tell(heard.event.reservation)
+fn whenever_reservation_cancelled_notify(
+    received: Received<ReservationCancelled>,
+) -> Result<Notice, Malformed> {
+    Occurrence::of(&received, Happened::Cancelled).notify(received.event.reservation)
 }
 
-fn whenever_reservation_completed_tell(heard: Received<ReservationCompleted>) -> Told {
-    News::of(&heard, Happened::Completed).tell(heard.event.reservation)
+fn whenever_reservation_completed_notify(
+    received: Received<ReservationCompleted>,
+) -> Result<Notice, Malformed> {
+    Occurrence::of(&received, Happened::Completed).notify(received.event.reservation)
 }
 
-fn whenever_confirmation_missed_tell(heard: Received<ConfirmationMissed>) -> Told {
-    News::of(&heard, Happened::ConfirmationMissed).tell(heard.event.reservation)
+fn whenever_confirmation_missed_notify(
+    received: Received<ConfirmationMissed>,
+) -> Result<Notice, Malformed> {
+    Occurrence::of(&received, Happened::ConfirmationMissed).notify(received.event.reservation)
 }
 
-/// What happened, and who did it.
-struct News {
+/// An event of a reservation, and who caused it.
+struct Occurrence {
     happened: Happened,
     event_type: String,
     event_id: String,
@@ -108,55 +126,58 @@ struct News {
     actor: String,
 }
 
-impl News {
-    fn of<E: Name>(heard: &Received<E>, happened: Happened) -> Self {
+impl Occurrence {
+    fn of<E: Name>(received: &Received<E>, happened: Happened) -> Self {
         Self {
             happened,
             event_type: E::full_name(),
-            event_id: heard.id.clone(),
-            at: heard.at,
-            actor: heard.actor.clone(),
+            event_id: received.id.clone(),
+            at: received.at,
+            actor: received.actor.clone(),
         }
     }
 
-    /// Tells the customer of everything, and the host of what concerns them and they have not done themselves.
-    fn tell(self, reservation: Option<Reservation>) -> Told {
+    /// Notifies the customer of every event, and the host of those that concern a host and were not caused by this host.
+    fn notify(self, reservation: Option<Reservation>) -> Result<Notice, Malformed> {
         let reservation = reservation.ok_or_else(|| Malformed::because("no reservation"))?;
         let (change, customer, host) = codec::change(self.happened, self.event_type, &reservation)?;
-        let mut whom = vec![(customer, Audience::Customer)];
+        let mut recipients = vec![(customer, Audience::Customer)];
         if self.happened.concerns_host() && self.actor != host.to_string() {
-            whom.push((host, Audience::Host));
+            recipients.push((host, Audience::Host));
         }
-        Ok(Tell {
+        Ok(Notice {
             event_id: self.event_id,
             at: self.at,
             change,
-            whom,
+            recipients,
         })
     }
 }
 
-/// What is to be told to whom.
-struct Tell {
+/// A change, and whom it is sent to.
+struct Notice {
     event_id: String,
     at: Timestamp,
     change: Change,
-    whom: Vec<(MemberId, Audience)>,
+    recipients: Vec<(MemberId, Audience)>,
 }
 
-impl Tell {
+impl Notice {
     fn then(self, by_email: bool) -> Then<Message> {
-        self.whom
+        self.recipients
             .into_iter()
             .fold(Then::nothing(), |then, (recipient, audience)| {
                 let change = self.change.clone();
-                let tell = Command::Tell {
+                let notify = Command::Notify {
                     recipient,
                     audience,
                     change,
                     by_email,
                 };
-                then.and(codec::message_id(&self.event_id, self.at, recipient), tell)
+                then.and(
+                    codec::message_id(&self.event_id, self.at, recipient),
+                    notify,
+                )
             })
     }
 }

@@ -1,4 +1,4 @@
-//! Read models: whose inbox a message is in, and the e-mail addresses of the members.
+//! Read models: the inbox, and the e-mail addresses of the members.
 
 use berth::{
     member::v1::{Member, MemberJoined, MemberModified},
@@ -42,34 +42,37 @@ pub(crate) fn list() -> Views {
 
 async fn message_written(
     conn: &mut dyn Conn,
-    heard: Received<MessageWritten>,
+    received: Received<MessageWritten>,
 ) -> Result<(), StoreError> {
-    let message = heard.event.message.unwrap_or_default();
+    let message = received.event.message.unwrap_or_default();
     let values = args![
         message.message_id,
         message.recipient_id,
         message.reservation_id,
-        heard.at
+        received.at
     ];
     conn.write(&ADD_MESSAGE, values).await
 }
 
-async fn message_read(conn: &mut dyn Conn, heard: Received<MessageRead>) -> Result<(), StoreError> {
-    conn.write(&MARK_READ, args![heard.subject]).await
+async fn message_read(
+    conn: &mut dyn Conn,
+    received: Received<MessageRead>,
+) -> Result<(), StoreError> {
+    conn.write(&MARK_READ, args![received.subject]).await
 }
 
 async fn member_joined(
     conn: &mut dyn Conn,
-    heard: Received<MemberJoined>,
+    received: Received<MemberJoined>,
 ) -> Result<(), StoreError> {
-    note_address(conn, heard.event.member.unwrap_or_default()).await
+    note_address(conn, received.event.member.unwrap_or_default()).await
 }
 
 async fn member_modified(
     conn: &mut dyn Conn,
-    heard: Received<MemberModified>,
+    received: Received<MemberModified>,
 ) -> Result<(), StoreError> {
-    note_address(conn, heard.event.member.unwrap_or_default()).await
+    note_address(conn, received.event.member.unwrap_or_default()).await
 }
 
 async fn note_address(conn: &mut dyn Conn, member: Member) -> Result<(), StoreError> {
@@ -77,7 +80,7 @@ async fn note_address(conn: &mut dyn Conn, member: Member) -> Result<(), StoreEr
     conn.write(&PUT_ADDRESS, values).await
 }
 
-/// Where a member's e-mail goes, if that is known.
+/// The e-mail address of a member, if known.
 pub(crate) async fn address(store: &Store, member: MemberId) -> Result<Option<String>, StoreError> {
     let rows = store
         .read(move |conn| {
@@ -90,13 +93,13 @@ pub(crate) async fn address(store: &Store, member: MemberId) -> Result<Option<St
         .transpose()
 }
 
-/// Which messages are asked for.
+/// The filter and the page of an inbox.
 #[derive(Clone, Debug)]
 pub(crate) struct Inbox {
     pub(crate) recipient: MemberId,
     pub(crate) reservation: Option<ReservationId>,
     pub(crate) unread_only: bool,
-    /// Only those before this one: when it was written, and its id.
+    /// Only messages before this position: the time of writing, and the id.
     pub(crate) before: Option<(i64, MessageId)>,
     pub(crate) limit: i64,
 }
@@ -128,7 +131,7 @@ pub(crate) async fn inbox(store: &Store, inbox: Inbox) -> Result<Vec<MessageId>,
         .map(|row| {
             row.text(0)?
                 .parse()
-                .map_err(|_| StoreError::Bug("an id in the inbox is no id".into()))
+                .map_err(|_| StoreError::Bug("the inbox holds an invalid id".into()))
         })
         .collect()
 }

@@ -1,4 +1,4 @@
-//! The service: one short method for each rpc.
+//! The gRPC service: one short method for each rpc.
 
 use std::time::Duration;
 
@@ -21,12 +21,12 @@ use crate::{
     codec,
     domain::{Command, Payment, Refusal, Stage},
     jobs,
-    settings::PaymentSettings,
+    settings::Settings,
     signature,
     views::{self, Whose},
 };
 
-/// For so much longer than the provider may take, the caller of a charge looks after it, and then the job.
+/// How long after the provider's timeout the job takes over a charge from its caller.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The routes of this context.
@@ -46,7 +46,7 @@ impl PaymentService for Api {
         request: Request<ChargePaymentRequest>,
     ) -> Result<Response<ChargePaymentResponse>, Status> {
         let (caller, request) = accept(request);
-        let timeout = self.deps.settings::<PaymentSettings>().provider_timeout();
+        let timeout = self.deps.settings::<Settings>().provider_timeout();
         let patience = caller.patience(timeout);
         let lead = SignedDuration::try_from(patience + GRACE).unwrap_or(SignedDuration::ZERO);
         let (id, command) = codec::charge(request, lead)?;
@@ -64,7 +64,7 @@ impl PaymentService for Api {
             payment = jobs::perform(&self.deps, id, task, patience, &cause).await?;
         }
         let (_, payment) = codec::shown(id, &payment)
-            .ok_or_else(|| internal(&"a payment that was requested was not"))?;
+            .ok_or_else(|| internal(&"a requested payment has no request"))?;
         Ok(Response::new(ChargePaymentResponse {
             payment: Some(payment),
         }))
@@ -98,11 +98,11 @@ impl PaymentService for Api {
         };
         let (after, size) = codec::page(&request)?;
         let store = &self.deps.store;
-        let places = store
+        let positions = store
             .read(move |conn| Box::pin(views::payments(conn, whose, after, size + 1)))
             .await?;
-        let (places, next_page_token) = page::cut(places, size, codec::token);
-        let ids = places.iter().map(|(_, id)| *id).collect();
+        let (positions, next_page_token) = page::cut(positions, size, codec::token);
+        let ids = positions.iter().map(|(_, id)| *id).collect();
         let stored = store.load_all::<Payment>(ids).await?;
         let shown = stored
             .iter()
@@ -153,7 +153,7 @@ impl PaymentService for Api {
         request: Request<ReceiveNotificationRequest>,
     ) -> Result<Response<ReceiveNotificationResponse>, Status> {
         let (caller, request) = accept(request);
-        let settings = self.deps.settings::<PaymentSettings>();
+        let settings = self.deps.settings::<Settings>();
         let secret = settings.webhook_secret.as_ref();
         let secret = secret.filter(|secret| !secret.expose_secret().is_empty());
         if !secret.is_some_and(|secret| signature::is_right(&request, secret)) {
@@ -178,12 +178,12 @@ impl PaymentService for Api {
         {
             Ok(done) => {
                 if done.now.state.contradicts(&notice) {
-                    tracing::error!(payment.id = %id, "the provider contradicts itself, nothing is changed");
+                    tracing::error!(payment.id = %id, "the provider reports the opposite outcome, ignored");
                 }
             }
-            // A refund of a payment that does not exist says nothing that could be kept.
+            // A refund of a payment that does not exist contains nothing to keep.
             Err(ExecuteError::Refused(Refusal::Unknown)) => {
-                tracing::warn!(payment.id = %id, "a refund is reported of an unknown payment");
+                tracing::warn!(payment.id = %id, "refund reported for an unknown payment");
             }
             Err(error) => return Err(error.into()),
         }

@@ -1,7 +1,7 @@
-//! The outside work of a payment: asks the provider what is to be asked, and tells the payment what came of it.
+//! The job of a payment: calls the provider, and records the outcome.
 //!
-//! The payment says what is to be asked ([`Payment::task`]) and that is on disk before anybody is asked. A crash at any
-//! point leaves a payment that is due, and the next run asks again under the same key.
+//! The next call ([`Payment::task`]) is committed before it is made. A crash at any point leaves a payment that is due, and
+//! the next run repeats the call with the same key.
 
 use std::time::Duration;
 
@@ -13,73 +13,73 @@ use chassis::{
 use crate::{
     domain::{Command, Payment, PaymentId, Refusal, Task},
     provider::{self, NoAnswer},
-    settings::PaymentSettings,
+    settings::Settings,
 };
 
-/// A payment is due: does what it waits for.
+/// Performs the task of a payment that is due.
 pub(crate) async fn run(deps: Deps, id: PaymentId) -> Result<(), RetryLater> {
     let Some(payment) = deps.store.load::<Payment>(id).await? else {
         return Ok(());
     };
     if let Some(task) = payment.state.task(deps.clock.now()) {
-        let patience = deps.settings::<PaymentSettings>().provider_timeout();
+        let timeout = deps.settings::<Settings>().provider_timeout();
         let cause = Cause::by("service:payment");
-        perform(&deps, id, task, patience, &cause).await?;
+        perform(&deps, id, task, timeout, &cause).await?;
     }
     Ok(())
 }
 
-/// Asks the provider, waiting for so long, and tells the payment what came of it. Answers the payment after it.
+/// Calls the provider with a timeout and records the outcome. Returns the payment after it.
 pub(crate) async fn perform(
     deps: &Deps,
     id: PaymentId,
     task: Task,
-    patience: Duration,
+    timeout: Duration,
     cause: &Cause,
 ) -> Result<Versioned<Payment>, ExecuteError<Refusal>> {
     let pass = |point: &str| deps.faults.pass(point).map_err(crashed);
     pass("payment.after_intent")?;
-    let command = ask(deps, id, task, patience).await;
+    let command = ask(deps, id, task, timeout).await;
     pass("payment.after_provider")?;
     let done = deps.store.execute::<Payment>(id, command, cause).await?;
     pass("payment.after_result")?;
     Ok(done.now)
 }
 
-async fn ask(deps: &Deps, id: PaymentId, task: Task, patience: Duration) -> Command {
+async fn ask(deps: &Deps, id: PaymentId, task: Task, timeout: Duration) -> Command {
     let provider = provider::of(deps);
     match task {
         Task::Charge(order) => {
             let charge = provider.charge(id, order.amount, &order.method);
-            match within(patience, charge).await {
+            match within(timeout, charge).await {
                 Ok(outcome) => Command::Settle(outcome),
                 Err(error) => {
-                    tracing::warn!(payment.id = %id, error = %error, "the charge is not answered");
+                    tracing::warn!(payment.id = %id, error = %error, "no response to the charge");
                     Command::NoAnswer
                 }
             }
         }
-        Task::Query => match within(patience, provider.query(id)).await {
+        Task::Query => match within(timeout, provider.query(id)).await {
             Ok(Some(outcome)) => Command::Settle(outcome),
             Ok(None) => Command::NoAnswer,
             Err(error) => {
-                tracing::error!(payment.id = %id, error = %error, "a payment is given up without an answer");
+                tracing::error!(payment.id = %id, error = %error, "payment given up, the provider did not respond");
                 Command::NoAnswer
             }
         },
-        Task::Void => match within(patience, provider.void(id)).await {
+        Task::Void => match within(timeout, provider.void(id)).await {
             Ok(()) => Command::Voided,
             Err(error) => {
-                tracing::warn!(payment.id = %id, error = %error, "the void is not answered");
+                tracing::warn!(payment.id = %id, error = %error, "no response to the void");
                 Command::NotVoided
             }
         },
         Task::Refund { why, amount } => {
             let key = format!("{id}/{why}");
-            match within(patience, provider.refund(id, &key, amount)).await {
+            match within(timeout, provider.refund(id, &key, amount)).await {
                 Ok(()) => Command::Refunded(why),
                 Err(error) => {
-                    tracing::warn!(payment.id = %id, %why, error = %error, "the refund is not answered");
+                    tracing::warn!(payment.id = %id, %why, error = %error, "no response to the refund");
                     Command::NotRefunded(why)
                 }
             }
@@ -89,15 +89,15 @@ async fn ask(deps: &Deps, id: PaymentId, task: Task, patience: Duration) -> Comm
 }
 
 async fn within<T>(
-    patience: Duration,
+    timeout: Duration,
     answer: impl Future<Output = Result<T, NoAnswer>>,
 ) -> Result<T, NoAnswer> {
-    tokio::time::timeout(patience, answer)
+    tokio::time::timeout(timeout, answer)
         .await
-        .unwrap_or_else(|_| Err(NoAnswer("not in time".into())))
+        .unwrap_or_else(|_| Err(NoAnswer("timeout".into())))
 }
 
-/// A test pulled the plug: like a store that cannot be used, for whoever waits.
+/// An injected crash is reported to the caller as an unavailable store.
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(crate) fn crashed(fault: Injected) -> StoreError {
     StoreError::Unavailable(fault.to_string())

@@ -1,16 +1,18 @@
-//! Payment: the money of a reservation, through a payment provider.
+//! Payment charges and refunds the price of a reservation through a payment provider, and keeps the ledger. A payment
+//! has the id of its reservation and the provider is called with that id as the idempotency key, so a reservation is
+//! charged at most once. The intent is committed before the provider is called and the outcome after it; a job repeats
+//! the call if the process crashed in between. The provider is simulated (`provider/script.rs` lists its tokens).
 //!
 //! ```text
-//! commands   ChargePayment, ReceiveNotification              (rpc)   charge, refund (policies)
-//! emits      PaymentDelayed, PaymentApproved, PaymentDeclined, PaymentCancelled
-//! listens    reservation: ReservationApproved, ReservationCancelRequested, ConfirmationMissed, ReservationLost;
-//!            ReservationCompleted, ReservationCancelled (the ledger)
-//! views      payment_list, ledger
+//! commands    ChargePayment, ReceiveNotification                                                   (rpc)
+//!             Request (charge), Refund                                                             (policies)
+//! asks        none
+//! events out  PaymentDelayed, PaymentApproved, PaymentDeclined, PaymentCancelled
+//! events in   reservation: ReservationApproved, ReservationCancelRequested, ConfirmationMissed, ReservationLost;
+//!             for the ledger: ReservationCompleted, ReservationCancelled
+//! views       payment_list, ledger
+//! jobs        call the payment provider: charge, query, void, refund
 //! ```
-//!
-//! A reservation is charged at most once: the payment has its id, and the provider is asked under that id however often
-//! it is asked. What is to be asked is on disk before, what it answered after; a crash in between is found out by the
-//! job. The provider is simulated, and the payment method says what it does (`provider/script.rs`).
 
 mod codec;
 mod domain;
@@ -32,5 +34,5 @@ pub fn context() -> Context {
         .views(views::list(), views::MIGRATIONS)
         .publishes(codec::EVENTS)
         .jobs::<domain::Payment, _, _>(jobs::run)
-        .settings::<settings::PaymentSettings>()
+        .settings::<settings::Settings>()
 }

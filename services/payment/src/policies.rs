@@ -1,4 +1,4 @@
-//! What payment does whenever something has happened to a reservation.
+//! Reactions to the events of a reservation.
 
 use berth::{
     google::r#type as google,
@@ -22,20 +22,22 @@ pub(crate) fn list() -> Policies {
         .whenever("refund-lost", whenever_reservation_lost_refund)
 }
 
-/// Whenever a host has approved a reservation, charge its price. The job asks the provider at once.
+/// Whenever a host has approved a reservation, charge its price. The job calls the provider at once.
 fn whenever_reservation_approved_charge(
-    heard: Received<ReservationApproved>,
+    received: Received<ReservationApproved>,
 ) -> Result<Then<Payment>, Malformed> {
-    let reservation = given(heard.event.reservation)?;
+    let reservation = given(received.event.reservation)?;
     let amount = money(reservation.price.as_ref())?;
     if !codec::is_chargeable(amount) {
-        return Err(Malformed::because("no price that can be charged"));
+        return Err(Malformed::because(
+            "the price is outside the limits of a charge",
+        ));
     }
     let order = Order {
         customer: reservation.customer_id.parse()?,
         host: reservation.host_id.parse()?,
         amount,
-        method: Method::new(heard.event.payment_method),
+        method: Method::new(received.event.payment_method),
     };
     let lead = SignedDuration::ZERO;
     Ok(Then::on(
@@ -44,24 +46,24 @@ fn whenever_reservation_approved_charge(
     ))
 }
 
-/// Whenever a paid reservation is given up, refund what the terms say.
+/// Whenever a paid reservation is cancelled, refund by its terms.
 fn whenever_cancel_requested_refund(
-    heard: Received<ReservationCancelRequested>,
+    received: Received<ReservationCancelRequested>,
 ) -> Result<Then<Payment>, Malformed> {
-    let reservation = given(heard.event.reservation)?;
+    let reservation = given(received.event.reservation)?;
     let id = payment_of(&reservation)?;
     let refund = Command::Refund {
         why: Why::Cancelled,
-        amount: Some(money(heard.event.refund.as_ref())?),
+        amount: Some(money(received.event.refund.as_ref())?),
     };
     Ok(Then::on(id, refund))
 }
 
-/// Whenever a payment came for a reservation that no longer wanted it, refund all that is left.
+/// Whenever a payment arrived for a reservation that no longer awaited it, refund all that is left.
 fn whenever_confirmation_missed_refund(
-    heard: Received<ConfirmationMissed>,
+    received: Received<ConfirmationMissed>,
 ) -> Result<Then<Payment>, Malformed> {
-    let id = payment_of(&given(heard.event.reservation)?)?;
+    let id = payment_of(&given(received.event.reservation)?)?;
     let refund = Command::Refund {
         why: Why::Unwanted,
         amount: None,
@@ -69,11 +71,11 @@ fn whenever_confirmation_missed_refund(
     Ok(Then::on(id, refund))
 }
 
-/// Whenever a payment came for a reservation that was lost, refund all that is left.
+/// Whenever a payment exists for a reservation that was lost, refund all that is left.
 fn whenever_reservation_lost_refund(
-    heard: Received<ReservationLost>,
+    received: Received<ReservationLost>,
 ) -> Result<Then<Payment>, Malformed> {
-    let id = payment_of(&given(heard.event.reservation)?)?;
+    let id = payment_of(&given(received.event.reservation)?)?;
     let refund = Command::Refund {
         why: Why::Unwanted,
         amount: None,

@@ -1,4 +1,4 @@
-//! What an operator can set.
+//! The settings of the context.
 
 use std::time::Duration;
 
@@ -6,8 +6,9 @@ use secrecy::SecretString;
 
 /// Settings of the payment context.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct PaymentSettings {
-    /// How long the payment provider is waited for, in milliseconds; what it answers later is found out later.
+#[group(skip)]
+pub(crate) struct Settings {
+    /// Timeout of a call to the payment provider, in milliseconds; a later outcome is queried by the job.
     #[arg(
         long = "payment-provider-timeout-ms",
         env = "BERTH_PAYMENT_PROVIDER_TIMEOUT_MS",
@@ -16,7 +17,7 @@ pub(crate) struct PaymentSettings {
     )]
     provider_timeout_ms: u64,
 
-    /// The secret with which the payment provider signs its notifications. Without one none is believed.
+    /// The secret with which the payment provider signs its notifications. Without it every notification is refused.
     #[arg(
         long = "payment-webhook-secret",
         env = "BERTH_PAYMENT_WEBHOOK_SECRET",
@@ -25,8 +26,8 @@ pub(crate) struct PaymentSettings {
     pub(crate) webhook_secret: Option<SecretString>,
 }
 
-impl PaymentSettings {
-    /// How long the provider is waited for.
+impl Settings {
+    /// The timeout of a call to the provider.
     pub(crate) fn provider_timeout(&self) -> Duration {
         Duration::from_millis(self.provider_timeout_ms)
     }

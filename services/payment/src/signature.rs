@@ -1,11 +1,11 @@
-//! Whether a notification comes from the payment provider.
+//! Verifies the signature of a notification of the payment provider.
 
 use berth::payment::v1::ReceiveNotificationRequest;
 use hmac::{Hmac, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-/// Whether the notification was signed with the secret. Takes the same time whatever is wrong with it.
+/// Whether the notification was signed with the secret. The comparison takes constant time.
 pub(crate) fn is_right(notification: &ReceiveNotificationRequest, secret: &SecretString) -> bool {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()) else {
         return false;
@@ -26,7 +26,7 @@ pub(crate) fn is_right(notification: &ReceiveNotificationRequest, secret: &Secre
     bytes(&notification.signature).is_some_and(|signature| mac.verify_slice(&signature).is_ok())
 }
 
-/// The bytes that hexadecimal digits stand for.
+/// Decodes hexadecimal digits.
 fn bytes(hex: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u32>> = hex.chars().map(|digit| digit.to_digit(16)).collect();
     digits?

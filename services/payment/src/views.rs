@@ -1,7 +1,7 @@
-//! Read models: which payments there are, and the ledger.
+//! Read models: the list of payments, and the ledger.
 //!
 //! The ledger is kept in double entry. A charge moves money from the guest to the provider and a refund moves it back;
-//! when a reservation is over, what is left at the provider becomes the host's.
+//! when a reservation is over, the amount that is left moves from the provider to the host.
 
 use berth::{
     payment::v1::{Payment, PaymentApproved, PaymentCancelled, PaymentDeclined, PaymentDelayed},
@@ -47,7 +47,7 @@ pub(crate) fn list() -> Views {
         .on(enter_stay_cancelled)
 }
 
-/// Whose payments are listed.
+/// The owner of the listed payments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whose {
     /// One member's.
@@ -56,8 +56,8 @@ pub(crate) enum Whose {
     All,
 }
 
-/// A place in a list, newest first: when a payment was asked for, and which.
-pub(crate) type Place = (Timestamp, PaymentId);
+/// A position in the list, newest first: the time of the request, and the payment.
+pub(crate) type Position = (Timestamp, PaymentId);
 
 /// A movement on an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,13 +91,13 @@ impl Account<'_> {
     }
 }
 
-/// At most `limit` payments after a place.
+/// At most `limit` payments after a position.
 pub(crate) async fn payments(
     conn: &mut dyn Conn,
     whose: Whose,
-    after: Option<Place>,
+    after: Option<Position>,
     limit: i64,
-) -> Result<Vec<Place>, StoreError> {
+) -> Result<Vec<Position>, StoreError> {
     let (at, id) = after.map_or((i64::MAX, String::new()), |(at, id)| {
         (time::to_micros(at), id.to_string())
     });
@@ -121,7 +121,7 @@ pub(crate) async fn payments(
             let id = row.text(1)?.parse();
             Ok((
                 row.time(0)?,
-                id.map_err(|_| bug("an id in a view is none"))?,
+                id.map_err(|_| bug("a view holds an invalid id"))?,
             ))
         })
         .collect()
@@ -155,23 +155,23 @@ pub(crate) async fn entries(conn: &mut dyn Conn, id: PaymentId) -> Result<Vec<En
 
 async fn list_delayed(
     conn: &mut dyn Conn,
-    heard: Received<PaymentDelayed>,
+    received: Received<PaymentDelayed>,
 ) -> Result<(), StoreError> {
-    put(conn, &given(heard.event.payment)?).await
+    put(conn, &given(received.event.payment)?).await
 }
 
 async fn list_approved(
     conn: &mut dyn Conn,
-    heard: Received<PaymentApproved>,
+    received: Received<PaymentApproved>,
 ) -> Result<(), StoreError> {
-    put(conn, &given(heard.event.payment)?).await
+    put(conn, &given(received.event.payment)?).await
 }
 
 async fn list_declined(
     conn: &mut dyn Conn,
-    heard: Received<PaymentDeclined>,
+    received: Received<PaymentDeclined>,
 ) -> Result<(), StoreError> {
-    put(conn, &given(heard.event.payment)?).await
+    put(conn, &given(received.event.payment)?).await
 }
 
 async fn put(conn: &mut dyn Conn, payment: &Payment) -> Result<(), StoreError> {
@@ -179,48 +179,48 @@ async fn put(conn: &mut dyn Conn, payment: &Payment) -> Result<(), StoreError> {
     let args = args![
         payment.payment_id.as_str(),
         payment.customer_id.as_str(),
-        created.ok_or_else(|| bug("a payment without a time"))?
+        created.ok_or_else(|| bug("the event has no create_time"))?
     ];
     conn.write(&ADD_PAYMENT, args).await
 }
 
 async fn enter_charge(
     conn: &mut dyn Conn,
-    heard: Received<PaymentApproved>,
+    received: Received<PaymentApproved>,
 ) -> Result<(), StoreError> {
-    let payment = given(heard.event.payment)?;
+    let payment = given(received.event.payment)?;
     let amount = amount(payment.amount.as_ref())?;
     let guest = Account::Guest(&payment.customer_id);
     let moved = (guest, Account::Provider, amount);
-    enter(conn, &payment.payment_id, moved, heard.at).await
+    enter(conn, &payment.payment_id, moved, received.at).await
 }
 
 async fn enter_refund(
     conn: &mut dyn Conn,
-    heard: Received<PaymentCancelled>,
+    received: Received<PaymentCancelled>,
 ) -> Result<(), StoreError> {
-    let payment = given(heard.event.payment)?;
-    let amount = amount(heard.event.refund.as_ref())?;
+    let payment = given(received.event.payment)?;
+    let amount = amount(received.event.refund.as_ref())?;
     let guest = Account::Guest(&payment.customer_id);
     let moved = (Account::Provider, guest, amount);
-    enter(conn, &payment.payment_id, moved, heard.at).await
+    enter(conn, &payment.payment_id, moved, received.at).await
 }
 
 async fn enter_stay_over(
     conn: &mut dyn Conn,
-    heard: Received<ReservationCompleted>,
+    received: Received<ReservationCompleted>,
 ) -> Result<(), StoreError> {
-    enter_for_host(conn, heard.event.reservation, heard.at).await
+    enter_for_host(conn, received.event.reservation, received.at).await
 }
 
 async fn enter_stay_cancelled(
     conn: &mut dyn Conn,
-    heard: Received<ReservationCancelled>,
+    received: Received<ReservationCancelled>,
 ) -> Result<(), StoreError> {
-    enter_for_host(conn, heard.event.reservation, heard.at).await
+    enter_for_host(conn, received.event.reservation, received.at).await
 }
 
-/// Nothing of a reservation that is over will be refunded: what is left is the host's.
+/// A reservation that is over is not refunded any more: what is left belongs to the host.
 async fn enter_for_host(
     conn: &mut dyn Conn,
     reservation: Option<Reservation>,
@@ -265,19 +265,19 @@ async fn enter(
 }
 
 fn given(payment: Option<Payment>) -> Result<Payment, StoreError> {
-    payment.ok_or_else(|| bug("an event without its payment"))
+    payment.ok_or_else(|| bug("the event has no payment"))
 }
 
 fn amount(money: Option<&berth::google::r#type::Money>) -> Result<Money, StoreError> {
     money
         .and_then(|money| Money::try_from(money).ok())
-        .ok_or_else(|| bug("an event without its amount"))
+        .ok_or_else(|| bug("the event has no amount"))
 }
 
 fn money(currency: &str, minor: i64) -> Result<Money, StoreError> {
     let currency = currency
         .parse()
-        .map_err(|_| bug("a currency in a view is none"))?;
+        .map_err(|_| bug("a view holds an invalid currency"))?;
     Ok(Money::new(currency, minor))
 }
 

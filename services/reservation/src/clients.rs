@@ -1,4 +1,4 @@
-//! What a reservation must know from others before it can decide: the terms of an offer, and whether a charge worked.
+//! Calls to other contexts before a command: the terms of an offer, and the outcome of a charge.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ use crate::{
     views,
 };
 
-/// The contexts that offer something.
+/// The contexts that own offers.
 const OFFERING: &[&str] = &["room"];
-/// How long an offer's owner may think before the replica answers.
+/// Deadline of `GetOffer`; after it the replica is used.
 const OFFER_DEADLINE: Duration = Duration::from_millis(150);
-/// How long a charge may take before the customer is told to pay later.
+/// Deadline of `ChargePayment`; after it the customer is asked to pay later.
 const CHARGE_DEADLINE: Duration = Duration::from_secs(3);
 
-/// Where terms come from: from their owner, or, if that does not answer, as the owner told them last.
+/// Reads the terms of offers: from their owner, or from the replica if the owner is unavailable.
 #[derive(Clone, Debug)]
 pub(crate) struct Offers {
     peers: Peers,
@@ -41,28 +41,28 @@ impl Offers {
         }
     }
 
-    /// The terms of an offer. `NOT_FOUND` if every context that could own it says so.
+    /// The terms of an offer. `NOT_FOUND` if every context that could own it returns that.
     pub(crate) async fn find(&self, caller: &Caller, id: OfferId) -> Result<Terms, Status> {
-        let mut silent = false;
+        let mut owner_failed = false;
         for context in OFFERING {
             match self.ask(caller, context, id).await {
                 Ok(terms) => return Ok(terms),
                 Err(status) if status.code() == Code::NotFound => {}
                 Err(status) => {
                     tracing::warn!(context, offer.id = %id, code = ?status.code(), error = status.message(),
-                        "terms come from the replica");
-                    silent = true;
+                        "offer owner failed, terms are read from the replica");
+                    owner_failed = true;
                 }
             }
         }
-        if !silent {
+        if !owner_failed {
             return Err(not_found("offer"));
         }
         match views::offer(&self.store, id).await? {
             Some(offer) => codec::terms(offer),
             None => Err(unavailable(
                 "OFFER_UNAVAILABLE",
-                "the terms of the offer are not known right now",
+                "the terms of the offer are not available now",
             )),
         }
     }
@@ -78,7 +78,7 @@ impl Offers {
     }
 }
 
-/// Where charges are made.
+/// Charges bookings.
 #[derive(Clone, Debug)]
 pub(crate) struct Payments(Peers);
 
@@ -87,8 +87,8 @@ impl Payments {
         Self(deps.peers.clone())
     }
 
-    /// Charges a booking and answers what that tells the reservation; nothing if it is not known whether it was charged,
-    /// in which case an event tells. The payment bears the reservation's id, so a repeat charges nothing.
+    /// Charges a booking. Returns the command that follows from the outcome; none if the outcome is unknown, and then an
+    /// event reports it. The payment has the reservation's id, so a repeat charges nothing.
     pub(crate) async fn charge(
         &self,
         caller: &Caller,
@@ -97,23 +97,23 @@ impl Payments {
     ) -> Option<Command> {
         let mut request = caller.request(ChargePaymentRequest {
             payment_id: id.to_string(),
-            customer_id: booking.wish.customer.to_string(),
+            customer_id: booking.request.customer.to_string(),
             host_id: booking.host.to_string(),
             amount: Some(booking.price.into()),
-            payment_method: booking.wish.payment_method.0.clone(),
+            payment_method: booking.request.payment_method.0.clone(),
         });
         request.set_timeout(CHARGE_DEADLINE);
         let mut payments = PaymentServiceClient::new(self.0.to("payment"));
         match payments.charge_payment(request).await {
             Ok(answer) => {
                 let payment = answer.into_inner().payment.unwrap_or_default();
-                codec::told(&payment).unwrap_or_else(|error| {
-                    tracing::error!(reservation.id = %id, error = %error, "charge answered against its contract");
+                codec::outcome(&payment).unwrap_or_else(|error| {
+                    tracing::error!(reservation.id = %id, error = %error, "the response to the charge violates its contract");
                     None
                 })
             }
             Err(status) => {
-                tracing::warn!(reservation.id = %id, code = ?status.code(), error = status.message(), "not charged now");
+                tracing::warn!(reservation.id = %id, code = ?status.code(), error = status.message(), "charge failed, to be paid later");
                 None
             }
         }

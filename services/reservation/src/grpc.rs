@@ -1,4 +1,4 @@
-//! The service: one short method for each rpc.
+//! The gRPC service: one short method for each rpc.
 
 use berth::reservation::v1::{
     self as v1,
@@ -17,8 +17,8 @@ use crate::{
     domain::{
         Command, Reservation,
         availability::Availability,
-        booking::{self, Rules, Wish},
-        claims::{Free, look_at_units},
+        booking::{self, BookingRequest, Rules},
+        claims::{Free, unit_claim_range},
         refusal::Refusal,
         terms::Approval,
     },
@@ -26,7 +26,7 @@ use crate::{
     views,
 };
 
-/// When a customer is asked to pay who could not be charged at once.
+/// Retry delay for a customer whose charge did not succeed at once.
 const PAY_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 
 /// The routes of the service.
@@ -48,53 +48,58 @@ struct Api {
     rules: Rules,
 }
 
-type Known = Versioned<Reservation>;
-type Answer<T> = Result<Response<T>, Status>;
+type Stored = Versioned<Reservation>;
+type Reply<T> = Result<Response<T>, Status>;
 
 impl Api {
-    /// Holds what a customer asks for, by the terms of this moment.
-    async fn book(&self, caller: &Caller, id: ReservationId, wish: Wish) -> Result<Known, Status> {
-        let terms = self.offers.find(caller, wish.offer).await?;
-        let request = booking::Request {
-            wish,
+    /// Books by the present terms of the offer.
+    async fn book(
+        &self,
+        caller: &Caller,
+        id: ReservationId,
+        booking_request: BookingRequest,
+    ) -> Result<Stored, Status> {
+        let terms = self.offers.find(caller, booking_request.offer).await?;
+        let proposal = booking::Proposal {
+            booking_request,
             terms,
             rules: self.rules,
         };
-        self.tell(caller, id, Command::Request(Box::new(request)))
+        self.execute(caller, id, Command::Request(Box::new(proposal)))
             .await
     }
 
-    /// Charges a reservation and tells it what came of that; nothing if the payment service does not say.
+    /// Charges a reservation and records the outcome; returns none if the outcome is unknown.
     async fn charge(
         &self,
         caller: &Caller,
         id: ReservationId,
-        known: &Known,
-    ) -> Result<Option<Known>, Status> {
+        known: &Stored,
+    ) -> Result<Option<Stored>, Status> {
         match self.payments.charge(caller, id, &known.state.booking).await {
-            Some(outcome) => self.tell(caller, id, outcome).await.map(Some),
+            Some(outcome) => self.execute(caller, id, outcome).await.map(Some),
             None => Ok(None),
         }
     }
 
-    async fn tell(
+    async fn execute(
         &self,
         caller: &Caller,
         id: ReservationId,
         command: Command,
-    ) -> Result<Known, Status> {
+    ) -> Result<Stored, Status> {
         let cause = caller.cause();
-        let told = self.store.execute::<Reservation>(id, command, &cause);
-        Ok(told.await?.now)
+        let done = self.store.execute::<Reservation>(id, command, &cause);
+        Ok(done.await?.now)
     }
 
-    /// A reservation that the caller may see: of those `owners` picks, they must be one.
-    async fn seen(
+    /// Loads a reservation. `NOT_FOUND` unless the caller is one of its `owners` or an operator.
+    async fn visible(
         &self,
         caller: &Caller,
         id: ReservationId,
         owners: fn(&Reservation) -> Vec<MemberId>,
-    ) -> Result<Known, Status> {
+    ) -> Result<Stored, Status> {
         let known = self.store.load::<Reservation>(id).await?;
         let known = known.ok_or_else(|| not_found("reservation"))?;
         caller.must_see(&owners(&known.state), "reservation")?;
@@ -103,11 +108,14 @@ impl Api {
 }
 
 fn customer(reservation: &Reservation) -> Vec<MemberId> {
-    vec![reservation.booking.wish.customer]
+    vec![reservation.booking.request.customer]
 }
 
 fn both(reservation: &Reservation) -> Vec<MemberId> {
-    vec![reservation.booking.wish.customer, reservation.booking.host]
+    vec![
+        reservation.booking.request.customer,
+        reservation.booking.host,
+    ]
 }
 
 #[tonic::async_trait]
@@ -115,15 +123,15 @@ impl ReservationService for Api {
     async fn request_reservation(
         &self,
         request: Request<v1::RequestReservationRequest>,
-    ) -> Answer<v1::RequestReservationResponse> {
+    ) -> Reply<v1::RequestReservationResponse> {
         let (caller, request) = accept(request);
-        let (id, wish) = codec::wish(request)?;
+        let (id, booking_request) = codec::booking_request(request)?;
         let mut known = match self.store.load::<Reservation>(id).await? {
             Some(known) => {
-                known.state.requested_again(&wish)?;
+                known.state.requested_again(&booking_request)?;
                 known
             }
-            None => self.book(&caller, id, wish).await?,
+            None => self.book(&caller, id, booking_request).await?,
         };
         let at_once = known.state.booking.approval == Approval::Nobody;
         if at_once && known.state.is_to_pay(self.clock.now()) == Ok(true) {
@@ -142,16 +150,16 @@ impl ReservationService for Api {
     async fn pay_reservation(
         &self,
         request: Request<v1::PayReservationRequest>,
-    ) -> Answer<v1::PayReservationResponse> {
+    ) -> Reply<v1::PayReservationResponse> {
         let (caller, request) = accept(request);
         let id = codec::id(&request.reservation_id)?;
-        let mut known = self.seen(&caller, id, customer).await?;
+        let mut known = self.visible(&caller, id, customer).await?;
         if known.state.is_to_pay(self.clock.now())? {
             let charged = self.charge(&caller, id, &known).await?;
             known = charged.ok_or_else(|| {
                 unavailable(
                     "PAYMENT_UNAVAILABLE",
-                    "the payment service does not answer; pay later",
+                    "the payment service is unavailable; pay later",
                 )
             })?;
             known.state.is_to_pay(self.clock.now())?;
@@ -163,11 +171,11 @@ impl ReservationService for Api {
     async fn approve_reservation(
         &self,
         request: Request<v1::ApproveReservationRequest>,
-    ) -> Answer<v1::ApproveReservationResponse> {
+    ) -> Reply<v1::ApproveReservationResponse> {
         let (caller, request) = accept(request);
         let id = codec::id(&request.reservation_id)?;
         let by = codec::actor(&caller)?;
-        let known = self.tell(&caller, id, Command::Approve { by }).await?;
+        let known = self.execute(&caller, id, Command::Approve { by }).await?;
         let reservation = Some(codec::reservation(id, &known));
         Ok(Response::new(v1::ApproveReservationResponse {
             reservation,
@@ -177,10 +185,10 @@ impl ReservationService for Api {
     async fn reject_reservation(
         &self,
         request: Request<v1::RejectReservationRequest>,
-    ) -> Answer<v1::RejectReservationResponse> {
+    ) -> Reply<v1::RejectReservationResponse> {
         let (caller, request) = accept(request);
         let (id, command) = codec::reject(request, codec::actor(&caller)?)?;
-        let known = self.tell(&caller, id, command).await?;
+        let known = self.execute(&caller, id, command).await?;
         let reservation = Some(codec::reservation(id, &known));
         Ok(Response::new(v1::RejectReservationResponse { reservation }))
     }
@@ -188,22 +196,22 @@ impl ReservationService for Api {
     async fn quote_cancellation(
         &self,
         request: Request<v1::QuoteCancellationRequest>,
-    ) -> Answer<v1::QuoteCancellationResponse> {
+    ) -> Reply<v1::QuoteCancellationResponse> {
         let (caller, request) = accept(request);
         let id = codec::id(&request.reservation_id)?;
         let by = codec::actor(&caller)?;
-        let known = self.seen(&caller, id, both).await?;
-        let quote = known.state.quote(by, self.clock.now())?;
-        Ok(Response::new(codec::quote(&quote)))
+        let known = self.visible(&caller, id, both).await?;
+        let quote = known.state.cancellation_quote(by, self.clock.now())?;
+        Ok(Response::new(codec::cancellation_quote(&quote)))
     }
 
     async fn cancel_reservation(
         &self,
         request: Request<v1::CancelReservationRequest>,
-    ) -> Answer<v1::CancelReservationResponse> {
+    ) -> Reply<v1::CancelReservationResponse> {
         let (caller, request) = accept(request);
         let (id, command) = codec::cancel(request, codec::actor(&caller)?)?;
-        let known = self.tell(&caller, id, command).await?;
+        let known = self.execute(&caller, id, command).await?;
         let reservation = Some(codec::reservation(id, &known));
         Ok(Response::new(v1::CancelReservationResponse { reservation }))
     }
@@ -211,10 +219,10 @@ impl ReservationService for Api {
     async fn get_reservation(
         &self,
         request: Request<v1::GetReservationRequest>,
-    ) -> Answer<v1::GetReservationResponse> {
+    ) -> Reply<v1::GetReservationResponse> {
         let (caller, request) = accept(request);
         let id = codec::id(&request.reservation_id)?;
-        let known = self.seen(&caller, id, both).await?;
+        let known = self.visible(&caller, id, both).await?;
         let reservation = Some(codec::reservation(id, &known));
         Ok(Response::new(v1::GetReservationResponse { reservation }))
     }
@@ -222,7 +230,7 @@ impl ReservationService for Api {
     async fn list_reservations(
         &self,
         request: Request<v1::ListReservationsRequest>,
-    ) -> Answer<v1::ListReservationsResponse> {
+    ) -> Reply<v1::ListReservationsResponse> {
         let (caller, request) = accept(request);
         let of = if caller.is_admin() {
             None
@@ -231,8 +239,8 @@ impl ReservationService for Api {
         };
         let listing = codec::listing(&request, of)?;
         let found = views::listed(&self.store, listing.clone()).await?;
-        let (places, next_page_token) = codec::page(found, &listing);
-        let ids = places.into_iter().map(|(_, id)| id).collect();
+        let (positions, next_page_token) = codec::page(found, &listing);
+        let ids = positions.into_iter().map(|(_, id)| id).collect();
         let found = self.store.load_all::<Reservation>(ids).await?;
         let shown = found
             .iter()
@@ -246,10 +254,10 @@ impl ReservationService for Api {
     async fn get_reservation_history(
         &self,
         request: Request<v1::GetReservationHistoryRequest>,
-    ) -> Answer<v1::GetReservationHistoryResponse> {
+    ) -> Reply<v1::GetReservationHistoryResponse> {
         let (caller, request) = accept(request);
         let id = codec::id(&request.reservation_id)?;
-        self.seen(&caller, id, both).await?;
+        self.visible(&caller, id, both).await?;
         let log = self.store.log_of(id.to_string()).await?;
         let entries: Result<_, _> = log.into_iter().map(codec::entry).collect();
         let entries = entries.map_err(|error| internal(&error))?;
@@ -259,11 +267,11 @@ impl ReservationService for Api {
     async fn get_availability(
         &self,
         request: Request<v1::GetAvailabilityRequest>,
-    ) -> Answer<v1::GetAvailabilityResponse> {
+    ) -> Reply<v1::GetAvailabilityResponse> {
         let (caller, request) = accept(request);
         let (offer, period, quantity) = codec::availability_of(&request)?;
         let terms = self.offers.find(&caller, offer).await?;
-        let taken = self.store.taken(look_at_units(offer, &period)).await?;
+        let taken = self.store.taken(unit_claim_range(offer, &period)).await?;
         let free = Free::of(terms.capacity, taken.iter().map(String::as_str));
         let at = self.clock.now();
         let availability = Availability::of(&terms, &period, quantity, &free, at)?;

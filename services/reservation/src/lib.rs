@@ -1,27 +1,34 @@
-//! Reservation: a customer's claim on something that is offered, and the booking process around it. A core context: it
-//! takes bookings whatever else is down.
+//! Reservation decides who gets what is offered, and runs the booking process around that decision: request, payment,
+//! approval, cancellation, completion. It is a core context: it accepts bookings while any other context is down.
 //!
-//! | | |
-//! |---|---|
-//! | commands | Request, Pay, Approve, Reject, Cancel (rpc); Confirm, Decline, AwaitPayment, Refunded (policies); Due (time) |
-//! | asks | the owner of the offer (`OfferService.GetOffer`, falling back on the replica), `payment` (`ChargePayment`) |
-//! | events out | ReservationRequested, …Approved, …PaymentPending, …Confirmed, …Rejected, …Lapsed, …CancelRequested, …Cancelled, …Completed, …Lost, ConfirmationMissed |
-//! | events in | `payment`: PaymentApproved, PaymentDeclined, PaymentDelayed, PaymentCancelled; `room`: RoomRegistered, RoomModified, RoomDeleted |
-//! | views | the list of reservations; the replica of offers |
+//! ```text
+//! commands    RequestReservation, PayReservation, ApproveReservation, RejectReservation, CancelReservation   (rpc)
+//!             Confirm, Decline, AwaitPayment, Refunded                                                       (policies)
+//!             Due: lapse or complete                                                                         (deadline)
+//! asks        the owner of the offer: OfferService.GetOffer, with the replica of offers as the fallback
+//!             payment: PaymentService.ChargePayment
+//! events out  ReservationRequested, ReservationApproved, ReservationPaymentPending, ReservationConfirmed,
+//!             ReservationRejected, ReservationLapsed, ReservationCancelRequested, ReservationCancelled,
+//!             ReservationCompleted, ReservationLost, ConfirmationMissed
+//! events in   payment: PaymentApproved, PaymentDeclined, PaymentDelayed, PaymentCancelled
+//!             room: RoomRegistered, RoomModified, RoomDeleted
+//! views       reservation_list, offer_replica
+//! jobs        none
+//! ```
 
 mod clients;
 mod codec;
 mod domain;
 mod grpc;
 mod policies;
-#[cfg(test)]
-mod racers;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod views;
 
 use chassis::Context;
 
-/// The context.
+/// The reservation context.
 pub fn context() -> Context {
     Context::named("reservation")
         .routes(grpc::routes)

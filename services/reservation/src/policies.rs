@@ -1,5 +1,5 @@
-//! What a reservation does whenever a payment has moved on. Events may come before, after or instead of the answer to
-//! the charge; the domain takes them in any order.
+//! Reactions to the events of a payment. They may arrive before, after or instead of the response to the charge; the
+//! domain applies them in any order.
 
 use berth::payment::v1::{
     Payment, PaymentApproved, PaymentCancelled, PaymentDeclined, PaymentDelayed,
@@ -11,7 +11,7 @@ use crate::{
     domain::{Command, Reservation, lost::Lost},
 };
 
-/// The policies. Their names are kept in the store and never change.
+/// The policies. Their names are stored and never change.
 pub(crate) fn list() -> Policies {
     Policies::new()
         .whenever("confirm", whenever_payment_approved_confirm)
@@ -23,34 +23,34 @@ pub(crate) fn list() -> Policies {
         )
 }
 
-/// Whenever a payment is approved, the reservation it pays for is confirmed, or says that it no longer wants it. If there is
-/// none it was lost, and that is said.
+/// Whenever a payment is approved, its reservation is confirmed, or records that it no longer awaits a payment. If the
+/// reservation does not exist it was lost, and `ReservationLost` is published.
 fn whenever_payment_approved_confirm(
-    heard: Received<PaymentApproved>,
+    received: Received<PaymentApproved>,
 ) -> Result<Then<Reservation>, Malformed> {
-    let payment = told(heard.event.payment)?;
+    let payment = payment_of(received.event.payment)?;
     let id = payment.reservation_id.parse()?;
     let then = Then::on(id, codec::confirm(&payment)?);
-    // Nothing is paid that was not requested before.
+    // A payment exists only for a reservation that was requested.
     Ok(then.if_lost::<Lost>(id, codec::lost(&payment)?))
 }
 
 /// Whenever a payment is declined, the reservation is rejected.
 fn whenever_payment_declined_decline(
-    heard: Received<PaymentDeclined>,
+    received: Received<PaymentDeclined>,
 ) -> Result<Then<Reservation>, Malformed> {
-    let payment = told(heard.event.payment)?;
+    let payment = payment_of(received.event.payment)?;
     let decline = Command::Decline {
         reason: payment.reason,
     };
     Ok(Then::on(payment.reservation_id.parse()?, decline))
 }
 
-/// Whenever a payment takes longer, the hold is frozen until its outcome is known.
+/// Whenever a payment is delayed, the hold is extended until its outcome is known.
 fn whenever_payment_delayed_await_payment(
-    heard: Received<PaymentDelayed>,
+    received: Received<PaymentDelayed>,
 ) -> Result<Then<Reservation>, Malformed> {
-    let payment = told(heard.event.payment)?;
+    let payment = payment_of(received.event.payment)?;
     Ok(Then::on(
         payment.reservation_id.parse()?,
         Command::AwaitPayment,
@@ -59,15 +59,15 @@ fn whenever_payment_delayed_await_payment(
 
 /// Whenever a payment has been refunded, the cancellation that asked for it is finished.
 fn whenever_payment_cancelled_finish_cancellation(
-    heard: Received<PaymentCancelled>,
+    received: Received<PaymentCancelled>,
 ) -> Result<Then<Reservation>, Malformed> {
-    let payment = told(heard.event.payment)?;
+    let payment = payment_of(received.event.payment)?;
     let refunded = Command::Refunded {
         payment: payment.payment_id.parse()?,
     };
     Ok(Then::on(payment.reservation_id.parse()?, refunded))
 }
 
-fn told(payment: Option<Payment>) -> Result<Payment, Malformed> {
+fn payment_of(payment: Option<Payment>) -> Result<Payment, Malformed> {
     payment.ok_or_else(|| Malformed::because("no payment"))
 }

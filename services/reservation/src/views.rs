@@ -1,4 +1,4 @@
-//! Read models: the list of reservations, and a replica of the offers for when their owners do not answer.
+//! Read models: the list of reservations, and a replica of the offers for the time when their owners are unavailable.
 
 use berth::{
     offer::v1::Offer,
@@ -12,7 +12,7 @@ use chassis::{
 };
 use prost::Message;
 
-use crate::codec::Tells;
+use crate::codec::CarriesReservation;
 
 /// The tables.
 pub(crate) const MIGRATIONS: &[Migration] = &[
@@ -59,56 +59,59 @@ pub(crate) fn list() -> Views {
         .on(replicate_deleted)
 }
 
-async fn keep_status<E: Tells>(conn: &mut dyn Conn, heard: Received<E>) -> Result<(), StoreError> {
-    let told = heard
+async fn keep_status<E: CarriesReservation>(
+    conn: &mut dyn Conn,
+    received: Received<E>,
+) -> Result<(), StoreError> {
+    let shown = received
         .event
         .reservation()
-        .ok_or_else(|| lacks("reservation"))?;
-    let created = told.create_time.as_ref().and_then(time::from_proto);
+        .ok_or_else(|| missing("reservation"))?;
+    let created = shown.create_time.as_ref().and_then(time::from_proto);
     let values = args![
-        &*heard.subject,
-        &*told.customer_id,
-        &*told.host_id,
-        &*told.offer_id,
-        told.status,
-        created.ok_or_else(|| lacks("create_time"))?
+        &*received.subject,
+        &*shown.customer_id,
+        &*shown.host_id,
+        &*shown.offer_id,
+        shown.status,
+        created.ok_or_else(|| missing("create_time"))?
     ];
     conn.write(&PUT_RESERVATION, values).await
 }
 
 async fn replicate_registered(
     conn: &mut dyn Conn,
-    heard: Received<RoomRegistered>,
+    received: Received<RoomRegistered>,
 ) -> Result<(), StoreError> {
-    replicate(conn, heard.event.offer).await
+    replicate(conn, received.event.offer).await
 }
 
 async fn replicate_modified(
     conn: &mut dyn Conn,
-    heard: Received<RoomModified>,
+    received: Received<RoomModified>,
 ) -> Result<(), StoreError> {
-    replicate(conn, heard.event.offer).await
+    replicate(conn, received.event.offer).await
 }
 
 async fn replicate_deleted(
     conn: &mut dyn Conn,
-    heard: Received<RoomDeleted>,
+    received: Received<RoomDeleted>,
 ) -> Result<(), StoreError> {
-    replicate(conn, heard.event.offer).await
+    replicate(conn, received.event.offer).await
 }
 
 /// Keeps the newest terms of an offer.
 async fn replicate(conn: &mut dyn Conn, offer: Option<Offer>) -> Result<(), StoreError> {
-    let offer = offer.ok_or_else(|| lacks("offer"))?;
+    let offer = offer.ok_or_else(|| missing("offer"))?;
     let values = args![&*offer.offer_id, offer.version, offer.encode_to_vec()];
     conn.write(&PUT_OFFER, values).await
 }
 
-fn lacks(field: &str) -> StoreError {
-    StoreError::Bug(format!("the event lacks its {field}"))
+fn missing(field: &str) -> StoreError {
+    StoreError::Bug(format!("the event has no {field}"))
 }
 
-/// An offer as its owner told it last, if it ever did.
+/// The newest offer that its owner has published, if any.
 pub(crate) async fn offer(store: &Store, id: OfferId) -> Result<Option<Offer>, StoreError> {
     let rows = store
         .read(move |conn| {
@@ -124,7 +127,7 @@ pub(crate) async fn offer(store: &Store, id: OfferId) -> Result<Option<Offer>, S
     offer.transpose()
 }
 
-/// Which reservations are asked for.
+/// The filter and the page of a list.
 #[derive(Clone, Debug)]
 pub(crate) struct Listing {
     /// Only those that this member made or received.
@@ -133,17 +136,17 @@ pub(crate) struct Listing {
     pub(crate) offer: Option<OfferId>,
     /// Only those with this status; 0 for all.
     pub(crate) status: i32,
-    /// Only those before this place.
-    pub(crate) before: Option<Place>,
-    /// So many make a page.
+    /// Only those before this position.
+    pub(crate) before: Option<Position>,
+    /// The page size.
     pub(crate) size: i64,
 }
 
-/// A place in the list: when the reservation was made, in microseconds, and its id.
-pub(crate) type Place = (i64, ReservationId);
+/// A position in the list: when the reservation was made, in microseconds, and its id.
+pub(crate) type Position = (i64, ReservationId);
 
 /// A page of reservations and one more if there is one, newest first.
-pub(crate) async fn listed(store: &Store, listing: Listing) -> Result<Vec<Place>, StoreError> {
+pub(crate) async fn listed(store: &Store, listing: Listing) -> Result<Vec<Position>, StoreError> {
     let rows = store
         .read(move |conn| {
             Box::pin(async move {
@@ -155,7 +158,7 @@ pub(crate) async fn listed(store: &Store, listing: Listing) -> Result<Vec<Place>
                          ORDER BY created_at DESC, reservation_id DESC LIMIT $5"
                     )
                 };
-                // Each side is read along its own index; who reserves their own room is on both.
+                // Each side is read along its own index; a host who reserves their own room is on both.
                 let sql = match listing.of {
                     None => page("$6 = ''"),
                     Some(_) => format!(
@@ -175,10 +178,10 @@ pub(crate) async fn listed(store: &Store, listing: Listing) -> Result<Vec<Place>
             })
         })
         .await?;
-    rows.iter().map(place).collect()
+    rows.iter().map(position).collect()
 }
 
-fn place(row: &Row) -> Result<Place, StoreError> {
+fn position(row: &Row) -> Result<Position, StoreError> {
     let id = row.text(1)?.parse();
     Ok((row.int(0)?, id.map_err(unreadable)?))
 }

@@ -1,4 +1,4 @@
-//! The services: one short method for each rpc.
+//! The gRPC services: one short method for each rpc.
 
 use berth::{
     offer::v1::{
@@ -6,24 +6,25 @@ use berth::{
         offer_service_server::{OfferService, OfferServiceServer},
     },
     room::v1::{
-        CreateReviewRequest, CreateReviewResponse, DeleteReviewRequest, DeleteReviewResponse,
-        DeleteRoomRequest, DeleteRoomResponse, GetRoomRequest, GetRoomResponse, ListReviewsRequest,
-        ListReviewsResponse, ListRoomsRequest, ListRoomsResponse, ModifyReviewRequest,
-        ModifyReviewResponse, ModifyRoomRequest, ModifyRoomResponse, RegisterRoomRequest,
-        RegisterRoomResponse,
+        self as v1, CreateReviewRequest, CreateReviewResponse, DeleteReviewRequest,
+        DeleteReviewResponse, DeleteRoomRequest, DeleteRoomResponse, GetRoomRequest,
+        GetRoomResponse, ListReviewsRequest, ListReviewsResponse, ListRoomsRequest,
+        ListRoomsResponse, ModifyReviewRequest, ModifyReviewResponse, ModifyRoomRequest,
+        ModifyRoomResponse, RegisterRoomRequest, RegisterRoomResponse,
         room_service_server::{RoomService, RoomServiceServer},
     },
 };
-use chassis::{Deps, Store, accept, base::page, error::status::not_found};
+use chassis::{
+    Caller, Deps, ReservationId, Store, accept, base::page::cut, error::status::not_found,
+};
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
     codec,
-    domain::{Review, Room, RoomId},
+    domain::{Review, Room, RoomId, review, room},
     views,
 };
 
-/// The routes of this context.
 pub(crate) fn routes(deps: &Deps) -> Routes {
     let api = Api {
         store: deps.store.clone(),
@@ -36,6 +37,29 @@ struct Api {
     store: Store,
 }
 
+impl Api {
+    async fn execute_room(
+        &self,
+        id: RoomId,
+        command: room::Command,
+        caller: &Caller,
+    ) -> Result<v1::Room, Status> {
+        let done = self.store.execute(id, command, &caller.cause()).await?;
+        Ok(codec::room::to_proto(id, &done.now))
+    }
+
+    /// Returns none if the review is deleted.
+    async fn execute_review(
+        &self,
+        id: ReservationId,
+        command: review::Command,
+        caller: &Caller,
+    ) -> Result<Option<v1::Review>, Status> {
+        let done = self.store.execute(id, command, &caller.cause()).await?;
+        Ok(codec::review::to_proto(id, &done.now))
+    }
+}
+
 #[tonic::async_trait]
 impl RoomService for Api {
     async fn register_room(
@@ -44,12 +68,8 @@ impl RoomService for Api {
     ) -> Result<Response<RegisterRoomResponse>, Status> {
         let (caller, request) = accept(request);
         let (id, command) = codec::room::register(request)?;
-        let done = self
-            .store
-            .execute::<Room>(id, command, &caller.cause())
-            .await?;
-        let room = Some(codec::shown::to_proto(id, &done.now));
-        Ok(Response::new(RegisterRoomResponse { room }))
+        let room = self.execute_room(id, command, &caller).await?;
+        Ok(Response::new(RegisterRoomResponse { room: Some(room) }))
     }
 
     async fn modify_room(
@@ -58,12 +78,8 @@ impl RoomService for Api {
     ) -> Result<Response<ModifyRoomResponse>, Status> {
         let (caller, request) = accept(request);
         let (id, command) = codec::room::modify(codec::by(&caller)?, request)?;
-        let done = self
-            .store
-            .execute::<Room>(id, command, &caller.cause())
-            .await?;
-        let room = Some(codec::shown::to_proto(id, &done.now));
-        Ok(Response::new(ModifyRoomResponse { room }))
+        let room = self.execute_room(id, command, &caller).await?;
+        Ok(Response::new(ModifyRoomResponse { room: Some(room) }))
     }
 
     async fn delete_room(
@@ -72,12 +88,8 @@ impl RoomService for Api {
     ) -> Result<Response<DeleteRoomResponse>, Status> {
         let (caller, request) = accept(request);
         let (id, command) = codec::room::delete(codec::by(&caller)?, &request)?;
-        let done = self
-            .store
-            .execute::<Room>(id, command, &caller.cause())
-            .await?;
-        let room = Some(codec::shown::to_proto(id, &done.now));
-        Ok(Response::new(DeleteRoomResponse { room }))
+        let room = self.execute_room(id, command, &caller).await?;
+        Ok(Response::new(DeleteRoomResponse { room: Some(room) }))
     }
 
     async fn get_room(
@@ -88,7 +100,7 @@ impl RoomService for Api {
         let id: RoomId = codec::id("room_id", &request.room_id)?;
         let room = self.store.load::<Room>(id).await?;
         let room = room.ok_or_else(|| not_found("room"))?;
-        let room = Some(codec::shown::to_proto(id, &room));
+        let room = Some(codec::room::to_proto(id, &room));
         Ok(Response::new(GetRoomResponse { room }))
     }
 
@@ -97,18 +109,18 @@ impl RoomService for Api {
         request: Request<ListRoomsRequest>,
     ) -> Result<Response<ListRoomsResponse>, Status> {
         let (_, request) = accept(request);
-        let (host, wanted) = codec::room::list(&request)?;
+        let (host, page) = codec::room::list(&request)?;
         let found = self
             .store
-            .read(move |conn| Box::pin(views::rooms(conn, host, wanted)));
-        let (found, next_page_token) = page::cut(found.await?, wanted.size, codec::token);
+            .read(move |conn| Box::pin(views::rooms(conn, host, page)));
+        let (found, next_page_token) = cut(found.await?, page.size, codec::page_token);
         let ids = found.into_iter().map(|(_, id)| id).collect();
         let rooms = self.store.load_all::<Room>(ids).await?;
-        // One may have been deleted since the list was read.
+        // A room may have been deleted after the list was read.
         let listed = rooms.iter().filter(|(_, room)| !room.state.withdrawn);
         Ok(Response::new(ListRoomsResponse {
             rooms: listed
-                .map(|(id, room)| codec::shown::to_proto(*id, room))
+                .map(|(id, room)| codec::room::to_proto(*id, room))
                 .collect(),
             next_page_token,
         }))
@@ -120,11 +132,7 @@ impl RoomService for Api {
     ) -> Result<Response<CreateReviewResponse>, Status> {
         let (caller, request) = accept(request);
         let (id, command) = codec::review::create(request)?;
-        let done = self
-            .store
-            .execute::<Review>(id, command, &caller.cause())
-            .await?;
-        let review = codec::review::to_proto(id, &done.now);
+        let review = self.execute_review(id, command, &caller).await?;
         Ok(Response::new(CreateReviewResponse { review }))
     }
 
@@ -134,11 +142,7 @@ impl RoomService for Api {
     ) -> Result<Response<ModifyReviewResponse>, Status> {
         let (caller, request) = accept(request);
         let (id, command) = codec::review::modify(codec::by(&caller)?, request)?;
-        let done = self
-            .store
-            .execute::<Review>(id, command, &caller.cause())
-            .await?;
-        let review = codec::review::to_proto(id, &done.now);
+        let review = self.execute_review(id, command, &caller).await?;
         Ok(Response::new(ModifyReviewResponse { review }))
     }
 
@@ -148,9 +152,7 @@ impl RoomService for Api {
     ) -> Result<Response<DeleteReviewResponse>, Status> {
         let (caller, request) = accept(request);
         let (id, command) = codec::review::delete(codec::by(&caller)?, &request)?;
-        self.store
-            .execute::<Review>(id, command, &caller.cause())
-            .await?;
+        self.execute_review(id, command, &caller).await?;
         Ok(Response::new(DeleteReviewResponse {}))
     }
 
@@ -159,16 +161,16 @@ impl RoomService for Api {
         request: Request<ListReviewsRequest>,
     ) -> Result<Response<ListReviewsResponse>, Status> {
         let (_, request) = accept(request);
-        let (room, wanted) = codec::review::list(&request)?;
+        let (room, page) = codec::review::list(&request)?;
         let found = self
             .store
-            .read(move |conn| Box::pin(views::reviews(conn, room, wanted)));
-        let (found, next_page_token) = page::cut(found.await?, wanted.size, codec::token);
+            .read(move |conn| Box::pin(views::reviews(conn, room, page)));
+        let (found, next_page_token) = cut(found.await?, page.size, codec::page_token);
         let ids = found.into_iter().map(|(_, id)| id).collect();
         let reviews = self.store.load_all::<Review>(ids).await?;
-        let shown = reviews.iter();
         Ok(Response::new(ListReviewsResponse {
-            reviews: shown
+            reviews: reviews
+                .iter()
                 .filter_map(|(id, review)| codec::review::to_proto(*id, review))
                 .collect(),
             next_page_token,
@@ -186,7 +188,7 @@ impl OfferService for Api {
         let id: RoomId = codec::id("offer_id", &request.offer_id)?;
         let room = self.store.load::<Room>(id).await?;
         let room = room.ok_or_else(|| not_found("offer"))?;
-        let offer = Some(codec::shown::to_offer(id, &room.state));
+        let offer = Some(codec::room::to_offer(id, &room.state));
         Ok(Response::new(GetOfferResponse { offer }))
     }
 }

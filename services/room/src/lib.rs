@@ -1,17 +1,19 @@
-//! Room: places to stay by the night and meeting rooms by the hour, and what guests say about them.
+//! Room: rooms sold by the night, meeting rooms sold by the hour, and reviews of completed stays. This context does not
+//! decide who gets a room; `reservation` does, by a claim. A room records its confirmed reservations afterwards, and a
+//! deleted room still records those that were sold before.
 //!
 //! ```text
-//! commands  RegisterRoom, ModifyRoom, DeleteRoom, CreateReview, ModifyReview, DeleteReview   (rpc)
-//!           reserve, release, count reviews, invite a review                                 (policies)
-//! emits     RoomRegistered, RoomModified, RoomDeleted, RoomReserved, RoomReleased,
-//!           ReviewCreated, ReviewModified, ReviewDeleted
-//! listens   reservation: ReservationConfirmed, ReservationCancelRequested, ReservationCancelled, ReservationCompleted;
-//!           room: ReviewCreated, ReviewModified, ReviewDeleted
-//! views     room_listing, review_listing
+//! commands    rpc: RegisterRoom, ModifyRoom, DeleteRoom, CreateReview, ModifyReview, DeleteReview
+//!             policies: Reserve, Release, CountReview (room), Invite (review)
+//! asks        none
+//! events out  RoomRegistered, RoomModified, RoomDeleted, RoomReserved, RoomReleased,
+//!             ReviewCreated, ReviewModified, ReviewDeleted
+//! events in   reservation: ReservationConfirmed, ReservationCancelRequested, ReservationCancelled,
+//!             ReservationCompleted
+//!             room: RoomRegistered, RoomDeleted, ReviewCreated, ReviewModified, ReviewDeleted
+//! views       room_listing, review_listing
+//! jobs        none
 //! ```
-//!
-//! A room does not decide who gets it: that is a claim in `reservation`. It is told afterwards, and an offer that is
-//! deleted honours what was sold.
 
 mod codec;
 mod domain;

@@ -1,4 +1,4 @@
-//! What happens in this context whenever something has happened.
+//! Reactions to events: whenever an event has happened, a command on a room or a review.
 
 use berth::{
     offer::v1::OfferKind,
@@ -11,9 +11,9 @@ use berth::{
 use chassis::{Malformed, Policies, Received, ReservationId, Then};
 
 use crate::domain::{
-    Review, Room, RoomId,
+    Review, Room,
     review::{self, Rating, Stay},
-    room::{self, Opinion},
+    room::{self, RatingChange},
 };
 
 pub(crate) fn list() -> Policies {
@@ -38,107 +38,89 @@ pub(crate) fn list() -> Policies {
             "invite-review",
             whenever_reservation_completed_invite_review,
         )
-        .whenever("count-review", whenever_review_created_count_it)
-        .whenever("count-modified-review", whenever_review_modified_count_it)
-        .whenever("count-deleted-review", whenever_review_deleted_count_it)
+        .whenever("count-review", whenever_review_created_count_rating)
+        .whenever(
+            "count-modified-review",
+            whenever_review_modified_count_rating,
+        )
+        .whenever("count-deleted-review", whenever_review_deleted_count_rating)
 }
 
-/// Whenever a reservation of a room is confirmed, it takes the room.
 fn whenever_reservation_confirmed_reserve_room(
-    heard: Received<ReservationConfirmed>,
+    received: Received<ReservationConfirmed>,
 ) -> Result<Then<Room>, Malformed> {
-    on_room(heard.event.reservation, room::Command::Reserve)
+    on_room(received.event.reservation, room::Command::Reserve)
 }
 
-/// Whenever a reservation of a room is given up, the room is free, whatever becomes of the refund.
+/// The room is released as soon as cancellation is requested, whatever the result of the refund.
 fn whenever_reservation_cancel_requested_release_room(
-    heard: Received<ReservationCancelRequested>,
+    received: Received<ReservationCancelRequested>,
 ) -> Result<Then<Room>, Malformed> {
-    on_room(heard.event.reservation, room::Command::Release)
+    on_room(received.event.reservation, room::Command::Release)
 }
 
-/// Whenever a reservation of a room is cancelled, the room is free.
 fn whenever_reservation_cancelled_release_room(
-    heard: Received<ReservationCancelled>,
+    received: Received<ReservationCancelled>,
 ) -> Result<Then<Room>, Malformed> {
-    on_room(heard.event.reservation, room::Command::Release)
+    on_room(received.event.reservation, room::Command::Release)
 }
 
-/// Whenever a stay is over, the room is free.
 fn whenever_reservation_completed_release_room(
-    heard: Received<ReservationCompleted>,
+    received: Received<ReservationCompleted>,
 ) -> Result<Then<Room>, Malformed> {
-    on_room(heard.event.reservation, room::Command::Release)
+    on_room(received.event.reservation, room::Command::Release)
 }
 
-/// Whenever a stay is over, its guest may review it.
 fn whenever_reservation_completed_invite_review(
-    heard: Received<ReservationCompleted>,
+    received: Received<ReservationCompleted>,
 ) -> Result<Then<Review>, Malformed> {
-    let Some(reservation) = of_room(heard.event.reservation)? else {
+    let Some(reservation) = of_room(received.event.reservation)? else {
         return Ok(Then::nothing());
     };
-    let stay = Stay {
+    let invite = review::Command::Invite(Stay {
         room: reservation.offer_id.parse()?,
         guest: reservation.customer_id.parse()?,
-    };
-    let invite = review::Command::Invite(stay);
+    });
     Ok(Then::on(reservation.reservation_id.parse()?, invite))
 }
 
-/// Whenever a review is written, its room counts it.
-fn whenever_review_created_count_it(
-    heard: Received<ReviewCreated>,
+fn whenever_review_created_count_rating(
+    received: Received<ReviewCreated>,
 ) -> Result<Then<Room>, Malformed> {
-    let (id, version) = (heard.subject.parse()?, heard.version);
-    let review = heard.event.review.ok_or_else(|| missing("review"))?;
-    let is = Some(rating(review.rating)?);
-    count(
-        &review.room_id,
-        Opinion {
-            review: id,
-            version,
-            was: None,
-            is,
-        },
-    )
+    let review = received.event.review.ok_or_else(|| missing("review"))?;
+    let change = RatingChange {
+        review: received.subject.parse()?,
+        version: received.version,
+        before: None,
+        after: Some(rating(review.rating)?),
+    };
+    count(&review.room_id, change)
 }
 
-/// Whenever a review is modified, its room counts it anew.
-fn whenever_review_modified_count_it(
-    heard: Received<ReviewModified>,
+fn whenever_review_modified_count_rating(
+    received: Received<ReviewModified>,
 ) -> Result<Then<Room>, Malformed> {
-    let (id, version) = (heard.subject.parse()?, heard.version);
-    let review = heard.event.review.ok_or_else(|| missing("review"))?;
-    let was = Some(rating(heard.event.previous_rating)?);
-    let is = Some(rating(review.rating)?);
-    count(
-        &review.room_id,
-        Opinion {
-            review: id,
-            version,
-            was,
-            is,
-        },
-    )
+    let review = received.event.review.ok_or_else(|| missing("review"))?;
+    let change = RatingChange {
+        review: received.subject.parse()?,
+        version: received.version,
+        before: Some(rating(received.event.previous_rating)?),
+        after: Some(rating(review.rating)?),
+    };
+    count(&review.room_id, change)
 }
 
-/// Whenever a review is deleted, its room no longer counts it.
-fn whenever_review_deleted_count_it(
-    heard: Received<ReviewDeleted>,
+fn whenever_review_deleted_count_rating(
+    received: Received<ReviewDeleted>,
 ) -> Result<Then<Room>, Malformed> {
-    let (id, version) = (heard.subject.parse()?, heard.version);
-    let deleted = heard.event;
-    let was = Some(rating(deleted.rating)?);
-    count(
-        &deleted.room_id,
-        Opinion {
-            review: id,
-            version,
-            was,
-            is: None,
-        },
-    )
+    let deleted = received.event;
+    let change = RatingChange {
+        review: received.subject.parse()?,
+        version: received.version,
+        before: Some(rating(deleted.rating)?),
+        after: None,
+    };
+    count(&deleted.room_id, change)
 }
 
 fn on_room(
@@ -152,19 +134,21 @@ fn on_room(
     Ok(Then::on(room, command(reservation.reservation_id.parse()?)))
 }
 
-/// The reservation, if it is one of a room.
+/// The reservation of an event, if it is a reservation of a room.
 fn of_room(reservation: Option<Reservation>) -> Result<Option<Reservation>, Malformed> {
     let reservation = reservation.ok_or_else(|| missing("reservation"))?;
     Ok(Some(reservation).filter(|reservation| reservation.kind() == OfferKind::Room))
 }
 
-fn count(room: &str, opinion: Opinion) -> Result<Then<Room>, Malformed> {
-    let room: RoomId = room.parse()?;
-    Ok(Then::on(room, room::Command::Count(opinion)))
+fn count(room_id: &str, change: RatingChange) -> Result<Then<Room>, Malformed> {
+    Ok(Then::on(
+        room_id.parse()?,
+        room::Command::CountReview(change),
+    ))
 }
 
 fn rating(rating: i32) -> Result<Rating, Malformed> {
-    Rating::new(rating).ok_or_else(|| Malformed::because("no rating"))
+    Rating::new(rating).ok_or_else(|| Malformed::because("the rating is not 1 to 5"))
 }
 
 fn missing(what: &str) -> Malformed {

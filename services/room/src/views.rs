@@ -1,4 +1,4 @@
-//! Read models: which rooms are on offer, and which reviews a room has, newest first.
+//! Read models: the list of rooms on offer and the reviews of each room, newest first.
 
 use berth::room::v1::{ReviewCreated, ReviewDeleted, RoomDeleted, RoomRegistered};
 use chassis::{
@@ -9,7 +9,6 @@ use chassis::{
 
 use crate::domain::RoomId;
 
-/// The tables.
 pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
     name: "0001_listings",
     sql: include_str!("../migrations/0001_listings.sql"),
@@ -46,20 +45,20 @@ pub(crate) fn list() -> Views {
         .on(unlist_review)
 }
 
-/// A line of a list: when it came to be, and what.
-pub(crate) type Place<Id> = (Timestamp, Id);
+/// An entry of a list: creation time and id, which are also its sort key.
+pub(crate) type Entry<Id> = (Timestamp, Id);
 
-/// Which lines of a list are wanted.
+/// A page of a list, newest first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Page<Id> {
-    /// The line before the first one; none for the first page.
-    pub(crate) after: Option<Place<Id>>,
-    /// How many.
+    /// The last entry of the page before. None for the first page.
+    pub(crate) after: Option<Entry<Id>>,
+    /// Number of entries.
     pub(crate) size: i64,
 }
 
 impl<Id: ToString> Page<Id> {
-    /// Where the page begins, as the tables have it.
+    /// The sort key before which the page begins, as column values.
     fn key(&self) -> (i64, String) {
         let after = self.after.as_ref();
         after.map_or((i64::MAX, String::new()), |(at, id)| {
@@ -68,12 +67,12 @@ impl<Id: ToString> Page<Id> {
     }
 }
 
-/// A page of rooms and, if there is one, the line after it; of one host or of all.
+/// A page of rooms, of one host or of all. Has one entry more than the page if there is a next page.
 pub(crate) async fn rooms(
     conn: &mut dyn Conn,
     host: Option<MemberId>,
     page: Page<RoomId>,
-) -> Result<Vec<Place<RoomId>>, StoreError> {
+) -> Result<Vec<Entry<RoomId>>, StoreError> {
     let (at, id) = page.key();
     let rows = if let Some(host) = host {
         let sql = "SELECT created_at, room_id FROM room_listing
@@ -87,15 +86,15 @@ pub(crate) async fn rooms(
             ORDER BY created_at DESC, room_id DESC LIMIT $3";
         conn.query(sql, args![at, id, page.size + 1]).await?
     };
-    rows.iter().map(place).collect()
+    rows.iter().map(entry).collect()
 }
 
-/// A page of the reviews of a room and, if there is one, the line after it.
+/// A page of the reviews of a room. Has one entry more than the page if there is a next page.
 pub(crate) async fn reviews(
     conn: &mut dyn Conn,
     room: RoomId,
     page: Page<ReservationId>,
-) -> Result<Vec<Place<ReservationId>>, StoreError> {
+) -> Result<Vec<Entry<ReservationId>>, StoreError> {
     let (at, id) = page.key();
     let sql = "SELECT created_at, reservation_id FROM review_listing
         WHERE room_id = $1 AND (created_at, reservation_id) < ($2, $3)
@@ -103,41 +102,45 @@ pub(crate) async fn reviews(
     let rows = conn
         .query(sql, args![room.to_string(), at, id, page.size + 1])
         .await?;
-    rows.iter().map(place).collect()
+    rows.iter().map(entry).collect()
 }
 
-fn place<Id: std::str::FromStr>(row: &Row) -> Result<Place<Id>, StoreError> {
+fn entry<Id: std::str::FromStr>(row: &Row) -> Result<Entry<Id>, StoreError> {
     let id = row.text(1)?.parse();
-    Ok((
-        row.time(0)?,
-        id.map_err(|_| bug("an id in a list is none"))?,
-    ))
+    let id = id.map_err(|_| bug("a listing has an invalid id"))?;
+    Ok((row.time(0)?, id))
 }
 
-async fn list_room(conn: &mut dyn Conn, heard: Received<RoomRegistered>) -> Result<(), StoreError> {
-    let room = heard.event.room.ok_or_else(|| bug("no room"))?;
-    let args = args![room.room_id, room.host_id, heard.at];
+async fn list_room(
+    conn: &mut dyn Conn,
+    received: Received<RoomRegistered>,
+) -> Result<(), StoreError> {
+    let room = received.event.room.ok_or_else(|| bug("no room"))?;
+    let args = args![room.room_id, room.host_id, received.at];
     conn.write(&ADD_ROOM, args).await
 }
 
-async fn unlist_room(conn: &mut dyn Conn, heard: Received<RoomDeleted>) -> Result<(), StoreError> {
-    conn.write(&REMOVE_ROOM, args![heard.subject]).await
+async fn unlist_room(
+    conn: &mut dyn Conn,
+    received: Received<RoomDeleted>,
+) -> Result<(), StoreError> {
+    conn.write(&REMOVE_ROOM, args![received.subject]).await
 }
 
 async fn list_review(
     conn: &mut dyn Conn,
-    heard: Received<ReviewCreated>,
+    received: Received<ReviewCreated>,
 ) -> Result<(), StoreError> {
-    let review = heard.event.review.ok_or_else(|| bug("no review"))?;
-    let args = args![review.reservation_id, review.room_id, heard.at];
+    let review = received.event.review.ok_or_else(|| bug("no review"))?;
+    let args = args![review.reservation_id, review.room_id, received.at];
     conn.write(&ADD_REVIEW, args).await
 }
 
 async fn unlist_review(
     conn: &mut dyn Conn,
-    heard: Received<ReviewDeleted>,
+    received: Received<ReviewDeleted>,
 ) -> Result<(), StoreError> {
-    conn.write(&REMOVE_REVIEW, args![heard.subject]).await
+    conn.write(&REMOVE_REVIEW, args![received.subject]).await
 }
 
 fn bug(what: &str) -> StoreError {

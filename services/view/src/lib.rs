@@ -1,14 +1,24 @@
-//! View: everything on one screen, from the events of the other contexts and never asking them.
+//! View: read models that show rooms and reservations together with their payments, messages and reviews. They are
+//! built from the events of the other contexts, which are never called.
 //!
 //! ```text
-//! commands  Rebuild (rpc)
-//! emits     nothing
-//! listens   room.Room*/Review* · reservation.* · payment.* · message.MessageSent
-//! views     room_view (a room on one line) · reservation, payment, review, told (a customer's page)
+//! commands    rpc: Rebuild
+//! asks        none
+//! events out  none
+//! events in   message: MessageSent
+//!             payment: PaymentDelayed, PaymentApproved, PaymentDeclined, PaymentCancelled
+//!             reservation: ReservationRequested, ReservationApproved, ReservationPaymentPending, ReservationConfirmed,
+//!             ReservationRejected, ReservationLapsed, ReservationCancelRequested, ReservationCancelled,
+//!             ReservationCompleted, ReservationLost, ConfirmationMissed
+//!             room: RoomRegistered, RoomModified, RoomDeleted, RoomReserved, RoomReleased,
+//!             ReviewCreated, ReviewModified, ReviewDeleted
+//! views       room_view (one row for each room); reservation, payment, review, told (rows of customer pages;
+//!             told counts the messages to each recipient)
+//! jobs        none
 //! ```
 //!
-//! Events of one aggregate come in order, those of different ones in any order: what a line shows depends only on which
-//! events have come, never on how they were mixed.
+//! Events of one aggregate arrive in order, events of different aggregates in any order. The rows depend only on which
+//! events were applied, not on how events of different aggregates were interleaved.
 
 mod codec;
 mod grpc;
@@ -17,14 +27,14 @@ mod views;
 
 use chassis::{Context, Store, StoreError};
 
-/// The context.
+/// The view context.
 pub fn context() -> Context {
     Context::named("view")
         .routes(grpc::routes)
         .views(views::list(views::Target::Live), views::MIGRATIONS)
 }
 
-/// SHA-256 over the rows that are shown now, hex. For checks: the same events make the same digest.
+/// SHA-256 over the rows of the live generation, in hex. For tests and checks: equal rows have equal digests.
 pub async fn digest(store: &Store) -> Result<String, StoreError> {
     store
         .read(|conn| {

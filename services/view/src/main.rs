@@ -1,4 +1,4 @@
-//! The context `view` as a process of its own.
+//! Runs the context `view` as a process of its own.
 
 fn main() -> std::process::ExitCode {
     chassis::main(view::context(), &[recovery::SUBCOMMAND])

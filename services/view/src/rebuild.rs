@@ -1,15 +1,16 @@
-//! Builds the views anew from the logs, beside the live ones, and then takes their place.
+//! Rebuilds the views from the logs, beside the live ones, and then replaces those.
 //!
-//! A rebuild is a consumer like the live one, with a name, cursors, dead letters and a generation of rows of its own. When
-//! it has come as far as the live one, one transaction compares the two, gives its cursors, letters and rows to the live
-//! one and is done: no event is lost or taken twice, because cursor and rows change hands together. If it dies before,
-//! the live one has noticed nothing and the next rebuild starts over.
+//! A rebuild is a consumer with a name, cursors, dead letters and a generation of rows of its own. When its cursors
+//! reach those of the live consumer, one transaction compares the rows of the two and gives cursors, dead letters and
+//! rows to the live consumer. Cursors and rows switch together, so no event is lost or applied twice. If the process
+//! dies before, the live views are unchanged and the next rebuild starts from the beginning.
 
+use chassis::domain::log_id::LogId;
 use std::sync::Arc;
 
 use chassis::{
     Deps, Kind, Store, StoreError,
-    domain::{event::Recorded, log_id::LogId},
+    domain::event::Recorded,
     error::status::{status, unavailable},
     messaging::{
         bus::Signal,
@@ -25,39 +26,42 @@ use crate::views::{
     generation::{self, Generations},
 };
 
-/// The consumer that writes the live views; so named by the chassis.
+/// The consumer of the live views. The chassis gives it this name.
 const LIVE: &str = "view.views";
-/// So many events are fetched for the last step, in which nothing can be fetched.
-const AHEAD: i64 = 1024;
-/// So often the last step is tried while the live views go on.
-const LAPS: u32 = 1000;
+/// Maximum number of events read ahead for the last transaction, which must not read a log itself.
+const READ_AHEAD: i64 = 1024;
+/// How often the switch is attempted while the live consumer advances.
+const ATTEMPTS: u32 = 1000;
 
-/// What a rebuild found.
+/// The result of a rebuild.
 #[derive(Clone, Debug)]
 pub(crate) struct Rebuilt {
+    /// Number of events that were read.
     pub(crate) events: i64,
-    pub(crate) equal: bool,
+    /// Whether the rebuilt rows equal the live ones.
+    pub(crate) is_equal: bool,
+    /// Digest of the rebuilt rows.
     pub(crate) digest: String,
 }
 
-/// Another rebuild is under way.
-pub(crate) fn running() -> Status {
+/// The error while another rebuild runs.
+pub(crate) fn already_running() -> Status {
     status(
         Kind::Aborted,
         "REBUILD_RUNNING",
-        "the views are being rebuilt already",
+        "another rebuild is running",
     )
 }
 
-/// Rebuilds the views.
 pub(crate) async fn rebuild(deps: &Deps) -> Result<Rebuilt, Status> {
     let store = &deps.store;
-    let mine = begin(store).await?;
+    let generation = begin(store).await?;
     sweep(store).await?;
-    let readers = readers(deps, mine)?;
-    for _ in 0..LAPS {
-        let fetched = catch_up(store, &readers).await.map_err(failed)?;
-        if let Some(rebuilt) = take_over(store, mine, fetched).await.map_err(failed)? {
+    let readers = readers(deps, generation)?;
+    for _ in 0..ATTEMPTS {
+        let read_ahead = catch_up(store, &readers).await.map_err(failed)?;
+        let switched = switch(store, generation, read_ahead).await;
+        if let Some(rebuilt) = switched.map_err(failed)? {
             sweep(store).await?;
             return Ok(rebuilt);
         }
@@ -66,44 +70,47 @@ pub(crate) async fn rebuild(deps: &Deps) -> Result<Rebuilt, Status> {
     Err(StoreError::Contended.into())
 }
 
-/// The consumer of one log, and the log.
+/// The consumer of a log, and the log.
 type Reader = (Consumer, Arc<dyn LogReader>);
 
-/// A generation's consumer; every generation has its own, so two rebuilds never share a cursor.
-fn name(generation: i64) -> String {
+/// The consumer of a log, and events that it has read but not applied.
+type ReadAhead = (Consumer, Vec<Recorded>);
+
+/// Name of the consumer of a generation. Each generation has its own, so two rebuilds never share a cursor.
+fn consumer_name(generation: i64) -> String {
     format!("view.rebuild.{generation}")
 }
 
-fn readers(deps: &Deps, mine: i64) -> Result<Vec<Reader>, Status> {
+fn readers(deps: &Deps, generation: i64) -> Result<Vec<Reader>, Status> {
     let mut readers = Vec::new();
     for producer in crate::context().listens_to() {
         let log = deps.logs.get(&producer).ok_or_else(log_unavailable)?;
         let consumer = Consumer::of_views(
-            name(mine),
+            consumer_name(generation),
             LogId::of(producer),
             deps.store.clone(),
             log.clone(),
-            views::list(Target::Generation(mine)),
+            views::list(Target::Generation(generation)),
         );
         readers.push((consumer, log.clone()));
     }
     Ok(readers)
 }
 
-/// Begins a generation; a rebuild that is under way elsewhere, or was and died, ends with it.
+/// Begins a generation. Ends a rebuild that runs in another process or died.
 async fn begin(store: &Store) -> Result<i64, StoreError> {
     store
         .transact(|unit| {
             Box::pin(async move {
                 let before = generation::current(unit.conn()).await?.building;
-                unit.forget(&name(before)).await?;
+                unit.forget(&consumer_name(before)).await?;
                 generation::begin(unit.conn(), before).await
             })
         })
         .await
 }
 
-/// Removes the rows of generations that are of no use any more, a few at a time.
+/// Deletes the rows of obsolete generations, in transactions of bounded size.
 async fn sweep(store: &Store) -> Result<(), StoreError> {
     let chunk =
         || store.transact(|unit| Box::pin(async move { generation::sweep(unit.conn()).await }));
@@ -111,74 +118,72 @@ async fn sweep(store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Goes as far as the live views have come, and fetches what they may take next.
-async fn catch_up(
-    store: &Store,
-    readers: &[Reader],
-) -> Result<Vec<(Consumer, Vec<Recorded>)>, ConsumeError> {
+/// Consumes up to the cursors of the live views, and reads some events ahead.
+async fn catch_up(store: &Store, readers: &[Reader]) -> Result<Vec<ReadAhead>, ConsumeError> {
     for (consumer, _) in readers {
         let producer = consumer.producer().clone();
         let live = store.cursor(LIVE.to_owned(), producer).await?;
         consumer.consume(Signal::Head(live)).await?;
     }
-    let mut fetched = Vec::with_capacity(readers.len());
+    let mut read_ahead = Vec::with_capacity(readers.len());
     for (consumer, log) in readers {
-        let events = log.read(consumer.cursor().await?, AHEAD).await?;
-        fetched.push((consumer.clone(), events));
+        let events = log.read(consumer.cursor().await?, READ_AHEAD).await?;
+        read_ahead.push((consumer.clone(), events));
     }
-    Ok(fetched)
+    Ok(read_ahead)
 }
 
-/// Takes the place of the live views; None if they have gone on beyond what was fetched.
-async fn take_over(
+/// Replaces the live views. Returns `None` if the live consumer has advanced beyond the events read ahead.
+async fn switch(
     store: &Store,
-    mine: i64,
-    fetched: Vec<(Consumer, Vec<Recorded>)>,
+    generation: i64,
+    read_ahead: Vec<ReadAhead>,
 ) -> Result<Option<Rebuilt>, ConsumeError> {
-    let fetched = Arc::new(fetched);
+    let read_ahead = Arc::new(read_ahead);
     store
         .transact(move |unit| {
-            let fetched = fetched.clone();
-            Box::pin(async move { take_over_in(unit, mine, &fetched).await })
+            let read_ahead = read_ahead.clone();
+            Box::pin(async move { switch_in(unit, generation, &read_ahead).await })
         })
         .await
 }
 
-async fn take_over_in(
+async fn switch_in(
     unit: &mut UnitOfWork<'_>,
-    mine: i64,
-    fetched: &[(Consumer, Vec<Recorded>)],
+    generation: i64,
+    read_ahead: &[ReadAhead],
 ) -> Result<Option<Rebuilt>, ConsumeError> {
-    // Held first: from here on the live consumer waits.
+    // The cursors are locked first, so that the live consumer cannot advance until the commit.
+    let name = consumer_name(generation);
     let mut events = 0;
-    for (consumer, ahead) in fetched {
+    for (consumer, ahead) in read_ahead {
         let producer = consumer.producer();
         let live = unit.hold_cursor(LIVE, producer).await?;
-        let here = unit.hold_cursor(&name(mine), producer).await?;
-        let between: Vec<_> = ahead
+        let rebuilt = unit.hold_cursor(&name, producer).await?;
+        let missing: Vec<_> = ahead
             .iter()
-            .filter(|event| event.seq > here && event.seq <= live)
+            .filter(|event| event.seq > rebuilt && event.seq <= live)
             .cloned()
             .collect();
-        if between.last().map_or(here, |last| last.seq) != live {
+        if missing.last().map_or(rebuilt, |last| last.seq) != live {
             return Ok(None);
         }
-        if here < live {
-            consumer.take_in(unit, here, live, &between).await?;
+        if rebuilt < live {
+            consumer.take_in(unit, rebuilt, live, &missing).await?;
         }
         events += live;
     }
     let Generations { live, building } = generation::current(unit.conn()).await?;
-    if building != mine {
+    if building != generation {
         return Err(ConsumeError::Fenced);
     }
     let before = generation::digest(unit.conn(), live).await?;
-    let digest = generation::digest(unit.conn(), mine).await?;
-    unit.replace(LIVE, &name(mine)).await?;
-    generation::swap(unit.conn(), live, mine).await?;
+    let digest = generation::digest(unit.conn(), generation).await?;
+    unit.replace(LIVE, &name).await?;
+    generation::swap(unit.conn(), live, generation).await?;
     Ok(Some(Rebuilt {
         events,
-        equal: before == digest,
+        is_equal: before == digest,
         digest,
     }))
 }
@@ -186,14 +191,14 @@ async fn take_over_in(
 fn log_unavailable() -> Status {
     unavailable(
         "LOG_UNAVAILABLE",
-        "a log that is needed cannot be read right now",
+        "the log of another context cannot be read at the moment",
     )
 }
 
 fn failed(error: ConsumeError) -> Status {
     match error {
-        // A newer rebuild has begun elsewhere.
-        ConsumeError::Fenced => running(),
+        // A later rebuild has begun in another process.
+        ConsumeError::Fenced => already_running(),
         ConsumeError::Store(error) => error.into(),
         ConsumeError::Log(_) | ConsumeError::Fault(_) | ConsumeError::Spoilt => {
             tracing::warn!(error = %error, "rebuild failed");

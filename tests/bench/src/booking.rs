@@ -20,7 +20,7 @@ pub(crate) struct Options {
     json: bool,
     /// How the platform runs.
     #[arg(long, value_enum, default_value_t)]
-    mode: Mode,
+    pub(crate) mode: Mode,
     /// Length of each of the two measurements in seconds.
     #[arg(long, default_value_t = 15)]
     seconds: u64,

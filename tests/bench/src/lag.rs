@@ -34,7 +34,7 @@ pub(crate) struct Options {
     json: bool,
     /// How the platform runs.
     #[arg(long, value_enum, default_value_t)]
-    mode: Mode,
+    pub(crate) mode: Mode,
     /// Length of the measurement in seconds.
     #[arg(long, default_value_t = 15)]
     seconds: u64,

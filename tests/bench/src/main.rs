@@ -1,8 +1,8 @@
-//! Benchmarks: programs that say how fast the platform is and what a booking costs, on this machine, now.
+//! Benchmarks of the platform: throughput, latency, and the cost of a booking on this machine.
 //!
-//! The platform runs as a process of its own, so its CPU time and memory are its own. Latencies are taken in an open loop
-//! (arrivals do not wait for answers, and time counts from the intended start), capacity in a closed one. The allocator is
-//! the platform's, which comes with the chassis, so that the bare server of `hop` differs in nothing else.
+//! The platform runs in processes of its own, so that its CPU time and memory can be measured. Latencies are measured in an
+//! open loop: arrivals do not wait for responses, and time counts from the intended start. Capacity is measured in a closed
+//! loop. All programs, also the bare server of `hop`, use the allocator of the chassis.
 
 #![expect(clippy::print_stdout, reason = "a program that prints")]
 
@@ -19,6 +19,7 @@ mod step;
 mod world;
 
 use clap::{Parser, Subcommand};
+use platform::Mode;
 
 #[derive(Debug, Parser)]
 #[command(about = "Measures the platform on this machine")]
@@ -29,30 +30,48 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
-    /// Full bookings, durable: request, charge and confirm.
+    /// Complete durable bookings: request, charge and confirm.
     Booking(booking::Options),
-    /// Holds only: requests that wait for their host.
+    /// Holds only: requests that await the host's approval.
     Hold(booking::Options),
-    /// How long after its answer a booking is on the screen.
+    /// The time from the response of a booking until the view shows it.
     Lag(lag::Options),
-    /// How fast `view` takes what it has missed.
+    /// How fast `view` catches up after an outage.
     Catchup(catchup::Options),
-    /// What NATS JetStream carries, and what an event costs there.
+    /// Throughput of NATS JetStream, and the cost of an event there.
     Bus(bus::Options),
-    /// A call: what the platform's port costs over a bare tonic server.
+    /// The cost of a call: the platform's public port compared with a bare tonic server.
     Hop(hop::Options),
-    /// A step: what a command costs on the store alone, embedded or on PostgreSQL.
+    /// The cost of a command on the store alone, embedded or on PostgreSQL.
     Step(step::Options),
-    /// Several times what the platform can do: what is refused, how fast, and what becomes of the rest.
+    /// A load several times the capacity: goodput, shed requests, and recovery.
     Overload(overload::Options),
     /// The bare tonic server of `hop`.
     #[command(hide = true)]
     Bare { listen: String },
 }
 
+impl Bench {
+    /// How the platform runs, if the benchmark needs it.
+    fn mode(&self) -> Option<Mode> {
+        match self {
+            Self::Booking(options) | Self::Hold(options) => Some(options.mode),
+            Self::Lag(options) => Some(options.mode),
+            Self::Overload(options) => Some(options.mode),
+            Self::Catchup(_) => Some(Mode::Mesh),
+            Self::Hop(_) => Some(Mode::One),
+            Self::Bus(_) | Self::Step(_) | Self::Bare { .. } => None,
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    match Cli::parse().bench {
+    let bench = Cli::parse().bench;
+    if let Some(mode) = bench.mode() {
+        mode.build()?;
+    }
+    match bench {
         Bench::Booking(options) => booking::run(world::Kind::Booking, options).await,
         Bench::Hold(options) => booking::run(world::Kind::Hold, options).await,
         Bench::Lag(options) => lag::run(options).await,

@@ -25,7 +25,7 @@ pub(crate) struct Options {
     json: bool,
     /// How the platform runs.
     #[arg(long, value_enum, default_value_t)]
-    mode: Mode,
+    pub(crate) mode: Mode,
     /// Length of each measurement in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -126,7 +126,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let rate = peak.per_second() * options.times;
     let over = observed(rate, time, work.clone()).await?;
     over.0.show(&format!("{:.1} times", options.times), over.1);
-    let server = platform.refusals()?;
+    let server = platform.shed()?;
     println!(
         "as the platform measured it, {:.2} % of {} refusals took 5 ms or less",
         server.share() * 100.0,

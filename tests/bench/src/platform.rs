@@ -1,10 +1,9 @@
-//! A platform to be measured, release binaries as processes of their own: all in one, or one for each context.
+//! The platform under measurement, in processes of its own: one for all contexts, or one for each context.
 
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -22,15 +21,23 @@ use crate::machine;
 /// How the platform runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
-    /// One process, embedded storage that syncs every commit.
+    /// One process; embedded storage that syncs every commit.
     #[default]
     One,
-    /// A process for each context, PostgreSQL that syncs every commit, NATS JetStream.
+    /// A process for each context; PostgreSQL that syncs every commit; NATS JetStream.
     Mesh,
 }
 
 impl Mode {
-    /// What it is called in a report.
+    /// Builds the binaries that this mode needs, with cargo's progress on stderr.
+    pub(crate) fn build(self) -> Result<()> {
+        match self {
+            Self::One => mesh::build(&[BERTH]),
+            Self::Mesh => mesh::build(&mesh::contexts()),
+        }
+    }
+
+    /// Its name in reports.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::One => "one",
@@ -39,11 +46,11 @@ impl Mode {
     }
 }
 
-/// A running platform; it is stopped when this goes.
+/// A running platform; stopped when dropped.
 #[derive(Debug)]
 pub(crate) struct Platform {
     runs: Runs,
-    /// How long it took from start to ready.
+    /// The time from start to readiness.
     pub(crate) ready_after: Duration,
 }
 
@@ -61,15 +68,8 @@ struct One {
 }
 
 impl Platform {
-    /// Builds the release binaries, starts the platform on free ports with an empty store, and waits until it is ready.
+    /// Starts the platform on free ports with an empty store, and waits until it is ready. [`Mode::build`] must have built it.
     pub(crate) async fn start(mode: Mode, env: &[(&str, &str)]) -> Result<Self> {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--release", "--quiet", "--workspace", "--bins"])
-            .status()
-            .context("cargo build")?;
-        if !built.success() {
-            bail!("the release binaries could not be built");
-        }
         let begin = Instant::now();
         let runs = match mode {
             Mode::One => Runs::One(One::start(env).await?),
@@ -81,7 +81,7 @@ impl Platform {
         })
     }
 
-    /// The CPU seconds that each part has used so far: processes, the database with all that work for it, the broker.
+    /// The CPU seconds used so far by each part: processes, the database with its backends, the broker.
     pub(crate) fn cpu(&self) -> Result<BTreeMap<String, f64>> {
         let parts = self.parts().into_iter();
         parts
@@ -89,14 +89,14 @@ impl Platform {
             .collect()
     }
 
-    /// Memory that its processes hold now, in MiB; without database and broker.
+    /// The resident memory of its processes in MiB, without database and broker.
     pub(crate) fn resident_mib(&self) -> Result<f64> {
         let ours = self.parts().into_iter();
         let ours = ours.filter(|(name, _)| name != POSTGRES && name != NATS);
         ours.map(|(_, pid)| machine::resident_mib(pid)).sum()
     }
 
-    /// Some connections to the port of a context.
+    /// Opens connections to the port of a context.
     pub(crate) fn connect(&self, context: &str, count: usize) -> Result<Vec<Channel>> {
         match &self.runs {
             Runs::One(one) => connect(&one.address, count),
@@ -107,9 +107,9 @@ impl Platform {
         }
     }
 
-    /// What `reservation` has refused so far, as it counts itself.
-    pub(crate) fn refusals(&self) -> Result<Refusals> {
-        Refusals::read(&match &self.runs {
+    /// The requests that `reservation` has shed so far, by its own metrics.
+    pub(crate) fn shed(&self) -> Result<Shed> {
+        Shed::read(&match &self.runs {
             Runs::One(one) => get(&one.admin)?,
             Runs::Mesh(mesh) => {
                 let replica = mesh.replicas("reservation").next();
@@ -121,10 +121,10 @@ impl Platform {
     /// Process id of the one process, or of the first of several.
     pub(crate) fn pid(&self) -> Result<u32> {
         let first = self.parts().into_iter().next();
-        first.map(|(_, pid)| pid).context("nothing runs")
+        first.map(|(_, pid)| pid).context("no process runs")
     }
 
-    /// The platform as separate processes, if it is that.
+    /// The separate processes, in mode `mesh`.
     pub(crate) fn mesh(&mut self) -> Option<&mut Mesh> {
         match &mut self.runs {
             Runs::One(_) => None,
@@ -151,34 +151,34 @@ impl Platform {
     }
 }
 
-/// How many requests were refused.
+/// Shed requests.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Refusals {
+pub(crate) struct Shed {
     /// All of them.
     pub(crate) all: u64,
-    /// Those that took 5 ms or less.
+    /// Those answered within 5 ms.
     pub(crate) fast: u64,
 }
 
-impl Refusals {
+impl Shed {
     fn read(metrics: &str) -> Result<Self> {
-        let mut refusals = Self::default();
-        let refused = |line: &&str| {
+        let mut shed = Self::default();
+        let is_shed = |line: &&str| {
             line.starts_with("berth_rpc_duration_seconds_bucket")
                 && line.contains("code=\"UNAVAILABLE\"")
         };
-        for line in metrics.lines().filter(refused) {
+        for line in metrics.lines().filter(is_shed) {
             let number = line.rsplit(' ').next().context("a number")?;
             if line.contains("le=\"+Inf\"") {
-                refusals.all += number.parse::<u64>()?;
+                shed.all += number.parse::<u64>()?;
             } else if line.contains("le=\"0.005\"") {
-                refusals.fast += number.parse::<u64>()?;
+                shed.fast += number.parse::<u64>()?;
             }
         }
-        Ok(refusals)
+        Ok(shed)
     }
 
-    /// Share of those that took 5 ms or less.
+    /// The share answered within 5 ms.
     pub(crate) fn share(self) -> f64 {
         let number = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
         number(self.fast) / number(self.all.max(1))
@@ -194,6 +194,8 @@ fn get(admin: &str) -> Result<String> {
     Ok(text)
 }
 
+/// The binary with all contexts.
+const BERTH: &str = "berth";
 const POSTGRES: &str = "postgres";
 const NATS: &str = "nats";
 
@@ -222,7 +224,7 @@ impl One {
         let listen = format!("127.0.0.1:{public}");
         let admin_listen = format!("127.0.0.1:{admin}");
         let ports = ["--listen", &listen, "--admin-listen", &admin_listen];
-        let child = Command::new(binary()?)
+        let child = Command::new(mesh::binary(BERTH)?)
             .arg("--ephemeral")
             .args(ports)
             .envs(env.iter().copied())
@@ -241,12 +243,12 @@ impl One {
 
     async fn wait(&mut self, admin: &str) -> Result<()> {
         let mut health = HealthClient::new(Endpoint::from_shared(admin.to_owned())?.connect_lazy());
-        let (begin, mut look) = (
+        let (begin, mut polls) = (
             Instant::now(),
             tokio::time::interval(Duration::from_millis(5)),
         );
         while begin.elapsed() < Duration::from_secs(30) {
-            look.tick().await;
+            polls.tick().await;
             if let Some(status) = self.child.try_wait()? {
                 bail!("the platform ended with {status}");
             }
@@ -265,17 +267,10 @@ impl One {
 
 impl Drop for One {
     fn drop(&mut self) {
-        // It is over either way.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn binary() -> Result<PathBuf> {
-    // This program lies beside it: target/release/bench.
-    let mut path = std::env::current_exe()?;
-    path.set_file_name("berth");
-    Ok(path)
 }
 
 /// A port that is free now.
@@ -283,7 +278,7 @@ pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// Some connections to an address.
+/// Opens connections to an address.
 pub(crate) fn connect(address: &str, count: usize) -> Result<Vec<Channel>> {
     let endpoint = Endpoint::from_shared(address.to_owned())?.tcp_nodelay(true);
     Ok((0..count).map(|_| endpoint.connect_lazy()).collect())

@@ -1,4 +1,4 @@
-//! `campaign <name>`: the large sizes of what the tests do in small.
+//! `campaign <name>`: failure tests of the platform as separate processes, in a large size.
 
 #![expect(clippy::print_stdout, reason = "a program that prints")]
 
@@ -10,9 +10,9 @@ use chassis::base::flag_values::duration;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(about = "The platform as separate processes, under load, while things go wrong")]
-struct Told {
-    /// How many people use it at the same time
+#[command(about = "Failure tests of the platform as separate processes under load")]
+struct Cli {
+    /// Number of concurrent users
     #[arg(long, global = true, default_value_t = 16, value_name = "N")]
     people: usize,
     #[command(subcommand)]
@@ -21,40 +21,41 @@ struct Told {
 
 #[derive(Subcommand)]
 enum Campaign {
-    /// S29: every process is restarted, again and again
+    /// S29: a rolling restart of all processes, repeatedly
     Rolling {
-        /// Until so many requests were answered
+        /// Number of requests to answer
         #[arg(long, default_value_t = 100_000, value_name = "N")]
         requests: u64,
     },
-    /// S16, S22: the broker loses everything, stands still and stays away
+    /// S16, S22: the broker loses its data, hangs, and is down
     Broker {
-        /// How long each of its states lasts
+        /// Duration of each other phase
         #[arg(long, default_value = "10s", value_parser = duration, value_name = "TIME")]
         calm: Duration,
-        /// How long it stays away
+        /// Duration of the outage
         #[arg(long, default_value = "10m", value_parser = duration, value_name = "TIME")]
         away: Duration,
     },
-    /// S21: one replica, four, one, and a backlog
+    /// S21: `view` scales from one replica to four and back, with a backlog
     Scale {
-        /// So many events are missed
+        /// Number of events in the backlog
         #[arg(long, default_value_t = 1_000_000, value_name = "N")]
         backlog: i64,
     },
-    /// S28: each context dead, and each standing still; writes the table of what still works
+    /// S28: each context is killed or paused in turn; prints the table of what still works
     Outages,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Told { people, campaign } = Told::parse();
-    let told = match campaign {
+    let Cli { people, campaign } = Cli::parse();
+    mesh::build(&mesh::contexts())?;
+    let report = match campaign {
         Campaign::Rolling { requests } => rolling::restart_everything(requests, people).await?,
         Campaign::Broker { calm, away } => broker::lose_the_broker(calm, away, people).await?,
         Campaign::Scale { backlog } => scale::scale_out_and_in(backlog, people).await?,
         Campaign::Outages => outages::table().await?,
     };
-    println!("{told}");
+    println!("{report}");
     Ok(())
 }

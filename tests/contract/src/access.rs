@@ -1,10 +1,10 @@
-//! Who may call an rpc: `(berth.common.v1.access)`.
+//! Rules for access: `(berth.common.v1.access)`.
 use berth::common::v1::{Access, Role};
 use prost_reflect::{DescriptorPool, Kind, MessageDescriptor, MethodDescriptor};
 
 use crate::contracts::{access, field_at, messages, methods, snake};
 
-/// Every rpc says exactly one of public, internal and roles.
+/// Every rpc declares exactly one of public, internal and roles.
 pub fn declared(pool: &DescriptorPool) -> Vec<String> {
     let ways = |access: &Access| {
         [access.public, access.internal, !access.roles.is_empty()]
@@ -23,7 +23,7 @@ pub fn declared(pool: &DescriptorPool) -> Vec<String> {
         .collect()
 }
 
-/// A person acts only on what is theirs: what is not for ADMIN alone says whose it must be, and nothing else does.
+/// A person may access only their own resources: an rpc for roles other than ADMIN declares an owner, and no other rpc does.
 pub fn owned(pool: &DescriptorPool) -> Vec<String> {
     let personal = |access: &Access| access.roles().any(|role| role != Role::Admin);
     let owned = |access: &Access| access.owner_field.len() + access.resource_owners.len() > 0;

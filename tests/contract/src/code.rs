@@ -1,13 +1,13 @@
-//! Rust source as its code and its texts.
+//! Rust source, split into code and literals.
 use std::collections::BTreeMap;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// A source file, its code apart from its texts, without comments; by line.
+/// The code and the literals of a source file by line, without comments.
 #[derive(Default)]
 pub(crate) struct Code {
     pub(crate) lines: BTreeMap<usize, String>,
-    pub(crate) texts: Vec<(usize, String)>,
+    pub(crate) literals: Vec<(usize, String)>,
 }
 
 impl Code {
@@ -20,20 +20,20 @@ impl Code {
         code
     }
 
-    /// The code before its tests.
-    pub(crate) fn untested(mut self) -> Self {
+    /// Without the test module at the end of the file.
+    pub(crate) fn without_tests(mut self) -> Self {
         let tests = self.tests();
         self.lines.retain(|number, _| *number < tests);
-        self.texts.retain(|(number, _)| *number < tests);
+        self.literals.retain(|(number, _)| *number < tests);
         self
     }
 
-    /// Whether some words stand in one of its lines.
-    pub(crate) fn says(&self, words: &str) -> bool {
+    /// Whether a line contains some words.
+    pub(crate) fn contains(&self, words: &str) -> bool {
         self.lines.values().any(|line| line.contains(words))
     }
 
-    /// The line where its tests begin.
+    /// The line where the test module begins.
     pub(crate) fn tests(&self) -> usize {
         let mut lines = self.lines.iter();
         let tests = lines.find(|(_, line)| line.contains("#[cfg(test)]"));
@@ -60,7 +60,7 @@ impl Code {
                 TokenTree::Literal(literal) => {
                     let code = self.lines.entry(line).or_default();
                     if !code.ends_with("doc=") {
-                        self.texts.push((line, literal.to_string()));
+                        self.literals.push((line, literal.to_string()));
                     }
                 }
             }
@@ -76,7 +76,7 @@ impl Code {
     }
 }
 
-/// Whether a word stands in a line, and not as a part of a longer one.
+/// Whether a line contains a word, and not as a part of a longer one.
 pub(crate) fn contains(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(start, _)| {
         let (before, rest) = line.split_at(start);

@@ -1,4 +1,4 @@
-//! The contracts as a pool of descriptors, and what the rules ask of it.
+//! The contracts as a pool of descriptors, and queries on it.
 use anyhow::Result;
 use berth::{common::v1::Access, google::api::HttpRule};
 use prost_reflect::{
@@ -19,7 +19,7 @@ pub fn contracts() -> Result<DescriptorPool> {
     Ok(DescriptorPool::decode(berth::DESCRIPTORS)?)
 }
 
-/// One more contract, under the name of its file, with everything of Berth that it imports.
+/// Compiles one more contract, with the contracts of Berth that it imports.
 pub fn compile(name: &'static str, source: &str) -> Result<DescriptorPool> {
     let mut files = ChainFileResolver::new();
     files.add(Only(File::from_source(name, source)?));
@@ -79,12 +79,12 @@ pub fn methods(pool: &DescriptorPool) -> impl Iterator<Item = MethodDescriptor> 
     services(pool).flat_map(|service| service.methods().collect::<Vec<_>>())
 }
 
-/// Who may call an rpc, if it says so.
+/// The declared access of an rpc.
 pub fn access(method: &MethodDescriptor) -> Option<Access> {
     option(method, "berth.common.v1.access")
 }
 
-/// How an rpc is reached by HTTP, if it is.
+/// The HTTP route of an rpc.
 pub fn http(method: &MethodDescriptor) -> Option<HttpRule> {
     option(method, "google.api.http")
 }

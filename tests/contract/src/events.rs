@@ -1,15 +1,15 @@
-//! What the contexts tell each other.
+//! Rules for events between contexts.
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::house::House;
+use crate::model::Model;
 
 /// A context publishes messages of its own `events.proto`.
-pub fn own(house: &House) -> Vec<String> {
+pub fn own(model: &Model) -> Vec<String> {
     let mut wrong = Vec::new();
-    for context in &house.contexts {
+    for context in &model.contexts {
         let package = format!("berth.{}.v1.", context.name);
         for event in &context.publishes {
-            if !house.events.contains(event) {
+            if !model.events.contains(event) {
                 wrong.push(format!("{event}: no message of an events.proto"));
             }
             if !event.starts_with(&package) {
@@ -20,12 +20,12 @@ pub fn own(house: &House) -> Vec<String> {
     wrong
 }
 
-/// Every event is published, by one context and once.
-pub fn published(house: &House) -> Vec<String> {
-    let all = || house.contexts.iter().flat_map(|context| &context.publishes);
+/// Every event is published by one context, once.
+pub fn published(model: &Model) -> Vec<String> {
+    let all = || model.contexts.iter().flat_map(|context| &context.publishes);
     let count = |event: &String| all().filter(|published| *published == event).count();
     let mut events: BTreeSet<&String> = all().collect();
-    events.extend(&house.events);
+    events.extend(&model.events);
     events
         .into_iter()
         .map(|event| (event, count(event)))
@@ -34,20 +34,20 @@ pub fn published(house: &House) -> Vec<String> {
         .collect()
 }
 
-/// Whoever listens listens to something that somebody publishes.
-pub fn heard(house: &House) -> Vec<String> {
-    let published: BTreeSet<&String> = house
+/// Every consumed event is published.
+pub fn consumed(model: &Model) -> Vec<String> {
+    let published: BTreeSet<&String> = model
         .contexts
         .iter()
         .flat_map(|context| &context.publishes)
         .collect();
     let mut wrong = Vec::new();
-    for context in &house.contexts {
-        for listener in context.listeners() {
-            if !published.contains(&listener.event) {
+    for context in &model.contexts {
+        for subscriber in context.subscribers() {
+            if !published.contains(&subscriber.event) {
                 wrong.push(format!(
-                    "{} {}: nobody publishes {}",
-                    context.name, listener.name, listener.event
+                    "{} {}: no context publishes {}",
+                    context.name, subscriber.name, subscriber.event
                 ));
             }
         }
@@ -55,17 +55,17 @@ pub fn heard(house: &House) -> Vec<String> {
     wrong
 }
 
-/// The slug of a policy is in kebab-case, and there is one of it in a context.
-pub fn slugs(house: &House) -> Vec<String> {
+/// The slug of a policy is in kebab-case and unique in its context.
+pub fn slugs(model: &Model) -> Vec<String> {
     let mut wrong = Vec::new();
-    for context in &house.contexts {
-        let mut taken = BTreeMap::new();
+    for context in &model.contexts {
+        let mut slugs = BTreeMap::new();
         for policy in &context.policies {
             let slug = &policy.name;
             if !is_kebab(slug) {
                 wrong.push(format!("{} {slug}: is not kebab-case", context.name));
             }
-            if let Some(other) = taken.insert(slug, &policy.event) {
+            if let Some(other) = slugs.insert(slug, &policy.event) {
                 wrong.push(format!(
                     "{} {slug}: of both {other} and {}",
                     context.name, policy.event
@@ -76,14 +76,14 @@ pub fn slugs(house: &House) -> Vec<String> {
     wrong
 }
 
-/// Who is called by name is there. The log of a context is called by the context's name and `.log`.
-pub fn peers(house: &House) -> Vec<String> {
+/// Every peer that is called exists. The log of a context is the peer `<context>.log`.
+pub fn peers(model: &Model) -> Vec<String> {
     let is_there = |peer: &str| {
         let name = peer.strip_suffix(".log").unwrap_or(peer);
-        house.contexts.iter().any(|context| context.name == name)
+        model.contexts.iter().any(|context| context.name == name)
     };
     let mut wrong = Vec::new();
-    for context in &house.contexts {
+    for context in &model.contexts {
         for peer in context.peers.iter().filter(|peer| !is_there(peer)) {
             wrong.push(format!(
                 "{}: calls {peer}, which is no context",
@@ -94,9 +94,9 @@ pub fn peers(house: &House) -> Vec<String> {
     wrong
 }
 
-/// Every policy by its slug: one line each, for ever.
-pub fn print(house: &House) -> String {
-    let mut lines: Vec<String> = house
+/// Every policy by its slug, one line each. A line is never removed.
+pub fn print(model: &Model) -> String {
+    let mut lines: Vec<String> = model
         .contexts
         .iter()
         .flat_map(|context| {

@@ -1,59 +1,59 @@
-//! What a process is told: flags and environment variables.
+//! Rules for flags and environment variables.
 use chassis::Context;
 use clap::{Arg, Args, Command};
 
-/// The one variable whose name is given from outside.
-const GIVEN: &str = "MAX_RESERVATION_PER_PERSON";
+/// The variable whose name the requirements give.
+const EXTERNAL_NAME: &str = "MAX_RESERVATION_PER_PERSON";
 
-/// The command line of a process: what every process is told, and the settings of its contexts.
+/// The command line of a process: the settings of every process, and those of its contexts.
 pub fn command(contexts: &[Context]) -> Command {
     let command = chassis::runtime::config::Config::augment_args(Command::new("berth"));
     let settings = contexts.iter().flat_map(|one| &one.settings);
     settings.fold(command, |command, one| one.augment(command))
 }
 
-/// Nothing has to be said.
+/// No flag is required.
 pub fn optional(command: &Command) -> Vec<String> {
-    say(command, "has no default", Arg::is_required_set)
+    report(command, "has no default", Arg::is_required_set)
 }
 
-/// Every flag says what it is for.
-pub fn told(command: &Command) -> Vec<String> {
+/// Every flag has a description.
+pub fn described(command: &Command) -> Vec<String> {
     let help = |arg: &Arg| arg.get_help().map(ToString::to_string).unwrap_or_default();
-    say(command, "has no doc comment", |arg| {
+    report(command, "has no doc comment", |arg| {
         help(arg).trim().is_empty()
     })
 }
 
-/// Every flag is a variable too, by its own name.
+/// Every flag has an environment variable.
 pub fn variables(command: &Command) -> Vec<String> {
     let is_named = |arg: &Arg| {
         let name = arg.get_env().map(|name| name.display().to_string());
-        name.is_some_and(|name| name.starts_with("BERTH_") || name == GIVEN)
+        name.is_some_and(|name| name.starts_with("BERTH_") || name == EXTERNAL_NAME)
     };
-    say(command, "has no variable BERTH_…", |arg| !is_named(arg))
+    report(command, "has no variable BERTH_…", |arg| !is_named(arg))
 }
 
 /// No two flags share a variable.
 pub fn unique(command: &Command) -> Vec<String> {
-    say(command, "shares its variable", |arg| {
+    report(command, "shares its variable", |arg| {
         let same = |other: &&Arg| other.get_env() == arg.get_env();
         arg.get_env().is_some() && command.get_arguments().filter(same).count() > 1
     })
 }
 
-/// A flag that holds a secret does not show it.
+/// A flag with a secret does not show its value.
 pub fn secret(command: &Command) -> Vec<String> {
     let holds = |arg: &Arg| {
         let name = arg.get_id().as_str();
         name.ends_with("_secret") || name.ends_with("_password")
     };
-    say(command, "shows a secret", |arg| {
+    report(command, "shows a secret", |arg| {
         holds(arg) && !arg.is_hide_env_values_set()
     })
 }
 
-fn say(command: &Command, what: &str, is_wrong: impl Fn(&Arg) -> bool) -> Vec<String> {
+fn report(command: &Command, what: &str, is_wrong: impl Fn(&Arg) -> bool) -> Vec<String> {
     command
         .get_arguments()
         .filter(|arg| is_wrong(arg))

@@ -1,28 +1,28 @@
-//! Requests that nobody should send.
+//! Invalid and hostile requests.
 use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value,
 };
 
-/// Part of every text that is put where a secret belongs.
+/// The text that is put into fields for secrets.
 pub const CANARY: &str = "canary-3f9a1c";
 
-/// A request that differs from a good one in one place.
-pub struct Hostile {
-    /// What is wrong with it.
+/// A request that differs from a valid one in one field.
+pub struct Mutation {
+    /// The difference.
     pub what: String,
     /// The request.
     pub request: DynamicMessage,
 }
 
-/// Every way to spoil a request: each field in turn, down to the last one.
-pub fn spoiled(request: &DynamicMessage) -> Vec<Hostile> {
+/// All mutations of a request: each field in turn, at every depth.
+pub fn mutations(request: &DynamicMessage) -> Vec<Mutation> {
     let mut all = Vec::new();
     for field in request.descriptor().fields() {
         let mut put = |what: &str, value: Value| {
             let mut request = request.clone();
             request.set_field(&field, value);
             let what = format!("{} {what}", field.name());
-            all.push(Hostile { what, request });
+            all.push(Mutation { what, request });
         };
         for (what, value) in values(&field) {
             if field.is_list() {
@@ -35,7 +35,7 @@ pub fn spoiled(request: &DynamicMessage) -> Vec<Hostile> {
             }
         }
         if let Kind::Message(kind) = field.kind() {
-            for inner in spoiled(&inside(request, &field, kind)) {
+            for inner in mutations(&inside(request, &field, kind)) {
                 let value = Value::Message(inner.request);
                 let value = if field.is_list() {
                     Value::List(vec![value])
@@ -48,7 +48,7 @@ pub fn spoiled(request: &DynamicMessage) -> Vec<Hostile> {
         let mut without = request.clone();
         without.clear_field(&field);
         let what = format!("{} missing", field.name());
-        all.push(Hostile {
+        all.push(Mutation {
             what,
             request: without,
         });
@@ -70,7 +70,7 @@ fn inside(
     one.cloned().unwrap_or_else(|| DynamicMessage::new(kind))
 }
 
-/// What is put into a field.
+/// The values that are put into a field.
 fn values(field: &FieldDescriptor) -> Vec<(String, Value)> {
     match field.kind() {
         Kind::String => texts(field.name()),
@@ -124,7 +124,7 @@ fn texts(name: &str) -> Vec<(String, Value)> {
         .collect()
 }
 
-/// Values of messages that everybody knows, wrong in more than one field.
+/// Values of well-known messages, wrong in more than one field.
 fn messages(kind: &MessageDescriptor) -> Vec<(String, Value)> {
     let of = |fields: &[(&str, Value)]| {
         let mut message = DynamicMessage::new(kind.clone());
@@ -196,8 +196,8 @@ fn messages(kind: &MessageDescriptor) -> Vec<(String, Value)> {
     all
 }
 
-/// Bytes that are no message at all.
-pub fn garbage() -> Vec<(&'static str, Vec<u8>)> {
+/// Bytes that are not a message.
+pub fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("one byte", vec![0xff]),
         ("zeros", vec![0; 64]),
@@ -211,7 +211,7 @@ pub fn garbage() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A message in a message in a message, deeper than any decoder goes.
+/// Nested messages, deeper than the limit of any decoder.
 fn nest() -> Vec<u8> {
     (0..2000).fold(Vec::new(), |inner: Vec<u8>, _| {
         let mut length = inner.len();

@@ -1,4 +1,4 @@
-//! How an rpc is reached by HTTP: `(google.api.http)`.
+//! Rules for HTTP routes: `(google.api.http)`.
 use std::collections::BTreeMap;
 
 use berth::google::api::{HttpRule, http_rule::Pattern};
@@ -9,7 +9,7 @@ use crate::{
     rpcs::repeated,
 };
 
-/// Every rpc has a route, but for those between services and those of the admin port, which have none.
+/// Every rpc has a route, except those between services and those of the admin port, which have none.
 pub fn exposed(pool: &DescriptorPool) -> Vec<String> {
     let is_hidden = |method: &MethodDescriptor| {
         method.parent_service().full_name() == EVENT_LOG
@@ -44,7 +44,7 @@ pub fn paths(pool: &DescriptorPool) -> Vec<String> {
 
 /// No two rpcs share a route.
 pub fn routes(pool: &DescriptorPool) -> Vec<String> {
-    let mut taken = BTreeMap::new();
+    let mut used = BTreeMap::new();
     let mut wrong = Vec::new();
     for (method, rule) in rules(pool) {
         let Some((verb, path)) = verb_and_path(&rule) else {
@@ -53,14 +53,14 @@ pub fn routes(pool: &DescriptorPool) -> Vec<String> {
         };
         let plain = variables(path).fold(path.to_owned(), |path, name| path.replace(name, ""));
         let name = method.full_name().to_owned();
-        if let Some(other) = taken.insert((verb, plain), name.clone()) {
+        if let Some(other) = used.insert((verb, plain), name.clone()) {
             wrong.push(format!("{verb} {path}: both {other} and {name}"));
         }
     }
     wrong
 }
 
-/// A GET changes nothing.
+/// A GET has no side effects.
 pub fn get(pool: &DescriptorPool) -> Vec<String> {
     rules(pool)
         .filter(|(_, rule)| verb_and_path(rule).is_some_and(|(verb, _)| verb == "GET"))
@@ -81,7 +81,7 @@ pub(crate) fn verb_and_path(rule: &HttpRule) -> Option<(&'static str, &str)> {
     }
 }
 
-/// What stands between braces.
+/// The names in braces.
 fn variables(path: &str) -> impl Iterator<Item = &str> {
     path.split('{')
         .skip(1)

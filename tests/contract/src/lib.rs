@@ -1,36 +1,42 @@
-//! Do the contracts and the sources keep the rules of the house?
+//! Do the contracts and the sources keep the rules of the model?
 //!
-//! A rule is a function from what it judges to what is wrong with it. The tests hold every rule against the real thing,
-//! where it must find nothing, and against a planted fault, where it must find that.
+//! A rule is a function that returns a list of violations. The tests apply every rule to the real sources, where it must find
+//! nothing, and to planted faults, all of which it must find.
 pub mod access;
-pub mod answers;
+pub mod client;
 mod code;
+pub mod consumers;
 pub mod contracts;
+pub mod documents;
 pub mod events;
 pub mod flags;
 pub mod hostile;
-pub mod house;
 pub mod http;
-pub mod knock;
-pub mod listeners;
+pub mod imports;
+pub mod layers;
 pub mod map;
+pub mod model;
 pub mod names;
 pub mod operating;
+pub mod outcomes;
 pub mod page;
-pub mod rows;
+pub mod panics;
+pub mod requests;
+pub mod requirements;
 pub mod rpcs;
 pub mod samples;
+pub mod shape;
 pub mod sources;
 pub mod wire;
 pub mod workspace;
 pub mod world;
 
 use clap::Command;
-use house::House;
+use model::Model;
 use prost_reflect::DescriptorPool;
 use sources::Tree;
 
-/// A rule by its name, and what it finds wrong.
+/// The name of a rule, and the function that returns its violations.
 pub type Rule<T> = (&'static str, fn(&T) -> Vec<String>);
 
 /// The rules for contracts.
@@ -63,11 +69,21 @@ pub const SOURCES: &[Rule<Tree>] = &[
     ("sleepless", sources::sleepless),
 ];
 
-/// The rules for what contexts tell each other.
-pub const EVENTS: &[Rule<House>] = &[
+/// The rules for how the sources are arranged.
+pub const STRUCTURE: &[Rule<Tree>] = &[
+    ("layers", layers::down),
+    ("circles", imports::circles),
+    ("files of a context", shape::files),
+    ("headers", shape::headers),
+    ("recovery", shape::recovery),
+    ("no panics", panics::none),
+];
+
+/// The rules for events between contexts.
+pub const EVENTS: &[Rule<Model>] = &[
     ("own", events::own),
     ("published", events::published),
-    ("heard", events::heard),
+    ("consumed", events::consumed),
     ("slugs", events::slugs),
     ("peers", events::peers),
 ];
@@ -75,7 +91,7 @@ pub const EVENTS: &[Rule<House>] = &[
 /// The rules for flags.
 pub const FLAGS: &[Rule<Command>] = &[
     ("optional", flags::optional),
-    ("told", flags::told),
+    ("described", flags::described),
     ("variables", flags::variables),
     ("unique", flags::unique),
     ("secret", flags::secret),

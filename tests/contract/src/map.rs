@@ -1,52 +1,52 @@
-//! The context map: who tells whom what, and who asks whom. Drawn from the contexts themselves.
+//! The context map: events and calls between contexts, drawn from the contexts themselves.
 use std::{collections::BTreeSet, fmt::Write};
 
 use anyhow::Result;
 
 use crate::{
-    house::{House, Listener, Room},
+    model::{ContextModel, Model, Subscriber},
     page,
 };
 
-/// What the map is called where it stands in a text.
+/// The name of the map's part of a page.
 const MAP: &str = "context-map";
 
 /// The map as Markdown: a diagram and two tables.
-pub fn draw(house: &House) -> Result<String> {
+pub fn draw(model: &Model) -> Result<String> {
     let mut map = String::new();
-    diagram(&mut map, house)?;
-    events(&mut map, house)?;
-    calls(&mut map, house)?;
+    diagram(&mut map, model)?;
+    events(&mut map, model)?;
+    calls(&mut map, model)?;
     Ok(map)
 }
 
-/// The map that stands in a text.
+/// The map in a text.
 pub fn found(text: &str) -> Option<&str> {
     page::found(text, MAP)
 }
 
-/// A text with the map in its place.
+/// A text with its map replaced.
 pub fn replaced(text: &str, map: &str) -> Result<String> {
     page::replaced(text, MAP, map)
 }
 
-/// Solid arrows ask and wait for the answer, dashed ones tell and do not wait.
-fn diagram(map: &mut String, house: &House) -> Result<()> {
+/// Solid arrows are calls, dashed arrows are events.
+fn diagram(map: &mut String, model: &Model) -> Result<()> {
     map.push_str("```mermaid\nflowchart LR\n");
-    for context in &house.contexts {
+    for context in &model.contexts {
         writeln!(map, "  {}", context.name)?;
     }
-    for call in &house.calls {
+    for call in &model.calls {
         if !call.caller.is_empty() && !call.callee.is_empty() {
             let rpc = call.rpc.rsplit('.').next().unwrap_or(&call.rpc);
             writeln!(map, "  {} -->|{rpc}| {}", call.caller, call.callee)?;
         }
     }
-    for producer in &house.contexts {
-        for consumer in &house.contexts {
+    for producer in &model.contexts {
+        for consumer in &model.contexts {
             let events: BTreeSet<&String> = consumer
-                .listeners()
-                .map(|listener| &listener.event)
+                .subscribers()
+                .map(|subscriber| &subscriber.event)
                 .filter(|event| producer.publishes.contains(event))
                 .collect();
             if producer.name != consumer.name && !events.is_empty() {
@@ -60,14 +60,19 @@ fn diagram(map: &mut String, house: &House) -> Result<()> {
     Ok(())
 }
 
-/// Every event, with who reacts and who shows it.
-fn events(map: &mut String, house: &House) -> Result<()> {
+/// Every event, with its policies and views.
+fn events(map: &mut String, model: &Model) -> Result<()> {
     map.push_str("| Event | Policies | Views |\n|---|---|---|\n");
-    for producer in &house.contexts {
+    for producer in &model.contexts {
         for event in &producer.publishes {
             let name = event.rsplit('.').next().unwrap_or(event);
-            let policies = listeners(house, event, |room| &room.policies, |one| Some(&one.name));
-            let views = listeners(house, event, |room| &room.views, |_| None);
+            let policies = subscribers(
+                model,
+                event,
+                |context| &context.policies,
+                |one| Some(&one.name),
+            );
+            let views = subscribers(model, event, |context| &context.views, |_| None);
             writeln!(map, "| `{}.{name}` | {policies} | {views} |", producer.name)?;
         }
     }
@@ -75,35 +80,35 @@ fn events(map: &mut String, house: &House) -> Result<()> {
     Ok(())
 }
 
-/// Every call that waits for an answer.
-fn calls(map: &mut String, house: &House) -> Result<()> {
-    map.push_str("| Asks | What | Answers |\n|---|---|---|\n");
+/// Every call between contexts.
+fn calls(map: &mut String, model: &Model) -> Result<()> {
+    map.push_str("| Caller | Rpc | Callee |\n|---|---|---|\n");
     let named = |name: &str| match name {
         "" => "every context".to_owned(),
         name => name.to_owned(),
     };
-    for call in &house.calls {
-        let (asks, answers) = (named(&call.caller), named(&call.callee));
-        writeln!(map, "| {asks} | `{}` | {answers} |", call.rpc)?;
+    for call in &model.calls {
+        let (from, to) = (named(&call.caller), named(&call.callee));
+        writeln!(map, "| {from} | `{}` | {to} |", call.rpc)?;
     }
     Ok(())
 }
 
-/// Who listens to an event: the contexts, each with its listeners by name where they have one.
-fn listeners<'h>(
-    house: &'h House,
+/// The contexts that consume an event, each with its subscribers by name where they have one.
+fn subscribers<'m>(
+    model: &'m Model,
     event: &str,
-    of: impl Fn(&'h Room) -> &'h Vec<Listener>,
-    name: impl Fn(&'h Listener) -> Option<&'h String>,
+    of: impl Fn(&'m ContextModel) -> &'m Vec<Subscriber>,
+    name: impl Fn(&'m Subscriber) -> Option<&'m String>,
 ) -> String {
     let mut shown = Vec::new();
-    for context in &house.contexts {
-        let listening = || of(context).iter().filter(|one| one.event == event);
-        let names: Vec<String> = listening()
+    for context in &model.contexts {
+        let subscribed = || of(context).iter().filter(|one| one.event == event);
+        let names: Vec<String> = subscribed()
             .filter_map(&name)
             .map(|name| format!("`{name}`"))
             .collect();
-        if listening().next().is_some() {
+        if subscribed().next().is_some() {
             shown.push(
                 format!("{} {}", context.name, names.join(" "))
                     .trim()

@@ -1,4 +1,4 @@
-//! Names and comments of the contracts.
+//! Rules for names and comments of the contracts.
 use std::collections::BTreeSet;
 
 use prost_reflect::{DescriptorPool, FileDescriptor};
@@ -41,7 +41,7 @@ pub fn services(pool: &DescriptorPool) -> Vec<String> {
 /// Every rpc has a request and a response of its own, named after it.
 pub fn requests(pool: &DescriptorPool) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut taken = BTreeSet::new();
+    let mut used = BTreeSet::new();
     for method in methods(pool) {
         for (message, role) in [(method.input(), "Request"), (method.output(), "Response")] {
             let package = method.parent_service().package_name().to_owned();
@@ -49,7 +49,7 @@ pub fn requests(pool: &DescriptorPool) -> Vec<String> {
             if message.full_name() != expected {
                 wrong.push(format!("{}: must use {expected}", method.full_name()));
             }
-            if !taken.insert(message.full_name().to_owned()) {
+            if !used.insert(message.full_name().to_owned()) {
                 wrong.push(format!("{}: used by two rpcs", message.full_name()));
             }
         }

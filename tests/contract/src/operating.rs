@@ -1,4 +1,4 @@
-//! What an operator reads: settings, metrics and findings, drawn from the code, and whether the page names only what is there.
+//! The generated parts of docs/operating.md: settings, metrics and findings; and whether the page names only what exists.
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
@@ -14,8 +14,8 @@ use clap::{Arg, ArgAction, Command};
 
 use crate::{code::Code as Source, sources::Tree};
 
-/// Where the metrics are told of.
-const TABLE: &str = "services/chassis/src/measures.rs";
+/// The file that documents the metrics.
+const TABLE: &str = "services/chassis/src/telemetry/metrics_catalogue.rs";
 
 /// The parts of the page, by name.
 pub fn parts(contexts: &[Context]) -> Result<Vec<(&'static str, String)>> {
@@ -26,7 +26,7 @@ pub fn parts(contexts: &[Context]) -> Result<Vec<(&'static str, String)>> {
     ])
 }
 
-/// Every command line there is, by what it begins with.
+/// Every command line, by its command and subcommand.
 pub fn commands(contexts: &[Context]) -> BTreeMap<String, Command> {
     let own = contexts.iter().map(|context| {
         (
@@ -44,7 +44,7 @@ pub fn commands(contexts: &[Context]) -> BTreeMap<String, Command> {
     all
 }
 
-/// A flag, as it is told.
+/// A flag, as the page shows it.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Flag {
     name: String,
@@ -74,12 +74,12 @@ impl Flag {
     }
 }
 
-/// Every flag of every command line, with who takes it.
+/// Every flag of every command line, grouped by the commands that have it.
 fn settings(commands: &BTreeMap<String, Command>) -> Result<String> {
-    let mut takers: BTreeMap<Flag, BTreeSet<&str>> = BTreeMap::new();
+    let mut users: BTreeMap<Flag, BTreeSet<&str>> = BTreeMap::new();
     for (name, command) in commands {
         for arg in command.get_arguments() {
-            takers.entry(Flag::of(arg)).or_default().insert(name);
+            users.entry(Flag::of(arg)).or_default().insert(name);
         }
     }
     let processes: BTreeSet<&str> = commands
@@ -88,9 +88,9 @@ fn settings(commands: &BTreeMap<String, Command>) -> Result<String> {
         .filter(|name| !name.contains(' '))
         .collect();
     let mut groups: BTreeMap<(usize, String), Vec<&Flag>> = BTreeMap::new();
-    for (flag, takers) in &takers {
+    for (flag, users) in &users {
         groups
-            .entry(group(takers, &processes))
+            .entry(group(users, &processes))
             .or_default()
             .push(flag);
     }
@@ -115,15 +115,15 @@ fn settings(commands: &BTreeMap<String, Command>) -> Result<String> {
     Ok(text)
 }
 
-/// Who takes a flag, in words, and where that stands.
-fn group(takers: &BTreeSet<&str>, processes: &BTreeSet<&str>) -> (usize, String) {
-    let plain: BTreeSet<&str> = takers
+/// The commands that have a flag, in words, and the position of that group.
+fn group(users: &BTreeSet<&str>, processes: &BTreeSet<&str>) -> (usize, String) {
+    let plain: BTreeSet<&str> = users
         .iter()
         .copied()
         .filter(|name| !name.contains(' '))
         .collect();
     let of_subcommands = || {
-        let subcommands = takers.iter().filter_map(|name| name.split(' ').nth(1));
+        let subcommands = users.iter().filter_map(|name| name.split(' ').nth(1));
         let mut subcommands: Vec<&str> = subcommands.collect();
         subcommands.sort_unstable();
         subcommands.dedup();
@@ -199,24 +199,26 @@ fn findings() -> Result<String> {
     Ok(text)
 }
 
-/// Every metric in the sources is told of, and every one that is told of is in the sources.
-pub fn measured(tree: &Tree) -> Vec<String> {
-    let told: BTreeSet<&str> = MEASURES.iter().map(|measure| measure.name).collect();
+/// Every metric in the sources is documented, and every documented one is in the sources.
+pub fn undocumented_metrics(tree: &Tree) -> Vec<String> {
+    let documented: BTreeSet<&str> = MEASURES.iter().map(|measure| measure.name).collect();
     let mut used = BTreeSet::new();
     for (path, text) in tree {
         let code = path.starts_with("services/") && path.contains("/src/");
         if !code || path == TABLE || !text.contains("\"berth_") {
             continue;
         }
-        let texts = Source::of(text).untested().texts.into_iter();
+        let texts = Source::of(text).without_tests().literals.into_iter();
         let names = texts.map(|(_, text)| text.trim_matches('"').to_owned());
         used.extend(names.filter(|name| is_metric(name)));
     }
-    let untold = used.iter().filter(|name| !told.contains(name.as_str()));
-    let unused = told.iter().filter(|name| !used.contains(**name));
-    untold
+    let undocumented = used
+        .iter()
+        .filter(|name| !documented.contains(name.as_str()));
+    let unused = documented.iter().filter(|name| !used.contains(**name));
+    undocumented
         .map(|name| format!("{name}: not in {TABLE}"))
-        .chain(unused.map(|name| format!("{name}: nowhere in the sources")))
+        .chain(unused.map(|name| format!("{name}: not in the sources")))
         .collect()
 }
 
@@ -227,8 +229,8 @@ fn is_metric(name: &str) -> bool {
     })
 }
 
-/// What is shown on `/metrics` is as it is told: names, and labels.
-pub fn shown(exposition: &str) -> Vec<String> {
+/// Series on `/metrics` whose name or labels are not documented.
+pub fn unexpected_series(exposition: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     for line in exposition.lines().filter(|line| line.starts_with("berth_")) {
         let end = line.find(['{', ' ']).unwrap_or(line.len());
@@ -258,8 +260,8 @@ pub fn shown(exposition: &str) -> Vec<String> {
     wrong
 }
 
-/// A page names only metrics that are there, and the headings that remedies point to.
-pub fn sound(page: &str) -> Vec<String> {
+/// Metrics that a page names and that do not exist, and headings that remedies name and that it lacks.
+pub fn stale_names(page: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     let is_part = |c: char| c.is_ascii_lowercase() || c == '_';
     for (at, _) in page.match_indices("berth_") {

@@ -1,4 +1,4 @@
-//! Parts of a page that are drawn from the code: each stands between two lines that name it.
+//! Generated parts of a page: each is between two comment lines with its name.
 use anyhow::{Context, Result};
 
 fn begin(name: &str) -> String {
@@ -15,7 +15,7 @@ pub fn found<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     Some(rest.split_once(&end(name))?.0)
 }
 
-/// A page with another part in its place.
+/// A page with one part replaced.
 pub fn replaced(text: &str, name: &str, part: &str) -> Result<String> {
     let (begin, end) = (begin(name), end(name));
     let (before, rest) = text

@@ -1,4 +1,4 @@
-//! What an rpc asks for and promises.
+//! Rules for requests, pages, masks, ids and idempotency of rpcs.
 use prost_reflect::{DescriptorPool, Kind, MessageDescriptor, MethodDescriptor};
 
 use crate::{
@@ -6,15 +6,15 @@ use crate::{
     http::verb_and_path,
 };
 
-/// Every rpc says what happens if it is repeated.
+/// Every rpc declares its idempotency.
 pub fn idempotency(pool: &DescriptorPool) -> Vec<String> {
     methods(pool)
         .filter(|method| repeated(method).is_none())
-        .map(|method| format!("{}: says no idempotency_level", method.full_name()))
+        .map(|method| format!("{}: has no idempotency_level", method.full_name()))
         .collect()
 }
 
-/// A list comes in pages.
+/// A list has pages.
 pub fn pages(pool: &DescriptorPool) -> Vec<String> {
     let mut wrong = Vec::new();
     for method in methods(pool).filter(|method| method.name().starts_with("List")) {
@@ -31,7 +31,7 @@ pub fn pages(pool: &DescriptorPool) -> Vec<String> {
     wrong
 }
 
-/// A modification says which fields it changes.
+/// A modification has a field mask.
 pub fn masks(pool: &DescriptorPool) -> Vec<String> {
     let is_masked = |request: &MessageDescriptor| {
         let mask = pool.get_message_by_name("google.protobuf.FieldMask");
@@ -43,8 +43,8 @@ pub fn masks(pool: &DescriptorPool) -> Vec<String> {
         .collect()
 }
 
-/// The client chooses the id of what it creates, so that a repeat is known as one: field 1 of what is created. What
-/// creates is a repeatable POST on a collection, or a repeatable call between services.
+/// The client chooses the id of what it creates, so that a repeat is recognised: field 1 of the created message. An rpc that
+/// creates is an idempotent POST on a collection, or an idempotent call between services.
 pub fn ids(pool: &DescriptorPool) -> Vec<String> {
     methods(pool)
         .filter(|method| repeated(method) == Some("IDEMPOTENT"))
@@ -63,7 +63,7 @@ pub fn ids(pool: &DescriptorPool) -> Vec<String> {
         .collect()
 }
 
-/// What an rpc creates, if it creates.
+/// The message that an rpc creates.
 fn created(method: &MethodDescriptor) -> Option<MessageDescriptor> {
     let request = method.input();
     let Some(rule) = http(method) else {

@@ -1,4 +1,4 @@
-//! An example of every event, made from the contract alone: every field filled with something plausible.
+//! A sample of every event, generated from the contract: every field has a plausible value.
 use anyhow::{Context, Result};
 use prost_reflect::{
     DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage,
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::contracts::snake;
 
-/// Ids that name the same thing under another name.
+/// Ids with two names.
 const SAME: &[(&str, &str)] = &[
     ("author_id", "customer_id"),
     ("offer_id", "room_id"),
@@ -17,7 +17,7 @@ const SAME: &[(&str, &str)] = &[
     ("recipient_id", "customer_id"),
 ];
 
-/// Texts that are not just any text.
+/// Texts with a format of their own.
 const TEXTS: &[(&str, &str)] = &[
     ("currency_code", "EUR"),
     ("email", "guest@example.com"),
@@ -26,7 +26,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("time_zone", "Europe/Paris"),
 ];
 
-/// States after an event whose name does not say it.
+/// States after an event whose name does not contain the state.
 const STATES: &[(&str, &str)] = &[
     ("ConfirmationMissed", "LAPSED"),
     ("MessageSent", "DELIVERED"),
@@ -34,17 +34,17 @@ const STATES: &[(&str, &str)] = &[
     ("PaymentCancelled", "REFUNDED"),
 ];
 
-/// Noon of the day on which everything happens.
+/// Noon of the day on which the samples happen.
 const NOON: i64 = 1_907_755_200;
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
-/// An example of an event.
+/// A sample of an event.
 pub fn sample(event: &MessageDescriptor) -> DynamicMessage {
     Sampler(event.name().to_owned()).message(event, "")
 }
 
-/// An example as JSON, as the contract maps it.
+/// A sample as JSON, in the mapping of the contract.
 pub fn json(sample: &DynamicMessage) -> Result<String> {
     let mut text = Vec::new();
     let mut writer = serde_json::Serializer::pretty(&mut text);
@@ -52,7 +52,7 @@ pub fn json(sample: &DynamicMessage) -> Result<String> {
     Ok(String::from_utf8(text)? + "\n")
 }
 
-/// What an event is about: the first id in it.
+/// The subject of an event: its first id.
 pub fn subject(sample: &DynamicMessage) -> Result<String> {
     let first = sample.get_field_by_number(1).context("no field 1")?;
     match &*first {
@@ -62,7 +62,7 @@ pub fn subject(sample: &DynamicMessage) -> Result<String> {
     }
 }
 
-/// Every field of an example has a value that is not the default; of a choice, one has.
+/// Every field of a sample has a value that is not the default; of a oneof, one field has.
 pub fn filled(sample: &DynamicMessage) -> Vec<String> {
     let mut empty = Vec::new();
     for field in sample.descriptor().fields() {
@@ -89,7 +89,7 @@ fn is_ours(message: &MessageDescriptor) -> bool {
     message.package_name().starts_with("berth.")
 }
 
-/// Makes the example of the event of this name.
+/// Generates the sample of the event with this name.
 struct Sampler(String);
 
 impl Sampler {
@@ -158,8 +158,8 @@ impl Sampler {
         }
     }
 
-    /// The value that the name of the event ends with, `CANCEL_REQUESTED` after `ReservationCancelRequested`; else the
-    /// first one that means something.
+    /// The value that the name of the event ends with, `CANCEL_REQUESTED` for `ReservationCancelRequested`; else the
+    /// first one that is not 0.
     fn state(&self, kind: &EnumDescriptor) -> i32 {
         let Self(event) = self;
         let known = STATES.iter().find(|(name, _)| name == event);

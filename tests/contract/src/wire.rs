@@ -1,4 +1,4 @@
-//! The contracts as lines of text: what clients rely on, and what therefore only grows.
+//! The contracts as lines of text, which may only be added to, because clients rely on them.
 use prost_reflect::{Cardinality, DescriptorPool, FieldDescriptor, Kind, MethodDescriptor};
 
 use crate::{
@@ -33,7 +33,7 @@ pub fn print(pool: &DescriptorPool) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The lines of `then` that are not in `now`.
+/// The lines of `then` that `now` lacks.
 pub fn missing(then: &str, now: &str) -> Vec<String> {
     then.lines()
         .filter(|line| !now.lines().any(|other| other == *line))

@@ -1,10 +1,10 @@
-//! Which crate of the house depends on which.
+//! Which crate of the workspace depends on which.
 use std::{env, process::Command};
 
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 
-/// A crate of the workspace, as `cargo metadata` tells of it.
+/// A crate of the workspace, as `cargo metadata` shows it.
 #[derive(Deserialize)]
 pub struct Package {
     name: String,
@@ -15,7 +15,9 @@ pub struct Package {
 #[derive(Deserialize)]
 struct Dependency {
     name: String,
-    /// Where it is, if it is of the house.
+    /// `dev`, `build`, or none for a normal one.
+    kind: Option<String>,
+    /// Its directory, if it is a crate of the workspace.
     path: Option<String>,
 }
 
@@ -38,20 +40,24 @@ pub fn packages() -> Result<Vec<Package>> {
     Ok(serde_json::from_slice::<Metadata>(&output.stdout)?.packages)
 }
 
-/// Contexts do not know each other: of the house they use the contracts and the chassis, and the chassis the contracts.
-/// Only the crate `all` knows everybody.
-pub fn strangers(packages: &[Package]) -> Vec<String> {
+/// A context depends on the contracts (`berth`), the chassis and, for its `main.rs`, on `recovery`; its tests also on
+/// `chassis-testing`. So no context depends on another one. Only the crate `all` depends on every context.
+pub fn dependencies(packages: &[Package]) -> Vec<String> {
     let mut wrong = Vec::new();
     for package in packages {
-        let friends: &[&str] = match package.name.as_str() {
+        let (library, tests): (&[&str], &[&str]) = match package.name.as_str() {
             _ if !package.manifest_path.contains("/services/") => continue,
             "all" => continue,
-            // The servers are those of its tests, and know nobody.
-            "chassis" => &["berth", "servers"],
-            _ => &["berth", "chassis"],
+            // The servers are those of its tests.
+            "chassis" => (&["berth"], &["chassis-testing", "recovery", "servers"]),
+            "chassis-testing" | "recovery" => (&["berth", "chassis"], &["servers"]),
+            _ => (&["berth", "chassis", "recovery"], &["chassis-testing"]),
         };
-        for Dependency { name, path } in &package.dependencies {
-            if path.is_some() && !friends.contains(&name.as_str()) {
+        for Dependency { name, kind, path } in &package.dependencies {
+            let is_test = kind.as_deref() == Some("dev");
+            let allowed =
+                library.contains(&name.as_str()) || (is_test && tests.contains(&name.as_str()));
+            if path.is_some() && !allowed {
                 wrong.push(format!("{} must not depend on {name}", package.name));
             }
         }

@@ -1,4 +1,4 @@
-//! The whole platform at work, with people on it and what belongs to them.
+//! A running platform with members, rooms, reservations and a review.
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result};
@@ -16,96 +16,96 @@ use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
 use crate::{
+    client::{self, Headers, Outcome},
     contracts::contracts,
     flags,
-    knock::{self, Answer, Headers},
 };
 
-/// What everybody signs in with.
+/// The password of every member.
 pub const PASSWORD: &str = "correct horse battery staple";
-/// What the payment provider signs with.
+/// The webhook secret of the payment provider.
 pub const WEBHOOK_SECRET: &str = "a secret of two";
-/// When it begins.
+/// The time at which the platform starts.
 const BEGIN: &str = "2030-06-01T12:00:00Z";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Who asks.
+/// A caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Person {
-    /// Somebody without a token.
-    Nobody,
-    /// Somebody who says to be a service.
-    Pretender,
+    /// Has no token.
+    Anonymous,
+    /// Claims to be a service, without a service token.
+    FalseService,
     /// A customer with reservations.
     Guest,
-    /// A customer without.
-    Stranger,
+    /// A customer without reservations.
+    OtherGuest,
     /// A host with rooms.
     Host,
-    /// A host without.
-    Rival,
-    /// Who operates the platform.
+    /// A host without rooms.
+    OtherHost,
+    /// An operator of the platform.
     Admin,
 }
 
 impl Person {
-    /// Everybody.
+    /// Every caller.
     pub const ALL: [Self; 7] = [
-        Self::Nobody,
-        Self::Pretender,
+        Self::Anonymous,
+        Self::FalseService,
         Self::Guest,
-        Self::Stranger,
+        Self::OtherGuest,
         Self::Host,
-        Self::Rival,
+        Self::OtherHost,
         Self::Admin,
     ];
 
-    /// What they may do.
+    /// Their roles.
     pub fn roles(self) -> &'static [Role] {
         match self {
-            Self::Nobody | Self::Pretender => &[],
-            Self::Guest | Self::Stranger => &[Role::Customer],
-            Self::Host | Self::Rival => &[Role::Host],
+            Self::Anonymous | Self::FalseService => &[],
+            Self::Guest | Self::OtherGuest => &[Role::Customer],
+            Self::Host | Self::OtherHost => &[Role::Host],
             Self::Admin => &[Role::Admin],
         }
     }
 
-    /// Their id, if they may choose it.
+    /// Their id; an admin's is assigned.
     pub fn id(self) -> String {
         id(&format!("{self:?}"))
     }
 
-    /// Their address.
+    /// Their e-mail address.
     pub fn email(self) -> String {
         format!("{self:?}@example.com").to_lowercase()
     }
 }
 
-/// An id that is the same every time.
+/// The id of a name, the same in every run.
 pub fn id(name: &str) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
 }
 
-/// The platform and its people.
+/// The platform and its members.
 pub struct World {
     /// The platform.
     pub platform: Platform,
     /// The contracts.
     pub pool: DescriptorPool,
-    /// The way to the public port.
+    /// A connection to the public port.
     pub channel: Channel,
     /// The id of a message to the guest.
     pub message: String,
-    /// The refresh token of a session of the stranger that nobody needs.
-    pub spare: String,
+    /// The refresh token of a session of the other guest that no other request uses.
+    pub spare_session: String,
     tokens: BTreeMap<Person, String>,
     clock: ManualClock,
     _dir: TempDir,
 }
 
 impl World {
-    /// Starts contexts, lets people join and act: the guest has had a stay and reviewed it, has a paid reservation, and
-    /// waits for the host's answer to two more.
+    /// Starts contexts and creates the data: the guest has completed a stay and reviewed it, has a paid reservation, and
+    /// two more that wait for the host's approval.
     pub async fn start(contexts: Vec<Context>) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let clock = ManualClock::new(BEGIN.parse()?);
@@ -121,13 +121,13 @@ impl World {
             pool: contracts()?,
             channel,
             message: String::new(),
-            spare: String::new(),
+            spare_session: String::new(),
             tokens: BTreeMap::new(),
             clock,
             _dir: dir,
         };
         world.join().await?;
-        world.live().await?;
+        world.act().await?;
         Ok(world)
     }
 
@@ -143,13 +143,13 @@ impl World {
                 "password": PASSWORD,
                 "roles": person.roles().iter().map(Role::as_str_name).collect::<Vec<_>>(),
             });
-            self.must(Person::Nobody, "member.v1.MemberService.Join", request)
+            self.call_ok(Person::Anonymous, "member.v1.MemberService.Join", request)
                 .await?;
         }
         self.sign_in().await
     }
 
-    /// Tokens end, so everybody signs in again when time has gone by.
+    /// Tokens expire, so every member signs in again after the clock was advanced.
     async fn sign_in(&mut self) -> Result<()> {
         for person in Person::ALL {
             if !person.roles().is_empty() {
@@ -157,17 +157,17 @@ impl World {
                 self.tokens.insert(person, access);
             }
         }
-        let [_, refresh] = self.tokens_of(Person::Stranger).await?;
-        self.spare = refresh;
+        let [_, refresh] = self.tokens_of(Person::OtherGuest).await?;
+        self.spare_session = refresh;
         Ok(())
     }
 
-    /// A new session of somebody: access token and refresh token.
+    /// The access token and refresh token of a new session.
     async fn tokens_of(&self, person: Person) -> Result<[String; 2]> {
         let request = json!({"email": person.email(), "password": PASSWORD});
         let rpc = "member.v1.MemberService.SignIn";
-        let answer = self.must(Person::Nobody, rpc, request).await?;
-        let tokens = answer.get_field_by_name("tokens").context("no tokens")?;
+        let outcome = self.call_ok(Person::Anonymous, rpc, request).await?;
+        let tokens = outcome.get_field_by_name("tokens").context("no tokens")?;
         let tokens = tokens.as_message().context("no tokens")?;
         let text = |name: &str| -> Option<String> {
             let token = tokens.get_field_by_name(name)?;
@@ -178,46 +178,49 @@ impl World {
         Ok([access, refresh])
     }
 
-    async fn live(&mut self) -> Result<()> {
-        for (room, approval) in [("room", "APPROVAL_NONE"), ("shy room", "APPROVAL_HOST")] {
+    async fn act(&mut self) -> Result<()> {
+        for (room, approval) in [
+            ("room", "APPROVAL_NONE"),
+            ("approval room", "APPROVAL_HOST"),
+        ] {
             let request = json!({"room": room_terms(&id(room), approval)});
-            self.must(Person::Host, "room.v1.RoomService.RegisterRoom", request)
+            self.call_ok(Person::Host, "room.v1.RoomService.RegisterRoom", request)
                 .await?;
         }
-        // If the owner of an offer is slow to answer there is the replica.
-        self.rest().await?;
+        // If the owner of an offer responds slowly, the replica must have it.
+        self.quiet().await?;
         self.reserve("stayed", "room", 2).await?;
         self.reserve("paid", "room", 20).await?;
-        self.rest().await?;
+        self.quiet().await?;
         self.clock.turn(SignedDuration::from_hours(5 * 24));
-        self.rest().await?;
+        self.quiet().await?;
         self.sign_in().await?;
-        self.reserve("pending", "shy room", 24).await?;
-        self.reserve("pending too", "shy room", 26).await?;
+        self.reserve("pending", "approval room", 24).await?;
+        self.reserve("pending too", "approval room", 26).await?;
         let review = json!({"review": review(&id("stayed"))});
-        self.must(Person::Guest, "room.v1.RoomService.CreateReview", review)
+        self.call_ok(Person::Guest, "room.v1.RoomService.CreateReview", review)
             .await?;
-        self.rest().await?;
+        self.quiet().await?;
         let rpc = "message.v1.MessageService.ListMessages";
-        let inbox = self.must(Person::Guest, rpc, json!({})).await?;
-        self.message = first_message(&inbox).context("the guest was told nothing")?;
+        let inbox = self.call_ok(Person::Guest, rpc, json!({})).await?;
+        self.message = first_message(&inbox).context("the guest has no message")?;
         Ok(())
     }
 
     async fn reserve(&self, name: &str, room: &str, day: u32) -> Result<()> {
         let rpc = "reservation.v1.ReservationService.RequestReservation";
         let request = reservation(&id(name), &id(room), day);
-        self.must(Person::Guest, rpc, request).await?;
+        self.call_ok(Person::Guest, rpc, request).await?;
         Ok(())
     }
 
-    /// Waits until everything is done that follows from what was done.
-    pub async fn rest(&self) -> Result<()> {
+    /// Waits until the platform has no work left.
+    pub async fn quiet(&self) -> Result<()> {
         Ok(chassis_testing::quiet(self.platform.sites()).await?)
     }
 
-    /// Whether the public port carries a service: one of a context's own package.
-    pub fn carries(&self, service: &ServiceDescriptor) -> bool {
+    /// Whether the public port serves a service: one of a context's own package.
+    pub fn serves(&self, service: &ServiceDescriptor) -> bool {
         let mut contexts = self.platform.sites().iter().map(|site| site.context.name);
         contexts.any(|name| service.package_name() == format!("berth.{name}.v1"))
     }
@@ -234,39 +237,42 @@ impl World {
         named.next().with_context(|| format!("no rpc {name}"))
     }
 
-    /// Asks for something on behalf of somebody.
-    pub async fn ask(
+    /// Calls an rpc on behalf of a person.
+    pub async fn call(
         &self,
         person: Person,
         method: &MethodDescriptor,
         request: &DynamicMessage,
-    ) -> Answer {
+    ) -> Outcome {
         let headers = self.headers(person);
-        knock::ask(&self.channel, method, request, &headers).await
+        client::call(&self.channel, method, request, &headers).await
     }
 
-    async fn must(&self, person: Person, rpc: &str, request: Value) -> Result<DynamicMessage> {
+    async fn call_ok(&self, person: Person, rpc: &str, request: Value) -> Result<DynamicMessage> {
         let method = self.rpc(rpc)?;
         let request = DynamicMessage::deserialize(method.input(), request)?;
-        let asked = self.ask(person, &method, &request);
-        let answer = tokio::time::timeout(PATIENCE, asked).await?;
-        answer.granted().with_context(|| rpc.to_owned())
+        let call = self.call(person, &method, &request);
+        let outcome = tokio::time::timeout(PATIENCE, call).await?;
+        outcome.response().with_context(|| rpc.to_owned())
     }
 
-    /// How somebody shows who they are.
+    /// The headers with a person's credentials.
     pub fn headers(&self, person: Person) -> Headers {
         match (person, self.tokens.get(&person)) {
-            (Person::Pretender, _) => vec![("x-berth-service", "service:reservation".into())],
+            (Person::FalseService, _) => vec![("x-berth-service", "service:reservation".into())],
             (_, Some(access)) => vec![("authorization", format!("Bearer {access}"))],
             (_, None) => Vec::new(),
         }
     }
 
-    /// What nobody but the guest, the host and the operator may hear of.
+    /// Values that only the guest, the host and the operator may receive.
     pub fn secrets(&self) -> Vec<String> {
         let tokens = self.tokens.values().cloned();
         let own = [PASSWORD.to_owned(), Person::Guest.email(), id("paid")];
-        tokens.chain([self.spare.clone()]).chain(own).collect()
+        tokens
+            .chain([self.spare_session.clone()])
+            .chain(own)
+            .collect()
     }
 }
 
@@ -330,7 +336,7 @@ pub fn period(day: u32) -> Value {
     json!({"dates": dates(&format!("2030-06-{day}"), &format!("2030-06-{}", day + 1))})
 }
 
-/// What the guest says about a stay.
+/// The guest's review of a stay.
 pub fn review(reservation: &str) -> Value {
     json!({
         "reservation_id": reservation,

@@ -1,31 +1,35 @@
-//! Where the binaries of the platform are.
+//! Builds and finds the binaries of the platform.
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    process::Command,
     time::SystemTime,
 };
 
 use anyhow::{Context, Result, ensure};
 
-/// A binary of the platform: in `BERTH_BIN_DIR`, or beside the program that runs now. One that is older than its sources
-/// is refused: a test of it would say nothing.
+/// The directory of the binaries, instead of that of the running program.
+const DIRECTORY: &str = "BERTH_BIN_DIR";
+
+/// Finds a binary of the platform in `BERTH_BIN_DIR`, or else beside the running program. A binary that is older than its
+/// sources is an error, because a test of it would prove nothing.
 pub fn binary(name: &str) -> Result<PathBuf> {
     let here = env::current_exe()?;
     let beside = here.parent().context("no directory")?;
-    // Tests lie one below.
+    // Test programs are in the subdirectory `deps`.
     let above = beside.ends_with("deps").then(|| beside.parent()).flatten();
     let beside = above.unwrap_or(beside).to_owned();
-    let dir = env::var_os("BERTH_BIN_DIR").map_or(beside, PathBuf::from);
+    let dir = env::var_os(DIRECTORY).map_or(beside, PathBuf::from);
     let binary = dir.join(name);
     ensure!(
         binary.is_file(),
-        "{} is not there: `cargo build --workspace --bins` makes it",
+        "{} does not exist: build it with `cargo build --workspace --bins`",
         binary.display()
     );
     if let Some(source) = newer(&binary)? {
         anyhow::bail!(
-            "{} is older than {}: `cargo build --workspace --bins` makes it anew",
+            "{} is older than {}: rebuild it with `cargo build --workspace --bins`",
             binary.display(),
             source.display()
         );
@@ -33,8 +37,31 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// A source that was changed after the binary was made of it, as far as cargo has left a list of them. The list may be older
-/// than the binary; what is not there any more was removed since.
+/// Builds binaries of the platform in the profile of the running program, and shows that. Does nothing if `BERTH_BIN_DIR`
+/// names other binaries.
+#[expect(clippy::print_stderr, reason = "a build takes minutes")]
+pub fn build(names: &[&str]) -> Result<()> {
+    if env::var_os(DIRECTORY).is_some() {
+        return Ok(());
+    }
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).arg("build");
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    for name in names {
+        // All packages are named like their binary, except for the platform as one process.
+        let package = if *name == "berth" { "all" } else { name };
+        cargo.args(["--package", package, "--bin", name]);
+    }
+    eprintln!("=== build of {}", names.join(", "));
+    let status = cargo.status().context("cannot run cargo")?;
+    ensure!(status.success(), "the build ended with {status}");
+    Ok(())
+}
+
+/// A source that is newer than the binary, according to cargo's list of sources. The list may be older than the binary, so
+/// files that no longer exist are ignored.
 fn newer(binary: &Path) -> Result<Option<PathBuf>> {
     let Ok(list) = fs::read_to_string(binary.with_extension("d")) else {
         return Ok(None);
@@ -60,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_binary_that_is_older_than_a_source_is_noticed() {
+    fn a_binary_older_than_a_source_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str, seconds: u64| {
             let path = dir.path().join(name);

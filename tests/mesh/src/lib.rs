@@ -1,6 +1,5 @@
-//! The platform as it is in a cluster, on one machine: PostgreSQL, NATS, a process for each replica of each context, and a
-//! balancer in front of them. Everything is real and can be killed, paused and started again, and is gone when whoever
-//! started it is gone.
+//! The platform on one machine as in a cluster: PostgreSQL, NATS, a process for each replica of each context, and a balancer
+//! in front of them. Every process can be killed, paused and restarted, and ends with the process that started it.
 //!
 //! ```no_run
 //! # async fn story() -> anyhow::Result<()> {
@@ -21,7 +20,7 @@ pub mod process;
 pub use servers::{Nats, NatsOptions, Postgres, PostgresOptions, Snapshot};
 
 pub use self::{
-    binary::binary,
+    binary::{binary, build},
     mesh::{Mesh, MeshOptions, contexts},
     process::{Env, Process},
 };

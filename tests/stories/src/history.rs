@@ -1,5 +1,5 @@
-//! What happened, as the logs tell it: the evidence from which the invariants are checked. Nothing here asks the code
-//! under test for its opinion; it reads what was recorded.
+//! The recorded history of a platform: the evidence from which the invariants are checked. It is read from the logs and
+//! tables, without the code under test.
 
 use std::collections::BTreeMap;
 
@@ -19,73 +19,73 @@ use chassis::{
 use prost::Message;
 use serde::Deserialize;
 
-/// One state that a reservation had.
+/// A state of a reservation.
 #[derive(Clone, Debug)]
 pub struct ReservationStep {
-    /// Place in the log.
+    /// Sequence number in the log.
     pub seq: i64,
-    /// When it came about.
+    /// When it was recorded.
     pub at: Timestamp,
-    /// Type of the event that told of it.
+    /// Type of the event.
     pub event_type: String,
     /// Version of the aggregate.
     pub version: i64,
-    /// The reservation then.
+    /// The reservation after the event.
     pub reservation: Reservation,
 }
 
-/// One state that a payment had.
+/// A state of a payment.
 #[derive(Clone, Debug)]
 pub struct PaymentStep {
-    /// Place in the log.
+    /// Sequence number in the log.
     pub seq: i64,
-    /// When it came about.
+    /// When it was recorded.
     pub at: Timestamp,
-    /// Type of the event that told of it.
+    /// Type of the event.
     pub event_type: String,
-    /// The payment then.
+    /// The payment after the event.
     pub payment: Payment,
 }
 
-/// What a claim is: scope, key, owner.
+/// A claim: scope, key, owner.
 pub type Claim = (String, String, String);
 
-/// Everything that was recorded.
+/// The recorded history.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     /// States of reservations, in the order of the log.
     pub reservations: Vec<ReservationStep>,
     /// States of payments, in the order of the log.
     pub payments: Vec<PaymentStep>,
-    /// Capacity of each offer, the highest it ever had.
+    /// The highest capacity that each offer has had.
     pub capacities: BTreeMap<String, i32>,
-    /// What the store of reservations holds in claims now.
+    /// The claims that the store of `reservation` holds now.
     pub claims: Vec<Claim>,
-    /// Ids of all events of the reservation log.
+    /// The events of the reservation log.
     pub events: Vec<Recorded>,
-    /// Messages: the event told of, and the recipient.
+    /// Messages: the event, and the recipient.
     pub messages: Vec<(String, String)>,
-    /// What the payment provider did, by its own books.
-    pub provider: BTreeMap<String, Books>,
-    /// Where a stored reservation is not what its log makes of it.
+    /// The ledger of the simulated payment provider, by payment.
+    pub provider: BTreeMap<String, ProviderLedger>,
+    /// Differences between stored reservations and the states restored from the log.
     pub unlike_log: Vec<String>,
-    /// Whether the view shows something else than the logs say.
+    /// Whether the view differs from one that is rebuilt from the logs.
     pub view_differs: bool,
 }
 
-/// The payment provider's own books about one payment.
+/// The ledger of the simulated payment provider for one payment.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct Books {
-    /// What it charged.
+pub struct ProviderLedger {
+    /// The charges.
     pub charges: Vec<Money>,
-    /// How often each refund was asked for, and what was refunded.
+    /// For each refund key the number of requests, and the amount refunded.
     pub refunds: BTreeMap<String, (u32, Option<Money>)>,
-    /// Whether everything was undone.
+    /// Whether the charge was voided.
     pub voided: bool,
 }
 
-impl Books {
-    /// What it has kept, in minor units.
+impl ProviderLedger {
+    /// The amount that it keeps, in minor units.
     pub fn kept(&self) -> i64 {
         if self.voided {
             return 0;
@@ -113,7 +113,7 @@ struct AboutPayment {
 impl History {
     /// Adds the log of reservations.
     pub fn read_reservations(&mut self, log: &[Recorded]) -> Result<(), prost::DecodeError> {
-        // What is told of what was lost is no step of anybody's life.
+        // Events about lost events are not states of a reservation.
         let lost = [".ReservationLost", ".EventLost"];
         let is_step = |event: &&Recorded| !lost.iter().any(|lost| event.event_type.ends_with(lost));
         for event in log.iter().filter(is_step) {
@@ -172,7 +172,7 @@ impl History {
     }
 }
 
-/// Whether units are held in a state.
+/// Whether a reservation in this status holds its units.
 pub fn holds(status: ReservationStatus) -> bool {
     use ReservationStatus as Status;
     matches!(
@@ -185,7 +185,7 @@ pub fn holds(status: ReservationStatus) -> bool {
     )
 }
 
-/// The smallest pieces of time that a reservation is for: its nights, or its quarters of an hour, as text.
+/// The time slots of a reservation: its nights, or its quarter hours, as text.
 pub fn slots(reservation: &Reservation) -> Vec<String> {
     match reservation
         .period
@@ -232,7 +232,7 @@ fn quarters(start: Timestamp, end: Timestamp) -> Vec<String> {
         .collect()
 }
 
-/// Status of a payment step.
+/// Whether the payment is paid after a step.
 pub fn paid(step: &PaymentStep) -> bool {
     step.payment.status() == PaymentStatus::Paid
 }

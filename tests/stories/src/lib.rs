@@ -1,7 +1,7 @@
-//! Does the platform keep its promises? Stories told through the public port, and the invariants that must hold after
-//! every one of them, whatever went wrong in between.
+//! End-to-end tests of the platform. A story calls the public port; after it the invariants are checked, also when faults
+//! were injected.
 
-#![expect(clippy::expect_used, reason = "a story ends where it cannot go on")]
+#![expect(clippy::expect_used, reason = "a story fails where it cannot continue")]
 
 pub mod history;
 pub mod invariants;

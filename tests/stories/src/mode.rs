@@ -1,19 +1,19 @@
-//! How the platform of a story is set up. A story is written once and told in each of its modes.
+//! How the platform of a story is deployed. A story is written once and runs in each of its modes.
 
-/// How the platform is set up.
+/// How the platform is deployed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// All contexts in one process on embedded storage, as everybody meets it first.
+    /// All contexts in one process on embedded storage: the default.
     One,
-    /// Every context a process of its own, as in production: its own ports and peers, a schema of PostgreSQL, JetStream and
-    /// real connections between them.
+    /// Every context as a process of its own, as in production: its own ports and peers, a schema of PostgreSQL, JetStream
+    /// and real connections between them.
     Mesh,
     /// As in the mesh, with two replicas of every context behind a balancer.
     Twins,
 }
 
 impl Mode {
-    /// How many processes each context has.
+    /// The number of processes of each context.
     pub(crate) fn replicas(self) -> usize {
         match self {
             Self::One | Self::Mesh => 1,
@@ -22,17 +22,17 @@ impl Mode {
     }
 }
 
-/// Makes a test of each story in each of its modes: `one::a_f1_…` and `mesh::a_f1_…` of `async fn a_f1_…(mode: Mode)`.
+/// Makes a test of each story in each of its modes: `one::a_story` and `mesh::a_story` of `async fn a_story(mode: Mode)`.
 ///
-/// A story that makes sense in one mode only is listed with that alone, or is a test by itself; why is said there.
+/// A story for a single mode is listed with that mode only, or is a test by itself; a comment there has the reason.
 #[macro_export]
-macro_rules! told {
+macro_rules! stories {
     ($($mode:ident),+: $names:tt) => {
-        $($crate::told!(@$mode $names);)+
+        $($crate::stories!(@$mode $names);)+
     };
-    (@one $names:tt) => { $crate::told!(@in one One $names); };
-    (@mesh $names:tt) => { $crate::told!(@in mesh Mesh $names); };
-    (@twins $names:tt) => { $crate::told!(@in twins Twins $names); };
+    (@one $names:tt) => { $crate::stories!(@in one One $names); };
+    (@mesh $names:tt) => { $crate::stories!(@in mesh Mesh $names); };
+    (@twins $names:tt) => { $crate::stories!(@in twins Twins $names); };
     (@in $module:ident $mode:ident [$($name:ident),+ $(,)?]) => {
         mod $module {
             $(#[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! People: who acts in a story, through the public port and nothing else.
+//! People act in a story through the public port only.
 
 use std::{
     collections::BTreeMap,
@@ -35,7 +35,7 @@ use tonic::{
 };
 use tower::{Service, ServiceExt};
 
-/// Shows a person's token with every call.
+/// Adds a person's token to every call.
 #[derive(Clone, Debug)]
 pub struct Bearer(Arc<Mutex<String>>);
 
@@ -53,25 +53,25 @@ impl Interceptor for Bearer {
 
 type Signed = InterceptedService<Line, Bearer>;
 
-/// The way to the platform. An rpc goes to the context of its package, wherever that runs: `/berth.room.v1.RoomService/…`
-/// to `room`. Clones are the same.
+/// The connections to the platform. An rpc is routed to the context of its package: `/berth.room.v1.RoomService/…` to
+/// `room`. Clones share their channels.
 #[derive(Clone, Debug, Default)]
 pub struct Line(Arc<Mutex<BTreeMap<String, Channel>>>);
 
 impl Line {
-    /// A line to a platform that is all behind one channel.
+    /// A line to a platform behind one channel.
     pub fn to(channel: Channel) -> Self {
         let line = Self::default();
         line.turn_to(channel);
         line
     }
 
-    /// The platform is behind another channel now.
+    /// Routes every context to another channel.
     pub fn turn_to(&self, channel: Channel) {
         self.turn(EVERYTHING, channel);
     }
 
-    /// A context is behind another channel now.
+    /// Routes one context to another channel.
     pub fn turn(&self, context: &str, to: Channel) {
         self.channels().insert(context.to_owned(), to);
     }
@@ -90,7 +90,7 @@ impl Line {
     }
 }
 
-/// What a channel is called that leads to every context.
+/// The key of the channel for every context.
 const EVERYTHING: &str = "";
 
 impl Service<http::Request<Body>> for Line {
@@ -105,13 +105,13 @@ impl Service<http::Request<Body>> for Line {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let channel = self.channel(request.uri().path());
         Box::pin(async move {
-            let channel = channel.ok_or("nobody answers that rpc")?;
+            let channel = channel.ok_or("no channel for that rpc")?;
             Ok(channel.oneshot(request).await?)
         })
     }
 }
 
-/// A member of the platform who is signed in.
+/// A signed-in member of the platform.
 #[derive(Clone, Debug)]
 pub struct Person {
     /// Their id.
@@ -122,10 +122,10 @@ pub struct Person {
     line: Line,
 }
 
-/// A token that is good for less is not worth keeping.
-const A_WHILE: SignedDuration = SignedDuration::from_mins(5);
+/// A token that expires sooner is renewed.
+const MIN_VALIDITY: SignedDuration = SignedDuration::from_mins(5);
 
-/// The password of everybody in the stories.
+/// The password of every person in the stories.
 pub const PASSWORD: &str = "correct horse battery staple";
 
 impl Person {
@@ -164,14 +164,14 @@ impl Person {
         ))
     }
 
-    /// Signs in again, after the token has ended.
+    /// Signs in again, after the token has expired.
     pub async fn sign_in_again(&self) -> Result<(), Status> {
         let (token, _) = tokens(self.line.clone(), &self.email, PASSWORD).await?;
         *self.token.0.lock().unwrap_or_else(PoisonError::into_inner) = token;
         Ok(())
     }
 
-    /// Whether their token is good at a time, and for a while after it.
+    /// Whether their token is valid at a time and for [`MIN_VALIDITY`] after it.
     pub fn is_signed_in(&self, at: Timestamp) -> bool {
         let token = self.token();
         let claims = token.split('.').nth(1).unwrap_or_default();
@@ -179,7 +179,7 @@ impl Person {
         let claims: Claims = serde_json::from_slice(&claims).expect("claims");
         claims.iat <= at
             && at
-                .saturating_add(A_WHILE)
+                .saturating_add(MIN_VALIDITY)
                 .is_ok_and(|soon| soon < claims.exp)
     }
 
@@ -222,7 +222,7 @@ impl Person {
         MemberServiceClient::with_interceptor(self.line.clone(), self.token.clone())
     }
 
-    /// What asks for a room in a period; `id` is the reservation's.
+    /// A request for a room in a period; `id` is the reservation's.
     pub fn wants(&self, id: String, room: &Room, period: Period) -> RequestReservationRequest {
         RequestReservationRequest {
             reservation_id: id,
@@ -235,7 +235,7 @@ impl Person {
         }
     }
 
-    /// Asks for a reservation.
+    /// Requests a reservation.
     pub async fn request(
         &self,
         request: RequestReservationRequest,
@@ -247,7 +247,7 @@ impl Person {
             .into_inner())
     }
 
-    /// Asks for a reservation and answers it.
+    /// Requests a reservation and returns it.
     pub async fn book(&self, request: RequestReservationRequest) -> Result<Reservation, Status> {
         Ok(self.request(request).await?.reservation.unwrap_or_default())
     }

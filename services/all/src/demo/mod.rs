@@ -1,9 +1,9 @@
-//! `berth demo`: the stories of a host and her guests, played against a running platform through its public port.
+//! `berth demo`: a scripted story of a host and her guests, played against a running platform through its public port.
 
+mod narrator;
 mod people;
-mod shown;
 mod story;
-mod teller;
+mod summary;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -11,18 +11,18 @@ use chassis::cli::usage;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use tonic::transport::{Channel, Endpoint};
 
-use teller::Teller;
+use narrator::Narrator;
 
-/// What the command line calls it.
+/// The name of the subcommand.
 pub(crate) const NAME: &str = "demo";
 
-/// How long a call may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of a call.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long it all may take.
-const LONGEST: Duration = Duration::from_mins(1);
+/// The timeout of the whole demo.
+const DEMO_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What the demo is told.
+/// The flags of the demo.
 #[derive(Args, Debug)]
 struct Demo {
     /// The public port of the platform to play against
@@ -35,7 +35,7 @@ struct Demo {
     server: Server,
 }
 
-/// Where a platform is.
+/// The public port of a platform: the URL as given, and the endpoint.
 #[derive(Clone, Debug)]
 struct Server(String, Endpoint);
 
@@ -49,19 +49,19 @@ impl std::str::FromStr for Server {
         if uri.scheme_str() != Some("http") || uri.authority().is_none() {
             return Err(wrong);
         }
-        let endpoint = endpoint.connect_timeout(PATIENCE).timeout(PATIENCE);
+        let endpoint = endpoint.connect_timeout(CALL_TIMEOUT).timeout(CALL_TIMEOUT);
         Ok(Self(url.to_owned(), endpoint))
     }
 }
 
 /// The subcommand.
 pub(crate) fn command() -> Command {
-    let about = "Plays the stories of a host and her guests against a running platform, with members and rooms of \
-                 its own, and tells whether everything is as it should be";
+    let about = "Plays a scripted story of a host and her guests against a running platform, with members and rooms \
+                 of its own, and checks every response";
     Demo::augment_args(Command::new(NAME)).about(about)
 }
 
-/// Plays. Exit code 0 if everything was as it should be, 1 if not.
+/// Plays the demo. The exit code is 0 if every response was the expected one, else 1.
 pub(crate) fn play(matches: &ArgMatches) -> ExitCode {
     let Server(url, endpoint) = match Demo::from_arg_matches(matches) {
         Ok(demo) => demo.server,
@@ -79,18 +79,18 @@ pub(crate) fn play(matches: &ArgMatches) -> ExitCode {
 async fn play_at(url: &str, endpoint: &Endpoint) -> ExitCode {
     let Ok(channel) = endpoint.connect().await else {
         return usage::fail(&format!(
-            "nobody answers at {url}; start the platform with `berth`, or say where it is with --server"
+            "no platform answers at {url}; start one with `berth`, or pass its URL with --server"
         ));
     };
-    let mut teller = Teller::begins(url);
-    match tokio::time::timeout(LONGEST, story(&mut teller, channel)).await {
-        Ok(Ok(())) => teller.ends(),
+    let mut narrator = Narrator::new(url);
+    match tokio::time::timeout(DEMO_TIMEOUT, play_story(&mut narrator, channel)).await {
+        Ok(Ok(())) => narrator.finish(),
         Ok(Err(wrong)) => usage::fail(&wrong),
-        Err(_) => usage::fail(&"the story is not over after a minute"),
+        Err(_) => usage::fail(&"the demo did not finish within a minute"),
     }
 }
 
-async fn story(teller: &mut Teller, channel: Channel) -> Result<(), teller::Wrong> {
-    // A box, because the state of a whole story is large.
-    Box::pin(story::play(teller, channel)).await
+async fn play_story(narrator: &mut Narrator, channel: Channel) -> Result<(), narrator::Mismatch> {
+    // Boxed, because the future of the whole story is large.
+    Box::pin(story::play(narrator, channel)).await
 }

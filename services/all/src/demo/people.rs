@@ -1,4 +1,4 @@
-//! The people of the story, and what they ask the platform for.
+//! The people of the demo, and the clients that they call the platform with.
 
 use berth::{
     common::v1::Role,
@@ -17,9 +17,9 @@ use tonic::{
     transport::Channel,
 };
 
-use super::teller::{Teller, Wrong};
+use super::narrator::{Mismatch, Narrator};
 
-/// Shows a person's access token with every call.
+/// Adds a person's access token to every call.
 #[derive(Clone, Debug)]
 pub(crate) struct Bearer(MetadataValue<Ascii>);
 
@@ -33,7 +33,7 @@ impl Interceptor for Bearer {
 
 type Signed = InterceptedService<Channel, Bearer>;
 
-/// Somebody who has joined and signed in.
+/// A member who has signed in.
 #[derive(Clone, Debug)]
 pub(crate) struct Person {
     pub(crate) id: String,
@@ -43,19 +43,19 @@ pub(crate) struct Person {
 
 impl Person {
     /// Joins with a role and signs in.
-    pub(crate) async fn joins(
-        teller: &mut Teller,
+    pub(crate) async fn join(
+        narrator: &mut Narrator,
         channel: &Channel,
         name: &str,
         role: Role,
-    ) -> Result<Self, Wrong> {
+    ) -> Result<Self, Mismatch> {
         let id = random::id::<MemberId>().to_string();
-        // New in each run, so that the demo can be played again and again.
+        // A new address in each run, so that the demo can be repeated.
         let new = id.split('-').next().unwrap_or(&id);
         let email = format!("{}-{new}@demo.example", name.to_lowercase());
-        // Nobody signs in as them again.
+        // A random password, because the demo signs in once.
         let password = random::id::<MemberId>().to_string();
-        let role_name = super::shown::word(role.as_str_name());
+        let role_name = super::summary::word(role.as_str_name());
         let mut members = MemberServiceClient::new(channel.clone());
 
         let request = JoinRequest {
@@ -67,20 +67,22 @@ impl Person {
         };
         let what = format!("{name} joins as {role_name}: {email}");
         let joined = format!("{name}, {role_name}");
-        teller.asks(&what, members.join(request), &joined).await?;
+        narrator
+            .expect(&what, members.join(request), &joined)
+            .await?;
 
         let request = SignInRequest { email, password };
         let what = format!("{name} signs in");
         let signed_in = format!("tokens for {name}, {role_name}");
-        let answer = teller
-            .asks(&what, members.sign_in(request), &signed_in)
+        let answer = narrator
+            .expect(&what, members.sign_in(request), &signed_in)
             .await?;
         let token = answer.tokens.unwrap_or_default().access_token;
         let bearer = format!("Bearer {token}").parse();
         Ok(Self {
             id,
             channel: channel.clone(),
-            bearer: Bearer(bearer.map_err(|_| teller.wrong("a token that is none", "a token"))?),
+            bearer: Bearer(bearer.map_err(|_| narrator.mismatch("an invalid token", "a token"))?),
         })
     }
 
@@ -104,7 +106,7 @@ impl Person {
         MessageServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
-    /// The one screen.
+    /// The view.
     pub(crate) fn views(&self) -> ViewServiceClient<Signed> {
         ViewServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }

@@ -1,31 +1,31 @@
-//! A finding: a code, what it is about, and what was seen.
+//! A finding: a code, its subject, and the observed values.
 
 use super::code::Code;
 
-/// What the doctor has found.
+/// A finding of the doctor.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
-    /// What it is.
+    /// The kind of finding.
     pub code: Code,
-    /// The process it is about; empty if it is about several.
+    /// The process; empty if several are affected.
     pub process: String,
-    /// Where that was asked.
+    /// The URL of its admin port.
     pub address: String,
-    /// The context it is about, if one.
+    /// The context, or empty.
     pub context: String,
-    /// The producer whose events it is about, if one.
+    /// The producer of the events, or empty.
     pub producer: String,
-    /// What was seen, in one line.
+    /// The observed values, in one line.
     pub what: String,
 }
 
 impl Finding {
-    /// A finding about nothing in particular, for what is to be known about a code.
+    /// A finding without a subject, for the description of a code.
     pub fn unknown(code: Code) -> Self {
         Self::new(code, "")
     }
 
-    /// A finding about nothing in particular yet.
+    /// A finding without a subject yet.
     pub(super) fn new(code: Code, what: impl Into<String>) -> Self {
         Self {
             code,
@@ -37,26 +37,26 @@ impl Finding {
         }
     }
 
-    /// About a process, by its name and where it was asked.
+    /// Sets the process.
     pub(super) fn of(mut self, process: &str, address: &str) -> Self {
         process.clone_into(&mut self.process);
         address.clone_into(&mut self.address);
         self
     }
 
-    /// About a context.
+    /// Sets the context.
     pub(super) fn in_context(mut self, context: &str) -> Self {
         context.clone_into(&mut self.context);
         self
     }
 
-    /// About the events of a producer.
+    /// Sets the producer.
     pub(super) fn from(mut self, producer: &str) -> Self {
         producer.clone_into(&mut self.producer);
         self
     }
 
-    /// What to do about it.
+    /// What to do, with the subject filled in.
     pub fn remedy(&self) -> String {
         let host = self.address.trim_start_matches("http://");
         let known = [
@@ -68,7 +68,7 @@ impl Finding {
         ];
         let remedy = self.code.about().remedy.to_owned();
         known.into_iter().fold(remedy, |remedy, (name, value)| {
-            // What is not known is left to be filled in.
+            // The operator fills in what is unknown.
             let unknown = name.replace('{', "<").replace('}', ">");
             let value = if value.is_empty() { &*unknown } else { value };
             remedy.replace(name, value)
@@ -76,18 +76,18 @@ impl Finding {
     }
 }
 
-/// The most of a text from elsewhere that is shown.
-const LONGEST: usize = 400;
+/// The longest text from another process that is shown, in characters.
+const MAX_LENGTH: usize = 400;
 
-/// A text from elsewhere, fit to be shown: no control characters, and not too long.
+/// Makes a text from another process safe for a terminal: no control characters, limited length.
 pub(super) fn plain(text: &str) -> String {
-    let shown = text.chars().take(LONGEST).map(|c| {
-        // Direction marks can make a line read otherwise than it is.
+    let shown = text.chars().take(MAX_LENGTH).map(|c| {
+        // Direction marks can change how a line reads.
         let hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
         if c.is_control() || hidden { '\u{fffd}' } else { c }
     });
     let mut shown: String = shown.collect();
-    if text.chars().nth(LONGEST).is_some() {
+    if text.chars().nth(MAX_LENGTH).is_some() {
         shown.push('…');
     }
     shown
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_remedy_names_what_it_is_about() {
+    fn a_remedy_names_its_subject() {
         let finding = Finding::new(Code::DeadLettersParked, "3 wait")
             .of("message", "http://127.0.0.1:9205")
             .in_context("message");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_elsewhere_cannot_write_on_the_terminal() {
+    fn texts_of_other_processes_cannot_control_the_terminal() {
         assert_eq!(plain("a\u{1b}[2Jb\r\nc\u{202e}d"), "a�[2Jb��c�d");
         assert_eq!(plain(&"x".repeat(500)).chars().count(), 401);
     }

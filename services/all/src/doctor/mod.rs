@@ -1,13 +1,13 @@
-//! `berth doctor`: asks every process how it is, compares what they say, and tells what is wrong and what to do about it.
+//! `berth doctor`: inspects every process, compares the answers, and reports problems with their remedies.
 //!
-//! It only asks. It is useful while half of the processes are dead: it says which, and goes on; no process is waited for
-//! longer than `--timeout`. Its exit code is that of the worst finding ([`Code`]), 0 if nothing is wrong.
+//! It changes nothing. It works while processes are down: it reports them and continues, and waits for no process longer
+//! than `--timeout`. Its exit code is that of the worst finding ([`Code`]), 0 without findings.
 
-mod ask;
 mod code;
+mod diagnosis;
 mod finding;
-mod judge;
-mod show;
+mod inspector;
+mod report;
 
 use std::{
     io::{self, Write},
@@ -26,20 +26,20 @@ use chassis::{
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 pub use self::{
-    ask::{Answer, Asker, Silence, Target},
     code::{About, Code, Severity},
+    diagnosis::{Limits, diagnose, needs_second_sample},
     finding::Finding,
-    judge::{Limits, is_doubtful, judge},
-    show::Report,
+    inspector::{Answer, Inspector, NoAnswer, Target},
+    report::Report,
 };
 
-/// What the command line calls it.
+/// The name of the subcommand.
 pub const NAME: &str = "doctor";
 
-/// What the doctor is told.
+/// What the doctor is reported.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
-    /// The processes to ask, by their admin ports: `reservation=http://127.0.0.1:9202,room=…`; replicas have the same name
+    /// The processes to inspect, by their admin ports: `reservation=http://127.0.0.1:9202,room=…`; replicas have the same name
     #[arg(
         long,
         env = "BERTH_DOCTOR_ADMIN",
@@ -48,8 +48,7 @@ pub struct Settings {
         value_name = "ADDRESSES"
     )]
     pub admin: Vec<Target>,
-    /// File with the key by which services know each other; without one that of a local `berth` is looked for in its data
-    /// directory
+    /// File with the service key of the platform; without it the key of a local `berth` is read from its data directory
     #[arg(long, env = "BERTH_SERVICE_KEY_FILE", value_name = "FILE")]
     pub service_key_file: Option<PathBuf>,
     /// The data directory of a local `berth`
@@ -60,40 +59,40 @@ pub struct Settings {
         value_name = "DIR"
     )]
     pub data_dir: PathBuf,
-    /// Tells it to programs: one JSON object
+    /// Print the report as one JSON object
     #[arg(long, env = "BERTH_DOCTOR_JSON")]
     pub json: bool,
-    /// How long a process may take to answer
+    /// Timeout of each process
     #[arg(long, env = "BERTH_DOCTOR_TIMEOUT", default_value = "2s", value_parser = duration, value_name = "TIME")]
     pub timeout: Duration,
-    /// How long after the first look the second one is taken, if the first leaves open what is wrong
+    /// Pause before the second sample, which is taken if the first one is ambiguous
     #[arg(long, env = "BERTH_DOCTOR_PAUSE", default_value = "2s", value_parser = duration, value_name = "TIME")]
     pub pause: Duration,
-    /// How far clocks may be apart
+    /// Largest allowed difference between clocks
     #[arg(long, env = "BERTH_DOCTOR_MAX_CLOCK_DIFFERENCE", default_value = "2s", value_parser = duration, value_name = "TIME")]
     pub max_clock_difference: Duration,
-    /// How many events a consumer, or the bus, may be behind
+    /// Largest allowed lag of a consumer or of the bus, in events
     #[arg(long, env = "BERTH_DOCTOR_MAX_LAG", default_value_t = 1000, value_parser = clap::value_parser!(i64).range(0..), value_name = "N")]
     pub max_lag: i64,
-    /// How long work may be overdue
+    /// How long scheduled work may be overdue
     #[arg(long, env = "BERTH_DOCTOR_MAX_OVERDUE", default_value = "1m", value_parser = duration, value_name = "TIME")]
     pub max_overdue: Duration,
-    /// How long a producer may give no sign of life on the bus
+    /// Longest allowed time without a heartbeat of a producer on the bus
     #[arg(long, env = "BERTH_DOCTOR_MAX_SILENCE", default_value = "10s", value_parser = duration, value_name = "TIME")]
     pub max_silence: Duration,
-    /// How long ago a call to a peer that failed still matters
+    /// How long a failed call to a peer is reported
     #[arg(long, env = "BERTH_DOCTOR_RECENT", default_value = "5m", value_parser = duration, value_name = "TIME")]
     pub recent: Duration,
 }
 
 impl Settings {
-    /// The key to ask with: the one that is named, or else that of a local platform if there is one.
+    /// The service key: from the given file, or else from a local platform if there is one.
     fn key(&self) -> Result<Option<ServiceKey>, BadServiceKey> {
         let own = |dir: &Path| dir.join(OWN_KEY);
         match &self.service_key_file {
             Some(file) => ServiceKey::read(file).map(Some),
             None => match ServiceKey::read(&own(&self.data_dir)) {
-                // A platform that is not there has no key; that nobody answers tells more.
+                // Without a local platform there is no key. PROCESS_UNREACHABLE is the better report then.
                 Err(BadServiceKey::Unreadable(error))
                     if error.kind() == io::ErrorKind::NotFound =>
                 {
@@ -115,21 +114,21 @@ impl Settings {
         }
     }
 
-    /// Examines the platform, by a clock.
+    /// Examines the platform.
     pub async fn examine(&self, clock: Clock) -> Result<Report, BadServiceKey> {
-        let asker = Asker {
+        let inspector = Inspector {
             key: self.key()?,
             clock,
-            patience: self.timeout,
+            timeout: self.timeout,
         };
-        let first = asker.ask(&self.admin).await;
-        let second = if is_doubtful(&first) {
+        let first = inspector.inspect_all(&self.admin).await;
+        let second = if needs_second_sample(&first) {
             tokio::time::sleep(self.pause).await;
-            asker.ask(&self.admin).await
+            inspector.inspect_all(&self.admin).await
         } else {
             first.clone()
         };
-        let findings = judge(&first, &second, &self.limits());
+        let findings = diagnose(&first, &second, &self.limits());
         Ok(Report {
             answers: second,
             findings,
@@ -139,13 +138,16 @@ impl Settings {
 
 /// The subcommand.
 pub fn command() -> Command {
-    let about = "Asks every process how it is, compares what they say, and tells what is wrong and what to do about it";
+    let about =
+        "Inspects every process, compares the answers, and reports problems with their remedies";
     Settings::augment_args(Command::new(NAME))
         .about(about)
-        .after_help("The exit code is that of the worst finding, 0 if nothing is wrong: see docs/operating.md")
+        .after_help(
+            "The exit code is that of the worst finding, 0 without findings: see docs/operating.md",
+        )
 }
 
-/// Examines, tells, and answers the exit code.
+/// Examines the platform, prints the report, and returns the exit code.
 pub fn examine(matches: &ArgMatches) -> ExitCode {
     let settings = match Settings::from_arg_matches(matches) {
         Ok(settings) => settings,
@@ -170,7 +172,7 @@ pub fn examine(matches: &ArgMatches) -> ExitCode {
     } else {
         report.text()
     };
-    // Who closes the pipe has read enough.
+    // A closed pipe is no error: its reader has read enough.
     let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::from(report.exit_code())
 }

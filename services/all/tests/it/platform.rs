@@ -1,4 +1,4 @@
-//! All contexts in this process, as the stories use them.
+//! All contexts in one process, started by the library.
 
 use berth::room::v1::{ListRoomsRequest, room_service_client::RoomServiceClient};
 use chassis::{
@@ -9,7 +9,7 @@ use chassis::{
 use chassis_testing::noon;
 
 #[tokio::test]
-async fn it_starts_comes_to_rest_is_switched_off_and_starts_again() {
+async fn a_platform_starts_again_after_a_crash() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(noon());
     let options = || Options {
@@ -33,7 +33,7 @@ async fn it_starts_comes_to_rest_is_switched_off_and_starts_again() {
 }
 
 #[test]
-fn every_context_has_a_process_of_its_own() {
+fn every_context_has_a_binary() {
     let contexts = all::contexts();
     assert!(!contexts.is_empty());
     for context in contexts {
@@ -43,15 +43,18 @@ fn every_context_has_a_process_of_its_own() {
             context.name
         );
         let source = std::fs::read_to_string(&main).unwrap();
-        let call = format!("chassis::main({}::context())", context.name);
+        let call = format!(
+            "chassis::main({}::context(), &[recovery::SUBCOMMAND])",
+            context.name
+        );
         assert!(source.contains(&call), "{main}");
     }
 }
 
 #[test]
-fn every_setting_has_a_variable_and_is_told_once() {
+fn every_setting_has_an_environment_variable_and_one_meaning() {
     use std::collections::BTreeMap;
-    let mut seen: BTreeMap<String, (String, String)> = BTreeMap::new();
+    let mut known: BTreeMap<String, (String, String)> = BTreeMap::new();
     for context in all::contexts() {
         for settings in &context.settings {
             let command = settings.augment(clap::Command::new("x"));
@@ -62,8 +65,8 @@ fn every_setting_has_a_variable_and_is_told_once() {
                     .unwrap_or_else(|| panic!("{id} has no variable"));
                 let default = format!("{:?}", flag.get_default_values());
                 let this = (env.to_string_lossy().into_owned(), default);
-                let known = seen.entry(id.clone()).or_insert_with(|| this.clone());
-                assert_eq!(*known, this, "{id} means two things");
+                let first = known.entry(id.clone()).or_insert_with(|| this.clone());
+                assert_eq!(*first, this, "{id} means two things");
             }
         }
     }

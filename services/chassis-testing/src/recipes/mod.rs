@@ -1,5 +1,5 @@
-//! How to add things. Each recipe names the files in the order in which they are written, and its code compiles: the
-//! running example is a context with one aggregate, a lamp, that borrows two events of the `room` contract.
+//! How to add things. Each recipe names the files in the order in which they are written, and its code compiles. The
+//! example is a context with one aggregate, a lamp, that uses two events of the `room` contract.
 //!
 //! # Add a command
 //!
@@ -19,7 +19,7 @@
 //! # }
 //! ```
 //!
-//! 3. `codec.rs`: from the request to the command, collecting everything that is wrong with it:
+//! 3. `codec.rs`: from the request to the command, with all violations:
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/recipes/lamp.rs"));
@@ -55,12 +55,12 @@
 //! # fn main() {}
 //! ```
 //!
-//! 5. `tests/it/rpc.rs`: what a caller sees.
+//! 5. `tests/it/rpc.rs`: the rpc as a caller uses it.
 //!
 //! # Add an event
 //!
-//! `events.proto`: the message, in the past tense, with what a reader would otherwise have to ask for. `domain.rs`: the
-//! variant of `Event`, its arm in `evolve`. `codec.rs`: what it tells the world, and the list of what is published:
+//! `events.proto`: the message, in the past tense, with all data that consumers need. `domain.rs`: the
+//! variant of `Event`, its arm in `evolve`. `codec.rs`: the fact that it publishes, and the list of published events:
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/recipes/lamp.rs"));
@@ -72,8 +72,8 @@
 //!
 //! # Add a policy
 //!
-//! `policies.rs`: a function named `whenever_<event>_<action>` and a line in `list()`. Its slug is for ever. Its command must
-//! be idempotent; a refusal means "not yet" and is tried again. The contract tests fail if nobody publishes the event.
+//! `policies.rs`: a function named `whenever_<event>_<action>` and a line in `list()`. Its slug never changes. Its command
+//! must be idempotent; a refusal means "not yet" and is retried. The contract tests fail if no context publishes the event.
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/recipes/lamp.rs"));
@@ -81,9 +81,9 @@
 //!     Policies::new().whenever("douse", whenever_room_released_douse_lamp)
 //! }
 //!
-//! /// Whenever a room is given back, its lamp is put out.
-//! fn whenever_room_released_douse_lamp(heard: Received<RoomReleased>) -> Result<Then<Lamp>, Malformed> {
-//!     Ok(Then::on(heard.event.room_id.parse()?, Command::Douse))
+//! /// Whenever a room is released, its lamp is put out.
+//! fn whenever_room_released_douse_lamp(received: Received<RoomReleased>) -> Result<Then<Lamp>, Malformed> {
+//!     Ok(Then::on(received.event.room_id.parse()?, Command::Douse))
 //! }
 //! # fn main() { assert_eq!(list().iter().count(), 1); }
 //! ```
@@ -101,20 +101,20 @@
 //!     &[Migration { name: "0001_lit", sql: "CREATE TABLE lit (lamp TEXT PRIMARY KEY, since BIGINT NOT NULL)" }];
 //!
 //! fn list() -> Views {
-//!     Views::new().on(note_lit)
+//!     Views::new().on(insert_lit)
 //! }
 //!
-//! async fn note_lit(conn: &mut dyn Conn, heard: Received<RoomReserved>) -> Result<(), StoreError> {
+//! async fn insert_lit(conn: &mut dyn Conn, received: Received<RoomReserved>) -> Result<(), StoreError> {
 //!     let sql = "INSERT INTO lit (lamp, since) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-//!     conn.execute(sql, args![heard.subject, heard.at]).await.map(|_| ())
+//!     conn.execute(sql, args![received.subject, received.at]).await.map(|_| ())
 //! }
 //! # fn main() { assert_eq!((list().iter().count(), MIGRATIONS.len()), (1, 1)); }
 //! ```
 //!
 //! # Add a context
 //!
-//! Copy the smallest one, give it a contract of its own, one line in `services/all/src/lib.rs`, and say in `lib.rs` what it
-//! is: the value from which the process, the tests and the context map are made.
+//! Copy the smallest one, add its contract and one line in `services/all/src/lib.rs`, and declare it in `lib.rs`: the
+//! process, the tests and the context map are derived from this value.
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/recipes/lamp.rs"));

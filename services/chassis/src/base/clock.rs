@@ -1,4 +1,4 @@
-//! The clock: the one place where time is read. Tests turn it by hand.
+//! The clock: the only place where time is read. Tests control it.
 
 use std::sync::{
     Arc,
@@ -10,13 +10,13 @@ use crate::base::{
     time::{SignedDuration, Timestamp},
 };
 
-/// Tells the time, to the microsecond.
+/// The source of time, in microseconds.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
     /// The machine's clock.
     #[default]
     System,
-    /// A clock that stands still until it is turned.
+    /// A clock that moves only when a test turns it.
     Manual(ManualClock),
 }
 
@@ -30,28 +30,28 @@ impl Clock {
     }
 }
 
-/// A clock that stands still until it is turned; clones are the same clock.
+/// A clock that moves only when a test turns it. Clones are the same clock.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<AtomicI64>);
 
 impl ManualClock {
-    /// A clock that shows a time.
+    /// A clock at a time.
     pub fn new(at: Timestamp) -> Self {
         Self(Arc::new(AtomicI64::new(time::to_micros(at))))
     }
 
-    /// The time it shows.
+    /// The time.
     pub fn now(&self) -> Timestamp {
         time::from_micros(self.0.load(Ordering::SeqCst))
     }
 
-    /// Turns it, forwards or backwards.
+    /// Moves it by a duration, forwards or backwards.
     pub fn turn(&self, by: SignedDuration) {
         let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
         self.0.fetch_add(micros, Ordering::SeqCst);
     }
 
-    /// Sets it.
+    /// Moves it to a time.
     pub fn set(&self, at: Timestamp) {
         self.0.store(time::to_micros(at), Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! Fault points: named places in the machinery at which a test can make something go wrong.
+//! Fault points: named points in the chassis at which a test can inject an error.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-/// The fault points of one platform. Nothing is armed outside tests, and then a point costs one load.
+/// The fault points of one platform. Outside tests none is armed, and a point costs one load.
 #[derive(Clone, Debug, Default)]
 pub struct Faults(Arc<Armed>);
 
@@ -21,13 +21,13 @@ struct Armed {
 /// When a point fails.
 #[derive(Clone, Copy, Debug)]
 enum When {
-    /// The next so many times.
+    /// The next times.
     Next(u32),
-    /// Once in so many times, and how often it was passed.
+    /// Once in the first number of passes; the second counts them.
     OneIn(u32, u32),
 }
 
-/// A fault that a test asked for.
+/// An injected fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("injected fault at {0}")]
 pub struct Injected(pub String);
@@ -38,7 +38,7 @@ impl Faults {
         self.set(point.into(), When::Next(times));
     }
 
-    /// Makes one pass of a point in so many fail, until it is disarmed.
+    /// Makes one in `passes` passes of a point fail, until it is disarmed.
     pub fn arm_one_in(&self, point: impl Into<String>, passes: u32) {
         self.set(point.into(), When::OneIn(passes, 0));
     }
@@ -48,7 +48,7 @@ impl Faults {
         self.0.any.store(true, Ordering::SeqCst);
     }
 
-    /// Makes a point work again.
+    /// Disarms a point.
     pub fn disarm(&self, point: &str) {
         self.points().remove(point);
     }

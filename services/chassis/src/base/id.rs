@@ -1,18 +1,9 @@
-//! Ids: UUIDs that know what they name.
-
-use std::fmt;
+//! Ids: UUIDs with a type of their own.
 
 /// The text is not a UUID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a UUID such as 018f3c1a-7e2b-7c4d-9a5e-3b2f1d0c9e8a")]
 pub struct NotAnId;
-
-impl fmt::Display for NotAnId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("must be a UUID such as 018f3c1a-7e2b-7c4d-9a5e-3b2f1d0c9e8a")
-    }
-}
-
-impl std::error::Error for NotAnId {}
 
 /// Declares an id type: `chassis::base::id! { /// A room. RoomId }`.
 ///
@@ -27,7 +18,7 @@ macro_rules! id {
         pub struct $name($crate::private::uuid::Uuid);
 
         impl $name {
-            /// From 128 bits, for ids that are derived and not chosen.
+            /// From 128 bits, for derived ids.
             pub const fn from_u128(bits: u128) -> Self {
                 Self($crate::private::uuid::Uuid::from_u128(bits))
             }
@@ -68,8 +59,8 @@ extern crate self as chassis;
 id! {
     /// A member of the platform: customer, host or operator.
     MemberId,
-    /// Something that can be booked; the id of the resource that is offered.
+    /// An offer; the id of the offered resource.
     OfferId,
-    /// A reservation, and with it its payment and its review.
+    /// A reservation, its payment and its review.
     ReservationId,
 }

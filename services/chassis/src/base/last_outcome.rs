@@ -1,67 +1,51 @@
-//! How something went lately, for whoever operates the platform: when it last succeeded, and when and why it last failed.
+//! The last outcome of a repeated operation, for operators: when it last succeeded, and when and why it last failed.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicI64, Ordering},
+use std::{
+    fmt::Display,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::base::{time, time::Timestamp};
+use crate::base::time::Timestamp;
 
-/// What is kept of a reason.
-const LONGEST: usize = 300;
-const NEVER: i64 = i64::MIN;
+/// The longest reason that is kept, in characters.
+const MAX_REASON: usize = 300;
 
-/// When something last succeeded, and when and why it last failed.
-#[derive(Debug)]
-pub(crate) struct Track {
-    succeeded: AtomicI64,
-    /// Whether there is a failure, so that nobody need look who has none to make good.
-    is_failed: AtomicBool,
-    failed: Mutex<Option<(Timestamp, String)>>,
+/// When an operation last succeeded, and when and why it last failed.
+#[derive(Debug, Default)]
+pub(crate) struct LastOutcome(Mutex<Outcomes>);
+
+#[derive(Debug, Default)]
+struct Outcomes {
+    succeeded: Option<Timestamp>,
+    failed: Option<(Timestamp, String)>,
 }
 
-impl Default for Track {
-    fn default() -> Self {
-        Self {
-            succeeded: AtomicI64::new(NEVER),
-            is_failed: AtomicBool::new(false),
-            failed: Mutex::default(),
-        }
-    }
-}
-
-impl Track {
-    /// It succeeded.
-    pub(crate) fn succeeds(&self, at: Timestamp) {
-        self.succeeded.store(time::to_micros(at), Ordering::Relaxed);
+impl LastOutcome {
+    pub(crate) fn record_success(&self, at: Timestamp) {
+        self.lock().succeeded = Some(at);
     }
 
-    /// It failed.
-    pub(crate) fn fails(&self, at: Timestamp, why: &dyn std::fmt::Display) {
-        let why = why.to_string().chars().take(LONGEST).collect();
-        *self.lock() = Some((at, why));
-        self.is_failed.store(true, Ordering::Release);
+    pub(crate) fn record_failure(&self, at: Timestamp, why: &dyn Display) {
+        let why = why.to_string().chars().take(MAX_REASON).collect();
+        self.lock().failed = Some((at, why));
     }
 
-    /// What failed has been made good.
-    pub(crate) fn recovers(&self) {
-        if self.is_failed.swap(false, Ordering::Acquire) {
-            *self.lock() = None;
-        }
+    /// Forgets the failure: the failed operation was repeated with success.
+    pub(crate) fn clear_failure(&self) {
+        self.lock().failed = None;
     }
 
     /// When it last succeeded.
     pub(crate) fn success(&self) -> Option<Timestamp> {
-        let at = self.succeeded.load(Ordering::Relaxed);
-        (at != NEVER).then(|| time::from_micros(at))
+        self.lock().succeeded
     }
 
-    /// When and why it last failed, unless that was made good.
+    /// When and why it last failed, unless that was cleared.
     pub(crate) fn failure(&self) -> Option<(Timestamp, String)> {
-        self.lock().clone()
+        self.lock().failed.clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Timestamp, String)>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Outcomes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! What everything else is made of: time, money, ids, page tokens, the clock, random numbers, fault points.
+//! The basic types: time, money, ids, page tokens, the clock, random numbers, fault points.
 
 pub mod clock;
 pub mod faults;

@@ -1,5 +1,5 @@
-//! `migrate`: brings the databases up to what this version needs, and ends. It changes nothing that an older version needs,
-//! so it runs first, and then the processes are replaced one by one.
+//! `migrate`: migrates the databases to this version, and ends. Migrations are compatible with the previous version: run it
+//! first, then replace the processes one by one.
 
 use std::process::ExitCode;
 
@@ -16,42 +16,37 @@ use crate::{
 pub(super) const SUBCOMMAND: Subcommand = Subcommand {
     name: "migrate",
     command,
-    run: play,
+    run,
 };
 
 fn command() -> Command {
-    let about = "Brings the databases up to what this version needs, and ends";
+    let about = "Migrates the databases to the schema of this version, and ends";
     DatabaseSettings::augment_args(Command::new(SUBCOMMAND.name)).about(about)
 }
 
-fn play(_process: &str, contexts: &[Context], matches: &ArgMatches) -> ExitCode {
+fn run(_process: &str, contexts: &[Context], matches: &ArgMatches) -> ExitCode {
     let settings = match DatabaseSettings::from_arg_matches(matches) {
         Ok(settings) => settings,
         Err(error) => return usage::refuse(&error),
     };
     if settings.database_url.is_none() {
         usage::fail(
-            &"--database-url is missing; a database in a file is brought up when it is opened",
+            &"--database-url is missing; a database in a file is migrated when it is opened",
         );
         return ExitCode::from(usage::USAGE);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return usage::fail(&error),
-    };
-    for context in contexts {
-        match runtime.block_on(migrate(context, &settings)) {
-            Ok(applied) => say(context.name, &applied),
-            Err(error) => return usage::fail(&format!("{}: {error}", context.name)),
+    usage::block_on(async {
+        for context in contexts {
+            match migrate(context, &settings).await {
+                Ok(applied) => print(context.name, &applied),
+                Err(error) => return usage::fail(&format!("{}: {error}", context.name)),
+            }
         }
-    }
-    ExitCode::SUCCESS
+        ExitCode::SUCCESS
+    })
 }
 
-/// Brings the database of a context up. Answers what was missing.
+/// Migrates the database of a context. Returns the migrations that were missing.
 async fn migrate(
     context: &Context,
     settings: &DatabaseSettings,
@@ -64,8 +59,8 @@ async fn migrate(
     Ok(missing)
 }
 
-#[expect(clippy::print_stdout, reason = "what the command is for")]
-fn say(context: &str, applied: &[String]) {
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+fn print(context: &str, applied: &[String]) {
     match applied {
         [] => println!("{context}: nothing to do"),
         applied => println!("{context}: applied {}", applied.join(", ")),

@@ -1,4 +1,4 @@
-//! The command line of a context: `main`, its subcommands, and what is said about wrong flags.
+//! The command line of a context: `main`, its subcommands, and errors of flags.
 
 pub mod migrate;
 pub mod provision;

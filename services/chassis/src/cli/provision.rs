@@ -1,5 +1,5 @@
-//! `provision`: makes what contexts need at the broker, or changes it to what it should be, and ends. A process makes what is
-//! missing by itself; this is for those who prefer to see it made, and for settings that have changed.
+//! `provision`: creates or updates the streams and consumers of contexts at NATS, and ends. A process creates missing ones
+//! itself; this is for changed settings, and for operators who want to control their creation.
 
 use std::process::ExitCode;
 
@@ -16,51 +16,44 @@ use crate::{
 pub(super) const SUBCOMMAND: Subcommand = Subcommand {
     name: "provision",
     command,
-    run: play,
+    run,
 };
 
-/// What it is told.
+/// Its flags.
 #[derive(Args, Clone, Debug)]
 struct Provision {
     #[command(flatten)]
     nats: NatsSettings,
-    /// Only tell what the user of each context must be allowed at NATS, as a piece of its configuration
+    /// Only print the permissions that the NATS user of each context needs, in the format of the NATS configuration
     #[arg(long, env = "BERTH_NATS_SHOW_PERMISSIONS")]
     show_permissions: bool,
 }
 
 fn command() -> Command {
-    let about =
-        "Makes streams and consumers at NATS, or changes them to what they should be, and ends";
+    let about = "Creates or updates the streams and consumers at NATS, and ends";
     Provision::augment_args(Command::new(SUBCOMMAND.name)).about(about)
 }
 
-fn play(process: &str, contexts: &[Context], matches: &ArgMatches) -> ExitCode {
-    let told = match Provision::from_arg_matches(matches) {
-        Ok(told) => told,
+fn run(process: &str, contexts: &[Context], matches: &ArgMatches) -> ExitCode {
+    let flags = match Provision::from_arg_matches(matches) {
+        Ok(flags) => flags,
         Err(error) => return usage::refuse(&error),
     };
-    if told.show_permissions {
+    if flags.show_permissions {
         let permissions = contexts.iter().map(|context| {
             let permissions =
-                JetStream::permissions(&told.nats, context.name, &context.consumers());
+                JetStream::permissions(&flags.nats, context.name, &context.consumers());
             (context.name.to_owned(), configuration(&permissions))
         });
         let all: Map<String, Value> = permissions.collect();
-        say(&format!("{:#}", Value::Object(all)));
+        print(&format!("{:#}", Value::Object(all)));
         return ExitCode::SUCCESS;
     }
-    if told.nats.nats_url.is_none() {
+    if flags.nats.nats_url.is_none() {
         usage::fail(&"--nats-url is missing");
         return ExitCode::from(usage::USAGE);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(provision(process, contexts, &told.nats)),
-        Err(error) => usage::fail(&error),
-    }
+    usage::block_on(provision(process, contexts, &flags.nats))
 }
 
 async fn provision(process: &str, contexts: &[Context], settings: &NatsSettings) -> ExitCode {
@@ -74,7 +67,7 @@ async fn provision(process: &str, contexts: &[Context], settings: &NatsSettings)
     if let Err(error) = bus.connected().await {
         return usage::fail(&error);
     }
-    // All streams first: the consumers of one context are on the streams of others.
+    // All streams first: a context has consumers on the streams of others.
     for consumers_too in [false, true] {
         for context in contexts {
             let consumers = if consumers_too {
@@ -83,7 +76,9 @@ async fn provision(process: &str, contexts: &[Context], settings: &NatsSettings)
                 Vec::new()
             };
             match bus.provision(context.name, &consumers).await {
-                Ok(done) if consumers_too => say(&format!("{}: {}", context.name, done.join(", "))),
+                Ok(done) if consumers_too => {
+                    print(&format!("{}: {}", context.name, done.join(", ")));
+                }
                 Ok(_) => {}
                 Err(error) => return usage::fail(&format!("{}: {error}", context.name)),
             }
@@ -92,7 +87,7 @@ async fn provision(process: &str, contexts: &[Context], settings: &NatsSettings)
     ExitCode::SUCCESS
 }
 
-/// As it stands in the configuration of NATS.
+/// As written in the configuration of NATS.
 fn configuration(permissions: &Permissions) -> Value {
     json!({
         "publish": {"allow": permissions.publish},
@@ -100,7 +95,7 @@ fn configuration(permissions: &Permissions) -> Value {
     })
 }
 
-#[expect(clippy::print_stdout, reason = "what the command is for")]
-fn say(line: &str) {
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+fn print(line: &str) {
     println!("{line}");
 }

@@ -1,4 +1,4 @@
-//! From `main` to an exit code.
+//! `main`: runs contexts until a signal, and returns the exit code.
 
 use std::{
     process::ExitCode,
@@ -18,15 +18,15 @@ use crate::{
     telemetry,
 };
 
-/// A signal that comes so soon after the first is no second one.
-const ECHO: Duration = Duration::from_millis(200);
+/// A signal this soon after the first is a duplicate.
+const DUPLICATE_SIGNAL: Duration = Duration::from_millis(200);
 
-/// What a context in a process of its own is told beside what every process is.
+/// The flags of a context in a process of its own.
 #[derive(Args, Clone, Debug)]
-struct Alone {
+struct ContextFlags {
     #[command(flatten)]
     config: Config,
-    /// Where the other contexts are, by their ports: `payment=http://127.0.0.1:9102,room=…`
+    /// Addresses of the ports of other contexts: `payment=http://127.0.0.1:9102,room=…`
     #[arg(
         long,
         env = "BERTH_PEERS",
@@ -35,7 +35,7 @@ struct Alone {
         value_name = "ADDRESSES"
     )]
     peers: Addresses,
-    /// Where the logs of other contexts are read, by their admin ports: `payment=http://127.0.0.1:9202,…`
+    /// Addresses of the admin ports of other contexts, for their logs: `payment=http://127.0.0.1:9202,…`
     #[arg(
         long,
         env = "BERTH_LOGS",
@@ -48,7 +48,7 @@ struct Alone {
 
 /// The command line of a context in a process of its own.
 pub fn command(context: &Context, more: &[Subcommand]) -> clap::Command {
-    let command = Alone::augment_args(clap::Command::new(context.name)).about(format!(
+    let command = ContextFlags::augment_args(clap::Command::new(context.name)).about(format!(
         "Berth: the context `{}` as a process of its own",
         context.name
     ));
@@ -62,8 +62,8 @@ pub fn command(context: &Context, more: &[Subcommand]) -> clap::Command {
         .fold(command, |command, settings| settings.augment(command))
 }
 
-/// Runs one context as a process of its own, until it is told to stop. The whole `main` of a context. `more` are
-/// the subcommands beside `migrate` and `provision`.
+/// The `main` of a context: runs it as a process of its own until a signal to stop. `more` are subcommands in addition to
+/// `migrate` and `provision`.
 pub fn main(context: Context, more: &[Subcommand]) -> ExitCode {
     let matches = match command(&context, more).try_get_matches() {
         Ok(matches) => matches,
@@ -72,10 +72,10 @@ pub fn main(context: Context, more: &[Subcommand]) -> ExitCode {
     if let Some((name, matches)) = matches.subcommand() {
         return run_subcommand(more, name, context.name, &[context], matches);
     }
-    match usage::read::<Alone>(&matches, &context.settings) {
+    match usage::read::<ContextFlags>(&matches, &context.settings) {
         Err(error) => usage::refuse(&error),
         Ok((
-            Alone {
+            ContextFlags {
                 config,
                 peers,
                 logs,
@@ -95,14 +95,14 @@ pub fn main(context: Context, more: &[Subcommand]) -> ExitCode {
     }
 }
 
-/// The subcommands of every process: `migrate` and `provision`, and then `more`.
+/// The subcommands of a process: `migrate`, `provision` and `more`.
 pub fn subcommands(more: &[Subcommand]) -> impl Iterator<Item = &Subcommand> {
     [migrate::SUBCOMMAND, provision::SUBCOMMAND]
         .iter()
         .chain(more)
 }
 
-/// Runs the subcommand of a name.
+/// Runs the subcommand with a name.
 pub fn run_subcommand(
     more: &[Subcommand],
     name: &str,
@@ -116,10 +116,9 @@ pub fn run_subcommand(
     }
 }
 
-/// Runs contexts until the process is told to stop by SIGTERM or SIGINT; `ready` is called once they are ready,
-/// with the time that took.
+/// Runs contexts until SIGTERM or SIGINT. Calls `ready` once they are ready, with the duration of the start.
 ///
-/// Exit code 0 if everything in hand was finished, 1 if something failed or was cut off, 64 if the options are wrong.
+/// Exit code 0 if all work in flight was finished, 1 if something failed or was cut off, 64 if the options are wrong.
 pub fn run(
     contexts: Vec<Context>,
     options: Options,
@@ -127,16 +126,10 @@ pub fn run(
 ) -> ExitCode {
     let began = Instant::now();
     // The platform has its own threads; this one waits for signals.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(live(contexts, options, began, ready)),
-        Err(error) => fail(&error),
-    }
+    usage::block_on(run_with_telemetry(contexts, options, began, ready))
 }
 
-async fn live(
+async fn run_with_telemetry(
     contexts: Vec<Context>,
     mut options: Options,
     began: Instant,
@@ -151,13 +144,13 @@ async fn live(
         }
     };
     options.log = Some(telemetry.log.clone());
-    let code = live_until_told(contexts, options, began, ready).await;
-    // The last traces are sent while this runtime still runs.
+    let code = run_until_signal(contexts, options, began, ready).await;
+    // Dropping it sends the last traces, which needs this runtime.
     let _ = tokio::task::spawn_blocking(move || drop(telemetry)).await;
     code
 }
 
-async fn live_until_told(
+async fn run_until_signal(
     contexts: Vec<Context>,
     options: Options,
     began: Instant,
@@ -192,7 +185,7 @@ async fn live_until_told(
         () = signals.next() => tokio::select! {
             ended = platform.stop() => ended,
             () = signals.again() => {
-                tracing::warn!("told to stop twice: nothing more is finished");
+                tracing::warn!("second signal to stop: requests in flight are cut off");
                 return ExitCode::FAILURE;
             }
         },
@@ -203,7 +196,7 @@ async fn live_until_told(
     }
 }
 
-/// The signals that tell a process to stop.
+/// SIGTERM and SIGINT.
 struct Signals {
     #[cfg(unix)]
     term: tokio::signal::unix::Signal,
@@ -229,12 +222,12 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal that is not the first one told twice, as those do who pass it on to a whole group of processes.
+    /// Waits for a second signal. A duplicate of the first, as a process group receives it, does not count.
     async fn again(&mut self) {
         let first = Instant::now();
         loop {
             self.next().await;
-            if first.elapsed() > ECHO {
+            if first.elapsed() > DUPLICATE_SIGNAL {
                 return;
             }
         }

@@ -12,7 +12,7 @@ use crate::runtime::settings::{Settings, SettingsType};
 /// Exit code of a process whose flags are wrong (`EX_USAGE`).
 pub const USAGE: u8 = 64;
 
-/// Reads what every process is told, and the settings of its contexts, from a command line.
+/// Parses the flags of every process and the settings of its contexts.
 pub fn read<C: FromArgMatches>(
     matches: &ArgMatches,
     settings: &[SettingsType],
@@ -29,24 +29,24 @@ pub fn one_line(error: &clap::Error) -> String {
     let body = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = body.split_whitespace().collect();
     let line = words.join(" ");
-    // clap does not say which variable a value came from.
+    // clap does not name the flag of a value that came from a variable.
     match error.get(ContextKind::InvalidArg) {
         Some(flag) if !line.contains(&flag.to_string()) => format!("{line} ({flag})"),
         _ => line,
     }
 }
 
-/// Says what is wrong with the command line and answers the exit code: 0 if it was a call for help.
+/// Prints what is wrong with the command line. Exit code 64, or 0 if help was requested.
 #[expect(
     clippy::print_stderr,
-    reason = "this is where a process speaks to whoever started it"
+    reason = "errors of the command line go to stderr"
 )]
 pub fn refuse(error: &clap::Error) -> ExitCode {
     if matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
-        // Who closes the pipe has read enough.
+        // Fails only if the reader has closed the pipe.
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
@@ -54,34 +54,20 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// Says why the process ends, on one line. Exit code 1.
-#[expect(clippy::print_stderr, reason = "one line for whoever started it")]
+/// Prints why the process ends, on one line. Exit code 1.
+#[expect(clippy::print_stderr, reason = "the last error goes to stderr")]
 pub fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("error: {error}");
     ExitCode::FAILURE
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every flag of a process.
-    #[derive(clap::Parser)]
-    #[command(name = "flags", no_binary_name = true)]
-    struct Flags {
-        #[command(flatten)]
-        _config: crate::runtime::config::Config,
-    }
-
-    #[test]
-    fn a_wrong_command_line_is_told_on_one_line() {
-        let command = <Flags as clap::CommandFactory>::command();
-        let error = command
-            .try_get_matches_from(["--max-in-flight", "0"])
-            .unwrap_err();
-        let line = one_line(&error);
-        assert!(line.contains("--max-in-flight"), "{line}");
-        assert!(line.contains("from 1"), "{line}");
-        assert!(!line.contains('\n'), "{line}");
+/// Runs a future on this thread until it ends.
+pub(super) fn block_on(future: impl Future<Output = ExitCode>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(future),
+        Err(error) => fail(&error),
     }
 }

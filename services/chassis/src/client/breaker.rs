@@ -1,11 +1,11 @@
-//! A circuit breaker: after too many failures a callee is left alone for a while, and then tried with one call.
+//! A circuit breaker: after too many failures a callee gets no calls for a while, and then one probe.
 //!
 //! ```text
 //! closed ─half of the last 20 failed→ open ─1 s→ half-open ─probe succeeds→ closed
 //!                                      ↑─────────────────────probe fails─┘
 //! ```
 //!
-//! It tells the time by the platform's clock, so that tests and the simulation turn it by hand.
+//! It uses the platform's clock, so that tests and the simulation control it.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -21,15 +21,14 @@ use crate::base::{
     time::{SignedDuration, Timestamp},
 };
 
-/// How many calls are looked back on.
+/// How many of the last calls count.
 const WINDOW: u32 = 20;
-/// How many calls are needed to judge.
-const ENOUGH: u32 = 10;
-/// How long a callee is left alone.
-pub(crate) const OPEN: SignedDuration = SignedDuration::from_secs(1);
-
-/// After so long the callee is tried, whatever the clock says.
-const STANDS_STILL: Duration = Duration::from_secs(5);
+/// With fewer calls the breaker stays closed.
+const MIN_CALLS: u32 = 10;
+/// How long it stays open before a probe.
+const OPEN: SignedDuration = SignedDuration::from_secs(1);
+/// The same by the machine's monotonic clock: a platform's clock that stands still must not keep it open for ever.
+const OPEN_AT_MOST: Duration = Duration::from_secs(5);
 
 /// Counts the outcomes of calls to one callee.
 #[derive(Debug)]
@@ -45,15 +44,26 @@ enum State {
     Closed { failures: u32, calls: u32 },
     /// No call passes.
     Open { since: Timestamp, opened: Instant },
-    /// One call passes, to try.
+    /// One call passes as a probe.
     HalfOpen { probing: bool },
 }
 
-/// What a call that was let through is.
+/// How a call was admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pass {
     Normal,
     Probe,
+}
+
+impl State {
+    /// Its name, and its value of the metric.
+    fn label(self) -> (&'static str, f64) {
+        match self {
+            Self::Closed { .. } => ("closed", 0.0),
+            Self::HalfOpen { .. } => ("half_open", 1.0),
+            Self::Open { .. } => ("open", 2.0),
+        }
+    }
 }
 
 const CLOSED: State = State::Closed {
@@ -68,23 +78,23 @@ impl Breaker {
             clock,
             state: Mutex::new(CLOSED),
         };
-        breaker.show(CLOSED);
+        breaker.publish(CLOSED);
         breaker
     }
 
-    /// Lets a call through, or not.
+    /// Admits a call, or none if calls are suspended.
     pub(crate) fn admit(&self) -> Option<Pass> {
         let mut state = self.lock();
         match *state {
             State::Closed { .. } => Some(Pass::Normal),
             State::Open { since, opened } => {
                 let waited = self.clock.now().duration_since(since);
-                // A clock that was set back, or stands still, must not keep the callee away.
-                let rested = waited >= OPEN
+                // Nor must a clock that was set back keep it open.
+                let is_over = waited >= OPEN
                     || waited < SignedDuration::ZERO
-                    || opened.elapsed() >= STANDS_STILL;
-                rested.then(|| {
-                    self.become_(&mut state, State::HalfOpen { probing: true });
+                    || opened.elapsed() >= OPEN_AT_MOST;
+                is_over.then(|| {
+                    self.transition(&mut state, State::HalfOpen { probing: true });
                     Pass::Probe
                 })
             }
@@ -103,14 +113,14 @@ impl Breaker {
         }
     }
 
-    /// Notes the outcome of a call; `None` if it was given up by the caller.
-    pub(crate) fn note(&self, pass: Pass, failed: Option<bool>) {
+    /// Records the outcome of a call; `None` if it was cancelled.
+    pub(crate) fn record(&self, pass: Pass, failed: Option<bool>) {
         let mut state = self.lock();
         let next = match (*state, pass, failed) {
             (State::Closed { failures, calls }, _, Some(failed)) => {
                 let failures = (failures << 1 | u32::from(failed)) & ((1 << WINDOW) - 1);
                 let calls = (calls + 1).min(WINDOW);
-                if calls < ENOUGH || failures.count_ones() * 2 < calls {
+                if calls < MIN_CALLS || failures.count_ones() * 2 < calls {
                     *state = State::Closed { failures, calls };
                     return;
                 }
@@ -122,10 +132,10 @@ impl Breaker {
                 *state = State::HalfOpen { probing: false };
                 return;
             }
-            // What began before the breaker opened tells nothing new.
+            // A call that began before the breaker opened does not count.
             _ => return,
         };
-        self.become_(&mut state, next);
+        self.transition(&mut state, next);
     }
 
     /// Whether all calls pass.
@@ -133,8 +143,8 @@ impl Breaker {
         matches!(*self.lock(), State::Closed { .. })
     }
 
-    /// How it stands, for whoever operates the platform.
-    pub(crate) fn standing(&self) -> BreakerState {
+    /// Its state, for inspection.
+    pub(crate) fn inspect(&self) -> BreakerState {
         match *self.lock() {
             State::Closed { .. } => BreakerState::Closed,
             State::Open { .. } => BreakerState::Open,
@@ -142,33 +152,21 @@ impl Breaker {
         }
     }
 
-    fn become_(&self, state: &mut State, next: State) {
-        let to = match next {
-            State::Closed { .. } => {
-                tracing::info!(peer = self.peer, "breaker closed");
-                "closed"
-            }
-            State::Open { .. } => {
-                tracing::warn!(peer = self.peer, "breaker open");
-                "open"
-            }
-            State::HalfOpen { .. } => {
-                tracing::info!(peer = self.peer, "breaker half-open");
-                "half_open"
-            }
-        };
+    fn transition(&self, state: &mut State, next: State) {
+        let (to, _) = next.label();
+        if to == "open" {
+            tracing::warn!(peer = self.peer, "breaker open");
+        } else {
+            tracing::info!(peer = self.peer, state = to, "breaker state");
+        }
         metrics::counter!("berth_breaker_transitions_total", "peer" => self.peer.clone(), "to" => to)
             .increment(1);
         *state = next;
-        self.show(next);
+        self.publish(next);
     }
 
-    fn show(&self, state: State) {
-        let value = match state {
-            State::Closed { .. } => 0.0,
-            State::HalfOpen { .. } => 1.0,
-            State::Open { .. } => 2.0,
-        };
+    fn publish(&self, state: State) {
+        let (_, value) = state.label();
         metrics::gauge!("berth_breaker_state", "peer" => self.peer.clone()).set(value);
     }
 

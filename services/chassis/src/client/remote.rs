@@ -1,4 +1,4 @@
-//! A call to another process: a channel, and headers that say who calls.
+//! A call to another process: over a channel, with headers that identify the caller.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use crate::{
         clock::Clock,
         time::{SignedDuration, Timestamp},
     },
-    client::answer::{Answer, absent},
+    client::response::{CallResult, peer_unavailable},
     contract::{headers, rpcs::RPCS},
     error::status::internal,
     security::{caller::Caller, service_identity::ServiceKey},
@@ -25,50 +25,59 @@ use crate::{
 /// How long a service token is used before a new one is signed; well below its lifetime.
 const TOKEN_USE: SignedDuration = SignedDuration::from_secs(30);
 
-/// What a call to another process needs.
+/// Calls a context in another process.
 pub(super) struct Remote {
     context: String,
+    channel: Channel,
     service_key: Option<ServiceKey>,
     clock: Clock,
-    /// The tokens signed last, by service that calls.
+    /// The latest tokens, by calling service.
     tokens: Mutex<BTreeMap<String, (Timestamp, HeaderValue)>>,
 }
 
 impl Remote {
-    pub(super) fn new(context: &str, service_key: Option<ServiceKey>, clock: Clock) -> Self {
+    pub(super) fn new(
+        context: &str,
+        channel: Channel,
+        service_key: Option<ServiceKey>,
+        clock: Clock,
+    ) -> Self {
         Self {
             context: context.to_owned(),
+            channel,
             service_key,
             clock,
             tokens: Mutex::default(),
         }
     }
 
-    pub(super) async fn call(&self, channel: Channel, mut request: http::Request<Body>) -> Answer {
-        let caller = request
-            .extensions_mut()
-            .remove::<Caller>()
-            .unwrap_or_default();
-        self.show(&caller, request.headers_mut())?;
+    pub(super) async fn call(&self, mut request: http::Request<Body>) -> CallResult {
+        let caller = request.extensions_mut().remove::<Caller>();
+        self.identify(&caller.unwrap_or_default(), request.headers_mut())?;
         let streams = RPCS
             .get(request.uri().path())
             .is_some_and(|rpc| rpc.server_streaming);
-        let response = channel.oneshot(request).await.map_err(|error| {
-            tracing::debug!(peer = self.context, error = %error, "call failed");
-            let mut status = absent();
-            status.set_source(Arc::new(error));
-            status
-        })?;
+        let response = self
+            .channel
+            .clone()
+            .oneshot(request)
+            .await
+            .map_err(|error| {
+                tracing::debug!(peer = self.context, error = %error, "call failed");
+                let mut status = peer_unavailable();
+                status.set_source(Arc::new(error));
+                status
+            })?;
         if streams {
             return Ok(response);
         }
-        // The whole answer, while the deadline is watched.
+        // The whole response is read here, while the deadline is enforced.
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map_err(|error| {
-            tracing::debug!(peer = self.context, error = %error, "answer cut off");
-            absent()
+            tracing::debug!(peer = self.context, error = %error, "response cut off");
+            peer_unavailable()
         })?;
-        // An error that came after all is told where every error is.
+        // An error in the trailers is returned as every error: in the headers.
         if let Some(status) = body.trailers().and_then(Status::from_header_map)
             && status.code() != Code::Ok
         {
@@ -77,8 +86,8 @@ impl Remote {
         Ok(http::Response::from_parts(parts, Body::new(body)))
     }
 
-    /// Writes who calls into the headers.
-    fn show(&self, caller: &Caller, headers: &mut HeaderMap) -> Result<(), Status> {
+    /// Writes the identity of the caller into the headers.
+    fn identify(&self, caller: &Caller, headers: &mut HeaderMap) -> Result<(), Status> {
         if let Some(deadline) = caller.deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             headers.insert(headers::TIMEOUT, headers::timeout_value(left));

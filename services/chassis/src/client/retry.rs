@@ -1,15 +1,15 @@
-//! Another try: a call that was not taken, or whose answer was lost, is made again if its contract says that it may be.
+//! Retries: a call that was not executed, or whose response was lost, is made again if its contract allows it.
 //!
-//! | what came of a try | another one |
+//! | outcome of a try | retry |
 //! |---|---|
-//! | no connection, or it broke off before the answer was whole | soon |
-//! | UNAVAILABLE without details, HTTP 502 or 503: a proxy found nobody | soon |
-//! | UNAVAILABLE: the callee sheds load, is going, or does not know yet who may call it | when its RetryInfo says |
-//! | anything else: any other UNAVAILABLE is about something that the callee itself asked for in vain | none |
+//! | no connection, or it broke before the response was complete | after a short delay |
+//! | UNAVAILABLE without details, HTTP 502 or 503: a proxy found no replica | after a short delay |
+//! | UNAVAILABLE: the callee sheds load, drains, or has no keys yet to verify the token | after the delay in its RetryInfo |
+//! | anything else; any other UNAVAILABLE comes from a service that the callee itself calls | none |
 //!
-//! Only unary rpcs are tried again whose `idempotency_level` is NO_SIDE_EFFECTS or IDEMPOTENT, two times at most, if as
-//! much time is left for the try as was waited for it, and while no breaker says otherwise. A budget bounds them all: when
-//! a callee is away, what is offered to it is a tenth more than what was asked for, and not three times as much.
+//! Only unary rpcs with the `idempotency_level` NO_SIDE_EFFECTS or IDEMPOTENT are retried, at most twice, if after the delay
+//! at least as much time is left for the retry, and while the breaker is closed. A budget limits all retries of a peer: when
+//! it is down, it gets a tenth more calls than without retries, and not three times as many.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -22,23 +22,25 @@ use tower::retry::budget::{Budget as _, TpsBudget};
 
 use crate::{
     base::random,
-    client::answer::{Answer, code},
+    client::response::{CallResult, code},
     contract::rpcs::RPCS,
     error::status::internal,
 };
 
-/// How long is waited before each further try, at most.
-const WAITS: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(100)];
+/// How often a call may be retried.
+pub(super) const MAX_RETRIES: usize = DELAYS.len();
+/// The longest short delay before each retry.
+const DELAYS: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(100)];
 /// How long a call counts for the budget.
 const WINDOW: Duration = Duration::from_secs(10);
-/// So many tries a second are always allowed, so that a platform with little to do gets over a restart.
-const LEAST: u32 = 1;
-/// Share of the calls that may be tried again.
+/// Retries per second that are always allowed, so that a platform with few calls survives a restart.
+const MIN_PER_SECOND: u32 = 1;
+/// Share of the calls that may be retried.
 const SHARE: f32 = 0.1;
-/// Reasons of a callee that has not taken a call.
-const NOT_TAKEN: [&str; 3] = ["OVERLOADED", "DRAINING", "TRUST_UNAVAILABLE"];
+/// Reasons of a callee that has not executed a call.
+const NOT_EXECUTED: [&str; 3] = ["OVERLOADED", "DRAINING", "TRUST_UNAVAILABLE"];
 
-/// How often calls to one peer may be tried again.
+/// How often calls to one peer may be retried.
 #[derive(Debug)]
 pub(super) struct Budget {
     peer: String,
@@ -49,27 +51,27 @@ impl Budget {
     pub(super) fn new(peer: &str) -> Self {
         Self {
             peer: peer.to_owned(),
-            budget: TpsBudget::new(WINDOW, LEAST, SHARE),
+            budget: TpsBudget::new(WINDOW, MIN_PER_SECOND, SHARE),
         }
     }
 
-    /// A call is made.
-    pub(super) fn earn(&self) {
+    /// Counts a first try.
+    pub(super) fn count_call(&self) {
         self.budget.deposit();
     }
 
-    /// Whether one may be tried again.
-    pub(super) fn spend(&self) -> bool {
-        let may = self.budget.withdraw();
-        if !may {
+    /// Takes one retry from the budget, if there is one.
+    pub(super) fn withdraw(&self) -> bool {
+        let allowed = self.budget.withdraw();
+        if !allowed {
             self.count("no_budget");
         }
-        may
+        allowed
     }
 
-    /// What came of another try.
-    pub(super) fn tried(&self, answer: &Answer) {
-        self.count(match code(answer) {
+    /// Counts the outcome of a retry.
+    pub(super) fn count_retry(&self, result: &CallResult) {
+        self.count(match code(result) {
             Code::Unavailable | Code::DeadlineExceeded => "failed",
             _ => "answered",
         });
@@ -81,70 +83,60 @@ impl Budget {
     }
 }
 
-/// Whether the contract of an rpc says that a call may be made again.
-pub(super) fn may_be(path: &str) -> bool {
+/// Whether the contract of an rpc allows a retry.
+pub(super) fn is_allowed(path: &str) -> bool {
     RPCS.get(path).is_some_and(|rpc| rpc.repeatable)
 }
 
-/// A call that can be made several times.
-pub(super) struct Call {
+/// A unary call with its whole message in memory.
+pub(super) struct RepeatableCall {
     head: http::request::Parts,
     body: Bytes,
 }
 
-impl Call {
-    /// Reads the one message of a call, which is there already.
+impl RepeatableCall {
     pub(super) async fn read(request: http::Request<Body>) -> Result<Self, Status> {
         let (head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
         Ok(Self { head, body })
     }
 
-    /// The call, once more.
+    /// The request for one try.
     pub(super) fn request(&self) -> http::Request<Body> {
         let body = Full::new(self.body.clone()).map_err(|never: Infallible| internal(&never));
         http::Request::from_parts(self.head.clone(), Body::new(body))
     }
 }
 
-/// How long to wait before each further try after this answer; nothing if there is to be none.
-pub(super) fn wait(answer: &Answer, tries: usize, deadline: Instant) -> Option<Duration> {
-    let soon = random::within(*WAITS.get(tries)?);
-    let wait = match answer {
-        Err(status) if status.code() == Code::Unavailable => soon,
+/// The delay before the next retry after `retries` of them; none if there is to be no other.
+pub(super) fn delay(result: &CallResult, retries: usize, deadline: Instant) -> Option<Duration> {
+    let short = random::within(*DELAYS.get(retries)?);
+    let delay = match result {
+        Err(status) if status.code() == Code::Unavailable => short,
         Err(_) => return None,
-        Ok(response) if response.status() != http::StatusCode::OK => {
-            let nobody = [
-                http::StatusCode::BAD_GATEWAY,
-                http::StatusCode::SERVICE_UNAVAILABLE,
-            ];
-            nobody.contains(&response.status()).then_some(soon)?
-        }
-        Ok(response) => {
-            let status = Status::from_header_map(response.headers())?;
-            soon.max(told(&status)?)
-        }
+        Ok(response) => match response.status() {
+            http::StatusCode::OK => {
+                let status = Status::from_header_map(response.headers())?;
+                short.max(requested_delay(&status)?)
+            }
+            http::StatusCode::BAD_GATEWAY | http::StatusCode::SERVICE_UNAVAILABLE => short,
+            _ => return None,
+        },
     };
     let left = deadline.saturating_duration_since(Instant::now());
-    (wait * 2 < left).then_some(wait)
+    (delay * 2 < left).then_some(delay)
 }
 
-/// How long a callee says that is to be waited; nothing if it is of no use.
-fn told(status: &Status) -> Option<Duration> {
+/// The delay that a callee asks for; none if a retry is useless.
+fn requested_delay(status: &Status) -> Option<Duration> {
     if status.code() != Code::Unavailable {
         return None;
     }
     let details = status.get_error_details();
-    let not_taken = match details.error_info() {
-        Some(info) => NOT_TAKEN.contains(&info.reason.as_str()),
-        // Who answers for a platform without being of it: a proxy.
-        None => true,
-    };
-    let info = details.retry_info().and_then(|info| info.retry_delay);
-    not_taken.then(|| info.unwrap_or_default())
-}
-
-/// The tries a call may have beyond the first.
-pub(super) fn tries() -> std::ops::Range<usize> {
-    0..WAITS.len()
+    // An error without a reason comes from a proxy and not from a service of the platform.
+    let not_executed = details
+        .error_info()
+        .is_none_or(|info| NOT_EXECUTED.contains(&info.reason.as_str()));
+    let delay = details.retry_info().and_then(|info| info.retry_delay);
+    not_executed.then(|| delay.unwrap_or_default())
 }

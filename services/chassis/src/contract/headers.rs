@@ -1,23 +1,23 @@
-//! What is read from and written to the headers of a request: deadline, trace context, tokens.
+//! The headers of a request: deadline, trace context, tokens.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 
-/// The header in which a service shows its token.
+/// The header with a service's token.
 pub const SERVICE_HEADER: &str = "x-berth-service";
-/// How long the caller waits.
+/// Timeout of the call.
 pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-/// Outcome of a call.
+/// gRPC code of a response.
 pub(crate) const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// W3C trace context.
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Id of the request.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Token of the service that calls.
+/// Token of the calling service.
 pub(crate) const SERVICE: HeaderName = HeaderName::from_static(SERVICE_HEADER);
 
-/// How long the caller waits, if it says so in a way that can be understood.
+/// The timeout of the call, if there is a valid one.
 pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -36,14 +36,14 @@ pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// A time to wait as the wire shows it, rounded up: the one who sends it gives up first.
+/// A timeout as a header, rounded up: the caller times out first.
 pub(crate) fn timeout_value(left: Duration) -> HeaderValue {
     let millis = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
     let millis = millis.saturating_add(1).min(99_999_999);
     HeaderValue::try_from(format!("{millis}m")).unwrap_or(HeaderValue::from_static("1S"))
 }
 
-/// A person's token. `Err` if there is something else in its place.
+/// The person's token. `Err` if the header is not one bearer token.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ()> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let Some(first) = given.next() else {
@@ -79,11 +79,11 @@ pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
     valid.then(|| text.to_owned())
 }
 
-/// Id of the request, if the client gave a sane one.
+/// Id of the request, if the client sent a valid one.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(REQUEST_ID)?.to_str().ok()?;
-    let sane = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    sane.then(|| text.to_owned())
+    let valid = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    valid.then(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_is_read_as_the_protocol_says() {
+    fn a_timeout_is_read_as_grpc_specifies() {
         let read = |text| timeout(&headers(&TIMEOUT, &[text]));
         assert_eq!(read("5S"), Some(Duration::from_secs(5)));
         assert_eq!(read("99999999H"), Some(Duration::from_hours(99_999_999)));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_valid_trace_context_is_taken() {
+    fn only_a_valid_trace_context_is_accepted() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(
             traceparent(&headers(&TRACEPARENT, &[good])).as_deref(),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_sane_request_id_is_taken() {
+    fn only_a_valid_request_id_is_accepted() {
         let read = |text: &str| request_id(&headers(&REQUEST_ID, &[text]));
         assert_eq!(read("abc-123").as_deref(), Some("abc-123"));
         for bad in ["", "a b", "a\tb", &"x".repeat(129)] {

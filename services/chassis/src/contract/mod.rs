@@ -1,4 +1,4 @@
-//! The contracts as data: what the descriptors say about every rpc, and the headers of a call.
+//! The contracts: the options of every rpc, and the headers of a call.
 
 pub mod headers;
 pub mod rpcs;

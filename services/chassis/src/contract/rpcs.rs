@@ -1,5 +1,4 @@
-//! Every rpc that a port may carry, read once from the descriptors: who may call it, whether it streams, whether a call may
-//! be repeated.
+//! The table of all rpcs, read once from the descriptors: access, streaming, idempotency.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -19,7 +18,7 @@ pub(crate) static RPCS: LazyLock<Rpcs> = LazyLock::new(|| {
     ])
 });
 
-/// What is counted for a path that names no rpc.
+/// Stands for every path that names no rpc.
 static UNKNOWN: LazyLock<Rpc> = LazyLock::new(|| Rpc {
     index: RPCS.0.len(),
     service: "unknown".to_owned(),
@@ -67,20 +66,20 @@ pub(crate) enum Who {
     Internal,
     /// A person with one of these roles, whom the request's owner field names if there is one.
     Roles(Vec<Role>, Option<OwnerField>),
-    /// Not an rpc of the contracts, such as health and reflection: no rule applies.
+    /// Everybody, because the rpc is not one of the contracts: health and reflection.
     Unguarded,
-    /// Nobody: the contract does not say, or says something that cannot be enforced.
+    /// Nobody: the contract declares nothing, or nothing that can be enforced.
     Nobody,
 }
 
-/// A field of a request that names who it is about.
+/// The field of a request that names its owner.
 #[derive(Debug, PartialEq)]
 pub(crate) struct OwnerField {
     /// Field numbers from the request down to the field.
     pub(crate) path: Vec<u32>,
-    /// The same for people: `room.host_id`.
+    /// The path by names: `room.host_id`.
     pub(crate) field: String,
-    /// What it names, as `NOT_FOUND` tells it: `host` for `room.host_id`.
+    /// What it names, for `NOT_FOUND`: `host` for `room.host_id`.
     pub(crate) what: String,
 }
 
@@ -133,7 +132,7 @@ impl Rpc {
         RPCS.get(path).unwrap_or(&UNKNOWN)
     }
 
-    /// Whether it is answered even under overload.
+    /// Whether it is served even under overload.
     pub(crate) fn is_health(&self) -> bool {
         self.service == "grpc.health.v1.Health"
     }
@@ -205,9 +204,10 @@ fn who(
     let owner = match access.owner_field.as_str() {
         "" => None,
         _ if method.is_client_streaming() => return Err("owner_field of a stream"),
-        field => {
-            Some(owner_field(method.input(), field).ok_or("owner_field is not one text field")?)
-        }
+        field => Some(
+            owner_field(method.input(), field)
+                .ok_or("owner_field is not a singular string field")?,
+        ),
     };
     match (access.public, access.internal, roles.is_empty(), owner) {
         (true, false, true, None) => Ok(Who::Public),
@@ -217,7 +217,7 @@ fn who(
     }
 }
 
-/// Finds a dotted path of plain fields that ends in a text. Lists, maps and oneofs would leave open which one counts.
+/// Resolves a dotted path of singular fields that ends in a string. In lists, maps and oneofs the owner would be ambiguous.
 fn owner_field(request: MessageDescriptor, dotted: &str) -> Option<OwnerField> {
     let mut kind = Kind::Message(request);
     let mut path = Vec::new();
@@ -251,15 +251,15 @@ pub(crate) mod tests {
     const REGISTER: &str = "RegisterRoom";
     const PATH: &str = "/berth.room.v1.RoomService/RegisterRoom";
 
-    /// The rules if every rpc had no access option at all.
-    pub(crate) fn unsaid() -> Rpcs {
+    /// The contracts without any access option.
+    pub(crate) fn undeclared() -> Rpcs {
         // This type does not know the option, so it drops it.
         let known = prost_types::FileDescriptorSet::decode(berth::DESCRIPTORS).unwrap();
         Rpcs::read(&[&known.encode_to_vec()])
     }
 
-    /// The rule of RegisterRoom if the contract said this.
-    fn rule(access: &Access) -> Who {
+    /// The access of RegisterRoom if the contract declared this.
+    fn declared(access: &Access) -> Who {
         let pool = DescriptorPool::decode(berth::DESCRIPTORS).unwrap();
         let message = |name| pool.get_message_by_name(name).unwrap();
         let option = pool.get_extension_by_name(OPTION).unwrap();
@@ -291,6 +291,26 @@ pub(crate) mod tests {
         values.map(|value| value.as_message_mut().unwrap())
     }
 
+    fn flags(public: bool, internal: bool) -> Access {
+        Access {
+            public,
+            internal,
+            ..Access::default()
+        }
+    }
+
+    fn merged(mut access: Access, other: &Access) -> Access {
+        access.merge(&other.encode_to_vec()[..]).unwrap();
+        access
+    }
+
+    /// A role of a later version, after known ones.
+    fn unknown_roles(known: &[Role]) -> Access {
+        let mut access = roles(known, "");
+        access.roles.push(99);
+        access
+    }
+
     fn roles(roles: &[Role], owner_field: &str) -> Access {
         Access {
             roles: roles.iter().map(|role| (*role).into()).collect(),
@@ -300,7 +320,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn every_rpc_of_the_contracts_is_open_to_somebody() {
+    fn every_rpc_of_the_contracts_declares_its_access() {
         assert!(RPCS.0.len() > 30);
         for (path, rule) in &RPCS.0 {
             assert_ne!(rule.access, Who::Nobody, "{path}");
@@ -308,7 +328,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn only_unary_rpcs_that_say_so_are_called_again() {
+    fn only_idempotent_unary_rpcs_are_repeatable() {
         let repeatable = |path| RPCS.get(path).map(|rule| rule.repeatable);
         for (path, expected) in [
             ("/berth.payment.v1.PaymentService/ChargePayment", true),
@@ -321,7 +341,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_rule_is_what_the_contract_says() {
+    fn access_is_what_the_contract_declares() {
         let host = vec![Role::Host];
         let owner = OwnerField {
             path: vec![1, 2],
@@ -329,63 +349,35 @@ pub(crate) mod tests {
             what: "host".to_owned(),
         };
         assert_eq!(
-            rule(&roles(&[Role::Host], "room.host_id")),
+            declared(&roles(&[Role::Host], "room.host_id")),
             Who::Roles(host.clone(), Some(owner))
         );
-        assert_eq!(rule(&roles(&[Role::Host], "")), Who::Roles(host, None));
-        let public = Access {
-            public: true,
-            ..Access::default()
-        };
-        assert_eq!(rule(&public), Who::Public);
-        let internal = Access {
-            internal: true,
-            ..Access::default()
-        };
-        assert_eq!(rule(&internal), Who::Internal);
+        assert_eq!(declared(&roles(&[Role::Host], "")), Who::Roles(host, None));
+        assert_eq!(declared(&flags(true, false)), Who::Public);
+        assert_eq!(declared(&flags(false, true)), Who::Internal);
     }
 
     #[test]
-    fn what_the_contract_does_not_say_is_closed() {
-        let unsaid = unsaid();
+    fn an_rpc_without_declared_access_is_closed() {
+        let undeclared = undeclared();
         let contracts = RPCS.0.values().filter(|rpc| rpc.access != Who::Unguarded);
-        assert_eq!(unsaid.0.len(), contracts.count());
-        assert!(unsaid.0.values().all(|rule| rule.access == Who::Nobody));
+        assert_eq!(undeclared.0.len(), contracts.count());
+        assert!(undeclared.0.values().all(|rule| rule.access == Who::Nobody));
         assert_eq!(Rpcs::read(&[b"no descriptors"]).0.len(), 0);
     }
 
     #[test]
-    fn what_the_contract_says_in_contradiction_is_closed() {
+    fn contradictory_access_is_closed() {
         let host = roles(&[Role::Host], "");
         let contradictions = [
             Access::default(),
-            Access {
-                public: true,
-                ..host.clone()
-            },
-            Access {
-                internal: true,
-                ..host.clone()
-            },
-            Access {
-                public: true,
-                internal: true,
-                ..Access::default()
-            },
-            Access {
-                roles: vec![99],
-                ..Access::default()
-            },
-            Access {
-                roles: vec![Role::Host.into(), 99],
-                ..Access::default()
-            },
+            flags(true, true),
+            merged(flags(true, false), &host),
+            merged(flags(false, true), &host),
+            unknown_roles(&[]),
+            unknown_roles(&[Role::Host]),
             roles(&[Role::Unspecified], ""),
-            Access {
-                public: true,
-                owner_field: "room.host_id".to_owned(),
-                ..Access::default()
-            },
+            merged(flags(true, false), &roles(&[], "room.host_id")),
             roles(&[Role::Host], "host_id"),
             roles(&[Role::Host], "room"),
             roles(&[Role::Host], "room.units"),
@@ -394,12 +386,12 @@ pub(crate) mod tests {
             roles(&[Role::Host], "."),
         ];
         for access in contradictions {
-            assert_eq!(rule(&access), Who::Nobody, "{access:?}");
+            assert_eq!(declared(&access), Who::Nobody, "{access:?}");
         }
     }
 
     #[test]
-    fn rpcs_are_known_by_their_paths() {
+    fn an_rpc_is_found_by_its_path() {
         let rpc = Rpc::at("/berth.room.v1.RoomService/GetRoom");
         assert_eq!(rpc.service, "berth.room.v1.RoomService");
         assert!(!rpc.is_health() && !rpc.server_streaming);
@@ -409,7 +401,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_package_has_services() {
+    fn the_services_of_a_package_are_found() {
         assert_eq!(services_of("berth.room.v1"), ["berth.room.v1.RoomService"]);
     }
 }

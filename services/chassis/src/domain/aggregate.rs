@@ -1,4 +1,4 @@
-//! What an aggregate is: a state, pure rules about it, what it claims and what it waits for.
+//! Aggregates: state, pure rules, claims and deadlines.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,22 +10,22 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{base::time::Timestamp, error::refusal::Refused};
 
-/// The unit of consistency: its rules are pure functions, and one command on one aggregate is one transaction.
+/// A unit of consistency: its rules are pure functions, and one command on one aggregate is one transaction.
 pub trait Aggregate:
     Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
-    /// Names the kind in the store; kebab-case, never changed.
+    /// Name of the kind in the store; kebab-case, never changed.
     const KIND: &'static str;
-    /// Names one aggregate of the kind.
+    /// Identifies one aggregate of the kind.
     type Id: Copy + fmt::Display + fmt::Debug + FromStr + PartialEq + Send + Sync + 'static;
-    /// What it can be told to do.
+    /// Its commands.
     type Command: Clone + fmt::Debug + Send + Sync + 'static;
-    /// What can happen to it.
+    /// Its events.
     type Event: Clone + fmt::Debug + PartialEq + Send + Sync + 'static;
-    /// Why it may say no.
+    /// Its refusals.
     type Refusal: Refused;
 
-    /// The rules: what happens when the command is given now. A repeat of what has been done is `Ok(vec![])`.
+    /// The events of a command given now. A repeated command is `Ok(vec![])`.
     fn decide(
         this: Option<&Self>,
         command: &Self::Command,
@@ -35,22 +35,22 @@ pub trait Aggregate:
     /// The state after an event; `None` only for an event that cannot have happened to `this`.
     fn evolve(this: Option<Self>, event: &Self::Event) -> Option<Self>;
 
-    /// Which claims `decide` wants to see for a command, because it chooses free ones. Default: none.
+    /// The ranges of claims that `decide` reads for a command, in order to choose free ones. Default: none.
     fn claim_ranges(_this: Option<&Self>, _command: &Self::Command) -> Vec<ClaimRange> {
         Vec::new()
     }
 
-    /// What this state holds that nobody else may hold. Default: nothing.
+    /// The claims that this state holds. Default: none.
     fn claims(&self) -> Claims {
         Claims::none()
     }
 
-    /// When this state wants to be woken, whatever happens. Default: never.
+    /// The deadline of this state. Default: none.
     fn due(&self) -> Option<Timestamp> {
         None
     }
 
-    /// The command with which it is woken. Default: none (an job does it, see [`crate::runtime::deadlines`]).
+    /// The command given at the deadline. Default: none (a job of the context handles the deadline).
     fn when_due() -> Option<Self::Command> {
         None
     }
@@ -63,57 +63,52 @@ pub struct Versioned<A> {
     pub state: A,
     /// Grows by one with every event.
     pub version: i64,
-    /// When it came to be.
+    /// When it was created.
     pub created: Timestamp,
     /// When it last changed.
     pub updated: Timestamp,
 }
 
-/// What is true at the moment of a decision: the time, and which of the claims looked at are taken.
+/// The circumstances of a decision: the time, and which claims in the ranges read are held by other aggregates.
 #[derive(Clone, Debug)]
 pub struct Now {
     /// The time.
     pub at: Timestamp,
-    taken: BTreeMap<String, BTreeSet<String>>,
+    held: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Now {
-    /// A moment at which nothing is taken.
+    /// A time at which no claims are held.
     pub fn at(at: Timestamp) -> Self {
         Self {
             at,
-            taken: BTreeMap::new(),
+            held: BTreeMap::new(),
         }
     }
 
-    /// The same moment with one more claim that somebody else holds.
+    /// Adds a claim that another aggregate holds.
     #[must_use]
     pub fn with_held(mut self, scope: impl Into<String>, key: impl Into<String>) -> Self {
-        self.taken
+        self.held
             .entry(scope.into())
             .or_default()
             .insert(key.into());
         self
     }
 
-    /// Whether somebody else holds a claim. True only within what [`Aggregate::claim_ranges`] asked for.
+    /// Whether another aggregate holds a claim. Known only within the [`Aggregate::claim_ranges`].
     pub fn is_held(&self, scope: &str, key: &str) -> bool {
-        self.taken.get(scope).is_some_and(|keys| keys.contains(key))
+        self.held.get(scope).is_some_and(|keys| keys.contains(key))
     }
 
-    /// The claims of a scope that others hold, within what was looked at.
+    /// The claims of a scope that other aggregates hold, within the ranges read.
     pub fn taken(&self, scope: &str) -> impl Iterator<Item = &str> {
-        let keys = self.taken.get(scope).into_iter().flatten();
+        let keys = self.held.get(scope).into_iter().flatten();
         keys.map(String::as_str)
-    }
-
-    /// How many claims of a scope others hold, within what was looked at.
-    pub fn count_held(&self, scope: &str) -> usize {
-        self.taken.get(scope).map_or(0, BTreeSet::len)
     }
 }
 
-/// A range of claims to look at: the keys of a scope from `from` up to but not including `to`.
+/// A range of claims: the keys of a scope from `from` up to but not including `to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimRange {
     /// The scope.
@@ -140,17 +135,17 @@ impl ClaimRange {
     }
 }
 
-/// What a state holds: pairs of scope and key, of which the store lets only one aggregate hold each.
+/// Claims: pairs of scope and key. The store lets only one aggregate hold each pair.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims(BTreeSet<(String, String)>);
 
 impl Claims {
-    /// Nothing.
+    /// No claims.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// One more claim.
+    /// Adds a claim.
     #[must_use]
     pub fn and(mut self, scope: impl Into<String>, key: impl Into<String>) -> Self {
         self.0.insert((scope.into(), key.into()));
@@ -164,7 +159,7 @@ impl Claims {
             .map(|(scope, key)| (scope.as_str(), key.as_str()))
     }
 
-    /// What `self` holds and `other` does not.
+    /// The claims of `self` that `other` does not have.
     pub fn minus<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.0
             .difference(&other.0)
@@ -184,21 +179,16 @@ impl Claims {
 
 impl<S: Into<String>, K: Into<String>> FromIterator<(S, K)> for Claims {
     fn from_iter<I: IntoIterator<Item = (S, K)>>(pairs: I) -> Self {
-        Self(
-            pairs
-                .into_iter()
-                .map(|(scope, key)| (scope.into(), key.into()))
-                .collect(),
-        )
+        let mut claims = Self::none();
+        claims.extend(pairs);
+        claims
     }
 }
 
 impl<S: Into<String>, K: Into<String>> Extend<(S, K)> for Claims {
     fn extend<I: IntoIterator<Item = (S, K)>>(&mut self, pairs: I) {
-        self.0.extend(
-            pairs
-                .into_iter()
-                .map(|(scope, key)| (scope.into(), key.into())),
-        );
+        let pairs = pairs.into_iter();
+        self.0
+            .extend(pairs.map(|(scope, key)| (scope.into(), key.into())));
     }
 }

@@ -1,4 +1,4 @@
-//! Events: facts on the log, what they are made of and how they are heard.
+//! Events: as an aggregate publishes them, as they stand on a log, and as consumers receive them.
 
 use std::fmt;
 
@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    base::{time, time::Timestamp},
+    base::{
+        id::NotAnId,
+        money::MoneyError,
+        time::{self, Timestamp},
+    },
     domain::aggregate::{Aggregate, Versioned},
 };
 
@@ -29,19 +33,19 @@ impl EventType {
     }
 }
 
-/// What an aggregate's event tells the world.
+/// The public message of an aggregate's event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
     /// Full name of the message.
     pub event_type: String,
     /// The message, encoded.
     pub data: Bytes,
-    /// What it belongs to: the reservation's id, where there is one. Empty: the command's correlation id.
+    /// Correlation id: the reservation's id, if there is one. Empty: that of the command.
     pub correlation: String,
 }
 
 impl Fact {
-    /// A fact from its message.
+    /// A fact with a message.
     pub fn of<E: Message + Name>(event: &E) -> Self {
         Self {
             event_type: E::full_name(),
@@ -50,7 +54,7 @@ impl Fact {
         }
     }
 
-    /// The same fact, as part of a reservation's story.
+    /// Sets the correlation id.
     #[must_use]
     pub fn about(mut self, correlation: impl fmt::Display) -> Self {
         self.correlation = correlation.to_string();
@@ -58,43 +62,32 @@ impl Fact {
     }
 }
 
-/// What an aggregate publishes: the wall between its own events and the contract.
+/// Translates an aggregate's own events into those of the contract.
 pub trait Publish: Aggregate {
-    /// What `event` tells the world, with the aggregate as it is after it. Most events tell one fact, some none.
+    /// The facts that `event` publishes; `after` is the aggregate after it. Most events publish one fact, some none.
     fn facts(id: Self::Id, event: &Self::Event, after: &Versioned<Self>) -> Vec<Fact>;
 }
 
-/// Who or what caused a command, and what it belongs to. Travels with every event.
+/// The cause of a command. It is recorded with every event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Cause {
     /// A member's id, or the name of a service.
-    #[serde(rename = "actor", default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub actor: String,
-    /// Id of the request or event that caused it.
-    #[serde(
-        rename = "causationid",
-        default,
-        skip_serializing_if = "String::is_empty"
-    )]
+    /// Causation id: of the request or event that caused it.
+    #[serde(rename = "causationid", skip_serializing_if = "String::is_empty")]
     pub causation: String,
-    /// What it belongs to.
-    #[serde(
-        rename = "correlationid",
-        default,
-        skip_serializing_if = "String::is_empty"
-    )]
+    /// Correlation id.
+    #[serde(rename = "correlationid", skip_serializing_if = "String::is_empty")]
     pub correlation: String,
     /// W3C trace context.
-    #[serde(
-        rename = "traceparent",
-        default,
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub traceparent: String,
 }
 
 impl Cause {
-    /// Caused by a person or service.
+    /// Caused by a member or service.
     pub fn by(actor: impl Into<String>) -> Self {
         Self {
             actor: actor.into(),
@@ -127,7 +120,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// The event as a policy or view hears it.
+    /// The event as a policy or view receives it.
     pub fn receive<E: Message + Name + Default>(&self) -> Result<Received<E>, prost::DecodeError> {
         Ok(Received {
             event: E::decode(self.data.clone())?,
@@ -140,7 +133,7 @@ impl Recorded {
     }
 }
 
-/// Derives the id of an event from its place, so that the same event has the same id wherever it is read.
+/// Derives the id of an event from its aggregate and version, so that it is the same wherever the event is read.
 pub fn event_id(producer: &str, kind: &str, subject: &str, version: i64, index: usize) -> String {
     Uuid::new_v5(
         &Uuid::NAMESPACE_OID,
@@ -149,7 +142,7 @@ pub fn event_id(producer: &str, kind: &str, subject: &str, version: i64, index: 
     .to_string()
 }
 
-/// An event as a policy or view hears it.
+/// An event as a policy or view receives it.
 #[derive(Clone, Debug)]
 pub struct Received<E> {
     /// The message.
@@ -162,7 +155,7 @@ pub struct Received<E> {
     pub version: i64,
     /// When it happened.
     pub at: Timestamp,
-    /// Who caused it: a member's id, or a service.
+    /// The member or service that caused it.
     pub actor: String,
 }
 
@@ -211,26 +204,26 @@ impl Recorded {
     }
 }
 
-/// An event that breaks its contract, for example with an id that is none.
+/// An event that violates its contract, for example with a malformed id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed event: {0}")]
 pub struct Malformed(pub String);
 
 impl Malformed {
-    /// Says what is wrong.
+    /// A malformed event with the reason.
     pub fn because(what: impl fmt::Display) -> Self {
         Self(what.to_string())
     }
 }
 
-impl From<crate::base::id::NotAnId> for Malformed {
-    fn from(error: crate::base::id::NotAnId) -> Self {
+impl From<NotAnId> for Malformed {
+    fn from(error: NotAnId) -> Self {
         Self::because(error)
     }
 }
 
-impl From<crate::base::money::MoneyError> for Malformed {
-    fn from(error: crate::base::money::MoneyError) -> Self {
+impl From<MoneyError> for Malformed {
+    fn from(error: MoneyError) -> Self {
         Self::because(error)
     }
 }

@@ -1,4 +1,4 @@
-//! What a context is made of: aggregates with pure rules, and the events they publish.
+//! Aggregates with pure rules, and the events that they publish.
 
 pub mod aggregate;
 pub mod event;

@@ -1,4 +1,4 @@
-//! Errors in the terms of gRPC: a refusal of a domain, violations of a request, and the `Status` that a caller gets.
+//! Errors in terms of gRPC: refusals of a domain, violations of a request, and the `Status` that a caller receives.
 
 pub mod refusal;
 pub mod status;

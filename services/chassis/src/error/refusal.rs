@@ -1,32 +1,32 @@
-//! How a domain says no, in the terms of the protocol's error model.
+//! Refusals of a domain, in terms of the gRPC error model.
 
 use std::{error::Error, fmt};
 
-/// What sort of "no" it is; each is one gRPC code.
+/// The kind of a refusal; each is one gRPC code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The request can never work as it is. `INVALID_ARGUMENT`.
+    /// The request can never succeed as it is. `INVALID_ARGUMENT`.
     Invalid,
     /// There is no such thing, or not for this caller. `NOT_FOUND`.
     NotFound,
-    /// The id or name is taken by something else. `ALREADY_EXISTS`.
+    /// The id or name is in use. `ALREADY_EXISTS`.
     AlreadyExists,
-    /// Not in this state. `FAILED_PRECONDITION`.
+    /// Not allowed in the current state. `FAILED_PRECONDITION`.
     Precondition,
-    /// Something changed in between: look again. `ABORTED`.
+    /// An optimistic conflict: read again and retry. `ABORTED`.
     Aborted,
-    /// Too much was asked for in a time. `RESOURCE_EXHAUSTED`.
+    /// Too many requests in a period. `RESOURCE_EXHAUSTED`.
     Exhausted,
-    /// It is not known who asks. `UNAUTHENTICATED`.
+    /// The caller is not authenticated. `UNAUTHENTICATED`.
     Unauthenticated,
-    /// Not now, ask later. `UNAVAILABLE`.
+    /// Temporarily not possible: retry later. `UNAVAILABLE`.
     Unavailable,
 }
 
-/// A "no" of a domain: what is shown is for a person, `kind` and `reason` are for a program.
+/// A refusal of a domain: its text is for people, `kind` and `reason` are for programs.
 pub trait Refused: Error + Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
-    /// The sort of "no".
+    /// Its kind.
     fn kind(&self) -> Kind;
-    /// The reason as an `UPPER_SNAKE_CASE` word, part of the contract (`ErrorInfo.reason`).
+    /// Its reason in `UPPER_SNAKE_CASE`, part of the contract (`ErrorInfo.reason`).
     fn reason(&self) -> &'static str;
 }

@@ -1,4 +1,4 @@
-//! From errors to `tonic::Status`: the only place where it happens. Internal text never reaches a caller.
+//! Conversion of errors to `tonic::Status`, in this one place. Internal text never reaches a caller.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::error::refusal::{Kind, Refused};
 /// `ErrorInfo.domain` of every error of the platform.
 pub const DOMAIN: &str = "berth";
 
-/// How long a caller is asked to wait before the next try.
+/// The delay before a retry that callers are asked for.
 pub const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 impl Kind {
@@ -35,7 +35,7 @@ pub fn status(kind: Kind, reason: &str, message: impl Into<String>) -> Status {
     with_delay(kind, reason, message, again.then_some(RETRY_DELAY))
 }
 
-/// An error that goes away by itself after a time.
+/// An error with a delay after which a retry may succeed.
 pub fn retry_after(
     delay: Duration,
     kind: Kind,
@@ -58,28 +58,28 @@ fn with_delay(
     Status::with_error_details(kind.code(), message, details)
 }
 
-/// An error of the machinery, whose code no domain uses.
+/// An error of the chassis, with a code that no domain uses.
 pub(crate) fn coded(code: Code, reason: &str, message: impl Into<String>) -> Status {
     let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
     Status::with_error_details(code, message, details)
 }
 
-/// A domain's "no" as an error.
+/// A domain's refusal as an error.
 pub fn refused(refusal: &impl Refused) -> Status {
     status(refusal.kind(), refusal.reason(), refusal.to_string())
 }
 
-/// There is no such thing, or not for this caller: the two are the same to a caller.
+/// It does not exist, or this caller may not see it: a caller cannot tell these apart.
 pub fn not_found(what: &str) -> Status {
     status(Kind::NotFound, "NOT_FOUND", format!("no such {what}"))
 }
 
-/// Not now, ask later.
+/// Temporarily not possible: retry later.
 pub fn unavailable(reason: &str, message: impl Into<String>) -> Status {
     status(Kind::Unavailable, reason, message)
 }
 
-/// A fault of ours. What happened goes to the log, never to the caller.
+/// A bug or fault of the platform. The error goes to the log, never to the caller.
 pub fn internal(error: &dyn std::fmt::Display) -> Status {
     tracing::error!(error = %error, "internal error");
     coded(Code::Internal, "INTERNAL", "internal error")

@@ -1,4 +1,4 @@
-//! Everything that is wrong with a request, told at once.
+//! Collects everything that is wrong with a request and reports it at once.
 
 use std::{fmt::Display, str::FromStr};
 
@@ -15,42 +15,48 @@ use crate::{
     error::status::DOMAIN,
 };
 
-/// No more are told: an error travels in the trailers of an answer, and those have a limit.
-const MOST: usize = 20;
+/// No more are reported: an error is sent in the headers of a response, and their size is limited.
+const MAX: usize = 20;
 
 /// Collects what is wrong with the fields of a request while it is being parsed.
 ///
-/// A parser takes what it can, notes what it cannot, and ends with [`Violations::check`].
+/// A parser reads what is valid, adds a violation for what is not, and ends with [`Violations::check`].
 #[derive(Debug, Default)]
 pub struct Violations(Vec<(String, String)>);
 
 impl Violations {
-    /// Nothing wrong so far.
+    /// No violations.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Notes that a field is wrong.
+    /// Adds a violation of a field.
     pub fn add(&mut self, field: &str, description: impl Into<String>) {
-        if self.0.len() < MOST {
+        if self.0.len() < MAX {
             self.0.push((field.into(), description.into()));
         }
     }
 
-    /// Notes that a field is wrong unless `ok`.
+    /// Adds a violation of a field unless `ok`.
     pub fn require(&mut self, ok: bool, field: &str, description: impl Into<String>) {
         if !ok {
             self.add(field, description);
         }
     }
 
-    /// Whether nothing is wrong.
+    /// Adds a violation of a field unless there is a value.
+    fn given<T>(&mut self, field: &str, value: Option<T>, description: &str) -> Option<T> {
+        self.require(value.is_some(), field, description);
+        value
+    }
+
+    /// Whether there are no violations.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The value if nothing was wrong, else everything that was. A missing value with nothing wrong is a bug and
-    /// answered as an invalid request all the same.
+    /// The value if there are no violations, else all of them. A missing value without a violation is a bug, and also
+    /// reported as an invalid request.
     pub fn check<T>(self, value: Option<T>) -> Result<T, Status> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
@@ -65,7 +71,7 @@ impl Violations {
             .ok()
     }
 
-    /// Takes text of `min` to `max` characters without control characters other than line breaks and tabs.
+    /// Checks text of `min` to `max` characters without control characters other than line breaks and tabs.
     pub fn text(&mut self, field: &str, text: String, min: usize, max: usize) -> Option<String> {
         let length = text.chars().count();
         if !(min..=max).contains(&length) {
@@ -86,7 +92,7 @@ impl Violations {
         Some(text)
     }
 
-    /// Takes a number within a range.
+    /// Checks that a number is within a range.
     pub fn range<T: PartialOrd + Display + Copy>(
         &mut self,
         field: &str,
@@ -101,69 +107,52 @@ impl Violations {
         Some(value)
     }
 
-    /// Takes an amount of money.
+    /// Parses an amount of money.
     pub fn money(&mut self, field: &str, money: Option<&google::Money>) -> Option<Money> {
-        let Some(money) = money else {
-            self.add(field, "must be given");
-            return None;
-        };
+        let money = self.given(field, money, "must be given")?;
         Money::try_from(money)
             .map_err(|error| self.add(field, error.to_string()))
             .ok()
     }
 
-    /// Takes a date.
+    /// Parses a date.
     pub fn date(&mut self, field: &str, date: Option<&google::Date>) -> Option<Date> {
         let date = date.and_then(time::date_from_proto);
-        if date.is_none() {
-            self.add(field, "must be a full date");
-        }
-        date
+        self.given(field, date, "must be a full date")
     }
 
-    /// Takes an instant.
+    /// Parses an instant.
     pub fn timestamp(
         &mut self,
         field: &str,
         timestamp: Option<&prost_types::Timestamp>,
     ) -> Option<Timestamp> {
         let timestamp = timestamp.and_then(time::from_proto);
-        if timestamp.is_none() {
-            self.add(field, "must be a time between the years 1 and 9999");
-        }
-        timestamp
+        let description = "must be a time between the years 1 and 9999";
+        self.given(field, timestamp, description)
     }
 
-    /// Takes a time of day, or the default where none is given.
+    /// Parses a time of day; the default if it is missing.
     pub fn time_of_day(
         &mut self,
         field: &str,
         time: Option<&google::TimeOfDay>,
         default: Time,
     ) -> Option<Time> {
-        let Some(time) = time else {
-            return Some(default);
-        };
-        let time = time::time_of_day_from_proto(time);
-        if time.is_none() {
-            self.add(field, "must be a time of day");
-        }
-        time
+        let time = time.map_or(Some(default), time::time_of_day_from_proto);
+        self.given(field, time, "must be a time of day")
     }
 
-    /// Takes a page token: the sort key after which the page begins. None for the first page.
+    /// Parses a page token: the sort key after which the page begins. None for the first page.
     pub fn page_token<const N: usize>(&mut self, token: &str) -> Option<[String; N]> {
         if token.is_empty() {
             return None;
         }
-        let key = page::parse(token);
-        if key.is_none() {
-            self.add("page_token", "must be the next_page_token of a page");
-        }
-        key
+        let description = "must be the next_page_token of a page";
+        self.given("page_token", page::parse(token), description)
     }
 
-    /// Takes a page size: 0 means 20, at most 100.
+    /// Checks a page size: 0 means 20, at most 100.
     pub fn page_size(&mut self, size: i32) -> Option<i64> {
         self.range("page_size", size, 0, 100)
             .map(|size| if size == 0 { 20 } else { i64::from(size) })
@@ -186,50 +175,5 @@ impl From<Violations> for Status {
             details.add_bad_request_violation(field, description);
         }
         Status::with_error_details(Code::InvalidArgument, message, details)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn an_error_fits_into_trailers() {
-        let mut violations = Violations::new();
-        for place in 0..10_000 {
-            violations.add(
-                &format!("room.blackouts[{place}].start_date"),
-                "must be a full date",
-            );
-        }
-        let status = violations.check(Some(())).unwrap_err();
-        assert!(status.message().len() + status.details().len() < 8_000);
-    }
-
-    #[test]
-    fn the_first_page_needs_no_token() {
-        let mut violations = Violations::new();
-        assert_eq!(violations.page_token::<2>(""), None);
-        assert!(violations.is_empty());
-    }
-
-    proptest! {
-        #[test]
-        fn a_token_brings_its_key_back(a in "[^\0]{0,200}", b in "[^\0]{0,36}") {
-            let mut violations = Violations::new();
-            prop_assert_eq!(violations.page_token(&page::token([&a, &b])), Some([a, b]));
-            prop_assert!(violations.is_empty());
-        }
-
-        #[test]
-        fn what_is_no_token_is_refused(text in ".{1,80}") {
-            let mut violations = Violations::new();
-            prop_assert_eq!(violations.page_token::<2>(&text), None);
-            prop_assert!(!violations.is_empty());
-            prop_assert_eq!(violations.page_token::<3>(&page::token(["a", "b"])), None);
-            prop_assert_eq!(violations.page_token::<1>(&page::token(["a\0"])), None);
-        }
     }
 }

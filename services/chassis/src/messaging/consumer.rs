@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     base::{
-        last_outcome::Track,
+        last_outcome::LastOutcome,
         time::{SignedDuration, Timestamp},
     },
     domain::{event::Recorded, log_id::LogId},
@@ -86,7 +86,7 @@ struct Inner {
     /// Whether the log lacks what comes next.
     gap: AtomicBool,
     /// When it last moved, and why its last step failed if it did.
-    track: Track,
+    track: LastOutcome,
 }
 
 const UNKNOWN: i64 = -1;
@@ -110,7 +110,7 @@ impl Consumer {
             left_at: AtomicI64::new(UNKNOWN),
             heard: AtomicI64::new(0),
             gap: AtomicBool::new(false),
-            track: Track::default(),
+            track: LastOutcome::default(),
         }))
     }
 
@@ -189,7 +189,7 @@ impl Consumer {
             Err(error) => Err(error.into()),
         };
         match &consumed {
-            Ok(_) => self.0.track.recovers(),
+            Ok(_) => self.0.track.clear_failure(),
             Err(error) => {
                 self.0.left_at.store(UNKNOWN, Ordering::SeqCst);
                 self.fails(error);
@@ -281,7 +281,7 @@ impl Consumer {
         }
         self.0.left_at.store(last, Ordering::SeqCst);
         self.0.gap.store(false, Ordering::Relaxed);
-        self.0.track.succeeds(self.0.store.clock().now());
+        self.0.track.record_success(self.0.store.clock().now());
         let labels = [
             ("consumer", self.0.name.clone()),
             ("producer", self.0.producer.to_string()),

@@ -140,7 +140,7 @@ impl Platform {
             runtime.shutdown_background();
         }
         // Peers know routes, routes know peers: they would keep each other, and the stores.
-        self.peers.forget();
+        self.peers.disconnect();
         self.sites.clear();
     }
 }

@@ -37,7 +37,7 @@ use crate::{
     },
     security::{access::Access, service_identity::ServiceKey, tokens::Trust},
     server,
-    server::{Edge, Services, admin, health::Health, serve},
+    server::{RequestPipeline, Services, admin, health::Health, serve},
     store::Store,
 };
 
@@ -75,7 +75,7 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
     )>::default();
 
     // The admin port comes first: it says that the process lives and is not ready.
-    let health = Health::new(public_services(&contexts));
+    let health = Health::new(public_services(&contexts)).await;
     let logs = EventLogs::new();
     let inspection = Inspection::new(&options.process, &health, options.clock.clone());
     let service_key = config.trust.service_key()?;
@@ -86,7 +86,7 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
     let rpcs = admin_services(&health, &logs, &inspection)?;
     let rpcs = access.guard(&log_of(&options.process), rpcs);
     let rpcs = Services::new(rpcs);
-    let rpcs = Edge::new(rpcs, &config.limits, tending.clone());
+    let rpcs = RequestPipeline::new(rpcs, &config.limits, tending.clone());
     let rpcs = admin::routes(options.log.clone(), rpcs);
     let mut tends = JoinSet::new();
     let (limits, done) = (config.limits.clone(), tending.clone());
@@ -94,7 +94,7 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
         let end = serve(admin_port, rpcs, &limits, true, done).await;
         end.map_err(|error| Failed::Port("admin", error.to_string()))
     });
-    tends.spawn(supervisor::heart(health.clone(), tending.clone()));
+    tends.spawn(supervisor::keep_metrics(tending.clone()));
 
     let peers = Peers::with(options.clock.clone(), options.faults.clone(), service_key);
     let stores = open_stores(&contexts, &options).await?;
@@ -136,17 +136,17 @@ pub(super) async fn start(contexts: Vec<Context>, options: Options) -> Result<St
         let follow = trust_renewal::follow(trust.clone(), peers.clone(), work.clone());
         works.spawn(follow.map(Ok));
         // Who is signed in already must not be turned away.
-        trust.told_once().await;
+        trust.keys().first_copy().await;
     }
 
-    let edge = Edge::new(services, &config.limits, serving.clone());
+    let edge = RequestPipeline::new(services, &config.limits, serving.clone());
     let mut serves = JoinSet::new();
     let (limits, done) = (config.limits.clone(), serving.clone());
     serves.spawn(async move {
         let end = serve(public_port, edge, &limits, false, done).await;
         end.map_err(|error| Failed::Port("public", error.to_string()))
     });
-    health.set_ready();
+    health.set_ready().await;
 
     let watch = Watch {
         sites: sites.clone(),
@@ -225,7 +225,8 @@ async fn await_schema(store: &Store, health: &Health) {
         };
         if lacks != told {
             tracing::warn!(context = store.context(), why = %lacks, "waiting for the store");
-            health.set_unready(vec![format!("the store of {}: {lacks}", store.context())]);
+            let why = format!("the store of {}: {lacks}", store.context());
+            health.report(vec![why]).await;
             told = lacks;
         }
         tokio::time::sleep(LOOK).await;

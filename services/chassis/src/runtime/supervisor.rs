@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::{
     task::{JoinError, JoinSet},
-    time::{MissedTickBehavior, interval, sleep},
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -12,10 +12,10 @@ use crate::{
     runtime::context_runtime::ContextRuntime, server::health::Health, store::Store, telemetry,
 };
 
-/// How often the heart beats.
-const BEAT: Duration = Duration::from_millis(500);
-/// Metrics are tidied up every so many beats.
-const TIDY: u32 = 10;
+/// How often the stores are checked.
+const CHECK: Duration = Duration::from_millis(500);
+/// How often the recorder of the metrics does its upkeep.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// What failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +65,7 @@ impl Watch {
             failed = first(&mut self.tends) => Some(failed),
             failed = stopped(&self.sites) => {
                 // What was done last is unknown until the store is opened again. Nothing may be answered from it.
-                self.health.set_unready(vec![failed.to_string()]);
+                self.health.report(vec![failed.to_string()]).await;
                 return Err(failed);
             }
             never = look_after(&self.sites, &self.health) => match never {},
@@ -79,7 +79,8 @@ impl Watch {
 
     async fn drain(&mut self) {
         tracing::info!("draining");
-        self.health.set_unready(vec!["it is to stop".to_owned()]);
+        let stops = vec!["it is to stop".to_owned()];
+        self.health.report(stops).await;
         sleep(self.drain_delay).await;
         self.serving.cancel();
         all(&mut self.serves).await;
@@ -140,21 +141,10 @@ async fn stopped(sites: &[ContextRuntime]) -> Failed {
     futures::future::select_all(stores).await.0
 }
 
-/// Beats, and tidies up the metrics.
-pub(super) async fn heart(health: Health, stop: CancellationToken) -> Result<(), Failed> {
-    let mut beats = interval(BEAT);
-    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut count: u32 = 0;
-    while !stop.is_cancelled() {
-        tokio::select! {
-            _ = beats.tick() => {}
-            () = stop.cancelled() => {}
-        }
-        health.beat();
-        count = count.wrapping_add(1);
-        if count.is_multiple_of(TIDY)
-            && let Some(metrics) = telemetry::metrics()
-        {
+/// Keeps the recorder of the metrics small until the platform stops.
+pub(super) async fn keep_metrics(stop: CancellationToken) -> Result<(), Failed> {
+    while timeout(METRICS_UPKEEP, stop.cancelled()).await.is_err() {
+        if let Some(metrics) = telemetry::metrics() {
             metrics.run_upkeep();
         }
     }
@@ -164,7 +154,7 @@ pub(super) async fn heart(health: Health, stop: CancellationToken) -> Result<(),
 /// Says whether the stores can be used.
 async fn look_after(sites: &[ContextRuntime], health: &Health) -> std::convert::Infallible {
     loop {
-        sleep(BEAT).await;
+        sleep(CHECK).await;
         let mut why_not = Vec::new();
         for site in sites {
             if let Err(error) = site.deps.store.look_at_fence().await {
@@ -172,11 +162,7 @@ async fn look_after(sites: &[ContextRuntime], health: &Health) -> std::convert::
             }
             why_not.extend(unusable(&site.deps.store).await);
         }
-        if why_not.is_empty() {
-            health.set_ready();
-        } else {
-            health.set_unready(why_not);
-        }
+        health.report(why_not).await;
     }
 }
 

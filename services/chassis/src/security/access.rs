@@ -1,104 +1,72 @@
 //! Access: who may call which rpc, as the contracts declare it, enforced before a context sees the request.
 //!
-//! | contract | who passes | who does not |
+//! | contract | allowed | refused |
 //! |---|---|---|
-//! | `public` | anybody; a token, if one is given, must be good | |
+//! | `public` | everybody; a token, if there is one, must be valid | |
 //! | `internal` | a service, alone or on behalf of a person | `UNAUTHENTICATED`/`SERVICE_IDENTITY_REQUIRED` |
-//! | `roles` | a person with one of the roles, or an ADMIN | nobody: `UNAUTHENTICATED`/`UNAUTHENTICATED`; another role: `PERMISSION_DENIED`/`ROLE_REQUIRED` |
-//! | `owner_field` | the person it names, or an ADMIN | `NOT_FOUND`, as if it named somebody who does not exist; `INVALID_ARGUMENT` if it is empty |
+//! | `roles` | a person with one of the roles, or an ADMIN | without a person: `UNAUTHENTICATED`/`UNAUTHENTICATED`; with another role: `PERMISSION_DENIED`/`ROLE_REQUIRED` |
+//! | `owner_field` | the person it names, or an ADMIN | `NOT_FOUND`, as if it named a person that does not exist; `INVALID_ARGUMENT` if it is empty |
 //!
-//! A service's identity alone never passes where a person's role is asked for: the person's token must come beside it, so
-//! that a service cannot be talked into what the person may not do. `PERMISSION_DENIED` is used for a missing role only:
-//! a mesh counts it as a failure of the callee.
+//! Where a role is required, a service's identity alone is not enough: the person's token must accompany it, so that a person
+//! cannot use a service to do what they may not do themselves. `PERMISSION_DENIED` is used for a missing role only: a mesh
+//! counts it as a failure of the callee.
 //!
-//! Who calls is either an extension of the request ([`Caller`]), which only code of this process can set, or what the
-//! headers prove: `authorization: Bearer <token>` for a person, `x-berth-service` for a service. The context finds both as
-//! [`Caller`]; the headers themselves end here.
+//! The caller is an extension of the request ([`Caller`]), which only code of this process can set, or is proved by headers:
+//! `authorization: Bearer <token>` for a person, `x-berth-service` for a service. The context receives both as [`Caller`];
+//! the headers are removed.
 
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
     extract::Request,
     middleware::{Next, from_fn},
 };
-use bytes::{Buf, Bytes, BytesMut};
-use http::header::AUTHORIZATION;
-use http_body_util::BodyExt;
-use tokio::time::Instant;
 use tonic::{Code, Status, service::Routes};
-use uuid::Uuid;
 
 use crate::{
-    base::{id::MemberId, random},
-    contract::{
-        headers,
-        rpcs::{OwnerField, RPCS, Rpcs, Who},
-    },
-    error::{
-        refusal::Kind,
-        status::{coded, not_found, status, unavailable},
-        violations::Violations,
-    },
+    contract::rpcs::{RPCS, Rpcs, Who},
+    error::status::coded,
     security::{
-        caller::Caller,
-        owner_field,
-        tokens::{Trust, Untrusted},
+        authentication::{identify, unauthenticated},
+        ownership::require_owner,
+        tokens::Trust,
     },
 };
-
-/// What stands before a message: whether it is compressed, and its length.
-const HEAD: usize = 5;
 
 /// Enforces who may call which rpc. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Access {
+    rpcs: &'static Rpcs,
     trust: Trust,
 }
 
 impl Access {
-    /// Access by tokens that are trusted.
+    /// Access for the callers whose tokens are trusted.
     pub fn new(trust: &Trust) -> Self {
         Self {
+            rpcs: &RPCS,
             trust: trust.clone(),
         }
     }
 
-    /// The routes of a context, guarded.
+    /// Makes the routes of a context check every request.
     #[must_use]
     pub fn guard(&self, context: &str, routes: Routes) -> Routes {
-        guard(&RPCS, &self.trust, context, routes)
-    }
-}
-
-fn guard(rpcs: &'static Rpcs, trust: &Trust, context: &str, routes: Routes) -> Routes {
-    let gate = Arc::new(Gate {
-        rpcs,
-        trust: trust.clone(),
-        context: context.to_owned(),
-    });
-    let layer = from_fn(move |request: Request, next: Next| {
-        let gate = gate.clone();
-        async move {
-            match gate.admit(request).await {
-                Ok(request) => next.run(request).await,
-                Err(status) => status.into_http(),
+        let (access, context) = (self.clone(), Arc::<str>::from(context));
+        let layer = from_fn(move |request: Request, next: Next| {
+            let (access, context) = (access.clone(), context.clone());
+            async move {
+                match access.authorize(&context, request).await {
+                    Ok(request) => next.run(request).await,
+                    Err(status) => status.into_http(),
+                }
             }
-        }
-    });
-    Routes::from(routes.into_axum_router().layer(layer)).prepare()
-}
+        });
+        Routes::from(routes.into_axum_router().layer(layer)).prepare()
+    }
 
-/// The gate before the routes of one context.
-struct Gate {
-    rpcs: &'static Rpcs,
-    trust: Trust,
-    context: String,
-}
-
-impl Gate {
-    /// Lets a request through with its [`Caller`], or says why not.
-    async fn admit(&self, mut request: Request) -> Result<Request, Status> {
+    /// Returns the request with its [`Caller`] if the caller may make it.
+    async fn authorize(&self, context: &str, mut request: Request) -> Result<Request, Status> {
         let path = request.uri().path();
         let Some(rpc) = self.rpcs.get(path) else {
             return if path.starts_with("/berth.") {
@@ -110,227 +78,68 @@ impl Gate {
         if rpc.access == Who::Unguarded {
             return Ok(request);
         }
-        let caller = self.identify(&mut request).await?;
+        let caller = identify(&self.trust, context, &mut request).await?;
         match &rpc.access {
             Who::Public | Who::Unguarded => {}
-            Who::Internal => is_service(&caller)?,
+            Who::Internal if caller.service.is_some() => {}
+            Who::Internal => {
+                let message = "only services of the platform may call this";
+                return Err(unauthenticated("SERVICE_IDENTITY_REQUIRED", message));
+            }
             Who::Roles(roles, owner) => {
                 let member = caller.member()?;
                 if !caller.is_admin() {
                     if !roles.iter().any(|role| caller.roles.contains(role)) {
-                        return Err(role_required());
+                        return Err(denied("ROLE_REQUIRED", "this requires another role"));
                     }
                     if let Some(owner) = owner {
-                        request = names(member, owner, request).await?;
+                        request = require_owner(member, owner, request).await?;
                     }
                 }
             }
             Who::Nobody => {
                 tracing::error!(
                     rpc = request.uri().path(),
-                    "refused: the contract does not say who may call it"
+                    "refused: the contract does not declare who may call it"
                 );
-                return Err(coded(
-                    Code::PermissionDenied,
-                    "CLOSED",
-                    "nobody may call this",
-                ));
+                let message = "the contract does not allow anybody to call this";
+                return Err(denied("CLOSED", message));
             }
         }
         request.extensions_mut().insert(caller);
         Ok(request)
     }
-
-    /// Finds out who calls. What the headers claim and cannot prove is dropped; a person's token must be good.
-    async fn identify(&self, request: &mut Request) -> Result<Caller, Status> {
-        let mut caller = request
-            .extensions_mut()
-            .remove::<Caller>()
-            .unwrap_or_default();
-        let headers = request.headers_mut();
-        if caller.member.is_none() {
-            self.find_person(headers, &mut caller).await?;
-        }
-        if caller.service.is_none() {
-            self.find_service(headers, &mut caller);
-        }
-        headers.remove(AUTHORIZATION);
-        headers.remove(headers::SERVICE);
-        if caller.request_id.is_empty() {
-            let new = || random::id::<Uuid>().to_string();
-            caller.request_id = headers::request_id(headers).unwrap_or_else(new);
-        }
-        if caller.traceparent.is_empty() {
-            caller.traceparent = headers::traceparent(headers).unwrap_or_default();
-        }
-        let asked = headers::timeout(headers).and_then(|left| Instant::now().checked_add(left));
-        caller.deadline = caller.deadline.into_iter().chain(asked).min();
-        Ok(caller)
-    }
-
-    async fn find_person(
-        &self,
-        headers: &http::HeaderMap,
-        caller: &mut Caller,
-    ) -> Result<(), Status> {
-        let token = match headers::bearer(headers) {
-            Ok(None) => return Ok(()),
-            Ok(Some(token)) => token,
-            Err(()) => return Err(no_bearer()),
-        };
-        let claims = self.trust.person(token).await.map_err(|untrusted| {
-            tracing::debug!(context = self.context, why = %untrusted, "token refused");
-            match untrusted {
-                Untrusted::NothingKnown => unavailable(
-                    "TRUST_UNAVAILABLE",
-                    "whether the token is good cannot be said right now",
-                ),
-                _ => bad_token(),
-            }
-        })?;
-        caller.member = Some(claims.sub);
-        caller.roles.clone_from(&claims.roles);
-        caller.token = Some(token.to_owned());
-        Ok(())
-    }
-
-    fn find_service(&self, headers: &http::HeaderMap, caller: &mut Caller) {
-        let mut given = headers.get_all(headers::SERVICE).iter();
-        let (Some(token), None) = (given.next(), given.next()) else {
-            return;
-        };
-        match self
-            .trust
-            .service(token.to_str().unwrap_or_default(), &self.context)
-        {
-            Ok(service) => caller.service = Some(service),
-            Err(untrusted) => {
-                tracing::debug!(context = self.context, why = %untrusted, "service identity not believed");
-            }
-        }
-    }
 }
 
-fn is_service(caller: &Caller) -> Result<(), Status> {
-    match caller.service {
-        Some(_) => Ok(()),
-        None => Err(status(
-            Kind::Unauthenticated,
-            "SERVICE_IDENTITY_REQUIRED",
-            "only services of the platform may call this",
-        )),
-    }
-}
-
-fn bad_token() -> Status {
-    status(
-        Kind::Unauthenticated,
-        "UNAUTHENTICATED",
-        "the token is not good; sign in again",
-    )
-}
-
-fn no_bearer() -> Status {
-    status(
-        Kind::Unauthenticated,
-        "UNAUTHENTICATED",
-        "authorization must be given once, as `Bearer` and an access token",
-    )
-}
-
-fn role_required() -> Status {
-    coded(
-        Code::PermissionDenied,
-        "ROLE_REQUIRED",
-        "this needs another role",
-    )
-}
-
-fn malformed(why: &'static str) -> Status {
-    status(Kind::Invalid, "MALFORMED_REQUEST", why)
-}
-
-/// Passes a request whose owner field names the member. The request is read and handed on unchanged.
-async fn names(member: MemberId, owner: &OwnerField, request: Request) -> Result<Request, Status> {
-    let (parts, body) = request.into_parts();
-    let bytes = one_message(body).await?;
-    let message = bytes.get(HEAD..).unwrap_or_default();
-    let named = owner_field::text_at(message, &owner.path)
-        .map_err(|owner_field::Malformed| malformed("the request is no message of this rpc"))?;
-    if named.is_empty() {
-        let mut violations = Violations::new();
-        violations.add(&owner.field, "must be given: it says for whom");
-        return Err(violations.into());
-    }
-    if std::str::from_utf8(named).map(str::parse) != Ok(Ok(member)) {
-        return Err(not_found(&owner.what));
-    }
-    Ok(Request::from_parts(parts, Body::from(bytes)))
-}
-
-/// Reads a request of one message, with its head. How long a message may be is a limit of the port; what comes after it
-/// is refused and not read.
-async fn one_message(mut body: Body) -> Result<Bytes, Status> {
-    let mut bytes = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(cut_off)?.into_data() else {
-            continue;
-        };
-        bytes.extend_from_slice(&data);
-        if end_of_message(&bytes)?.is_some_and(|end| bytes.len() > end) {
-            return Err(malformed("the request is more than one message"));
-        }
-    }
-    match end_of_message(&bytes)? {
-        Some(end) if end == bytes.len() => Ok(bytes.freeze()),
-        _ => Err(malformed("the request is not one whole message")),
-    }
-}
-
-/// Where the first message ends, once its head is there.
-fn end_of_message(bytes: &[u8]) -> Result<Option<usize>, Status> {
-    let Some((mut head, _)) = bytes.split_at_checked(HEAD) else {
-        return Ok(None);
-    };
-    match head.get_u8() {
-        0 => Ok(usize::try_from(head.get_u32())
-            .ok()
-            .and_then(|length| length.checked_add(HEAD))),
-        1 => Err(coded(
-            Code::Unimplemented,
-            "COMPRESSION_NOT_SUPPORTED",
-            "compressed requests are not accepted",
-        )),
-        _ => Err(malformed("the head of the request is malformed")),
-    }
-}
-
-/// The request could not be read to its end: it broke a limit of the port, or off.
-fn cut_off(error: axum::Error) -> Status {
-    Status::try_from_error(error.into_inner())
-        .unwrap_or_else(|_| malformed("the request was cut off"))
+fn denied(reason: &str, message: &str) -> Status {
+    coded(Code::PermissionDenied, reason, message)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::LazyLock;
 
+    use axum::body::Body;
     use tower::ServiceExt;
 
     use super::*;
     use crate::{
-        base::clock::Clock,
-        security::tokens::{Trust, TrustSettings},
+        base::{clock::Clock, id::MemberId},
+        error::status::reason_of,
+        security::{caller::Caller, tokens::TrustSettings},
     };
 
-    static UNSAID: LazyLock<Rpcs> = LazyLock::new(crate::contract::rpcs::tests::unsaid);
+    static UNDECLARED: LazyLock<Rpcs> = LazyLock::new(crate::contract::rpcs::tests::undeclared);
 
-    /// Lets an ADMIN knock who comes through a service.
-    async fn knock(rpcs: &'static Rpcs) -> Status {
+    /// The status of a call of an ADMIN through a service.
+    async fn call(rpcs: &'static Rpcs) -> Status {
         let trust = Trust::new(TrustSettings::default(), None, Clock::System);
-        let routes = guard(rpcs, &trust, "room", open());
+        // Routes that accept every request.
+        let accept = || async { http::Response::new(Body::empty()) };
+        let open = Routes::from(axum::Router::new().fallback(accept));
+        let routes = Access { rpcs, trust }.guard("room", open);
         let mut request = http::Request::post("/berth.room.v1.RoomService/GetRoom")
-            .body(Body::from(vec![0; HEAD]))
+            .body(Body::from(vec![0; 5]))
             .unwrap();
         let member = MemberId::from_u128(1);
         request.extensions_mut().insert(Caller {
@@ -341,21 +150,12 @@ mod tests {
         Status::from_header_map(response.headers()).unwrap_or_else(|| Status::ok(""))
     }
 
-    /// Routes that answer everything.
-    fn open() -> Routes {
-        let answer = || async { http::Response::new(Body::empty()) };
-        Routes::from(axum::Router::new().fallback(answer))
-    }
-
     #[tokio::test]
-    async fn what_the_contract_does_not_say_is_closed_to_everybody() {
-        assert_eq!(knock(&RPCS).await.code(), Code::Ok);
-        let status = knock(&UNSAID).await;
+    async fn an_rpc_without_declared_access_is_closed_to_everybody() {
+        assert_eq!(call(&RPCS).await.code(), Code::Ok);
+        let status = call(&UNDECLARED).await;
         assert_eq!(
-            (
-                status.code(),
-                crate::error::status::reason_of(&status).as_deref()
-            ),
+            (status.code(), reason_of(&status).as_deref()),
             (Code::PermissionDenied, Some("CLOSED"))
         );
     }
@@ -363,7 +163,7 @@ mod tests {
     static UNREADABLE: LazyLock<Rpcs> = LazyLock::new(|| Rpcs::read(&[b"no descriptors"]));
 
     #[tokio::test]
-    async fn contracts_that_cannot_be_read_are_closed() {
-        assert_eq!(knock(&UNREADABLE).await.code(), Code::Unimplemented);
+    async fn unreadable_contracts_are_closed() {
+        assert_eq!(call(&UNREADABLE).await.code(), Code::Unimplemented);
     }
 }

@@ -1,4 +1,4 @@
-//! Who calls: what the access layer found out about a request, for the contexts to read.
+//! The caller of a request, as the access layer identified it.
 
 use std::{fmt, time::Duration};
 
@@ -15,26 +15,26 @@ use crate::{
     },
 };
 
-/// Who calls. Put into every request by the access layer; a request without one is anonymous.
+/// The caller of a request. The access layer adds it to every request; a request without one is anonymous.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Caller {
-    /// The person on whose behalf the call is made, if there is one.
+    /// The person on whose behalf the call is made, if any.
     pub member: Option<MemberId>,
-    /// What that person may do.
+    /// The roles of that person.
     pub roles: Vec<Role>,
-    /// The service that calls, if one does.
+    /// The calling service, if any.
     pub service: Option<String>,
-    /// Id of the request, for logs and as the cause of what it does.
+    /// Id of the request, for logs and as the cause of events.
     pub request_id: String,
     /// W3C trace context of the request.
     pub traceparent: String,
-    /// The person's token, to be passed on to services that are called on their behalf.
+    /// The person's token, passed on to services that are called on their behalf.
     pub token: Option<String>,
-    /// Until when the caller waits. Calls made on its behalf do not take longer.
+    /// The deadline of the caller. It limits the calls made on its behalf.
     pub deadline: Option<Instant>,
 }
 
-/// Without the token.
+/// Omits the token.
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Caller")
@@ -70,45 +70,35 @@ impl Caller {
             .ok_or_else(|| status(Kind::Unauthenticated, "UNAUTHENTICATED", "sign in first"))
     }
 
-    /// Whether the person operates the platform.
+    /// Whether the person is an operator of the platform.
     pub fn is_admin(&self) -> bool {
         self.roles.contains(&Role::Admin)
     }
 
-    /// Whether the caller may see what belongs to these members: one of them, an ADMIN, or another service.
-    pub fn may_see(&self, owners: &[MemberId]) -> bool {
-        self.is_admin()
-            || self.member.is_some_and(|member| owners.contains(&member))
-            || self.is_service()
-    }
-
-    /// Answers `NOT_FOUND` unless the caller may see what belongs to these members.
+    /// Returns `NOT_FOUND` unless the caller may see what belongs to these members: as one of them, as an ADMIN, or as a
+    /// service on its own behalf.
     pub fn must_see(&self, owners: &[MemberId], what: &str) -> Result<(), Status> {
-        if self.may_see(owners) {
-            Ok(())
-        } else {
-            Err(not_found(what))
+        match self.member {
+            _ if self.is_admin() => Ok(()),
+            Some(member) if owners.contains(&member) => Ok(()),
+            None if self.service.is_some() => Ok(()),
+            _ => Err(not_found(what)),
         }
     }
 
-    /// Whether a service calls on its own behalf.
-    pub fn is_service(&self) -> bool {
-        self.service.is_some() && self.member.is_none()
-    }
-
-    /// How long something may take that is done for this caller: `most`, or less if the caller does not wait so long. A
-    /// quarter of its time is kept for writing down what came of it and for the way back.
-    pub fn patience(&self, most: Duration) -> Duration {
+    /// Timeout of a call to an external system for this caller: `max`, or three quarters of the time left to its deadline if
+    /// that is less. The rest is for storing the outcome and for the response.
+    pub fn patience(&self, max: Duration) -> Duration {
         let left = self
             .deadline
             .map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        left.map_or(most, |left| most.min(left / 4 * 3))
+        left.map_or(max, |left| max.min(left / 4 * 3))
     }
 
     /// A request to another context on behalf of this caller: `client.get_offer(caller.request(message))`.
     ///
-    /// The person goes along, with their token, and so do the trace and the deadline. The service that calls is the one
-    /// that makes the call, whoever called it.
+    /// It carries the person with their token, the trace and the deadline. The calling service is the one that makes this
+    /// call, not the one that called it.
     pub fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.extensions_mut().insert(Self {
@@ -134,7 +124,7 @@ impl Caller {
     }
 }
 
-/// Takes a request apart: who calls, and what is asked for.
+/// Splits a request into its caller and its message.
 pub fn accept<T>(request: Request<T>) -> (Caller, T) {
     let (_, mut extensions, message) = request.into_parts();
     (extensions.remove::<Caller>().unwrap_or_default(), message)

@@ -1,4 +1,4 @@
-//! What an access token says about a person: the one definition for who signs and who verifies.
+//! The claims of an access token: one definition for the signer and the verifiers.
 
 use berth::common::v1::Role;
 use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey};
@@ -12,13 +12,13 @@ pub(super) const TYP: &str = "JWT";
 
 /// The claims of a person's access token: a JWT with `typ` "JWT", `alg` "EdDSA" and the signing key's `kid`.
 ///
-/// Every claim is required. Times are NumericDates with a fraction where there is one, so that a token issued just
-/// after a revocation is told from one issued just before.
+/// Every claim is required. Times are NumericDates with a fraction where there is one, so that tokens issued just
+/// before and just after a revocation differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    /// Who issued it.
+    /// The issuer.
     pub iss: String,
-    /// For whom it is meant: one audience.
+    /// The audience.
     pub aud: String,
     /// The member.
     #[serde(deserialize_with = "member")]
@@ -30,19 +30,19 @@ pub struct Claims {
     /// When it was issued.
     #[serde(with = "numeric_date")]
     pub iat: Timestamp,
-    /// From when on it is good.
+    /// It is valid from this time on.
     #[serde(with = "numeric_date")]
     pub nbf: Timestamp,
-    /// Until when it is good.
+    /// It expires at this time.
     #[serde(with = "numeric_date")]
     pub exp: Timestamp,
-    /// What the person may do: "CUSTOMER", "HOST", "ADMIN". A role this version does not know grants nothing.
+    /// The roles of the person: "CUSTOMER", "HOST", "ADMIN". An unknown role grants nothing.
     #[serde(with = "role_names")]
     pub roles: Vec<Role>,
 }
 
 impl Claims {
-    /// The token, signed.
+    /// The signed token.
     pub fn sign(&self, key_id: &str, key: &SigningKey) -> Result<String, NotSigned> {
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TYP.to_owned());
@@ -69,7 +69,7 @@ pub(super) fn sign(
     jsonwebtoken::encode(header, claims, key).map_err(|_| NotSigned)
 }
 
-/// A member's id as it is written everywhere else, not in the other spellings of a UUID.
+/// A member's id in the one spelling that is used everywhere, not in the other spellings of a UUID.
 fn member<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<MemberId, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(serde::de::Error::custom)
@@ -127,7 +127,7 @@ pub(super) mod numeric_date {
         deserializer.deserialize_any(NumericDate)
     }
 
-    /// Takes numbers only: a text, a list or a missing value is an error and never "no limit".
+    /// Accepts numbers only: a text, a list or null is an error and never "no limit".
     struct NumericDate;
 
     impl Visitor<'_> for NumericDate {

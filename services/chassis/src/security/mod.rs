@@ -1,9 +1,11 @@
-//! Who calls, and whether they may.
+//! Authentication of callers, and authorization of their calls.
 
 pub mod access;
+mod authentication;
 pub mod caller;
 pub mod claims;
 mod owner_field;
-mod recent;
+mod ownership;
 pub mod service_identity;
 pub mod tokens;
+mod trusted_keys;

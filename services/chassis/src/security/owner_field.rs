@@ -3,19 +3,19 @@
 use bytes::Buf;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
-/// The bytes are no message, or another type stands where the path leads.
+/// The bytes are not a message, or the path leads to another type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// The text at the end of a path of field numbers, as a decoder would see it: empty if it is not there, the last one if
-/// it is there more than once, through messages that are given in pieces.
+/// The text at the end of a path of field numbers, as a decoder reads it: empty if the field is missing, the last one if it
+/// is repeated; submessages that are split into several fields are merged.
 pub(super) fn text_at<'a>(message: &'a [u8], path: &[u32]) -> Result<&'a [u8], Malformed> {
     let mut found: &[u8] = &[];
-    look(message, path, &mut found)?;
+    find(message, path, &mut found)?;
     Ok(found)
 }
 
-fn look<'a>(message: &'a [u8], path: &[u32], found: &mut &'a [u8]) -> Result<(), Malformed> {
+fn find<'a>(message: &'a [u8], path: &[u32], found: &mut &'a [u8]) -> Result<(), Malformed> {
     let Some((first, rest)) = path.split_first() else {
         *found = message;
         return Ok(());
@@ -36,7 +36,7 @@ fn look<'a>(message: &'a [u8], path: &[u32], found: &mut &'a [u8]) -> Result<(),
             .ok()
             .and_then(|length| left.split_at_checked(length))
             .ok_or(Malformed)?;
-        look(value, rest, found)?;
+        find(value, rest, found)?;
         left = after;
     }
     Ok(())
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_given_in_pieces_is_seen_as_the_decoder_sees_it() {
+    fn a_split_field_is_merged_as_the_decoder_does() {
         let twice = [request("a"), request("b")].concat();
         assert_eq!(host(&twice), Ok(&b"b"[..]));
         let empty_last = [request("a"), request("")].concat();
@@ -83,9 +83,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the decoder accepts, it and this see the same host; so nobody can show one to the gate and another to the context.
+        /// For every message that the decoder accepts both find the same host. So no request can show one host to the access layer and another to the context.
         #[test]
-        fn the_decoder_sees_the_same(
+        fn the_decoder_finds_the_same_host(
             pieces in prop::collection::vec(prop_oneof![
                 "[a-c]{0,3}".prop_map(|host| request(&host)),
                 prop::collection::vec(prop_oneof![Just(0x0a_u8), Just(0x12), Just(0x0b), Just(0x0c), 0..6_u8, any::<u8>()], 0..12),

@@ -1,4 +1,4 @@
-//! The identity of a service on the wire: a short-lived token of its own, signed with the platform's service key.
+//! How services authenticate to each other: with short-lived tokens, signed with the platform's service key.
 //!
 //! Between contexts of one process nothing is signed: the caller is an extension of the request, which no client can send.
 
@@ -21,18 +21,18 @@ use crate::base::{
 };
 use crate::security::claims::{NotSigned, encoding_key, numeric_date, sign};
 
-/// `typ` of a service's token, so that it is never taken for a person's.
+/// `typ` of a service's token. It differs from that of a person's token.
 pub(super) const TYP: &str = "service+jwt";
 
-/// How long a service's token is good.
+/// How long a service's token is valid.
 pub const LIFETIME: SignedDuration = SignedDuration::from_secs(60);
 
-/// What a service's token says.
+/// The claims of a service's token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ServiceClaims {
     /// `service:<name>`.
     pub(super) sub: String,
-    /// The context that is called.
+    /// The called context.
     pub(super) aud: String,
     #[serde(with = "numeric_date")]
     pub(super) iat: Timestamp,
@@ -44,18 +44,18 @@ impl ServiceClaims {
     /// The name of the service.
     pub(super) fn service(&self) -> Option<&str> {
         let name = self.sub.strip_prefix("service:")?;
-        let sane = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        ((1..=63).contains(&name.len()) && name.chars().all(sane)).then_some(name)
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        ((1..=63).contains(&name.len()) && name.chars().all(allowed)).then_some(name)
     }
 }
 
-/// The key by which the services of a platform know each other.
+/// The key by which the services of a platform authenticate to each other.
 #[derive(Clone)]
 pub struct ServiceKey(Arc<Keys>);
 
 struct Keys {
     signs: EncodingKey,
-    believed: Vec<DecodingKey>,
+    trusted: Vec<DecodingKey>,
 }
 
 impl fmt::Debug for ServiceKey {
@@ -64,7 +64,7 @@ impl fmt::Debug for ServiceKey {
     }
 }
 
-/// The service key cannot be used. What is wrong is said without the key.
+/// Why the service key cannot be used. The message does not contain the key.
 #[derive(Debug, thiserror::Error)]
 pub enum BadServiceKey {
     /// The file cannot be read.
@@ -81,29 +81,29 @@ impl ServiceKey {
         Self::parse(&std::fs::read_to_string(file).map_err(BadServiceKey::Unreadable)?)
     }
 
-    /// The key from its text: seeds of 32 bytes in base64, one on a line. The first signs, all are believed; so a new
-    /// key is rolled out by adding it as the second line everywhere, then making it the first, then dropping the old one.
+    /// The key from its text: seeds of 32 bytes in base64, one on a line. The first signs, all are trusted. To
+    /// roll out a new key, add it as the second line everywhere, then make it the first, then remove the old one.
     pub fn parse(text: &str) -> Result<Self, BadServiceKey> {
         let seeds = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let keys: Vec<SigningKey> = seeds.map(seed).collect::<Result<_, _>>()?;
         let first = keys.first().ok_or(BadServiceKey::Malformed)?;
-        let believed = keys
+        let trusted = keys
             .iter()
             .map(|key| DecodingKey::from_ed_der(key.verifying_key().as_bytes()));
         Ok(Self(Arc::new(Keys {
             signs: encoding_key(first).map_err(|NotSigned| BadServiceKey::Malformed)?,
-            believed: believed.collect(),
+            trusted: trusted.collect(),
         })))
     }
 
-    /// Makes a new key and writes it to a file that only its owner may read, in place of one that is there.
+    /// Makes a new key and writes it to a file that only its owner may read. Replaces an existing file.
     pub fn make(file: &Path) -> io::Result<Self> {
         let text = STANDARD.encode(random::secret::<SECRET_KEY_LENGTH>());
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        // Under another name first: nobody may open it before it is closed to them, nor read half of it.
+        // Written under another name first, so that no process reads a part of it.
         let new = file.with_extension("new");
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -114,7 +114,7 @@ impl ServiceKey {
         Self::parse(&text).map_err(io::Error::other)
     }
 
-    /// A token by which `service` shows itself to the context it calls.
+    /// A token that proves `service` to the context it calls.
     pub fn sign(&self, service: &str, callee: &str, now: Timestamp) -> Result<String, NotSigned> {
         let claims = ServiceClaims {
             sub: format!("service:{service}"),
@@ -127,8 +127,8 @@ impl ServiceKey {
         sign(&header, &claims, &self.0.signs)
     }
 
-    pub(super) fn believed(&self) -> &[DecodingKey] {
-        &self.0.believed
+    pub(super) fn trusted(&self) -> &[DecodingKey] {
+        &self.0.trusted
     }
 }
 

@@ -1,64 +1,50 @@
-//! Trust: whose tokens are believed, for how long, and what was revoked.
+//! Verification of access tokens and service tokens.
 //!
-//! `member` signs people's tokens and publishes its keys and revocations (`MemberService.GetTrust`); every process keeps a
-//! copy, renewed about every second ([`Trust::follow`]). While `member` is down the last copy stays in force.
-//! A token is believed only if one of those keys signed it, with the one algorithm there is (EdDSA), if every claim is
-//! there and of the right type, and if it is meant for this platform, good now and not revoked. What a token says about
-//! how to verify it (`jku`, `jwk`, `x5u`, …) is ignored; its `kid` is only an index into the keys that are there already.
+//! A token is trusted only if a trusted key signed it, with the one algorithm there is (EdDSA), if every claim is there and
+//! of the right type, and if it is issued for this platform, valid now and not revoked. What a token says about its own
+//! verification (`jku`, `jwk`, `x5u`, …) is ignored; its `kid` is only an index into the keys that are there already.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{fmt, path::PathBuf, sync::Arc};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use berth::member::v1 as proto;
 use clap::Args;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use quick_cache::sync::Cache;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use tokio::sync::{Notify, Semaphore, watch};
 
-use crate::base::{
-    clock::Clock,
-    id::MemberId,
-    time::{self, SignedDuration, Timestamp},
-};
-use crate::security::{
-    claims::{self, Claims},
-    service_identity::{
-        self as service, BadServiceKey, LIFETIME as SERVICE_TOKEN_LIFETIME, ServiceKey,
+use crate::{
+    base::{
+        clock::Clock,
+        time::{SignedDuration, Timestamp},
+    },
+    security::{
+        claims::{self, Claims},
+        service_identity::{
+            self as service, BadServiceKey, LIFETIME as SERVICE_TOKEN_LIFETIME, ServiceClaims,
+            ServiceKey,
+        },
+        trusted_keys::{KeySet, TrustedKeys},
     },
 };
-use crate::security::{recent::Recent, service_identity::ServiceClaims};
 
 /// How far the clocks of two services may be apart.
 pub const LEEWAY: SignedDuration = SignedDuration::from_secs(5);
-/// Longer tokens are not looked at.
+/// Longer tokens are refused unread, in bytes.
 pub const MAX_TOKEN: usize = 8 * 1024;
-/// How many verified tokens are remembered.
-const REMEMBERED: usize = 20_000;
+/// How many verified tokens are cached.
+const CACHED: usize = 20_000;
 
-/// How long a request with an unknown key waits for that.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// How long a start waits for what `member` has to tell.
-const START: Duration = Duration::from_secs(5);
-/// How many requests may wait for it at the same time; more are refused at once.
-const WAITING: usize = 16;
-
-/// Whose tokens are believed.
+/// Which tokens are trusted.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct TrustSettings {
-    /// Issuer of access tokens.
+    /// Issuer of access tokens
     #[arg(long, env = "BERTH_TOKEN_ISSUER", default_value = "berth")]
     pub token_issuer: String,
-    /// Audience of access tokens.
+    /// Audience of access tokens
     #[arg(long, env = "BERTH_TOKEN_AUDIENCE", default_value = "berth")]
     pub token_audience: String,
-    /// File with the key by which services know each other across processes: 32 bytes in base64. Not needed in one process.
+    /// File with the key by which services authenticate to each other across processes: 32 bytes in base64. Not needed in one process.
     #[arg(long, env = "BERTH_SERVICE_KEY_FILE")]
     pub service_key_file: Option<PathBuf>,
 }
@@ -74,43 +60,41 @@ impl Default for TrustSettings {
 }
 
 impl TrustSettings {
-    /// The service key, if one is given.
+    /// The service key, if one is configured.
     pub fn service_key(&self) -> Result<Option<ServiceKey>, BadServiceKey> {
-        self.service_key_file
-            .as_deref()
-            .map(ServiceKey::read)
-            .transpose()
+        let file = self.service_key_file.as_deref();
+        file.map(ServiceKey::read).transpose()
     }
 }
 
-/// Why a token is not believed. For the log; a caller is told nothing but that it is not.
+/// Why a token is not trusted. For the log only: a caller learns no more than that it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Untrusted {
-    /// It is too long.
+    /// It is longer than [`MAX_TOKEN`].
     #[error("too long")]
     TooLong,
-    /// It is no token, or claims are missing or of the wrong type.
+    /// It is not a token, or claims are missing or of the wrong type.
     #[error("malformed")]
     Malformed,
     /// Its key is not known (yet).
     #[error("unknown key")]
     UnknownKey,
-    /// `member` has not told yet whose tokens are good: whether this one is cannot be said.
+    /// `member` has not published its keys yet, so the token can be neither trusted nor refused.
     #[error("no keys known yet")]
     NothingKnown,
-    /// Its key did not sign it.
+    /// The signature does not match the key, or the algorithm is another one.
     #[error("wrong signature or algorithm")]
     Forged,
-    /// It comes from somebody else.
+    /// Another issuer.
     #[error("foreign issuer")]
     ForeignIssuer,
-    /// It is meant for somebody else.
+    /// Another audience.
     #[error("foreign audience")]
     ForeignAudience,
-    /// It is not good yet.
-    #[error("not good yet")]
+    /// It is not valid yet.
+    #[error("not valid yet")]
     NotYet,
-    /// It is not good any more.
+    /// It has expired.
     #[error("expired")]
     Expired,
     /// Its session or its member's tokens were revoked.
@@ -118,23 +102,7 @@ pub enum Untrusted {
     Revoked,
 }
 
-/// Keys and revocations, as `member` told them.
-#[derive(Default)]
-struct Known {
-    /// Whether it has told anything yet.
-    told: bool,
-    keys: BTreeMap<String, DecodingKey>,
-    sessions: BTreeSet<String>,
-    members: BTreeMap<MemberId, Timestamp>,
-}
-
-/// A person's token whose signature was verified.
-struct Verified {
-    claims: Arc<Claims>,
-    key_id: String,
-}
-
-/// Whose tokens are believed. Clones are the same.
+/// Verifies tokens. Clones are the same.
 #[derive(Clone)]
 pub struct Trust(Arc<Inner>);
 
@@ -148,108 +116,96 @@ struct Inner {
     settings: TrustSettings,
     service_key: Option<ServiceKey>,
     clock: Clock,
-    known: RwLock<Arc<Known>>,
-    persons: Recent<[u8; 32], Arc<Verified>>,
-    services: Recent<[u8; 32], Arc<ServiceClaims>>,
-    asked: Notify,
-    renewals: watch::Sender<u64>,
-    waiting: Semaphore,
+    keys: TrustedKeys,
+    /// Verified tokens by their SHA-256 digest.
+    persons: Cache<[u8; 32], Arc<Verified>>,
+    services: Cache<[u8; 32], Arc<ServiceClaims>>,
+}
+
+/// A person's token whose signature was verified.
+struct Verified {
+    claims: Arc<Claims>,
+    key_id: String,
 }
 
 impl Trust {
-    /// Trusts nobody yet but the services that have the service key.
+    /// Trusts no person's token before [`Trust::learn`], and the tokens that the service key signed.
     pub fn new(settings: TrustSettings, service_key: Option<ServiceKey>, clock: Clock) -> Self {
         Self(Arc::new(Inner {
             settings,
             service_key,
             clock,
-            known: RwLock::default(),
-            persons: Recent::at_most(REMEMBERED),
-            services: Recent::at_most(REMEMBERED),
-            asked: Notify::new(),
-            renewals: watch::Sender::new(0),
-            waiting: Semaphore::new(WAITING),
+            keys: TrustedKeys::default(),
+            persons: Cache::new(CACHED),
+            services: Cache::new(CACHED),
         }))
     }
 
-    /// Who the person with this token is. With an unknown key it is worth waiting for the next renewal: the key may be new.
+    /// Replaces the keys and revocations.
+    pub fn learn(&self, response: proto::GetTrustResponse) {
+        self.0.keys.replace(response.into());
+    }
+
+    /// The copy of keys and revocations.
+    pub(crate) fn keys(&self) -> &TrustedKeys {
+        &self.0.keys
+    }
+
+    /// The claims of a person's token. With an unknown key it waits for the next renewal: the key may be new.
     pub(crate) async fn person(&self, token: &str) -> Result<Arc<Claims>, Untrusted> {
         match self.verify(token) {
-            Err(Untrusted::UnknownKey | Untrusted::NothingKnown) if self.renewed().await => {
+            Err(Untrusted::UnknownKey | Untrusted::NothingKnown)
+                if self.0.keys.next_renewal().await =>
+            {
                 self.verify(token)
             }
             outcome => outcome,
         }
     }
 
-    /// Who the person with this token is, by what is known now.
+    /// The claims of a person's token, by the keys and revocations known now.
     pub fn verify(&self, token: &str) -> Result<Arc<Claims>, Untrusted> {
-        if token.len() > MAX_TOKEN {
-            return Err(Untrusted::TooLong);
-        }
-        let known = self.known();
-        let digest = Sha256::digest(token).into();
-        let remembered = self.0.persons.get(&digest);
-        let is_new = remembered.is_none();
-        let verified = match remembered {
-            Some(verified) => verified,
-            None => Arc::new(self.read(token, &known)?),
-        };
-        // Whatever may change while a token lives is looked at on every use.
-        if let Err(untrusted) = self.good(&verified, &known) {
-            self.0.persons.forget(&digest);
-            return Err(untrusted);
-        }
-        if is_new {
-            self.0.persons.put(digest, verified.clone());
-        }
+        let keys = self.0.keys.latest();
+        let read = || self.read(token, keys.as_deref());
+        let check = |verified: &Verified| self.check_now(verified, keys.as_deref());
+        let verified = cached(&self.0.persons, token, read, check)?;
         Ok(verified.claims.clone())
     }
 
-    /// The service that shows this token to `callee`.
+    /// The name of the service that presents this token to `callee`.
     pub(crate) fn service(&self, token: &str, callee: &str) -> Result<String, Untrusted> {
         let key = self.0.service_key.as_ref().ok_or(Untrusted::UnknownKey)?;
-        if token.len() > MAX_TOKEN {
-            return Err(Untrusted::TooLong);
-        }
-        let digest = Sha256::digest(token).into();
-        let remembered = self.0.services.get(&digest);
-        let is_new = remembered.is_none();
         let read = || {
-            let read = |key| signed::<ServiceClaims>(token, key, service::TYP).ok();
-            key.believed().iter().find_map(read).map(Arc::new)
+            let read = |key| signed_claims::<ServiceClaims>(token, key, service::TYP).ok();
+            let claims = key.trusted().iter().find_map(read);
+            claims.ok_or(Untrusted::Forged)
         };
-        let claims = remembered.or_else(read).ok_or(Untrusted::Forged)?;
-        if claims.aud != callee {
-            return Err(Untrusted::ForeignAudience);
-        }
-        let longest = SERVICE_TOKEN_LIFETIME.saturating_add(LEEWAY);
-        let now = self.0.clock.now();
-        if now >= later(claims.exp, LEEWAY) {
-            self.0.services.forget(&digest);
-            return Err(Untrusted::Expired);
-        }
-        if later(now, LEEWAY) < claims.iat || claims.exp > later(now, longest) {
-            return Err(Untrusted::NotYet);
-        }
-        let name = claims.service().ok_or(Untrusted::Malformed)?.to_owned();
-        if is_new {
-            self.0.services.put(digest, claims);
-        }
-        Ok(name)
+        let check = |claims: &ServiceClaims| {
+            if claims.aud != callee {
+                return Err(Untrusted::ForeignAudience);
+            }
+            let longest = SERVICE_TOKEN_LIFETIME.saturating_add(LEEWAY);
+            let now = self.0.clock.now();
+            if now >= later(claims.exp, LEEWAY) {
+                return Err(Untrusted::Expired);
+            }
+            if later(now, LEEWAY) < claims.iat || claims.exp > later(now, longest) {
+                return Err(Untrusted::NotYet);
+            }
+            Ok(())
+        };
+        let claims = cached(&self.0.services, token, read, check)?;
+        let name = claims.service().ok_or(Untrusted::Malformed)?;
+        Ok(name.to_owned())
     }
 
-    /// Reads a token that was not seen before: its signature, and the claims that cannot change.
-    fn read(&self, token: &str, known: &Known) -> Result<Verified, Untrusted> {
+    /// Verifies the signature of a token, and the claims whose validity cannot change.
+    fn read(&self, token: &str, keys: Option<&KeySet>) -> Result<Verified, Untrusted> {
         let header = decode_header(token).map_err(|_| Untrusted::Malformed)?;
         let key_id = header.kid.ok_or(Untrusted::Malformed)?;
-        let key = known.keys.get(&key_id);
-        let key = key.ok_or(if known.told {
-            Untrusted::UnknownKey
-        } else {
-            Untrusted::NothingKnown
-        })?;
-        let claims: Arc<Claims> = Arc::new(signed(token, key, claims::TYP)?);
+        let keys = &keys.ok_or(Untrusted::NothingKnown)?.keys;
+        let key = keys.get(&key_id).ok_or(Untrusted::UnknownKey)?;
+        let claims: Arc<Claims> = Arc::new(signed_claims(token, key, claims::TYP)?);
         if claims.iss != self.0.settings.token_issuer {
             return Err(Untrusted::ForeignIssuer);
         }
@@ -262,8 +218,8 @@ impl Trust {
         Ok(Verified { claims, key_id })
     }
 
-    /// Whether a token is good now: its time, its key and what was revoked.
-    fn good(&self, verified: &Verified, known: &Known) -> Result<(), Untrusted> {
+    /// Checks what can change: the time, the key, and revocations.
+    fn check_now(&self, verified: &Verified, keys: Option<&KeySet>) -> Result<(), Untrusted> {
         let Verified { claims, key_id } = verified;
         let now = self.0.clock.now();
         if now >= later(claims.exp, LEEWAY) {
@@ -272,102 +228,49 @@ impl Trust {
         if later(now, LEEWAY) < claims.nbf.max(claims.iat) {
             return Err(Untrusted::NotYet);
         }
-        if !known.keys.contains_key(key_id) {
-            return Err(Untrusted::UnknownKey);
-        }
-        let before = known.members.get(&claims.sub);
-        if known.sessions.contains(&claims.sid) || before.is_some_and(|before| claims.iat < *before)
+        let known = keys.filter(|keys| keys.keys.contains_key(key_id));
+        let keys = known.ok_or(Untrusted::UnknownKey)?;
+        let revoked_before = keys.revoked_members.get(&claims.sub);
+        if keys.revoked_sessions.contains(&claims.sid)
+            || revoked_before.is_some_and(|before| claims.iat < *before)
         {
             return Err(Untrusted::Revoked);
         }
         Ok(())
     }
-
-    fn known(&self) -> Arc<Known> {
-        self.0
-            .known
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
 }
 
-/// What keeps the copy of keys and revocations up to date.
-impl Trust {
-    /// Takes over keys and revocations, in place of the former ones.
-    pub fn learn(&self, told: proto::GetTrustResponse) {
-        let members = told.revoked_members.into_iter().filter_map(|revoked| {
-            let before = revoked.issued_before.as_ref().and_then(time::from_proto)?;
-            Some((revoked.member_id.parse().ok()?, before))
-        });
-        let known = Arc::new(Known {
-            told: true,
-            keys: told.keys.into_iter().filter_map(usable).collect(),
-            sessions: told.revoked_sessions.into_iter().collect(),
-            members: members.collect(),
-        });
-        *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+/// A verified token from the cache, or read anew. What can change during the life of a token is checked on every use.
+fn cached<T>(
+    cache: &Cache<[u8; 32], Arc<T>>,
+    token: &str,
+    read: impl FnOnce() -> Result<T, Untrusted>,
+    check: impl FnOnce(&T) -> Result<(), Untrusted>,
+) -> Result<Arc<T>, Untrusted> {
+    if token.len() > MAX_TOKEN {
+        return Err(Untrusted::TooLong);
     }
-
-    /// Notes that `member` was asked, whatever it answered.
-    pub(crate) fn note_renewal(&self) {
-        self.0.renewals.send_modify(|count| *count += 1);
+    let digest = Sha256::digest(token).into();
+    let found = cache.get(&digest);
+    let is_new = found.is_none();
+    let verified = found.map_or_else(|| read().map(Arc::new), Ok)?;
+    if let Err(untrusted) = check(&verified) {
+        cache.remove(&digest);
+        return Err(untrusted);
     }
-
-    /// Whether `member` has answered at least once.
-    pub(crate) fn is_told(&self) -> bool {
-        self.known().told
+    if is_new {
+        cache.insert(digest, verified.clone());
     }
-
-    /// Waits until a token names an unknown key.
-    pub(crate) async fn wanted(&self) {
-        self.0.asked.notified().await;
-    }
-
-    /// Waits until `member` has told something: before that nobody is let in who is signed in. It may start at the same
-    /// time; if it is away for longer, the rest must do without it.
-    pub(crate) async fn told_once(&self) {
-        let mut renewals = self.0.renewals.subscribe();
-        let told = renewals.wait_for(|_| self.known().told);
-        if tokio::time::timeout(START, told).await.is_err() {
-            tracing::warn!("nobody who is signed in is let in until `member` answers");
-        }
-    }
-
-    /// Waits for the next renewal. False if nobody renews, or if too many wait already.
-    async fn renewed(&self) -> bool {
-        let mut renewals = self.0.renewals.subscribe();
-        let Ok(_place) = self.0.waiting.try_acquire() else {
-            return false;
-        };
-        if *renewals.borrow_and_update() == 0 {
-            return false;
-        }
-        self.0.asked.notify_one();
-        tokio::time::timeout(PATIENCE, renewals.changed())
-            .await
-            .is_ok()
-    }
+    Ok(verified)
 }
 
-/// A key as `member` told it, if it is one that can be used.
-fn usable(key: proto::JsonWebKey) -> Option<(String, DecodingKey)> {
-    let is_ours = key.kty == "OKP" && key.crv == "Ed25519" && key.alg == "EdDSA";
-    let public = URL_SAFE_NO_PAD.decode(&key.x).ok();
-    match public {
-        Some(public) if is_ours && public.len() == 32 && !key.kid.is_empty() => {
-            Some((key.kid, DecodingKey::from_ed_der(&public)))
-        }
-        _ => {
-            tracing::warn!(kid = key.kid, "a key cannot be used");
-            None
-        }
-    }
-}
-
-/// The claims of a token that this key signed with EdDSA. Claims are checked here, by the platform's clock, and not by
-/// the library, which knows only the machine's.
-fn signed<C: DeserializeOwned>(token: &str, key: &DecodingKey, typ: &str) -> Result<C, Untrusted> {
+/// The claims of a token that this key signed with EdDSA. They are checked here by the platform's clock: the library knows
+/// only the machine's.
+fn signed_claims<C: DeserializeOwned>(
+    token: &str,
+    key: &DecodingKey,
+    typ: &str,
+) -> Result<C, Untrusted> {
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.required_spec_claims.clear();
     validation.validate_exp = false;
@@ -379,7 +282,7 @@ fn signed<C: DeserializeOwned>(token: &str, key: &DecodingKey, typ: &str) -> Res
             _ => Untrusted::Malformed,
         }
     })?;
-    // An extension that MUST be understood is not.
+    // `crit` names extensions that MUST be understood; none is.
     if data.header.crit.is_some() || data.header.typ.as_deref() != Some(typ) {
         return Err(Untrusted::Malformed);
     }

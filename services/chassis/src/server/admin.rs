@@ -1,4 +1,4 @@
-//! The admin port: health, metrics, the log filter and the event logs. It is not for the public.
+//! The admin port, which is not public: metrics and the log filter over HTTP, everything else over gRPC.
 
 use axum::{
     Extension, Router,
@@ -11,16 +11,15 @@ use tonic::{body::Body, service::Routes};
 use tower::ServiceExt;
 
 use crate::{
-    server::{Connection, Edge},
-    telemetry,
-    telemetry::LogFilter,
+    server::{listener::Connection, pipeline::RequestPipeline},
+    telemetry::{self, LogFilter},
 };
 
-/// The longest log filter that is taken.
-const FILTER_BYTES: usize = 4096;
+/// The longest log filter, in bytes.
+const MAX_FILTER: usize = 4096;
 
-/// The routes of the admin port: its own over HTTP, the rest is gRPC.
-pub(crate) fn routes(log: Option<LogFilter>, rpcs: Edge) -> Routes {
+/// The routes of the admin port.
+pub(crate) fn routes(log: Option<LogFilter>, rpcs: RequestPipeline) -> Routes {
     let rpcs = rpcs.map_request(|request: axum::extract::Request| request.map(Body::new));
     let read = {
         let log = log.clone();
@@ -31,7 +30,7 @@ pub(crate) fn routes(log: Option<LogFilter>, rpcs: Edge) -> Routes {
     };
     let log = get(read)
         .put(change)
-        .layer(DefaultBodyLimit::max(FILTER_BYTES));
+        .layer(DefaultBodyLimit::max(MAX_FILTER));
     Routes::from(
         Router::new()
             .route("/metrics", get(async || exposition()))
@@ -60,7 +59,7 @@ fn show(log: Option<&LogFilter>) -> Response {
     }
 }
 
-/// Only from the machine itself (in a cluster: through `kubectl port-forward`): a log can tell what is nobody's business.
+/// Allowed only from the machine itself (in a cluster: through `kubectl port-forward`), because a verbose log reveals more.
 fn change(log: Option<&LogFilter>, from: &Connection, filter: &str) -> Response {
     if !from.remote.ip().to_canonical().is_loopback() {
         return (StatusCode::FORBIDDEN, "only from this machine\n").into_response();

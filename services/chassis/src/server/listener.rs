@@ -1,11 +1,11 @@
-//! Connections: how many there may be, how soon they must speak, and how long they may live.
+//! Accepts connections: how many there may be, how soon they must send, and how long they may live.
 
 use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -21,42 +21,42 @@ use tonic::transport::server::Connected;
 
 use crate::server::limits::Limits;
 
-/// How long the door rests when the machine gives it no more sockets.
-const REST: Duration = Duration::from_millis(20);
-/// Length of the HTTP/2 preface; every HTTP/1 request is told by its first byte.
+/// Pause when the system has no more sockets.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// Length of the HTTP/2 preface; an HTTP/1 request is recognised by its first byte.
 const PREFACE: usize = 24;
 
-/// What a request knows of the connection it came by.
+/// The connection of a request.
 #[derive(Clone, Debug)]
 pub struct Connection {
     /// The address at the other end.
     pub remote: SocketAddr,
-    /// Room for requests in hand from this connection.
-    pub(super) room: Arc<Semaphore>,
+    /// Concurrency permits of this connection.
+    pub(super) permits: Arc<Semaphore>,
 }
 
-/// The connections of a port, as far as they are let in.
+/// The accepted connections of a port.
 pub(super) fn incoming(
     listener: TcpListener,
     limits: &Limits,
     http1: bool,
 ) -> impl Stream<Item = io::Result<Accepted>> + use<> {
-    let door = Arc::new(Door {
+    let acceptor = Arc::new(Acceptor {
         limits: limits.clone(),
-        first_words: if http1 { 1 } else { PREFACE },
-        seats: Mutex::default(),
+        first_bytes: if http1 { 1 } else { PREFACE },
+        open: Mutex::default(),
     });
-    futures::stream::unfold((listener, door), |(listener, door)| async move {
+    futures::stream::unfold((listener, acceptor), |(listener, acceptor)| async move {
         loop {
             match listener.accept().await {
                 Ok((stream, remote)) => {
-                    if let Some(accepted) = door.let_in(stream, remote) {
-                        return Some((Ok(accepted), (listener, door)));
+                    if let Some(accepted) = acceptor.accept(stream, remote) {
+                        return Some((Ok(accepted), (listener, acceptor)));
                     }
                 }
                 Err(error) => {
                     tracing::warn!(error = %error, "connection could not be accepted");
-                    tokio::time::sleep(REST).await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
@@ -64,90 +64,92 @@ pub(super) fn incoming(
 }
 
 #[derive(Debug)]
-struct Door {
+struct Acceptor {
     limits: Limits,
-    first_words: usize,
-    seats: Mutex<Seats>,
+    /// So many bytes must arrive within the preface timeout.
+    first_bytes: usize,
+    open: Mutex<OpenConnections>,
 }
 
 #[derive(Debug, Default)]
-struct Seats {
-    taken: usize,
+struct OpenConnections {
+    total: usize,
     by_ip: HashMap<IpAddr, usize>,
 }
 
-impl Door {
-    fn let_in(self: &Arc<Self>, stream: TcpStream, remote: SocketAddr) -> Option<Accepted> {
+impl Acceptor {
+    /// Admits a connection, or closes it because there are too many.
+    fn accept(self: &Arc<Self>, stream: TcpStream, remote: SocketAddr) -> Option<Accepted> {
         let ip = remote.ip();
         {
-            let mut seats = self.seats();
-            let of_ip = seats.by_ip.get(&ip).copied().unwrap_or(0);
-            if seats.taken >= self.limits.max_connections
+            let mut open = self.open();
+            let of_ip = open.by_ip.get(&ip).copied().unwrap_or(0);
+            if open.total >= self.limits.max_connections
                 || of_ip >= self.limits.max_connections_per_ip
             {
                 metrics::counter!("berth_connections_refused_total").increment(1);
                 return None;
             }
-            seats.taken += 1;
-            seats.by_ip.insert(ip, of_ip + 1);
+            open.total += 1;
+            open.by_ip.insert(ip, of_ip + 1);
         }
         metrics::gauge!("berth_connections").increment(1.0);
-        let seat = Seat {
-            door: self.clone(),
+        let slot = Slot {
+            acceptor: self.clone(),
             ip,
         };
-        // Small answers must not wait for more to send; a socket that cannot is as good as any.
+        // Small responses must not wait for more to send. If the socket cannot do that, it still works.
         let _ = stream.set_nodelay(true);
         let now = Instant::now();
         Some(Accepted {
             stream,
             connection: Connection {
                 remote,
-                room: Arc::new(Semaphore::new(self.limits.max_in_flight_per_connection)),
+                permits: Arc::new(Semaphore::new(self.limits.max_in_flight_per_connection)),
             },
-            unheard: self.first_words,
+            missing_bytes: self.first_bytes,
             ends: now + self.limits.connection_age + self.limits.connection_age_grace,
             timer: Box::pin(tokio::time::sleep_until(now + self.limits.preface_timeout)),
-            _seat: seat,
+            _slot: slot,
         })
     }
 
-    fn seats(&self) -> std::sync::MutexGuard<'_, Seats> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn open(&self) -> MutexGuard<'_, OpenConnections> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A place among the connections; free again when dropped.
+/// A slot among the open connections; dropping it frees it.
 #[derive(Debug)]
-struct Seat {
-    door: Arc<Door>,
+struct Slot {
+    acceptor: Arc<Acceptor>,
     ip: IpAddr,
 }
 
-impl Drop for Seat {
+impl Drop for Slot {
     fn drop(&mut self) {
         metrics::gauge!("berth_connections").decrement(1.0);
-        let mut seats = self.door.seats();
-        seats.taken = seats.taken.saturating_sub(1);
-        match seats.by_ip.get_mut(&self.ip) {
+        let mut open = self.acceptor.open();
+        open.total = open.total.saturating_sub(1);
+        match open.by_ip.get_mut(&self.ip) {
             Some(count) if *count > 1 => *count -= 1,
             _ => {
-                seats.by_ip.remove(&self.ip);
+                open.by_ip.remove(&self.ip);
             }
         }
     }
 }
 
-/// A connection that was let in. It fails when it does not say its first words in time, and when it is too old.
+/// An accepted connection. It fails if its first bytes do not arrive in time, and when it is too old.
 #[derive(Debug)]
 pub(super) struct Accepted {
     stream: TcpStream,
     connection: Connection,
-    /// So many bytes must come before the timer runs out.
-    unheard: usize,
+    /// First bytes that have not arrived yet.
+    missing_bytes: usize,
     ends: Instant,
     timer: Pin<Box<Sleep>>,
-    _seat: Seat,
+    _slot: Slot,
 }
 
 impl Connected for Accepted {
@@ -170,10 +172,10 @@ impl AsyncRead for Accepted {
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if self.unheard > 0 {
-            let heard = buf.filled().len() - before;
-            self.unheard = self.unheard.saturating_sub(heard);
-            if self.unheard == 0 {
+        if self.missing_bytes > 0 {
+            let received = buf.filled().len() - before;
+            self.missing_bytes = self.missing_bytes.saturating_sub(received);
+            if self.missing_bytes == 0 {
                 let ends = self.ends;
                 self.timer.as_mut().reset(ends);
             }

@@ -1,4 +1,4 @@
-//! Bodies with a limit: no context can forget it, because it is on the port.
+//! The size limits of messages, enforced on the bodies of requests and responses.
 
 use std::{
     pin::Pin,
@@ -16,19 +16,21 @@ use crate::error::{
 };
 use crate::server::rpc_metrics::Record;
 
-/// Follows the messages in a body: each is a flag, four bytes of length, and that many bytes.
+/// Bytes before each message: a flag and the length.
+pub(super) const FRAME_HEADER: usize = 5;
+
+/// Finds the messages in a body, whatever pieces it arrives in.
 #[derive(Debug, Default)]
 struct Messages {
-    head: Vec<u8>,
+    /// What has arrived of the header of the next message.
+    header: Vec<u8>,
+    /// What is missing of the current message.
     left: usize,
 }
 
-/// Flag and length before each message.
-pub(super) const HEAD: usize = 5;
-
 impl Messages {
-    /// Takes the next bytes. Answers the length of the first message in them that is longer than allowed.
-    fn too_long(&mut self, mut data: &[u8], most: u32) -> Option<u32> {
+    /// Reads the next bytes. Returns the length of the first message that is longer than `max`.
+    fn too_long(&mut self, mut data: &[u8], max: u32) -> Option<u32> {
         while !data.is_empty() {
             if self.left > 0 {
                 let skip = self.left.min(data.len());
@@ -36,36 +38,37 @@ impl Messages {
                 data = data.get(skip..).unwrap_or_default();
                 continue;
             }
-            let (head, rest) = data.split_at((HEAD - self.head.len()).min(data.len()));
-            self.head.extend_from_slice(head);
+            let missing = FRAME_HEADER - self.header.len();
+            let (header, rest) = data.split_at(missing.min(data.len()));
+            self.header.extend_from_slice(header);
             data = rest;
-            if let [_, a, b, c, d] = self.head[..] {
+            if let [_, a, b, c, d] = self.header[..] {
                 let length = u32::from_be_bytes([a, b, c, d]);
-                if length > most {
+                if length > max {
                     return Some(length);
                 }
                 self.left = usize::try_from(length).unwrap_or(usize::MAX);
-                self.head.clear();
+                self.header.clear();
             }
         }
         None
     }
 }
 
-/// What a caller sends. A message that is too long is refused before it is read.
+/// The body of a request. A message that is too long is refused before it is read.
 #[derive(Debug)]
 pub(super) struct Inbound {
     body: Body,
     messages: Messages,
-    most: u32,
+    max: u32,
 }
 
 impl Inbound {
-    pub(super) fn new(body: Body, most: u32) -> Self {
+    pub(super) fn new(body: Body, max: u32) -> Self {
         Self {
             body,
             messages: Messages::default(),
-            most,
+            max,
         }
     }
 }
@@ -82,11 +85,11 @@ impl http_body::Body for Inbound {
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
-            && let Some(length) = this.messages.too_long(data, this.most)
+            && let Some(length) = this.messages.too_long(data, this.max)
         {
             let error = format!(
-                "a message of {length} bytes; at most {} are taken",
-                this.most
+                "a message of {length} bytes; at most {} are allowed",
+                this.max
             );
             return Poll::Ready(Some(Err(status(Kind::Invalid, "MESSAGE_TOO_LARGE", error))));
         }
@@ -102,28 +105,28 @@ impl http_body::Body for Inbound {
     }
 }
 
-/// What a caller is answered. An answer that is too long becomes an error; a stream ends when the process does.
+/// The body of a response. A message that is too long becomes an error; a stream ends when the process does.
 #[derive(Debug)]
 pub(super) struct Outbound {
     body: Body,
     messages: Messages,
-    most: u32,
+    max: u32,
     stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     record: Option<Record>,
 }
 
 impl Outbound {
-    /// `stop` ends the answer early; it is given for streams, which else might never end.
+    /// `stop` ends the response early. It is given for streams, which might never end by themselves.
     pub(super) fn new(
         body: Body,
-        most: u32,
+        max: u32,
         stop: Option<WaitForCancellationFutureOwned>,
         record: Record,
     ) -> Self {
         Self {
             body,
             messages: Messages::default(),
-            most,
+            max,
             stop: stop.map(Box::pin),
             record: Some(record),
         }
@@ -135,7 +138,7 @@ impl Outbound {
         }
     }
 
-    /// Ends the answer with an error instead of what was to come.
+    /// Ends the response with an error.
     fn fail(&mut self, error: &Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         self.body = Body::empty();
         self.end(error.code());
@@ -164,9 +167,9 @@ impl http_body::Body for Outbound {
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref()
-                    && let Some(length) = this.messages.too_long(data, this.most)
+                    && let Some(length) = this.messages.too_long(data, this.max)
                 {
-                    return this.fail(&internal(&format!("an answer of {length} bytes")));
+                    return this.fail(&internal(&format!("a response message of {length} bytes")));
                 }
                 if let Some(trailers) = frame.trailers_ref() {
                     this.end(code_of(trailers).unwrap_or(Code::Unknown));
@@ -185,7 +188,10 @@ impl http_body::Body for Outbound {
                 if let Some(stop) = &mut this.stop
                     && stop.as_mut().poll(cx).is_ready()
                 {
-                    return this.fail(&unavailable("DRAINING", "this replica is going; ask again"));
+                    return this.fail(&unavailable(
+                        "DRAINING",
+                        "this replica is shutting down; try again",
+                    ));
                 }
                 Poll::Pending
             }
@@ -197,7 +203,7 @@ impl http_body::Body for Outbound {
     }
 }
 
-/// The code in the headers of an answer, or in its trailers.
+/// The gRPC code in the headers or trailers of a response.
 pub(super) fn code_of(headers: &http::HeaderMap) -> Option<Code> {
     headers
         .get(Status::GRPC_STATUS)
@@ -216,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_measured_one_by_one_however_they_are_cut() {
+    fn every_message_is_measured_whatever_pieces_it_arrives_in() {
         let mut bytes = message(10);
         bytes.extend(message(0));
         bytes.extend(message(10));
@@ -231,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_too_long_is_seen_by_its_head() {
+    fn a_message_that_is_too_long_is_found_by_its_header() {
         let mut messages = Messages::default();
         assert_eq!(messages.too_long(&message(3), 10), None);
         assert_eq!(messages.too_long(&[0, 0, 0], 10), None);

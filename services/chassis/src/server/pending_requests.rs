@@ -1,4 +1,4 @@
-//! The lobby: where requests wait that have begun and are still coming.
+//! Requests that have begun and whose messages are still arriving.
 
 use std::{
     collections::BTreeMap,
@@ -7,71 +7,72 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-/// Holds so many and no more. When it is full, who has been there longest must go: a request that comes at its usual pace
-/// is gone long before, however many others take their time.
+/// A bounded number of pending requests. When there are too many, the oldest is cancelled: a request that arrives at a usual
+/// pace has left long before, however many slow ones there are.
 #[derive(Debug)]
-pub(super) struct Lobby {
-    most: usize,
-    guests: Mutex<Guests>,
+pub(super) struct PendingRequests {
+    max: usize,
+    pending: Mutex<Pending>,
 }
 
 #[derive(Debug, Default)]
-struct Guests {
-    came: u64,
-    here: BTreeMap<u64, CancellationToken>,
+struct Pending {
+    next_number: u64,
+    /// In the order of arrival.
+    by_number: BTreeMap<u64, CancellationToken>,
 }
 
-impl Lobby {
-    pub(super) fn new(most: usize) -> Self {
+impl PendingRequests {
+    pub(super) fn new(max: usize) -> Self {
         Self {
-            most,
-            guests: Mutex::default(),
+            max,
+            pending: Mutex::default(),
         }
     }
 
-    /// Waits for something; answers nothing if it had to go before that came.
-    pub(super) async fn wait<F: Future>(&self, coming: F) -> Option<F::Output> {
-        let guest = self.enter();
+    /// Waits for a request to arrive. None if it was cancelled before.
+    pub(super) async fn wait<F: Future>(&self, arrival: F) -> Option<F::Output> {
+        let entry = self.enter();
         tokio::select! {
             biased;
-            come = coming => Some(come),
-            () = guest.must_go.cancelled() => None,
+            arrived = arrival => Some(arrived),
+            () = entry.cancelled.cancelled() => None,
         }
     }
 
-    fn enter(&self) -> Guest<'_> {
-        let must_go = CancellationToken::new();
-        let mut guests = self.guests();
-        let number = guests.came;
-        guests.came += 1;
-        guests.here.insert(number, must_go.clone());
-        if guests.here.len() > self.most
-            && let Some((_, longest)) = guests.here.pop_first()
+    fn enter(&self) -> Entry<'_> {
+        let cancelled = CancellationToken::new();
+        let mut pending = self.lock();
+        let number = pending.next_number;
+        pending.next_number += 1;
+        pending.by_number.insert(number, cancelled.clone());
+        if pending.by_number.len() > self.max
+            && let Some((_, oldest)) = pending.by_number.pop_first()
         {
-            longest.cancel();
+            oldest.cancel();
         }
-        Guest {
-            lobby: self,
+        Entry {
+            requests: self,
             number,
-            must_go,
+            cancelled,
         }
     }
 
-    fn guests(&self) -> MutexGuard<'_, Guests> {
-        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Somebody in the lobby.
-struct Guest<'a> {
-    lobby: &'a Lobby,
+/// One pending request; dropping it removes it.
+struct Entry<'a> {
+    requests: &'a PendingRequests,
     number: u64,
-    must_go: CancellationToken,
+    cancelled: CancellationToken,
 }
 
-impl Drop for Guest<'_> {
+impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.lobby.guests().here.remove(&self.number);
+        self.requests.lock().by_number.remove(&self.number);
     }
 }
 
@@ -84,22 +85,22 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_has_been_there_longest_goes_first() {
-        let lobby = Lobby::new(2);
+    async fn the_oldest_request_is_cancelled_first() {
+        let requests = PendingRequests::new(2);
         let mut slow: Vec<_> = (0..2)
-            .map(|_| Box::pin(lobby.wait(pending::<()>())))
+            .map(|_| Box::pin(requests.wait(pending::<()>())))
             .collect();
-        for guest in &mut slow {
-            assert!(poll!(guest).is_pending());
+        for request in &mut slow {
+            assert!(poll!(request).is_pending());
         }
-        // One who comes at once takes the place of the first, and leaves it.
-        assert_eq!(lobby.wait(ready(1)).now_or_never(), Some(Some(1)));
+        // A request that arrives at once cancels the first, and leaves.
+        assert_eq!(requests.wait(ready(1)).now_or_never(), Some(Some(1)));
         assert!(poll!(&mut slow[0]).is_ready());
         assert!(poll!(&mut slow[1]).is_pending());
-        let mut third = Box::pin(lobby.wait(pending::<()>()));
+        let mut third = Box::pin(requests.wait(pending::<()>()));
         assert!(poll!(&mut third).is_pending());
-        assert!(poll!(&mut slow[1]).is_pending(), "there was room");
+        assert!(poll!(&mut slow[1]).is_pending(), "two fit");
         drop((slow, third));
-        assert!(lobby.guests().here.is_empty());
+        assert!(requests.lock().by_number.is_empty());
     }
 }

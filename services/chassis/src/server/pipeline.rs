@@ -1,7 +1,9 @@
-//! What happens to every request before a context sees it, and to every answer after it.
+//! What happens to every request before a context receives it, and to every response.
 
 use std::{
+    any::Any,
     convert::Infallible,
+    error::Error,
     panic::AssertUnwindSafe,
     sync::Arc,
     task::{Context, Poll},
@@ -10,12 +12,9 @@ use std::{
 use futures::{FutureExt, future::BoxFuture, poll};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, body::Body, service::Routes, transport::server::TcpConnectInfo};
+use tonic::{Code, Status, body::Body, transport::server::TcpConnectInfo};
 use tower::{Service, ServiceExt};
 use tracing::{Instrument, Span, field::Empty};
 
@@ -26,102 +25,46 @@ use crate::{
         status::{coded, internal, status, unavailable},
     },
     server::{
-        Connection,
+        concurrency::Concurrency,
         limits::Limits,
-        message_limits::{HEAD, Inbound, Outbound, code_of},
-        pending_requests::Lobby,
+        listener::Connection,
+        message_limits::{FRAME_HEADER, Inbound, Outbound, code_of},
+        pending_requests::PendingRequests,
         rpc_metrics::Record,
+        services::{Services, context_of},
     },
-    telemetry,
+    telemetry::traces,
 };
 
-/// Which services a port carries.
-#[derive(Clone, Debug, Default)]
-pub struct Services {
-    /// Services of packages `berth.<context>.…`, by context.
-    contexts: Vec<(String, Routes)>,
-    /// All others.
-    others: Routes,
-    /// The context that the port belongs to, if there is but one: it carries all its services.
-    only: Option<Routes>,
-}
-
-impl Services {
-    /// These services and nothing else.
-    pub fn new(services: Routes) -> Self {
-        Self {
-            contexts: Vec::new(),
-            others: services.prepare(),
-            only: None,
-        }
-    }
-
-    /// Adds a context's own services: those of its package. What it serves of other packages is not carried, because
-    /// several contexts may serve the same.
-    #[must_use]
-    pub fn and(mut self, context: &str, services: Routes) -> Self {
-        self.contexts.push((context.to_owned(), services.prepare()));
-        self
-    }
-
-    /// Makes the port that of one context: it carries all its services, because whoever calls it means that context.
-    #[must_use]
-    pub fn only(mut self, services: Routes) -> Self {
-        self.only = Some(services.prepare());
-        self
-    }
-
-    fn at(&self, path: &str) -> Routes {
-        let Some(context) = context_of(path) else {
-            return self.others.clone();
-        };
-        let found = self
-            .contexts
-            .iter()
-            .find(|(name, _)| context == name)
-            .map(|(_, routes)| routes);
-        found.or(self.only.as_ref()).unwrap_or(&self.others).clone()
-    }
-}
-
-/// The way into the services of a port: load shed, deadline, size limits, panics, traces and metrics.
+/// Passes requests to the services of a port, with deadline, size limits, load shedding, panic handling, traces and metrics.
 ///
-/// A request takes a place among those in hand when it has come whole: who sends slowly takes nothing from others. Of
-/// several contexts on a port none may take more than half of the places, so that one that is overloaded or waits for
-/// another leaves the others theirs.
+/// A request takes its concurrency permits when it has arrived completely, so a slow sender takes none from others.
 #[derive(Clone, Debug)]
-pub struct Edge(Arc<Inner>);
+pub struct RequestPipeline(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     services: Services,
     limits: Limits,
-    room: Semaphore,
-    /// Room for each context of several.
-    rooms: Vec<(String, Semaphore)>,
-    lobby: Lobby,
+    concurrency: Concurrency,
+    pending: PendingRequests,
     stop: CancellationToken,
 }
 
-impl Edge {
-    /// A way into services. Streams end when `stop` is cancelled.
+impl RequestPipeline {
+    /// The pipeline of a port. Streams end when `stop` is cancelled.
     pub fn new(services: Services, limits: &Limits, stop: CancellationToken) -> Self {
-        let all = limits.max_in_flight;
-        let several = services.contexts.len() > 1;
-        let contexts = services.contexts.iter().filter(|_| several);
-        let rooms = contexts.map(|(name, _)| (name.clone(), Semaphore::new(all.div_ceil(2))));
         Self(Arc::new(Inner {
-            rooms: rooms.collect(),
+            concurrency: Concurrency::new(limits.max_in_flight, &services),
             services,
-            room: Semaphore::new(all),
-            lobby: Lobby::new(all),
+            pending: PendingRequests::new(limits.max_in_flight),
             limits: limits.clone(),
             stop,
         }))
     }
 }
 
-impl Service<Request<Body>> for Edge {
+impl Service<Request<Body>> for RequestPipeline {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
@@ -131,37 +74,33 @@ impl Service<Request<Body>> for Edge {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        // The time runs from here: the library has a clock of its own for the same deadline, and must not be faster.
+        // The time runs from here: tonic enforces the same deadline with a timer of its own, and must not be faster.
         let (inner, began) = (self.0.clone(), Instant::now());
-        Box::pin(async move { Ok(inner.answer(request, began).await) })
+        Box::pin(async move { Ok(inner.respond(request, began).await) })
     }
 }
 
 impl Inner {
-    async fn answer(&self, mut request: Request<Body>, began: Instant) -> Response<Body> {
+    async fn respond(&self, mut request: Request<Body>, began: Instant) -> Response<Body> {
         let rpc = Rpc::at(request.uri().path());
         let span = tracing::info_span!("rpc", rpc.service = %rpc.service, rpc.method = %rpc.method,
             rpc.code = Empty, otel.kind = "server", trace = Empty);
-        telemetry::adopt(&span, request.headers_mut());
+        traces::join(&span, request.headers_mut());
         let record = Record::begin(rpc, span);
 
-        let answer = self.handle(rpc, request, began, record.span()).await;
-        let (parts, body) = match answer {
-            Ok(answer) => told_apart(answer),
-            Err(error) => error.into_http::<Body>(),
-        }
-        .into_parts();
-        let body = if let Some(code) = code_of(&parts.headers) {
-            record.end(code);
-            body
-        } else {
-            let stop = rpc
-                .server_streaming
-                .then(|| self.stop.clone().cancelled_owned());
-            let most = self.limits.max_answer_bytes;
-            Body::new(Outbound::new(body, most, stop, record))
+        let response = match self.handle(rpc, request, began, record.span()).await {
+            Ok(response) => blame_caller(response),
+            Err(error) => error.into_http(),
         };
-        Response::from_parts(parts, body)
+        if let Some(code) = code_of(response.headers()) {
+            record.end(code);
+            return response;
+        }
+        let stop = rpc
+            .server_streaming
+            .then(|| self.stop.clone().cancelled_owned());
+        let max = self.limits.max_answer_bytes;
+        response.map(|body| Body::new(Outbound::new(body, max, stop, record)))
     }
 
     async fn handle(
@@ -172,25 +111,26 @@ impl Inner {
         span: &Span,
     ) -> Result<Response<Body>, Status> {
         let connection = request.extensions().get::<Connection>().cloned();
-        // The context learns how long it may take.
         let longest = self.limits.request_timeout;
-        let wait = headers::timeout(request.headers()).map_or(longest, |asked| asked.min(longest));
+        let timeout =
+            headers::timeout(request.headers()).map_or(longest, |asked| asked.min(longest));
+        let deadline = began + timeout;
+        // The context reads its deadline from here.
         request
             .headers_mut()
-            .insert(headers::TIMEOUT, headers::timeout_value(wait));
-        let most = self.limits.max_request_bytes;
-        let request = request.map(|body| Body::new(Inbound::new(body, most)));
-        let mut request = if rpc.is_health() || rpc.client_streaming {
-            request
-        } else {
-            timeout_at(began + wait, self.comes(request))
-                .await
-                .map_err(|_| too_late())??
-        };
-        let places = if rpc.is_health() {
+            .insert(headers::TIMEOUT, headers::timeout_value(timeout));
+        let max = self.limits.max_request_bytes;
+        let mut request = request.map(|body| Body::new(Inbound::new(body, max)));
+        if !rpc.is_health() && !rpc.client_streaming {
+            let arrived = timeout_at(deadline, self.read_message(request)).await;
+            request = arrived.map_err(|_| deadline_exceeded())??;
+        }
+        let permits = if rpc.is_health() {
             None
         } else {
-            Some(self.places(request.uri().path(), connection.as_ref())?)
+            let context = context_of(request.uri().path());
+            let permits = self.concurrency.try_acquire(context, connection.as_ref());
+            Some(permits.ok_or_else(overloaded)?)
         };
         if let Some(connection) = &connection {
             request.extensions_mut().insert(TcpConnectInfo {
@@ -198,96 +138,69 @@ impl Inner {
                 remote_addr: Some(connection.remote),
             });
         }
-        let routes = self.services.at(request.uri().path());
+        let routes = self.services.routes(request.uri().path());
         let work = AssertUnwindSafe(routes.oneshot(request).instrument(span.clone()));
-        let done = timeout_at(began + wait, work.catch_unwind()).await;
-        drop(places);
+        let done = timeout_at(deadline, work.catch_unwind()).await;
+        drop(permits);
         match done {
-            Ok(Ok(Ok(answer))) => Ok(answer),
+            Ok(Ok(Ok(response))) => Ok(response),
             Ok(Ok(Err(never))) => match never {},
             Ok(Err(panic)) => Err(panicked(rpc, panic.as_ref())),
-            Err(_) => Err(too_late()),
+            Err(_) => Err(deadline_exceeded()),
         }
     }
-}
 
-/// What a request in hand takes up.
-type Places<'a> = [Option<SemaphorePermit<'a>>; 3];
-
-impl Inner {
-    /// A place for a request in every respect, or none.
-    fn places<'a>(
-        &'a self,
-        path: &str,
-        connection: Option<&'a Connection>,
-    ) -> Result<Places<'a>, Status> {
-        let context = context_of(path);
-        let named = self.rooms.iter().find(|(name, _)| context == Some(name));
-        let take = |room: &'a Semaphore| room.try_acquire().map_err(|_| overloaded());
-        Ok([
-            Some(take(&self.room)?),
-            named.map(|(_, room)| take(room)).transpose()?,
-            connection
-                .map(|connection| take(&connection.room))
-                .transpose()?,
-        ])
-    }
-
-    /// Waits until a request of one message has come whole. Many have when they are first looked at, and nearly
-    /// all a moment later.
-    async fn comes(&self, request: Request<Body>) -> Result<Request<Body>, Status> {
+    /// Reads the one message of a unary request. Usually it is there at once, or nearly.
+    async fn read_message(&self, request: Request<Body>) -> Result<Request<Body>, Status> {
         let (head, body) = request.into_parts();
-        let most = HEAD + usize::try_from(self.limits.max_request_bytes).unwrap_or(usize::MAX);
-        let mut gathered = Box::pin(Limited::new(body, most).collect());
-        let bytes = match poll!(&mut gathered) {
-            Poll::Ready(bytes) => bytes,
-            Poll::Pending => self.lobby.wait(gathered).await.ok_or_else(overloaded)?,
+        let max =
+            FRAME_HEADER + usize::try_from(self.limits.max_request_bytes).unwrap_or(usize::MAX);
+        let mut collecting = Box::pin(Limited::new(body, max).collect());
+        let collected = match poll!(&mut collecting) {
+            Poll::Ready(collected) => collected,
+            Poll::Pending => {
+                let arrived = self.pending.wait(collecting).await;
+                arrived.ok_or_else(overloaded)?
+            }
         };
-        let bytes = bytes.map_err(not_come)?.to_bytes();
+        let bytes = collected.map_err(unreadable)?.to_bytes();
         Ok(Request::from_parts(head, Body::new(Full::new(bytes))))
     }
 }
 
-/// A request broke off, or a limit of the port.
-fn not_come(error: Box<dyn std::error::Error + Send + Sync>) -> Status {
+/// The request was cut off, or exceeds a limit of the port.
+fn unreadable(error: Box<dyn Error + Send + Sync>) -> Status {
     if error.is::<LengthLimitError>() {
-        let more = "the request is more than one message";
-        return status(Kind::Invalid, "MALFORMED_REQUEST", more);
+        return malformed("the request is more than one message");
     }
-    Status::try_from_error(error).unwrap_or_else(|_| Status::cancelled("the request broke off"))
+    Status::try_from_error(error).unwrap_or_else(|_| Status::cancelled("the request was cut off"))
 }
 
-/// `room` of `/berth.room.v1.RoomService/GetRoom`.
-fn context_of(path: &str) -> Option<&str> {
-    path.strip_prefix("/berth.")?.split('.').next()
+/// Replaces an INTERNAL without details: tonic returns it for a request that it cannot decode, which is the caller's fault.
+fn blame_caller(response: Response<Body>) -> Response<Body> {
+    let headers = response.headers();
+    let is_ours = headers.contains_key(Status::GRPC_STATUS_DETAILS);
+    if code_of(headers) == Some(Code::Internal) && !is_ours {
+        return malformed("the request is not a message of this rpc").into_http();
+    }
+    response
 }
 
-/// An INTERNAL without details is the library's word for a request it cannot read: that is the caller's fault.
-fn told_apart(answer: Response<Body>) -> Response<Body> {
-    let headers = answer.headers();
-    if code_of(headers) != Some(Code::Internal) || headers.contains_key(Status::GRPC_STATUS_DETAILS)
-    {
-        return answer;
-    }
-    status(
-        Kind::Invalid,
-        "MALFORMED_REQUEST",
-        "the request is no message of this rpc",
-    )
-    .into_http()
+fn malformed(message: &str) -> Status {
+    status(Kind::Invalid, "MALFORMED_REQUEST", message)
 }
 
 fn overloaded() -> Status {
     metrics::counter!("berth_rpc_shed_total").increment(1);
-    unavailable("OVERLOADED", "too much to do right now; ask again")
+    unavailable("OVERLOADED", "too many requests at the moment; try again")
 }
 
-fn too_late() -> Status {
-    let may_be = "not done in the time given; it may be done yet";
-    coded(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", may_be)
+fn deadline_exceeded() -> Status {
+    let message = "not finished before the deadline; it may still take effect";
+    coded(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message)
 }
 
-fn panicked(rpc: &Rpc, panic: &(dyn std::any::Any + Send)) -> Status {
+fn panicked(rpc: &Rpc, panic: &(dyn Any + Send)) -> Status {
     metrics::counter!("berth_panics_total", "service" => rpc.service.clone()).increment(1);
     let text = panic
         .downcast_ref::<&str>()

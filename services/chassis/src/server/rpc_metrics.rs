@@ -1,4 +1,4 @@
-//! What is measured about every request: how many are in flight, how long they took, and how they ended.
+//! The metrics of requests: how many are in flight, how long they took, and their codes.
 
 use std::{
     sync::{LazyLock, OnceLock},
@@ -11,7 +11,7 @@ use tracing::Span;
 
 use crate::contract::rpcs::{RPCS, Rpc};
 
-/// The metrics of one rpc, made when they are first needed: a metric that never moved is not exported.
+/// The metrics of one rpc, registered at their first use: an unused metric is not exported.
 #[derive(Debug, Default)]
 struct RpcMetrics {
     in_flight: OnceLock<Gauge>,
@@ -43,13 +43,13 @@ fn record_duration(rpc: &Rpc, code: Code, seconds: f64) {
     }
 }
 
-/// The record of one request: counted as in hand until it ends, one way or another.
+/// One request: counted as in flight until it ends. Dropping it without [`Record::end`] records CANCELLED.
 #[derive(Debug)]
 pub(super) struct Record {
     rpc: &'static Rpc,
     span: Span,
     began: Instant,
-    ended: bool,
+    code: Code,
 }
 
 impl Record {
@@ -59,7 +59,7 @@ impl Record {
             rpc,
             span,
             began: Instant::now(),
-            ended: false,
+            code: Code::Cancelled,
         }
     }
 
@@ -68,29 +68,22 @@ impl Record {
     }
 
     pub(super) fn end(mut self, code: Code) {
-        self.close(code);
-    }
-
-    fn close(&mut self, code: Code) {
-        self.ended = true;
-        add_in_flight(self.rpc, -1.0);
-        let took = self.began.elapsed().as_secs_f64();
-        record_duration(self.rpc, code, took);
-        self.span.record("rpc.code", name_of(code));
-        tracing::debug!(parent: &self.span, code = name_of(code), seconds = took, "answered");
+        self.code = code;
     }
 }
 
 impl Drop for Record {
-    /// Nobody waited for the end.
     fn drop(&mut self) {
-        if !self.ended {
-            self.close(Code::Cancelled);
-        }
+        add_in_flight(self.rpc, -1.0);
+        let seconds = self.began.elapsed().as_secs_f64();
+        record_duration(self.rpc, self.code, seconds);
+        let code = name_of(self.code);
+        self.span.record("rpc.code", code);
+        tracing::debug!(parent: &self.span, code, seconds, "request ended");
     }
 }
 
-/// A code as the protocol spells it.
+/// The name of a code in the gRPC specification.
 fn name_of(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",

@@ -1,9 +1,9 @@
-//! Every metric of the platform: what it is called, what it counts, and by which labels. `/metrics` shows the meanings, and
-//! `docs/operating.md` the whole table.
+//! Every metric of the platform: name, kind, labels and description. `/metrics` shows the descriptions, `docs/operating.md`
+//! the whole table.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
-/// What kind of a metric it is.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MeasureKind {
     /// Only grows.
@@ -32,62 +32,48 @@ pub struct Measure {
     pub name: &'static str,
     /// Its kind.
     pub kind: MeasureKind,
-    /// Its labels, in the order of the alphabet.
+    /// Its labels, in alphabetical order.
     pub labels: &'static [&'static str],
-    /// What it counts.
+    /// Its description.
     pub meaning: &'static str,
 }
 
-const fn counter(
-    name: &'static str,
-    labels: &'static [&'static str],
-    meaning: &'static str,
-) -> Measure {
-    Measure {
-        name,
-        kind: MeasureKind::Counter,
-        labels,
-        meaning,
+type Text = &'static str;
+
+impl Measure {
+    const fn new(kind: MeasureKind, name: Text, labels: &'static [Text], meaning: Text) -> Self {
+        Self {
+            name,
+            kind,
+            labels,
+            meaning,
+        }
     }
 }
 
-const fn gauge(
-    name: &'static str,
-    labels: &'static [&'static str],
-    meaning: &'static str,
-) -> Measure {
-    Measure {
-        name,
-        kind: MeasureKind::Gauge,
-        labels,
-        meaning,
-    }
+const fn counter(name: Text, labels: &'static [Text], meaning: Text) -> Measure {
+    Measure::new(MeasureKind::Counter, name, labels, meaning)
 }
 
-const fn histogram(
-    name: &'static str,
-    labels: &'static [&'static str],
-    meaning: &'static str,
-) -> Measure {
-    Measure {
-        name,
-        kind: MeasureKind::Histogram,
-        labels,
-        meaning,
-    }
+const fn gauge(name: Text, labels: &'static [Text], meaning: Text) -> Measure {
+    Measure::new(MeasureKind::Gauge, name, labels, meaning)
 }
 
-/// All metrics, in the order of their names.
+const fn histogram(name: Text, labels: &'static [Text], meaning: Text) -> Measure {
+    Measure::new(MeasureKind::Histogram, name, labels, meaning)
+}
+
+/// All metrics, by name.
 pub const MEASURES: &[Measure] = &[
     gauge(
         "berth_breaker_state",
         &["peer"],
-        "Whether calls to a peer are let through: 0 all, 1 one to try, 2 none",
+        "State of the circuit breaker of a peer: 0 closed, 1 half-open, 2 open",
     ),
     counter(
         "berth_breaker_transitions_total",
         &["peer", "to"],
-        "Times that a breaker became `closed`, `open` or `half_open`",
+        "State changes of circuit breakers to `closed`, `open` or `half_open`",
     ),
     gauge(
         "berth_bus_connected",
@@ -97,67 +83,67 @@ pub const MEASURES: &[Measure] = &[
     counter(
         "berth_bus_dropped_total",
         &[],
-        "Times that NATS gave more than could be held; what was dropped is read from the logs",
+        "Overflows of the buffer of messages from NATS; dropped events are read from the logs",
     ),
     counter(
         "berth_bus_heads_asked_total",
         &["consumer", "producer"],
-        "Times that a log was asked how far it has come, since the bus said nothing",
+        "Reads of a log's high-water mark because the bus was silent",
     ),
     counter(
         "berth_bus_publish_errors_total",
         &["context"],
-        "Batches of events that the bus did not take; they are told again",
+        "Batches of events that could not be published; they are published again",
     ),
     counter(
         "berth_bus_published_total",
         &["context"],
-        "Events that the bus has taken from a context",
+        "Events that a context has published to the bus",
     ),
     counter(
         "berth_bus_received_total",
         &["consumer", "producer"],
-        "Events that came over the bus, repeats included",
+        "Events received from the bus, repeats included",
     ),
     counter(
         "berth_bus_redelivered_total",
         &["consumer", "producer"],
-        "Messages that the bus gave again, since it did not hear that they were taken",
+        "Messages that the bus delivered again because no acknowledgement arrived",
     ),
     counter(
         "berth_bus_undecodable_total",
         &["consumer", "producer"],
-        "Messages that are no event, or not where they should be; the log is asked instead",
+        "Messages that are not an event, or have the wrong subject; the log is read instead",
     ),
     gauge(
         "berth_connections",
         &[],
-        "Connections to the ports of the process",
+        "Open connections to the ports of the process",
     ),
     counter(
         "berth_connections_refused_total",
         &[],
-        "Connections that were closed at once, since there were too many",
+        "Connections closed at once because there were too many",
     ),
     counter(
         "berth_connections_timed_out_total",
         &[],
-        "Connections that were closed since they said nothing in time",
+        "Connections closed because nothing arrived in time",
     ),
     counter(
         "berth_consumed_events_total",
         &["consumer", "producer"],
-        "Events that a consumer has passed, whether they had an effect or not",
+        "Events that a consumer has consumed, with or without an effect",
     ),
     counter(
         "berth_consumed_from_log_total",
         &["consumer", "producer"],
-        "Those of them that were read from the log: all without NATS, and what NATS lacked",
+        "Consumed events that were read from the log: all without NATS, and those that NATS did not deliver",
     ),
     gauge(
         "berth_consumer_lag",
         &["consumer", "producer"],
-        "Events that a consumer on NATS knows of and has not consumed",
+        "Events that a consumer on NATS has not consumed yet",
     ),
     gauge(
         "berth_leading",
@@ -167,66 +153,62 @@ pub const MEASURES: &[Measure] = &[
     counter(
         "berth_panics_total",
         &["service"],
-        "Requests that ended in a panic; the caller was answered INTERNAL",
+        "Requests that ended in a panic; the caller received INTERNAL",
     ),
     counter(
         "berth_parked_events_total",
         &["consumer"],
-        "Dead letters that were parked for an operator",
+        "Dead letters parked for an operator",
     ),
     counter(
         "berth_peer_retries_total",
         &["peer", "outcome"],
-        "Further tries of calls to a peer that were `answered` or `failed`, or not made for want of budget (`no_budget`)",
+        "Retries of calls to a peer that were `answered` or `failed`, or not made because the budget was spent (`no_budget`)",
     ),
     histogram(
         "berth_rpc_duration_seconds",
         &["code", "method", "service"],
-        "How long requests took, by outcome",
+        "Duration of requests, by gRPC code",
     ),
     gauge(
         "berth_rpc_in_flight",
         &["method", "service"],
-        "Requests in hand",
+        "Requests in flight",
     ),
     counter(
         "berth_rpc_shed_total",
         &[],
-        "Requests that were refused at once, since there were too many",
+        "Requests refused at once because there were too many",
     ),
     histogram(
         "berth_store_acquire_seconds",
         &["context"],
-        "How long a connection to PostgreSQL was waited for",
+        "Waiting time for a connection to PostgreSQL",
     ),
-    histogram(
-        "berth_store_batch",
-        &[],
-        "Commands that shared a commit to SQLite",
-    ),
+    histogram("berth_store_batch", &[], "Commands per commit to SQLite"),
     gauge(
         "berth_store_connections",
         &["context", "state"],
-        "Connections to PostgreSQL: open, and used of them",
+        "Connections to PostgreSQL: open, and in use",
     ),
     counter(
         "berth_store_errors_total",
         &["context", "kind"],
-        "What went wrong between a store and PostgreSQL",
+        "Errors between a store and PostgreSQL",
     ),
     gauge(
         "berth_store_fenced",
         &["context"],
-        "1 if the context takes no commands since its log has gone back, 0 if not",
+        "1 if the write fence of the context refuses commands because its log has gone back, 0 if not",
     ),
     counter(
         "berth_store_retries_total",
         &["context"],
-        "Transactions that were tried again, since others were faster",
+        "Transactions retried after an optimistic conflict",
     ),
 ];
 
-/// Tells the recorder what the metrics mean. Once it is there.
+/// Registers the descriptions at the installed recorder.
 pub(crate) fn describe() {
     for measure in MEASURES {
         let Measure {

@@ -1,4 +1,4 @@
-//! Who gets in?
+//! Who may call which rpc?
 
 use std::sync::{
     Arc,
@@ -38,8 +38,8 @@ fn room_of(host: &str) -> room::RegisterRoomRequest {
     room::RegisterRoomRequest { room: Some(room) }
 }
 
-/// A request as bytes, to the path of an rpc. Answers what came back.
-async fn knock(routes: Routes, path: &str, body: Body, headers: &[(&str, String)]) -> Status {
+/// Sends a request as bytes to a path. Returns the status of the response.
+async fn call(routes: Routes, path: &str, body: Body, headers: &[(&str, String)]) -> Status {
     let mut request = http::Request::post(path).header("content-type", "application/grpc");
     for (name, value) in headers {
         request = request.header(*name, value);
@@ -52,7 +52,7 @@ async fn knock(routes: Routes, path: &str, body: Body, headers: &[(&str, String)
         .unwrap()
 }
 
-/// One message with its head.
+/// One message with its header.
 fn frame(flag: u8, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     [&[flag][..], &length, message].concat()
@@ -76,17 +76,17 @@ fn bearer(of: MemberId, roles: &[Role]) -> (&'static str, String) {
 const REGISTER: &str = "/berth.room.v1.RoomService/RegisterRoom";
 
 #[tokio::test]
-async fn anybody_may_call_what_is_public_but_not_with_a_bad_token() {
+async fn everybody_may_call_a_public_rpc_but_not_with_an_invalid_token() {
     let platform = Platform::new();
     let request = room::GetRoomRequest::default();
     platform.rooms().get_room(request.clone()).await.unwrap();
-    assert_eq!(platform.heard.last().member, None);
+    assert_eq!(platform.contexts.last().member, None);
     platform
         .rooms()
         .get_room(by(request.clone(), CUSTOMER, &[Role::Customer]))
         .await
         .unwrap();
-    assert_eq!(platform.heard.last().member, Some(CUSTOMER));
+    assert_eq!(platform.contexts.last().member, Some(CUSTOMER));
     for bad in ["Bearer nonsense", "Bearer", "Basic YTpi", "nonsense"] {
         let answer = platform
             .rooms()
@@ -110,7 +110,7 @@ async fn anybody_may_call_what_is_public_but_not_with_a_bad_token() {
 }
 
 #[tokio::test]
-async fn a_role_is_needed_where_the_contract_asks_for_one() {
+async fn a_role_is_required_where_the_contract_declares_one() {
     let platform = Platform::new();
     let payment = payment::GetPaymentRequest::default;
     let nobody = platform.payments().get_payment(payment()).await;
@@ -137,7 +137,7 @@ async fn a_role_is_needed_where_the_contract_asks_for_one() {
         refusal(customer),
         is(Code::PermissionDenied, "ROLE_REQUIRED")
     );
-    assert_eq!(platform.heard.callers(), []);
+    assert_eq!(platform.contexts.callers(), []);
     platform
         .payments()
         .get_payment(by(payment(), CUSTOMER, &[Role::Host, Role::Customer]))
@@ -153,11 +153,11 @@ async fn a_role_is_needed_where_the_contract_asks_for_one() {
         .get_ledger(by(ledger(), ADMIN, &[Role::Admin]))
         .await
         .unwrap();
-    assert_eq!(platform.heard.callers().len(), 3);
+    assert_eq!(platform.contexts.callers().len(), 3);
 }
 
 #[tokio::test]
-async fn what_is_internal_takes_a_service_and_nobody_else() {
+async fn only_services_may_call_an_internal_rpc() {
     let platform = Platform::new();
     let charge = payment::ChargePaymentRequest::default;
     let closed = is(Code::Unauthenticated, "SERVICE_IDENTITY_REQUIRED");
@@ -177,20 +177,22 @@ async fn what_is_internal_takes_a_service_and_nobody_else() {
         closed
     );
 
-    let mut colleague = Request::new(charge());
-    colleague
+    let mut service = Request::new(charge());
+    service
         .extensions_mut()
         .insert(Caller::service("reservation"));
-    platform.payments().charge_payment(colleague).await.unwrap();
+    platform.payments().charge_payment(service).await.unwrap();
     assert_eq!(
-        platform.heard.last().service.as_deref(),
+        platform.contexts.last().service.as_deref(),
         Some("reservation")
     );
 }
 
-/// X4: a service may do what is internal, but not what needs a person's role, unless the person's token comes with it.
+/// A service may call internal rpcs, but an rpc that requires a role only together with a person's token.
+///
+/// Requirement: X4.
 #[tokio::test]
-async fn a_service_is_not_lent_the_rights_of_a_person() {
+async fn a_service_alone_has_no_role() {
     let platform = Platform::new();
     let mut alone = Request::new(payment::GetLedgerRequest::default());
     alone
@@ -227,7 +229,7 @@ async fn a_service_is_not_lent_the_rights_of_a_person() {
         .extensions_mut()
         .insert(Caller::service("reservation"));
     platform.payments().get_ledger(with_admin).await.unwrap();
-    let caller = platform.heard.last();
+    let caller = platform.contexts.last();
     assert_eq!(
         (caller.member, caller.service.as_deref()),
         (Some(ADMIN), Some("reservation"))
@@ -248,7 +250,7 @@ async fn the_owner_field_must_name_the_caller() {
         .register_room(host(&HOST.to_string().to_uppercase()))
         .await
         .unwrap();
-    assert_eq!(platform.heard.callers().len(), 2);
+    assert_eq!(platform.contexts.callers().len(), 2);
     for foreign in [
         OTHER.to_string().as_str(),
         "nonsense",
@@ -278,7 +280,7 @@ async fn the_owner_field_must_name_the_caller() {
         let wrong = status.get_details_bad_request().unwrap();
         assert_eq!(wrong.field_violations[0].field, "room.host_id");
     }
-    assert_eq!(platform.heard.callers().len(), 2);
+    assert_eq!(platform.contexts.callers().len(), 2);
     let admin = by(room_of(&OTHER.to_string()), ADMIN, &[Role::Admin]);
     platform.rooms().register_room(admin).await.unwrap();
 
@@ -297,9 +299,9 @@ async fn the_owner_field_must_name_the_caller() {
     assert_eq!(foreign.message(), not_found("member").message());
 }
 
-/// An owner hidden among others: what the context decodes last is what counts.
+/// Of several owners the last counts, as the context decodes it.
 #[tokio::test]
-async fn an_owner_given_twice_is_the_one_that_the_context_will_see() {
+async fn of_two_owners_the_one_that_the_context_decodes_is_checked() {
     let platform = Platform::new();
     let (mine, foreign) = (
         room_of(&HOST.to_string()).encode_to_vec(),
@@ -307,7 +309,7 @@ async fn an_owner_given_twice_is_the_one_that_the_context_will_see() {
     );
     let headers = [bearer(HOST, &[Role::Host])];
     let last_is_foreign = frame(0, &[mine.clone(), foreign.clone()].concat());
-    let status = knock(
+    let status = call(
         platform.routes(),
         REGISTER,
         whole(last_is_foreign),
@@ -316,9 +318,9 @@ async fn an_owner_given_twice_is_the_one_that_the_context_will_see() {
     .await;
     assert_eq!(status.code(), Code::NotFound);
     let last_is_mine = frame(0, &[foreign, mine].concat());
-    let status = knock(platform.routes(), REGISTER, whole(last_is_mine), &headers).await;
+    let status = call(platform.routes(), REGISTER, whole(last_is_mine), &headers).await;
     assert_eq!(status.code(), Code::Ok);
-    assert_eq!(platform.heard.callers().len(), 1);
+    assert_eq!(platform.contexts.callers().len(), 1);
 }
 
 #[tokio::test]
@@ -343,30 +345,30 @@ async fn a_request_whose_owner_cannot_be_read_is_refused() {
     ];
     for (body, refused) in cases {
         let headers = [bearer(HOST, &[Role::Host])];
-        let status = knock(platform.routes(), REGISTER, whole(body.clone()), &headers).await;
+        let status = call(platform.routes(), REGISTER, whole(body.clone()), &headers).await;
         assert_eq!(refusal(Err::<(), _>(status)), refused, "{body:?}");
     }
-    assert_eq!(platform.heard.callers(), []);
+    assert_eq!(platform.contexts.callers(), []);
 }
 
-/// However a request is cut into pieces on its way, it is read and handed on whole.
+/// A request is read as a whole, whatever pieces it arrives in.
 #[tokio::test]
-async fn a_request_may_come_in_pieces() {
+async fn a_request_may_arrive_in_pieces() {
     let platform = Platform::new();
     let whole = frame(0, &room_of(&HOST.to_string()).encode_to_vec());
     for size in [1, 4, 5, 6, whole.len()] {
         let pieces = whole.chunks(size).map(|piece| Ok(piece.to_vec()));
         let body = in_pieces(pieces.collect());
         let headers = [bearer(HOST, &[Role::Host])];
-        let status = knock(platform.routes(), REGISTER, body, &headers).await;
+        let status = call(platform.routes(), REGISTER, body, &headers).await;
         assert_eq!(status.code(), Code::Ok, "{size}");
     }
-    assert_eq!(platform.heard.callers().len(), 5);
-    // What the port says about the rest of a request is what the caller is told.
+    assert_eq!(platform.contexts.callers().len(), 5);
+    // An error of the port about the rest of a request reaches the caller.
     let too_long = Status::invalid_argument("too long");
     let body = in_pieces(vec![Ok(whole[..7].to_vec()), Err(too_long)]);
     let headers = [bearer(HOST, &[Role::Host])];
-    let status = knock(platform.routes(), REGISTER, body, &headers).await;
+    let status = call(platform.routes(), REGISTER, body, &headers).await;
     assert_eq!(
         (status.code(), status.message()),
         (Code::InvalidArgument, "too long")
@@ -374,7 +376,7 @@ async fn a_request_may_come_in_pieces() {
 }
 
 #[tokio::test]
-async fn what_follows_the_message_is_not_read() {
+async fn data_after_the_message_is_not_read() {
     let platform = Platform::new();
     let message = frame(0, &room_of(&HOST.to_string()).encode_to_vec());
     let read = Arc::new(AtomicUsize::new(0));
@@ -387,7 +389,7 @@ async fn what_follows_the_message_is_not_read() {
     let frames = frames.map(|data| Ok::<_, Status>(Frame::data(data.into())));
     let body = Body::new(StreamBody::new(futures::stream::iter(frames)));
     let headers = [bearer(HOST, &[Role::Host])];
-    let status = knock(platform.routes(), REGISTER, body, &headers).await;
+    let status = call(platform.routes(), REGISTER, body, &headers).await;
     assert_eq!(
         refusal(Err::<(), _>(status)),
         is(Code::InvalidArgument, "MALFORMED_REQUEST")
@@ -396,7 +398,7 @@ async fn what_follows_the_message_is_not_read() {
 }
 
 #[tokio::test]
-async fn an_identity_on_the_wire_must_be_proved() {
+async fn a_service_identity_must_be_proved() {
     let platform = Platform::new();
     let charge = payment::ChargePaymentRequest::default;
     for forged in [
@@ -412,17 +414,17 @@ async fn an_identity_on_the_wire_must_be_proved() {
             "{forged}"
         );
     }
-    // What is not believed is dropped where it is not needed: the context never sees it.
+    // Where no service identity is required, an unproved one is dropped: the context does not receive it.
     let request = with(
         room::GetRoomRequest::default(),
         &[("x-berth-service", "reservation")],
     );
     platform.rooms().get_room(request).await.unwrap();
-    assert_eq!(platform.heard.last().service, None);
+    assert_eq!(platform.contexts.last().service, None);
 }
 
 #[tokio::test]
-async fn the_context_is_told_about_the_request() {
+async fn the_context_receives_the_caller() {
     let platform = Platform::new();
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let mut request = by(
@@ -438,7 +440,7 @@ async fn the_context_is_told_about_the_request() {
         .insert("traceparent", traceparent.parse().unwrap());
     request.set_timeout(std::time::Duration::from_secs(3));
     platform.rooms().get_room(request).await.unwrap();
-    let caller = platform.heard.last();
+    let caller = platform.contexts.last();
     assert_eq!(
         (caller.request_id.as_str(), caller.traceparent.as_str()),
         ("abc-1", traceparent)
@@ -458,7 +460,7 @@ async fn the_context_is_told_about_the_request() {
         .get_room(with(room::GetRoomRequest::default(), &nonsense))
         .await
         .unwrap();
-    let caller = platform.heard.last();
+    let caller = platform.contexts.last();
     assert_eq!(
         (caller.request_id.len(), caller.traceparent.as_str()),
         (36, "")
@@ -466,7 +468,7 @@ async fn the_context_is_told_about_the_request() {
 }
 
 #[tokio::test]
-async fn what_is_no_rpc_of_ours_is_left_to_others() {
+async fn an_unknown_rpc_is_unimplemented() {
     let platform = Platform::new();
     for path in [
         "/grpc.health.v1.Health/Check",
@@ -475,7 +477,7 @@ async fn what_is_no_rpc_of_ours_is_left_to_others() {
         "//berth.room.v1.RoomService/RegisterRoom",
         "/",
     ] {
-        let status = knock(platform.routes(), path, whole(frame(0, &[])), &[]).await;
+        let status = call(platform.routes(), path, whole(frame(0, &[])), &[]).await;
         assert_eq!(status.code(), Code::Unimplemented, "{path}");
     }
 }

@@ -1,4 +1,6 @@
-//! X3: of all forged tokens none is accepted.
+//! Forged tokens: none is accepted.
+//!
+//! Requirement: X3.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use berth::{common::v1::Role, room::v1 as room};
@@ -39,7 +41,7 @@ fn without(mut json: Value, name: &str) -> Value {
     json
 }
 
-/// HS256 with what everybody knows as the secret.
+/// HS256 with a public value as the secret.
 fn hmac(header: &Value, secret: &[u8]) -> String {
     let mut given: jsonwebtoken::Header = serde_json::from_value(header.clone()).unwrap();
     given.alg = jsonwebtoken::Algorithm::HS256;
@@ -56,14 +58,14 @@ fn forgeries() -> Vec<(&'static str, String)> {
     let now = noon().as_second();
     let hour = 3600;
     let public = key(1).verifying_key().to_bytes();
-    let stranger = key(9);
+    let other_key = key(9);
     let (head, body) = (part(&header()), part(&good()));
     let genuine = token(CUSTOMER, &[Role::Customer]);
     let signature = genuine.rsplit('.').next().unwrap().to_owned();
     let none = json!({"typ": "JWT", "alg": "none", "kid": KID});
     let ours = |claims: &Value| signed(&header(), claims, &key(1));
     let by_header =
-        |name: &str, value: Value| signed(&changed(header(), name, value), &good(), &stranger);
+        |name: &str, value: Value| signed(&changed(header(), name, value), &good(), &other_key);
     let by_claim = |name: &str, value: Value| ours(&changed(good(), name, value));
     let mut forged = vec![
         ("nothing", String::new()),
@@ -104,8 +106,8 @@ fn forgeries() -> Vec<(&'static str, String)> {
             signed(&changed(header(), "alg", json!("RS256")), &good(), &key(1)),
         ),
         (
-            "signed by a stranger",
-            signed(&header(), &good(), &stranger),
+            "signed with another key",
+            signed(&header(), &good(), &other_key),
         ),
         ("signature empty", format!("{head}.{body}.")),
         (
@@ -140,18 +142,18 @@ fn forgeries() -> Vec<(&'static str, String)> {
         ),
         ("kid a number", by_header("kid", json!(1))),
         (
-            "jku of a stranger",
+            "jku  of another key",
             by_header("jku", json!("https://evil.example/jwks.json")),
         ),
         (
-            "x5u of a stranger",
+            "x5u  of another key",
             by_header("x5u", json!("https://evil.example/cert.pem")),
         ),
         (
-            "jwk of a stranger",
+            "jwk  of another key",
             by_header(
                 "jwk",
-                json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(stranger.verifying_key().as_bytes())}),
+                json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(other_key.verifying_key().as_bytes())}),
             ),
         ),
         (
@@ -190,11 +192,11 @@ fn forgeries() -> Vec<(&'static str, String)> {
         ("exp a list", by_claim("exp", json!([now + hour]))),
         ("exp beyond time", by_claim("exp", json!(i64::MAX))),
         ("exp beyond numbers", by_claim("exp", json!(1e300))),
-        ("nbf to come", by_claim("nbf", json!(now + hour))),
+        ("nbf in the future", by_claim("nbf", json!(now + hour))),
         ("nbf a text", by_claim("nbf", json!("0"))),
         ("nbf an object", by_claim("nbf", json!({}))),
-        ("iat to come", by_claim("iat", json!(now + hour))),
-        ("sub no id", by_claim("sub", json!("admin"))),
+        ("iat in the future", by_claim("iat", json!(now + hour))),
+        ("sub not an id", by_claim("sub", json!("admin"))),
         ("sub a number", by_claim("sub", json!(1))),
         (
             "sub the nil id",
@@ -225,11 +227,11 @@ fn forgeries() -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn of_all_forged_tokens_none_is_accepted() {
+async fn no_forged_token_is_accepted() {
     let platform = Platform::new();
     let forged = forgeries();
     assert!(forged.len() >= 30);
-    // The genuine one passes, and so does what the forger built on.
+    // The genuine token is accepted, and so is the one that the forgeries are derived from.
     for genuine in [
         token(CUSTOMER, &[Role::Customer]),
         signed(&header(), &good(), &key(1)),
@@ -250,13 +252,13 @@ async fn of_all_forged_tokens_none_is_accepted() {
             Some("UNAUTHENTICATED"),
             "{name}"
         );
-        // Nothing tells a forger how close it was; no token at all is a slip, and told as one.
-        let said = if token.is_empty() {
+        // The message is the same for every forgery. A missing token is reported as such.
+        let message = if token.is_empty() {
             "authorization must be given once, as `Bearer` and an access token"
         } else {
-            "the token is not good; sign in again"
+            "the token is not valid; sign in again"
         };
-        assert_eq!(status.message(), said, "{name}");
+        assert_eq!(status.message(), message, "{name}");
     }
-    assert_eq!(platform.heard.callers(), []);
+    assert_eq!(platform.contexts.callers(), []);
 }

@@ -1,4 +1,4 @@
-//! How a platform becomes ready, stays so, and ends.
+//! How a platform becomes ready, and how it stops.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tonic_health::pb::{
 use crate::stage::{MOMENT, Stage, ask, channel, health, raise, screen, why};
 
 #[tokio::test]
-async fn a_store_that_fails_is_not_ready_until_it_works_again() {
+async fn a_process_is_not_ready_while_its_store_fails() {
     let stage = Stage::with(|_| {}).await;
     let admin = stage.platform.admin();
     for service in ["", "liveness", "readiness", "berth.view.v1.ViewService"] {
@@ -57,7 +57,7 @@ async fn a_store_that_fails_is_not_ready_until_it_works_again() {
 }
 
 #[tokio::test]
-async fn a_disk_that_does_not_sync_ends_the_process() {
+async fn a_failed_sync_ends_the_process() {
     let mut stage = Stage::with(|_| {}).await;
     let faults = stage.platform.sites()[0].deps.faults.clone();
     faults.arm("store.sync", 1);
@@ -71,7 +71,7 @@ async fn a_disk_that_does_not_sync_ends_the_process() {
 }
 
 #[tokio::test]
-async fn a_stop_finishes_what_is_in_hand() {
+async fn a_stop_finishes_requests_in_flight() {
     let stage = Stage::with(|_| {}).await;
     let request = HealthCheckRequest {
         service: String::new(),
@@ -88,12 +88,12 @@ async fn a_stop_finishes_what_is_in_hand() {
     stage.gate.comes().await;
 
     let stopped = tokio::spawn(stage.platform.stop());
-    let told = timeout(MOMENT, news.message())
+    let draining = timeout(MOMENT, news.message())
         .await
         .unwrap()
         .unwrap()
         .unwrap();
-    assert_eq!(told.status(), ServingStatus::NotServing);
+    assert_eq!(draining.status(), ServingStatus::NotServing);
     let end = timeout(MOMENT, news.message()).await.unwrap();
     assert_eq!(why(end), (Code::Unavailable, "DRAINING".into()));
     let gone = async { while TcpStream::connect(public).await.is_ok() {} };
@@ -106,7 +106,7 @@ async fn a_stop_finishes_what_is_in_hand() {
 }
 
 #[tokio::test]
-async fn a_stop_waits_no_longer_than_it_may() {
+async fn a_stop_ends_after_the_grace_period() {
     let grace = Duration::from_millis(100);
     let stage = Stage::on(|options| options.config.grace = grace).await;
     let mut client = stage.client();
@@ -118,7 +118,7 @@ async fn a_stop_waits_no_longer_than_it_may() {
 }
 
 #[tokio::test]
-async fn what_was_answered_survives_a_crash() {
+async fn acknowledged_commands_survive_a_crash() {
     let stage = Stage::with(|_| {}).await;
     stage.client().list_room_views(ask("write")).await.unwrap();
     let mut client = stage.client();
@@ -144,7 +144,7 @@ async fn a_directory_has_one_process() {
 }
 
 #[tokio::test]
-async fn nothing_is_ready_before_the_contexts_are() {
+async fn a_process_is_not_ready_before_its_contexts_have_started() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let admin = free.local_addr().unwrap();
     drop(free);

@@ -16,14 +16,14 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
-use crate::platform::{ADMIN, CUSTOMER, Mood, Platform, service_key, token};
+use crate::platform::{ADMIN, Behavior, CUSTOMER, Platform, service_key, token};
 
 /// A caller of `payment`.
 pub(crate) struct Bench {
     pub(crate) platform: Platform,
     faults: Faults,
     pub(crate) peers: Peers,
-    pub(crate) patience: Duration,
+    pub(crate) timeout: Duration,
 }
 
 impl Bench {
@@ -36,7 +36,7 @@ impl Bench {
             platform,
             faults,
             peers: peers.called_by("reservation"),
-            patience: Duration::from_secs(30),
+            timeout: Duration::from_secs(30),
         }
     }
 
@@ -52,11 +52,11 @@ impl Bench {
 
     pub(crate) async fn charge(&self) -> Result<(), Status> {
         let mut request = Request::new(payment::ChargePaymentRequest::default());
-        request.set_timeout(self.patience);
+        request.set_timeout(self.timeout);
         self.payment().charge_payment(request).await.map(|_| ())
     }
 
-    /// How the next calls end.
+    /// The outcomes of the next calls, without repeats.
     pub(crate) async fn outcomes(&self, calls: usize) -> Vec<String> {
         let mut outcomes = Vec::new();
         for _ in 0..calls {
@@ -78,7 +78,7 @@ pub(crate) fn outcome(answer: &Result<(), Status>) -> String {
 async fn a_call_carries_the_person_and_the_service_that_makes_it() {
     let bench = Bench::local();
     bench.charge().await.unwrap();
-    let caller = bench.platform.heard.last();
+    let caller = bench.platform.contexts.last();
     assert_eq!(
         (caller.member, caller.service.as_deref()),
         (None, Some("reservation"))
@@ -91,18 +91,21 @@ async fn a_call_carries_the_person_and_the_service_that_makes_it() {
     asked.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into();
     let request = asked.request(payment::ListPaymentsRequest::default());
     bench.payment().list_payments(request).await.unwrap();
-    let heard = bench.platform.heard.last();
-    assert_eq!(heard.service.as_deref(), Some("reservation"));
-    assert_eq!((heard.member, heard.roles), (asked.member, asked.roles));
+    let received = bench.platform.contexts.last();
+    assert_eq!(received.service.as_deref(), Some("reservation"));
     assert_eq!(
-        (heard.request_id, heard.traceparent),
+        (received.member, received.roles),
+        (asked.member, asked.roles)
+    );
+    assert_eq!(
+        (received.request_id, received.traceparent),
         (asked.request_id, asked.traceparent)
     );
 }
 
-/// What only asks for clients has no identity to lend.
+/// A gateway calls without a service identity.
 #[tokio::test]
-async fn a_gateway_lends_nobody_its_identity() {
+async fn a_gateway_calls_without_a_service_identity() {
     let bench = Bench::local();
     let gateway = Peers::with(Clock::System, Faults::default(), Some(service_key(7)));
     gateway.add_local("payment", bench.platform.routes());
@@ -118,15 +121,15 @@ async fn a_gateway_lends_nobody_its_identity() {
 }
 
 #[tokio::test]
-async fn a_context_that_is_not_there_is_unavailable_until_it_is() {
+async fn a_context_is_unavailable_until_it_is_added() {
     let bench = Bench::new();
     let mut client = bench.payment();
-    let absent = client
+    let refused = client
         .charge_payment(payment::ChargePaymentRequest::default())
         .await
         .unwrap_err();
     assert_eq!(
-        (absent.code(), reason_of(&absent).as_deref()),
+        (refused.code(), reason_of(&refused).as_deref()),
         (Code::Unavailable, Some("PEER_UNAVAILABLE"))
     );
     bench.peers.add_local("payment", bench.platform.routes());
@@ -137,10 +140,10 @@ async fn a_context_that_is_not_there_is_unavailable_until_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_longer_than_the_caller() {
+async fn no_call_exceeds_the_deadline_of_the_caller() {
     let mut bench = Bench::local();
-    bench.patience = Duration::from_millis(200);
-    bench.platform.heard.become_(Mood::Hangs);
+    bench.timeout = Duration::from_millis(200);
+    bench.platform.contexts.behave(Behavior::Hangs);
     let begin = tokio::time::Instant::now();
     let late = bench.charge().await.unwrap_err();
     assert_eq!(
@@ -149,7 +152,7 @@ async fn nobody_waits_longer_than_the_caller() {
     );
     assert_eq!(begin.elapsed().as_millis(), 200);
 
-    // The deadline of the one who asked holds for what is asked on their behalf.
+    // A caller's deadline limits the calls made on its behalf.
     let mut asked = Caller::person(CUSTOMER, &[Role::Customer]);
     asked.deadline = Some(tokio::time::Instant::now() + Duration::from_millis(50));
     let begin = tokio::time::Instant::now();
@@ -159,19 +162,19 @@ async fn nobody_waits_longer_than_the_caller() {
         .await;
     assert_eq!(late.unwrap_err().code(), Code::DeadlineExceeded);
     assert_eq!(begin.elapsed().as_millis(), 50);
-    let calls = bench.platform.heard.callers().len();
+    let calls = bench.platform.contexts.callers().len();
     let late = bench
         .payment()
         .list_payments(asked.request(payment::ListPaymentsRequest::default()))
         .await;
     assert_eq!(late.unwrap_err().code(), Code::DeadlineExceeded);
     assert_eq!(
-        bench.platform.heard.callers().len(),
+        bench.platform.contexts.callers().len(),
         calls,
-        "a call that is too late already is not made"
+        "a call after its deadline is not made"
     );
 
-    // Who says nothing waits five seconds.
+    // Without a deadline it is five seconds.
     let begin = tokio::time::Instant::now();
     let late = bench
         .payment()
@@ -182,17 +185,17 @@ async fn nobody_waits_longer_than_the_caller() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_test_takes_a_context_down_or_makes_it_slow() {
+async fn fault_points_make_a_context_unavailable_or_slow() {
     let bench = Bench::local();
     bench.faults.arm("peer.payment", 3);
     assert_eq!(bench.outcomes(2).await, ["PEER_UNAVAILABLE", "OK"]);
     bench.faults.arm("peer.payment.slow", 1);
     assert_eq!(bench.outcomes(2).await, ["DEADLINE_EXCEEDED", "OK"]);
-    assert_eq!(bench.platform.heard.callers().len(), 2);
+    assert_eq!(bench.platform.contexts.callers().len(), 2);
 }
 
 #[tokio::test]
-async fn a_context_that_fails_is_left_alone_and_then_tried_again() {
+async fn the_breaker_of_a_failing_context_opens_and_then_probes() {
     for failure in [
         Code::Unavailable,
         Code::DeadlineExceeded,
@@ -201,7 +204,7 @@ async fn a_context_that_fails_is_left_alone_and_then_tried_again() {
         Code::DataLoss,
     ] {
         let bench = Bench::local();
-        bench.platform.heard.become_(Mood::Fails(failure));
+        bench.platform.contexts.behave(Behavior::Fails(failure));
         assert_eq!(bench.outcomes(10).await, [format!("{failure:?}")]);
         let open = bench.charge().await.unwrap_err();
         assert_eq!(
@@ -210,16 +213,16 @@ async fn a_context_that_fails_is_left_alone_and_then_tried_again() {
         );
         assert!(open.get_details_retry_info().is_some());
         assert_eq!(bench.outcomes(20).await, ["CIRCUIT_OPEN"]);
-        assert_eq!(bench.platform.heard.callers().len(), 10);
-        // The probe fails: left alone again.
+        assert_eq!(bench.platform.contexts.callers().len(), 10);
+        // The probe fails: the breaker opens again.
         bench.platform.clock.turn(SignedDuration::from_millis(1000));
         assert_eq!(
             bench.outcomes(3).await,
             [format!("{failure:?}"), "CIRCUIT_OPEN".into()]
         );
-        assert_eq!(bench.platform.heard.callers().len(), 11);
-        // The probe succeeds: all is well.
-        bench.platform.heard.become_(Mood::Answers);
+        assert_eq!(bench.platform.contexts.callers().len(), 11);
+        // The probe succeeds: the breaker closes.
+        bench.platform.contexts.behave(Behavior::Succeeds);
         bench.platform.clock.turn(SignedDuration::from_millis(999));
         assert_eq!(bench.outcomes(1).await, ["CIRCUIT_OPEN"]);
         bench.platform.clock.turn(SignedDuration::from_millis(1));
@@ -228,7 +231,7 @@ async fn a_context_that_fails_is_left_alone_and_then_tried_again() {
 }
 
 #[tokio::test]
-async fn a_no_to_the_caller_is_no_failure_of_the_context() {
+async fn a_refusal_is_not_a_failure_of_the_context() {
     let bench = Bench::local();
     for refusal in [
         Code::NotFound,
@@ -237,17 +240,20 @@ async fn a_no_to_the_caller_is_no_failure_of_the_context() {
         Code::Aborted,
         Code::ResourceExhausted,
     ] {
-        bench.platform.heard.become_(Mood::Fails(refusal));
+        bench.platform.contexts.behave(Behavior::Fails(refusal));
         assert_eq!(bench.outcomes(30).await, [format!("{refusal:?}")]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_stands_still_does_not_keep_a_context_away() {
+async fn a_clock_that_stands_still_does_not_keep_the_breaker_open() {
     let bench = Bench::local();
-    bench.platform.heard.become_(Mood::Fails(Code::Unavailable));
+    bench
+        .platform
+        .contexts
+        .behave(Behavior::Fails(Code::Unavailable));
     bench.outcomes(10).await;
-    bench.platform.heard.become_(Mood::Answers);
+    bench.platform.contexts.behave(Behavior::Succeeds);
     tokio::time::advance(Duration::from_millis(4999)).await;
     assert_eq!(bench.outcomes(1).await, ["CIRCUIT_OPEN"]);
     tokio::time::advance(Duration::from_millis(1)).await;
@@ -255,24 +261,27 @@ async fn a_clock_that_stands_still_does_not_keep_a_context_away() {
 }
 
 #[tokio::test]
-async fn a_context_that_fails_now_and_then_is_not_left_alone() {
+async fn occasional_failures_do_not_open_the_breaker() {
     let bench = Bench::local();
     for _ in 0..30 {
-        bench.platform.heard.become_(Mood::Fails(Code::Unavailable));
+        bench
+            .platform
+            .contexts
+            .behave(Behavior::Fails(Code::Unavailable));
         assert_eq!(bench.outcomes(1).await, ["Unavailable"]);
-        bench.platform.heard.become_(Mood::Answers);
+        bench.platform.contexts.behave(Behavior::Succeeds);
         assert_eq!(bench.outcomes(2).await, ["OK"]);
     }
 }
 
-/// Otherwise anybody could take a context away from everybody by asking with a short deadline.
+/// Otherwise one client with a short deadline could open the breaker for all.
 #[tokio::test(start_paused = true)]
-async fn impatient_callers_do_not_make_a_context_look_down() {
+async fn calls_with_a_short_deadline_do_not_open_the_breaker() {
     let mut bench = Bench::local();
-    bench.platform.heard.become_(Mood::Hangs);
-    bench.patience = Duration::from_millis(50);
+    bench.platform.contexts.behave(Behavior::Hangs);
+    bench.timeout = Duration::from_millis(50);
     assert_eq!(bench.outcomes(30).await, ["DEADLINE_EXCEEDED"]);
-    bench.patience = Duration::from_millis(150);
+    bench.timeout = Duration::from_millis(150);
     assert_eq!(
         bench.outcomes(30).await,
         ["DEADLINE_EXCEEDED", "CIRCUIT_OPEN"]
@@ -280,32 +289,35 @@ async fn impatient_callers_do_not_make_a_context_look_down() {
 }
 
 #[tokio::test]
-async fn a_probe_that_is_given_up_makes_room_for_another() {
+async fn after_a_cancelled_probe_another_is_admitted() {
     let bench = Bench::local();
-    bench.platform.heard.become_(Mood::Fails(Code::Unavailable));
+    bench
+        .platform
+        .contexts
+        .behave(Behavior::Fails(Code::Unavailable));
     bench.outcomes(10).await;
     bench.platform.clock.turn(SignedDuration::from_secs(1));
-    bench.platform.heard.become_(Mood::Hangs);
+    bench.platform.contexts.behave(Behavior::Hangs);
     {
         let mut probe = Box::pin(bench.charge());
         assert!(futures::poll!(&mut probe).is_pending());
         assert_eq!(bench.outcomes(1).await, ["CIRCUIT_OPEN"]);
     }
-    bench.platform.heard.become_(Mood::Answers);
+    bench.platform.contexts.behave(Behavior::Succeeds);
     assert_eq!(bench.outcomes(5).await, ["OK"]);
 }
 
 #[tokio::test]
-async fn only_so_many_calls_to_a_context_are_in_flight() {
+async fn the_calls_in_flight_to_a_context_are_limited() {
     let bench = Arc::new(Bench::local());
-    bench.platform.heard.become_(Mood::Hangs);
+    bench.platform.contexts.behave(Behavior::Hangs);
     let mut calls: Vec<_> = (0..MAX_IN_FLIGHT)
         .map(|_| Box::pin(bench.charge()))
         .collect();
     for call in &mut calls {
         assert!(futures::poll!(call).is_pending());
     }
-    bench.platform.heard.become_(Mood::Answers);
+    bench.platform.contexts.behave(Behavior::Succeeds);
     let busy = bench.charge().await.unwrap_err();
     assert_eq!(
         (busy.code(), reason_of(&busy).as_deref()),
@@ -317,14 +329,14 @@ async fn only_so_many_calls_to_a_context_are_in_flight() {
     assert_eq!(bench.outcomes(20).await, ["OK"]);
 }
 
-/// `payment` in another process, as far as its callers can tell.
-pub(crate) struct Elsewhere {
+/// A context behind a socket, as in another process.
+pub(crate) struct RemoteContext {
     pub(crate) uri: String,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Elsewhere {
+impl RemoteContext {
     async fn serve(platform: &Platform, context: &str) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self::on(listener, platform, context)
@@ -357,10 +369,10 @@ impl Elsewhere {
 #[tokio::test]
 async fn across_processes_a_call_proves_the_service_and_the_person() {
     let bench = Bench::new();
-    let elsewhere = Elsewhere::serve(&bench.platform, "payment").await;
-    bench.peers.add_remote("payment", &elsewhere.uri).unwrap();
+    let remote = RemoteContext::serve(&bench.platform, "payment").await;
+    bench.peers.add_remote("payment", &remote.uri).unwrap();
     bench.charge().await.unwrap();
-    let caller = bench.platform.heard.last();
+    let caller = bench.platform.contexts.last();
     assert_eq!(
         (caller.member, caller.service.as_deref()),
         (None, Some("reservation"))
@@ -374,33 +386,33 @@ async fn across_processes_a_call_proves_the_service_and_the_person() {
     assert_eq!(
         refused.code(),
         Code::Unauthenticated,
-        "a person without a token is nobody elsewhere"
+        "a person without a token is anonymous in another process"
     );
     asked.token = Some(token(ADMIN, &[Role::Admin]));
     let request = asked.request(payment::GetLedgerRequest::default());
     bench.payment().get_ledger(request).await.unwrap();
-    let heard = bench.platform.heard.last();
+    let received = bench.platform.contexts.last();
     assert_eq!(
-        (heard.member, heard.service.as_deref()),
+        (received.member, received.service.as_deref()),
         (Some(ADMIN), Some("reservation"))
     );
     assert_eq!(
-        (heard.token, heard.request_id, heard.traceparent),
+        (received.token, received.request_id, received.traceparent),
         (asked.token, asked.request_id, asked.traceparent)
     );
 
-    // Its token is renewed before it ends.
+    // The service token is renewed before it expires.
     bench.platform.clock.turn(SignedDuration::from_secs(59));
     bench.charge().await.unwrap();
     bench.platform.clock.turn(SignedDuration::from_mins(10));
     bench.charge().await.unwrap();
-    elsewhere.stop().await;
+    remote.stop().await;
 }
 
 #[tokio::test]
-async fn a_service_token_of_another_key_or_for_another_context_is_not_believed() {
+async fn a_service_token_of_another_key_or_for_another_context_is_refused() {
     let bench = Bench::new();
-    let elsewhere = Elsewhere::serve(&bench.platform, "payment").await;
+    let remote = RemoteContext::serve(&bench.platform, "payment").await;
     let charge = async |peers: &Peers, as_context: &str| {
         let mut client = PaymentServiceClient::new(peers.to(as_context));
         let answer = client
@@ -411,16 +423,16 @@ async fn a_service_token_of_another_key_or_for_another_context_is_not_believed()
     let clock = || Clock::Manual(bench.platform.clock.clone());
     let foreign =
         Peers::with(clock(), Faults::default(), Some(service_key(8))).called_by("reservation");
-    foreign.add_remote("payment", &elsewhere.uri).unwrap();
+    foreign.add_remote("payment", &remote.uri).unwrap();
     assert_eq!(
         charge(&foreign, "payment").await,
         "SERVICE_IDENTITY_REQUIRED"
     );
     let none = Peers::with(clock(), Faults::default(), None).called_by("reservation");
-    none.add_remote("payment", &elsewhere.uri).unwrap();
+    none.add_remote("payment", &remote.uri).unwrap();
     assert_eq!(charge(&none, "payment").await, "SERVICE_IDENTITY_REQUIRED");
-    // A token for `room`, taken to `payment`.
-    bench.peers.add_remote("room", &elsewhere.uri).unwrap();
+    // A token for `room`, sent to `payment`.
+    bench.peers.add_remote("room", &remote.uri).unwrap();
     assert_eq!(
         charge(&bench.peers, "room").await,
         "SERVICE_IDENTITY_REQUIRED"
@@ -435,28 +447,28 @@ async fn a_service_token_of_another_key_or_for_another_context_is_not_believed()
             Some(service_key(7)),
         )
         .called_by("reservation");
-        late.add_remote("payment", &elsewhere.uri).unwrap();
+        late.add_remote("payment", &remote.uri).unwrap();
         assert_eq!(charge(&late, "payment").await, "SERVICE_IDENTITY_REQUIRED");
     }
-    assert_eq!(bench.platform.heard.callers(), []);
-    elsewhere.stop().await;
+    assert_eq!(bench.platform.contexts.callers(), []);
+    remote.stop().await;
 }
 
 #[tokio::test]
-async fn another_process_that_does_not_answer_is_waited_for_no_longer_than_the_deadline() {
+async fn a_call_to_another_process_ends_at_the_deadline() {
     let mut bench = Bench::new();
-    let elsewhere = Elsewhere::serve(&bench.platform, "payment").await;
-    bench.peers.add_remote("payment", &elsewhere.uri).unwrap();
-    bench.platform.heard.become_(Mood::Hangs);
-    bench.patience = Duration::from_millis(100);
+    let remote = RemoteContext::serve(&bench.platform, "payment").await;
+    bench.peers.add_remote("payment", &remote.uri).unwrap();
+    bench.platform.contexts.behave(Behavior::Hangs);
+    bench.timeout = Duration::from_millis(100);
     assert_eq!(bench.outcomes(1).await, ["DEADLINE_EXCEEDED"]);
-    bench.platform.heard.become_(Mood::Answers);
-    bench.patience = Duration::from_secs(30);
+    bench.platform.contexts.behave(Behavior::Succeeds);
+    bench.timeout = Duration::from_secs(30);
     assert_eq!(bench.outcomes(1).await, ["OK"]);
-    let told = bench.platform.heard.last().deadline.unwrap();
-    assert!(told <= tokio::time::Instant::now() + bench.patience);
-    elsewhere.stop().await;
-    // Nobody listens there any more.
+    let deadline = bench.platform.contexts.last().deadline.unwrap();
+    assert!(deadline <= tokio::time::Instant::now() + bench.timeout);
+    remote.stop().await;
+    // Nothing listens there any more.
     assert_eq!(
         bench.outcomes(20).await,
         ["PEER_UNAVAILABLE", "CIRCUIT_OPEN"]

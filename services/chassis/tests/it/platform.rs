@@ -1,4 +1,4 @@
-//! A small platform to knock at: members with tokens, two guarded contexts, and what the contexts were told of the caller.
+//! A small platform: signed tokens of members, and guarded contexts that record their callers.
 
 use std::{
     collections::VecDeque,
@@ -59,8 +59,8 @@ pub(crate) fn jwk(kid: &str, key: &SigningKey) -> member::JsonWebKey {
     }
 }
 
-/// What `member` tells when nothing is revoked.
-pub(crate) fn told() -> member::GetTrustResponse {
+/// The response of `member` when nothing is revoked.
+pub(crate) fn trust_response() -> member::GetTrustResponse {
     member::GetTrustResponse {
         keys: vec![jwk(KID, &key(1))],
         ..Default::default()
@@ -82,7 +82,7 @@ pub(crate) fn claims(sub: MemberId, roles: &[Role]) -> Claims {
     }
 }
 
-/// A good token.
+/// A valid token.
 pub(crate) fn token(sub: MemberId, roles: &[Role]) -> String {
     claims(sub, roles).sign(KID, &key(1)).unwrap()
 }
@@ -101,7 +101,7 @@ pub(crate) fn with<T>(message: T, headers: &[(&'static str, &str)]) -> Request<T
     request
 }
 
-/// The request of a person, as it comes from outside.
+/// The request of a person, as a client sends it.
 pub(crate) fn by<T>(message: T, sub: MemberId, roles: &[Role]) -> Request<T> {
     with(
         message,
@@ -113,34 +113,34 @@ pub(crate) fn by<T>(message: T, sub: MemberId, roles: &[Role]) -> Request<T> {
 pub(crate) struct Platform {
     pub(crate) clock: ManualClock,
     pub(crate) trust: Trust,
-    pub(crate) heard: Received,
+    pub(crate) contexts: Contexts,
 }
 
-/// How the contexts behave.
+/// The outcome of calls to the contexts.
 #[derive(Clone, Copy, Default, PartialEq)]
-pub(crate) enum Mood {
+pub(crate) enum Behavior {
     #[default]
-    Answers,
-    /// As a context fails: with a reason.
+    Succeeds,
+    /// Fails as a context does: with a reason.
     Fails(Code),
-    /// As a proxy fails that finds nobody: without one.
+    /// Fails as a proxy does that finds no replica: without a reason.
     Absent,
-    /// Sheds load, and says when to come back.
+    /// Sheds load, with a delay in its RetryInfo.
     Sheds(Duration),
     Hangs,
 }
 
-/// The contexts: they remember who called.
+/// The contexts: they record their callers.
 #[derive(Clone, Default)]
-pub(crate) struct Received {
+pub(crate) struct Contexts {
     callers: Arc<Mutex<Vec<Caller>>>,
-    pub(crate) told: Arc<Mutex<member::GetTrustResponse>>,
-    pub(crate) mood: Arc<Mutex<Mood>>,
-    /// Moods of the next calls, before that.
-    first: Arc<Mutex<VecDeque<Mood>>>,
+    pub(crate) trust: Arc<Mutex<member::GetTrustResponse>>,
+    behavior: Arc<Mutex<Behavior>>,
+    /// The behavior of the next calls.
+    next: Arc<Mutex<VecDeque<Behavior>>>,
 }
 
-impl Received {
+impl Contexts {
     pub(crate) fn callers(&self) -> Vec<Caller> {
         self.callers.lock().unwrap().clone()
     }
@@ -149,31 +149,32 @@ impl Received {
         self.callers().pop().unwrap()
     }
 
-    pub(crate) fn become_(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = mood;
+    pub(crate) fn behave(&self, behavior: Behavior) {
+        *self.behavior.lock().unwrap() = behavior;
     }
 
-    /// How the next calls are met, one after the other.
-    pub(crate) fn first(&self, moods: impl IntoIterator<Item = Mood>) {
-        self.first.lock().unwrap().extend(moods);
+    /// The behavior of the next calls, one after the other.
+    pub(crate) fn behave_next(&self, next: impl IntoIterator<Item = Behavior>) {
+        self.next.lock().unwrap().extend(next);
     }
 
-    async fn answer<Q, A: Default>(&self, request: Request<Q>) -> Result<Response<A>, Status> {
+    async fn respond<Q, A: Default>(&self, request: Request<Q>) -> Result<Response<A>, Status> {
         assert_eq!(request.metadata().get("x-berth-service"), None);
         assert_eq!(request.metadata().get("authorization"), None);
         let (caller, _) = accept(request);
         self.callers.lock().unwrap().push(caller);
-        let mood = self.first.lock().unwrap().pop_front();
-        let mood = mood.unwrap_or_else(|| *self.mood.lock().unwrap());
-        match mood {
-            Mood::Answers => Ok(Response::new(A::default())),
-            Mood::Fails(code) => {
+        let next = self.next.lock().unwrap().pop_front();
+        match next.unwrap_or_else(|| *self.behavior.lock().unwrap()) {
+            Behavior::Succeeds => Ok(Response::new(A::default())),
+            Behavior::Fails(code) => {
                 let details = ErrorDetails::with_error_info(format!("{code:?}"), "berth", []);
-                Err(Status::with_error_details(code, "as told", details))
+                Err(Status::with_error_details(code, "as configured", details))
             }
-            Mood::Absent => Err(Status::unavailable("nobody is there")),
-            Mood::Sheds(delay) => Err(retry_after(delay, Kind::Unavailable, "OVERLOADED", "later")),
-            Mood::Hangs => std::future::pending().await,
+            Behavior::Absent => Err(Status::unavailable("no replica")),
+            Behavior::Sheds(delay) => {
+                Err(retry_after(delay, Kind::Unavailable, "OVERLOADED", "later"))
+            }
+            Behavior::Hangs => std::future::pending().await,
         }
     }
 }
@@ -187,23 +188,23 @@ impl Platform {
             Some(service_key(7)),
             Clock::Manual(clock.clone()),
         );
-        trust.learn(told());
-        let heard = Received::default();
-        *heard.told.lock().unwrap() = told();
+        trust.learn(trust_response());
+        let contexts = Contexts::default();
+        *contexts.trust.lock().unwrap() = trust_response();
         Self {
             clock,
             trust,
-            heard,
+            contexts,
         }
     }
 
     pub(crate) fn bare(&self) -> Routes {
-        Routes::new(RoomServiceServer::new(self.heard.clone()))
-            .add_service(PaymentServiceServer::new(self.heard.clone()))
-            .add_service(MemberServiceServer::new(self.heard.clone()))
+        Routes::new(RoomServiceServer::new(self.contexts.clone()))
+            .add_service(PaymentServiceServer::new(self.contexts.clone()))
+            .add_service(MemberServiceServer::new(self.contexts.clone()))
     }
 
-    /// Rooms and payments behind the gate of `payment`.
+    /// All services, guarded as those of `payment`.
     pub(crate) fn routes(&self) -> Routes {
         Access::new(&self.trust).guard("payment", self.bare())
     }
@@ -217,23 +218,23 @@ impl Platform {
     }
 }
 
-/// A service whose rpcs all answer alike.
-macro_rules! answers {
+/// A service whose rpcs all behave alike.
+macro_rules! serve {
     ($service:ident in $package:ident: $($rpc:ident($request:ident) -> $response:ident),+; $($rest:tt)*) => {
         #[tonic::async_trait]
-        impl $service for Received {
+        impl $service for Contexts {
             $(async fn $rpc(
                 &self,
                 request: Request<$package::$request>,
             ) -> Result<Response<$package::$response>, Status> {
-                self.answer(request).await
+                self.respond(request).await
             })+
             $($rest)*
         }
     };
 }
 
-answers!(RoomService in room:
+serve!(RoomService in room:
     register_room(RegisterRoomRequest) -> RegisterRoomResponse,
     modify_room(ModifyRoomRequest) -> ModifyRoomResponse,
     delete_room(DeleteRoomRequest) -> DeleteRoomResponse,
@@ -245,7 +246,7 @@ answers!(RoomService in room:
     list_reviews(ListReviewsRequest) -> ListReviewsResponse;
 );
 
-answers!(PaymentService in payment:
+serve!(PaymentService in payment:
     charge_payment(ChargePaymentRequest) -> ChargePaymentResponse,
     get_payment(GetPaymentRequest) -> GetPaymentResponse,
     list_payments(ListPaymentsRequest) -> ListPaymentsResponse,
@@ -253,7 +254,7 @@ answers!(PaymentService in payment:
     receive_notification(ReceiveNotificationRequest) -> ReceiveNotificationResponse;
 );
 
-answers!(MemberService in member:
+serve!(MemberService in member:
     join(JoinRequest) -> JoinResponse,
     get_member(GetMemberRequest) -> GetMemberResponse,
     set_roles(SetRolesRequest) -> SetRolesResponse,
@@ -268,7 +269,7 @@ answers!(MemberService in member:
         &self,
         request: Request<member::GetTrustRequest>,
     ) -> Result<Response<member::GetTrustResponse>, Status> {
-        self.answer::<_, member::GetTrustResponse>(request).await?;
-        Ok(Response::new(self.told.lock().unwrap().clone()))
+        self.respond::<_, member::GetTrustResponse>(request).await?;
+        Ok(Response::new(self.trust.lock().unwrap().clone()))
     }
 );

@@ -1,4 +1,4 @@
-//! Calls that are made again: which, when, and how often.
+//! Retries: which calls, when, and how often.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,27 +15,27 @@ use tokio::{
 use tonic::{Code, Status};
 
 use crate::{
-    peers::{Bench, Elsewhere, outcome},
-    platform::Mood,
+    peers::{Bench, RemoteContext, outcome},
+    platform::Behavior,
 };
 
-/// How many tries came to the callee.
+/// How many tries the callee received.
 fn tries(bench: &Bench) -> usize {
-    bench.platform.heard.callers().len()
+    bench.platform.contexts.callers().len()
 }
 
-/// One call after these tries, and how many there were.
-async fn after(bench: &Bench, moods: &[Mood]) -> (String, usize) {
+/// The outcome of one call whose tries meet these behaviors, and the number of its tries.
+async fn after(bench: &Bench, next: &[Behavior]) -> (String, usize) {
     let before = tries(bench);
-    bench.platform.heard.first(moods.iter().copied());
+    bench.platform.contexts.behave_next(next.iter().copied());
     let outcome = outcome(&bench.charge().await);
     (outcome, tries(bench) - before)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_was_not_taken_is_made_again_twice_at_most() {
+async fn a_call_that_was_not_executed_is_retried_at_most_twice() {
     let bench = Bench::local();
-    let absent = Mood::Absent;
+    let absent = Behavior::Absent;
     assert_eq!(after(&bench, &[absent]).await, ("OK".into(), 2));
     assert_eq!(after(&bench, &[absent, absent]).await, ("OK".into(), 3));
     let begin = Instant::now();
@@ -46,9 +46,9 @@ async fn a_call_that_was_not_taken_is_made_again_twice_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_accident_is_not_tried_again() {
+async fn other_errors_are_not_retried() {
     for code in [
-        // The callee misses something itself, and has tried again itself.
+        // With a reason: the callee lacks a service of its own, and has retried that call itself.
         Code::Unavailable,
         Code::DeadlineExceeded,
         Code::Internal,
@@ -57,15 +57,15 @@ async fn what_is_no_accident_is_not_tried_again() {
         Code::FailedPrecondition,
     ] {
         let bench = Bench::local();
-        let failed = after(&bench, &[Mood::Fails(code)]).await;
+        let failed = after(&bench, &[Behavior::Fails(code)]).await;
         assert_eq!(failed, (format!("{code:?}"), 1));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_not_be_repeated_is_not_tried_again() {
+async fn an_rpc_that_is_not_idempotent_is_not_retried() {
     let bench = Bench::local();
-    bench.platform.heard.become_(Mood::Absent);
+    bench.platform.contexts.behave(Behavior::Absent);
     let mut members = MemberServiceClient::new(bench.peers.to("payment"));
     let request = member::RefreshTokensRequest::default();
     members.refresh_tokens(request).await.unwrap_err();
@@ -76,107 +76,113 @@ async fn what_may_not_be_repeated_is_not_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_sheds_load_says_when_to_come_back() {
+async fn a_retry_waits_for_the_delay_of_the_callee() {
     let mut bench = Bench::local();
-    let shed = Mood::Sheds(Duration::from_millis(700));
+    let shed = Behavior::Sheds(Duration::from_millis(700));
     let begin = Instant::now();
     assert_eq!(after(&bench, &[shed]).await, ("OK".into(), 2));
     assert_eq!(begin.elapsed().as_millis(), 700);
-    // Who has not so much time does not wait in vain.
-    bench.patience = Duration::from_millis(1300);
+    // With less time left there is no retry.
+    bench.timeout = Duration::from_millis(1300);
     let begin = Instant::now();
     assert_eq!(after(&bench, &[shed]).await, ("OVERLOADED".into(), 1));
     assert_eq!(begin.elapsed().as_millis(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_try_goes_beyond_the_deadline() {
+async fn no_retry_exceeds_the_deadline() {
     let mut bench = Bench::local();
-    bench.patience = Duration::from_millis(40);
-    let failed = after(&bench, &[Mood::Absent]).await;
+    bench.timeout = Duration::from_millis(40);
+    let failed = after(&bench, &[Behavior::Absent]).await;
     assert_eq!(failed, ("Unavailable".into(), 1));
-    bench.patience = Duration::from_millis(200);
+    bench.timeout = Duration::from_millis(200);
     let begin = Instant::now();
-    let late = after(&bench, &[Mood::Absent, Mood::Hangs]).await;
+    let late = after(&bench, &[Behavior::Absent, Behavior::Hangs]).await;
     assert_eq!(late, ("DEADLINE_EXCEEDED".into(), 2));
     assert_eq!(begin.elapsed().as_millis(), 200);
 }
 
-/// A context that fails a third of its calls: without a budget it would be asked half as much again.
+/// A context that fails a third of its calls: without a budget it would receive half as many calls again.
 #[tokio::test(start_paused = true)]
-async fn further_tries_are_a_tenth_of_all_and_some_that_are_always_allowed() {
+async fn retries_are_a_tenth_of_the_calls_and_a_minimum_per_second() {
     const CALLS: usize = 2000;
     let bench = Bench::local();
-    let third = [Mood::Absent, Mood::Answers, Mood::Answers].repeat(CALLS);
-    bench.platform.heard.first(third);
+    let third = [Behavior::Absent, Behavior::Succeeds, Behavior::Succeeds].repeat(CALLS);
+    bench.platform.contexts.behave_next(third);
     let mut calls = Vec::new();
     for _ in 0..CALLS {
         calls.push(outcome(&bench.charge().await));
     }
     assert!(!calls.contains(&"CIRCUIT_OPEN".to_owned()));
     let more = tries(&bench) - CALLS;
-    // At least one each second, and the call each tenth: time goes on by itself while nobody but a try waits.
+    // The minimum per second, and a tenth of the calls: the paused clock advances while a retry waits.
     assert!((CALLS / 20..=CALLS / 10 + 20).contains(&more), "{more}");
 }
 
-/// What a callee that is down is offered, beyond what was asked for, is at most a tenth; and most is not even offered.
+/// A callee that is down receives at most a tenth more tries than calls, and the breaker suspends most of them.
 #[tokio::test(start_paused = true)]
-async fn a_context_that_is_down_meets_no_storm() {
+async fn a_context_that_is_down_gets_no_retry_storm() {
     let bench = Bench::local();
-    bench.platform.heard.become_(Mood::Absent);
-    let (mut asked, mut spared) = (0, 0);
+    bench.platform.contexts.behave(Behavior::Absent);
+    let (mut calls, mut suspended) = (0, 0);
     for _second in 0..60 {
         for _ in 0..100 {
-            asked += 1;
+            calls += 1;
             if outcome(&bench.charge().await) == "CIRCUIT_OPEN" {
-                spared += 1;
+                suspended += 1;
             }
         }
         bench.platform.clock.turn(SignedDuration::from_secs(1));
     }
-    let offered = tries(&bench);
-    assert!(offered * 10 <= asked * 11, "{offered} of {asked}");
-    assert!(offered < 100, "{offered} offered, {spared} spared");
+    let received = tries(&bench);
+    assert!(received * 10 <= calls * 11, "{received} of {calls}");
+    assert!(received < 100, "{received} received, {suspended} suspended");
     let metrics = telemetry::metrics().unwrap().render();
     assert!(metrics.contains("berth_breaker_transitions_total{peer=\"payment\",to=\"open\"}"));
 }
 
-/// However many tries a call takes, it is one call that failed.
+/// A failed call counts once, whatever the number of its tries.
 #[tokio::test(start_paused = true)]
 async fn the_breaker_counts_calls_and_not_tries() {
     let bench = Bench::local();
-    bench.platform.heard.become_(Mood::Absent);
+    bench.platform.contexts.behave(Behavior::Absent);
     assert_eq!(bench.outcomes(9).await, ["Unavailable"]);
     assert!(tries(&bench) > 18, "{} tries", tries(&bench));
-    bench.platform.heard.become_(Mood::Answers);
+    bench.platform.contexts.behave(Behavior::Succeeds);
     assert_eq!(after(&bench, &[]).await, ("OK".into(), 1));
 }
 
-/// The second try is answered: nothing is wrong with the context.
+/// A call whose second try succeeds is not a failure.
 #[tokio::test(start_paused = true)]
-async fn a_context_that_restarts_does_not_look_down() {
+async fn a_restart_does_not_open_the_breaker() {
     let bench = Bench::local();
     for _ in 0..10 {
-        assert_eq!(after(&bench, &[Mood::Absent]).await, ("OK".into(), 2));
+        assert_eq!(after(&bench, &[Behavior::Absent]).await, ("OK".into(), 2));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_probe_of_a_breaker_is_one_try() {
+async fn a_probe_is_not_retried() {
     let bench = Bench::local();
-    bench.platform.heard.become_(Mood::Fails(Code::Internal));
+    bench
+        .platform
+        .contexts
+        .behave(Behavior::Fails(Code::Internal));
     bench.outcomes(11).await;
-    bench.platform.heard.become_(Mood::Absent);
+    bench.platform.contexts.behave(Behavior::Absent);
     bench.platform.clock.turn(SignedDuration::from_secs(1));
     assert_eq!(after(&bench, &[]).await, ("Unavailable".into(), 1));
 }
 
-/// A call while the breaker opens is not made again: others have found out meanwhile.
+/// A call that waits for its retry while the breaker opens is not retried.
 #[tokio::test(start_paused = true)]
-async fn nothing_is_tried_again_once_the_breaker_is_open() {
+async fn there_is_no_retry_once_the_breaker_is_open() {
     let bench = Bench::local();
-    bench.platform.heard.first([Mood::Absent]);
-    bench.platform.heard.become_(Mood::Fails(Code::Internal));
+    bench.platform.contexts.behave_next([Behavior::Absent]);
+    bench
+        .platform
+        .contexts
+        .behave(Behavior::Fails(Code::Internal));
     let mut call = Box::pin(bench.charge());
     assert!(futures::poll!(&mut call).is_pending(), "it waits");
     bench.outcomes(10).await;
@@ -185,12 +191,12 @@ async fn nothing_is_tried_again_once_the_breaker_is_open() {
     assert_eq!(tries(&bench), 11);
 }
 
-async fn again_on(address: SocketAddr) -> TcpListener {
+async fn listen_again(address: SocketAddr) -> TcpListener {
     TcpListener::bind(address).await.unwrap()
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_before_the_answer_is_no_failure() {
+async fn a_call_is_retried_if_its_connection_breaks_before_the_response() {
     let bench = Bench::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -198,49 +204,49 @@ async fn a_connection_that_breaks_before_the_answer_is_no_failure() {
     bench.peers.add_remote("payment", &uri).unwrap();
     let broken = async {
         let (mut stream, _): (TcpStream, _) = listener.accept().await.unwrap();
-        // The request has come, and is not answered.
-        let mut heard = [0; 200];
-        stream.read_exact(&mut heard).await.unwrap();
+        // The request has arrived, and gets no response.
+        let mut received = [0; 200];
+        stream.read_exact(&mut received).await.unwrap();
         drop(stream);
-        Elsewhere::on(listener, &bench.platform, "payment")
+        RemoteContext::on(listener, &bench.platform, "payment")
     };
-    let (elsewhere, answer) = tokio::join!(broken, bench.charge());
+    let (remote, answer) = tokio::join!(broken, bench.charge());
     answer.unwrap();
-    elsewhere.stop().await;
+    remote.stop().await;
 }
 
 #[tokio::test]
-async fn nobody_notices_that_a_context_restarts() {
+async fn a_restart_of_a_context_fails_no_call() {
     let bench = Bench::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let mut elsewhere = Elsewhere::on(listener, &bench.platform, "payment");
-    bench.peers.add_remote("payment", &elsewhere.uri).unwrap();
+    let mut remote = RemoteContext::on(listener, &bench.platform, "payment");
+    bench.peers.add_remote("payment", &remote.uri).unwrap();
     for _ in 0..5 {
         bench.charge().await.unwrap();
-        // It says GOAWAY on the connection that there is, and is away for a while.
-        elsewhere.stop().await;
+        // It sends GOAWAY on the open connection, and is down for a while.
+        remote.stop().await;
         let restart = async {
             let mut ticks = tokio::time::interval(Duration::from_millis(10));
             ticks.tick().await;
             ticks.tick().await;
-            Elsewhere::on(again_on(address).await, &bench.platform, "payment")
+            RemoteContext::on(listen_again(address).await, &bench.platform, "payment")
         };
         let (answer, restarted) = tokio::join!(bench.charge(), restart);
         answer.unwrap();
-        elsewhere = restarted;
+        remote = restarted;
     }
-    elsewhere.stop().await;
+    remote.stop().await;
 }
 
-/// A proxy that has begun to answer and breaks off says so at the end.
+/// A proxy whose response is cut off sends the error in the trailers.
 #[tokio::test]
-async fn an_error_at_the_end_of_an_answer_is_seen() {
+async fn an_error_in_the_trailers_is_returned() {
     let bench = Bench::new();
     let cut = || async {
         let mut trailers = http::HeaderMap::new();
-        let broke = Status::unavailable("the answer broke off");
-        broke.add_header(&mut trailers).unwrap();
+        let error = Status::unavailable("the response was cut off");
+        error.add_header(&mut trailers).unwrap();
         let frame = http_body::Frame::<bytes::Bytes>::trailers(trailers);
         let body = http_body_util::StreamBody::new(tokio_stream::once(Ok::<_, Status>(frame)));
         let kind = ("content-type", "application/grpc");

@@ -1,4 +1,4 @@
-//! What a port bears, and what it refuses.
+//! The limits of a port.
 
 use std::{
     io::ErrorKind,
@@ -11,7 +11,7 @@ use berth::{
     view::v1::view_service_client::ViewServiceClient,
 };
 use chassis::{
-    server::{Edge, Services, limits::Limits},
+    server::{RequestPipeline, Services, limits::Limits},
     telemetry::LogFilter,
 };
 use futures::{FutureExt, future::select};
@@ -29,13 +29,13 @@ use tonic_types::StatusExt;
 use crate::stage::{MOMENT, Stage, ask, channel, health, why};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// The kind of the frame with which an answer begins.
+/// The type of the frame with which a response begins.
 const HEADERS: u8 = 1;
-/// The kind of the frame by which a connection is asked to go.
+/// The type of the frame that asks a client to close its connection.
 const GOAWAY: u8 = 7;
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-/// Waits until the other side closes. What it said before.
+/// Waits until the other side closes. Returns what it sent before.
 async fn closed(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     let end = timeout(MOMENT, stream.read_to_end(&mut bytes))
@@ -74,7 +74,7 @@ async fn a_message_that_is_too_long_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_long_is_our_fault() {
+async fn a_response_that_is_too_long_is_an_internal_error() {
     let stage = Stage::with(|_| {}).await;
     let mut client = stage.client().max_decoding_message_size(usize::MAX);
     let failed = why(client.list_room_views(ask("large")).await);
@@ -82,11 +82,11 @@ async fn an_answer_that_is_too_long_is_our_fault() {
 }
 
 #[tokio::test]
-async fn what_is_no_message_is_the_callers_fault() {
+async fn an_undecodable_message_is_an_invalid_request() {
     let stage = Stage::with(|_| {}).await;
     let mut grpc = tonic::client::Grpc::new(channel(stage.platform.public()));
     let path = http::uri::PathAndQuery::from_static("/berth.view.v1.ViewService/ListRoomViews");
-    // Where the page token is expected this has bytes that are no text.
+    // At the field of the page token this has bytes that are not UTF-8.
     let price = berth::google::r#type::Money {
         units: -1,
         ..Default::default()
@@ -105,7 +105,7 @@ async fn what_is_no_message_is_the_callers_fault() {
 }
 
 #[tokio::test]
-async fn who_does_not_speak_is_sent_away() {
+async fn a_silent_connection_is_closed() {
     let stage = Stage::with(|limits| limits.preface_timeout = Duration::from_millis(100)).await;
     let mut silent = TcpStream::connect(stage.platform.public()).await.unwrap();
     closed(&mut silent).await;
@@ -116,24 +116,24 @@ async fn who_does_not_speak_is_sent_away() {
 }
 
 #[tokio::test]
-async fn too_many_connections_are_closed_and_a_place_is_free_again_when_one_goes() {
+async fn excess_connections_are_closed_and_closing_one_frees_its_slot() {
     let stage = Stage::with(|limits| limits.max_connections_per_ip = 2).await;
-    let mut seats = Vec::new();
+    let mut connections = Vec::new();
     for _ in 0..2 {
         let mut stream = TcpStream::connect(stage.platform.public()).await.unwrap();
         stream.write_all(PREFACE).await.unwrap();
         stream.write_all(SETTINGS).await.unwrap();
         stream.read_u8().await.unwrap();
-        seats.push(stream);
+        connections.push(stream);
     }
     let mut third = TcpStream::connect(stage.platform.public()).await.unwrap();
     closed(&mut third).await;
-    seats.clear();
+    connections.clear();
     let free = async { while stage.client().list_room_views(ask("")).await.is_err() {} };
     timeout(MOMENT, free).await.unwrap();
 }
 
-/// A connection with a request that has begun and does not come whole.
+/// A connection with a request that has begun and does not arrive completely.
 async fn unfinished(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(PREFACE).await.unwrap();
@@ -151,7 +151,7 @@ async fn unfinished(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Waits until the request of a connection is answered.
+/// Waits for the response on a connection.
 async fn answered(mut stream: TcpStream) {
     loop {
         let mut head = [0; 9];
@@ -166,7 +166,7 @@ async fn answered(mut stream: TcpStream) {
 }
 
 #[tokio::test]
-async fn an_old_connection_is_asked_to_go_and_then_cut_off() {
+async fn an_old_connection_gets_goaway_and_is_then_cut_off() {
     let stage = Stage::with(|limits| {
         limits.connection_age = Duration::from_millis(50);
         limits.connection_age_grace = Duration::from_millis(50);
@@ -174,21 +174,21 @@ async fn an_old_connection_is_asked_to_go_and_then_cut_off() {
     .await;
     // A request that is never finished keeps it open as long as it may.
     let mut old = unfinished(stage.platform.public()).await;
-    let mut said = closed(&mut old).await;
-    let mut farewells = Vec::new();
-    while let [a, b, c, kind, ..] = said[..] {
+    let mut sent = closed(&mut old).await;
+    let mut goaways = Vec::new();
+    while let [a, b, c, kind, ..] = sent[..] {
         let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap();
-        let frame: Vec<u8> = said.drain(..(9 + length).min(said.len())).collect();
+        let frame: Vec<u8> = sent.drain(..(9 + length).min(sent.len())).collect();
         if kind == GOAWAY {
-            farewells.push(frame[13..17].to_vec());
+            goaways.push(frame[13..17].to_vec());
         }
     }
     let no_error = vec![0, 0, 0, 0];
-    assert!(farewells.contains(&no_error), "{farewells:?}");
+    assert!(goaways.contains(&no_error), "{goaways:?}");
 }
 
 #[tokio::test]
-async fn no_request_takes_longer_than_it_may() {
+async fn a_request_ends_at_the_timeout_of_the_port() {
     let stage = Stage::with(|limits| limits.request_timeout = Duration::from_millis(50)).await;
     for asked in [None, Some(Duration::from_hours(1))] {
         let mut request = Request::new(ask("slow"));
@@ -202,12 +202,12 @@ async fn no_request_takes_longer_than_it_may() {
 }
 
 #[tokio::test]
-async fn a_caller_may_wait_for_less() {
+async fn a_caller_may_set_a_shorter_deadline() {
     let stage = Stage::with(|_| {}).await;
-    // Without a connection: a client with one would give up by itself.
+    // Without a connection: a client with one would enforce the deadline itself.
     let site = &stage.platform.sites()[0];
     let services = Services::new(site.context.make_routes(&site.deps));
-    let edge = Edge::new(services, &Limits::default(), CancellationToken::new());
+    let edge = RequestPipeline::new(services, &Limits::default(), CancellationToken::new());
     let mut request = Request::new(ask("slow"));
     request.set_timeout(Duration::from_millis(20));
     let began = Instant::now();
@@ -227,7 +227,7 @@ async fn is_shed(stage: &Stage, mut client: ViewServiceClient<tonic::transport::
         "OVERLOADED"
     );
     assert!(refused.get_details_retry_info().is_some());
-    // Whoever asks how we are is answered all the same.
+    // Health is served all the same.
     assert_eq!(
         health(stage.platform.public(), "").await,
         ServingStatus::Serving
@@ -238,13 +238,13 @@ async fn is_shed(stage: &Stage, mut client: ViewServiceClient<tonic::transport::
 }
 
 #[tokio::test]
-async fn what_is_too_much_is_refused_at_once() {
+async fn excess_requests_are_refused_at_once() {
     let stage = Stage::with(|limits| limits.max_in_flight = 1).await;
     is_shed(&stage, stage.client()).await;
 }
 
 #[tokio::test]
-async fn one_connection_cannot_take_all_the_room() {
+async fn one_connection_cannot_use_all_permits() {
     let stage = Stage::with(|limits| limits.max_in_flight_per_connection = 1).await;
     is_shed(&stage, stage.client()).await;
     let mut first = stage.client();
@@ -255,13 +255,13 @@ async fn one_connection_cannot_take_all_the_room() {
     first.await.unwrap().unwrap();
 }
 
-/// However many of them there are, and whatever they have sent by now.
+/// Their number and what they have sent so far do not matter.
 #[tokio::test]
-async fn who_sends_slowly_takes_no_place_from_others() {
+async fn slow_senders_use_no_permits() {
     let stage = Stage::with(|limits| limits.max_in_flight = 1).await;
     let mut slow = answered(unfinished(stage.platform.public()).await).boxed();
     for _ in 0..3 {
-        // One must go when the other comes: then both have been seen.
+        // One is cancelled when the other arrives: then both have been received.
         let other = answered(unfinished(stage.platform.public()).await).boxed();
         slow = select(slow, other).await.factor_first().1.into_inner();
     }
@@ -271,14 +271,14 @@ async fn who_sends_slowly_takes_no_place_from_others() {
 }
 
 #[tokio::test]
-async fn one_context_cannot_take_all_the_room() {
+async fn one_context_cannot_use_all_permits() {
     let stage = Stage::with(|limits| limits.max_in_flight = 2).await;
     let mut first = stage.client();
     let first = tokio::spawn(async move { first.list_room_views(ask("slow")).await });
     stage.gate.comes().await;
     let refused = why(stage.client().list_room_views(ask("")).await);
     assert_eq!(refused, (Code::Unavailable, "OVERLOADED".into()));
-    // The other context of the port has its own half; it has no such rpc, and says so.
+    // The other context of the port has its own half. It does not implement this rpc.
     let mut rooms = RoomServiceClient::new(channel(stage.platform.public()));
     let answer = rooms.list_rooms(ListRoomsRequest::default()).await;
     assert_eq!(answer.unwrap_err().code(), Code::Unimplemented);
@@ -287,7 +287,7 @@ async fn one_context_cannot_take_all_the_room() {
 }
 
 #[tokio::test]
-async fn a_panic_is_one_requests_and_is_counted() {
+async fn a_panic_fails_one_request_and_is_counted() {
     let stage = Stage::with(|_| {}).await;
     let mut client = stage.client();
     let status = client.list_room_views(ask("panic")).await.unwrap_err();
@@ -313,7 +313,7 @@ async fn a_panic_is_one_requests_and_is_counted() {
 }
 
 #[tokio::test]
-async fn every_service_is_described_in_both_versions() {
+async fn reflection_describes_every_service_in_both_versions() {
     let stage = Stage::with(|_| {}).await;
     let channel = channel(stage.platform.public());
     let expected = [
@@ -371,7 +371,7 @@ async fn every_service_is_described_in_both_versions() {
 }
 
 #[tokio::test]
-async fn what_is_not_public_is_not_there() {
+async fn the_event_log_is_not_on_the_public_port() {
     let stage = Stage::with(|_| {}).await;
     let mut logs = berth::eventlog::v1::event_log_service_client::EventLogServiceClient::new(
         channel(stage.platform.public()),

@@ -1,4 +1,4 @@
-//! Which services are believed on the wire?
+//! Which service identities are trusted?
 
 use berth::{common::v1::Role, payment::v1 as payment};
 use chassis::{
@@ -28,8 +28,8 @@ fn good() -> Value {
     json!({"sub": "service:reservation", "aud": "payment", "iat": now, "exp": now + 60})
 }
 
-/// Knocks at what is internal with a service's token.
-async fn knock(platform: &Platform, tokens: &[&str]) -> Result<(), Status> {
+/// Calls an internal rpc with service tokens.
+async fn call(platform: &Platform, tokens: &[&str]) -> Result<(), Status> {
     let headers: Vec<_> = tokens
         .iter()
         .map(|token| ("x-berth-service", *token))
@@ -40,15 +40,15 @@ async fn knock(platform: &Platform, tokens: &[&str]) -> Result<(), Status> {
 }
 
 #[tokio::test]
-async fn of_all_forged_identities_none_is_believed() {
+async fn no_forged_service_identity_is_trusted() {
     let platform = Platform::new();
     let now = noon().as_second();
     let ours = |claims: &Value| signed(&header(), claims, &key(7));
     let by_claim = |name: &str, value: Value| ours(&changed(good(), name, value));
     let genuine = ours(&good());
-    knock(&platform, &[&genuine]).await.unwrap();
+    call(&platform, &[&genuine]).await.unwrap();
     assert_eq!(
-        platform.heard.last().service.as_deref(),
+        platform.contexts.last().service.as_deref(),
         Some("reservation")
     );
     let mut without_exp = good();
@@ -69,9 +69,12 @@ async fn of_all_forged_identities_none_is_believed() {
             signed(&changed(header(), "alg", json!("none")), &good(), &key(7)),
         ),
         ("for another context", by_claim("aud", json!("room"))),
-        ("for many", by_claim("aud", json!(["payment"]))),
-        ("good for an hour", by_claim("exp", json!(now + 3600))),
-        ("good for ever", by_claim("exp", json!(253_402_207_200_i64))),
+        ("several audiences", by_claim("aud", json!(["payment"]))),
+        ("valid for an hour", by_claim("exp", json!(now + 3600))),
+        (
+            "valid for ever",
+            by_claim("exp", json!(253_402_207_200_i64)),
+        ),
         ("exp a text", by_claim("exp", json!((now + 60).to_string()))),
         ("exp missing", ours(&without_exp)),
         ("expired", by_claim("exp", json!(now - 6))),
@@ -79,14 +82,14 @@ async fn of_all_forged_identities_none_is_believed() {
         ("no service", by_claim("sub", json!("reservation"))),
         ("nameless", by_claim("sub", json!("service:"))),
         (
-            "a strange name",
+            "an invalid name",
             by_claim("sub", json!("service:Re\nservation")),
         ),
         ("cut off", genuine[..genuine.len() - 2].to_owned()),
         ("huge", by_claim("jti", json!("x".repeat(9000)))),
     ];
     for (name, token) in &forged {
-        let status = knock(&platform, &[token]).await.unwrap_err();
+        let status = call(&platform, &[token]).await.unwrap_err();
         let reason = reason_of(&status);
         assert_eq!(
             reason.as_deref(),
@@ -94,17 +97,17 @@ async fn of_all_forged_identities_none_is_believed() {
             "{name}"
         );
     }
-    assert!(knock(&platform, &[&genuine, &genuine]).await.is_err());
-    // What was believed once ends all the same.
+    assert!(call(&platform, &[&genuine, &genuine]).await.is_err());
+    // A token that was trusted once expires all the same.
     platform.clock.turn(SignedDuration::new(64, 999_000_000));
-    knock(&platform, &[&genuine]).await.unwrap();
+    call(&platform, &[&genuine]).await.unwrap();
     platform.clock.turn(SignedDuration::from_millis(1));
-    assert!(knock(&platform, &[&genuine]).await.is_err());
+    assert!(call(&platform, &[&genuine]).await.is_err());
 }
 
-/// A key is replaced without a moment in which services do not know each other.
+/// A key can be replaced without an interruption.
 #[tokio::test]
-async fn a_second_key_is_believed_before_it_signs() {
+async fn a_second_key_is_trusted_before_it_signs() {
     use base64::{Engine, engine::general_purpose::STANDARD};
     let (old, new) = (STANDARD.encode([7; 32]), STANDARD.encode([8; 32]));
     let both = ServiceKey::parse(&format!("{old}\n\n  {new}  \n")).unwrap();
@@ -113,7 +116,7 @@ async fn a_second_key_is_believed_before_it_signs() {
     platform.trust = Trust::new(TrustSettings::default(), Some(both.clone()), clock);
     for n in [7, 8] {
         let token = signed(&header(), &good(), &key(n));
-        knock(&platform, &[&token]).await.unwrap();
+        call(&platform, &[&token]).await.unwrap();
     }
     assert!(!format!("{both:?}").contains(&old));
 }
@@ -126,7 +129,7 @@ fn the_default_settings_are_those_of_the_command_line() {
 }
 
 #[test]
-fn a_key_that_is_none_is_refused_and_not_shown() {
+fn an_invalid_key_is_refused_and_not_shown() {
     for bad in ["", "\n", "AAAA", "not base64 !", &"A".repeat(100)] {
         let error = ServiceKey::parse(bad).unwrap_err().to_string();
         assert!(bad.trim().is_empty() || !error.contains(bad), "{error}");

@@ -1,4 +1,4 @@
-//! Whose tokens are believed, and for how long?
+//! Which tokens are trusted, and for how long?
 
 use berth::{common::v1::Role, member::v1 as member, room::v1 as room};
 use chassis::{
@@ -17,8 +17,8 @@ use tonic_types::StatusExt;
 use crate::{
     forged::{changed, good, header, signed},
     platform::{
-        ADMIN, CUSTOMER, KID, Mood, OTHER, Platform, by, claims, jwk, key, service_key, token,
-        told, with,
+        ADMIN, Behavior, CUSTOMER, KID, OTHER, Platform, by, claims, jwk, key, service_key, token,
+        trust_response, with,
     },
 };
 
@@ -41,13 +41,13 @@ fn the_clocks_of_two_services_may_be_five_seconds_apart_and_no_more() {
 }
 
 #[test]
-fn what_is_revoked_ends_at_once_even_if_it_was_accepted_before() {
+fn a_revoked_token_is_refused_at_once_even_if_it_was_accepted_before() {
     let platform = Platform::new();
     let (token, other) = (token(CUSTOMER, &[]), token(OTHER, &[]));
     platform.trust.verify(&token).unwrap();
     platform.trust.learn(member::GetTrustResponse {
         revoked_sessions: vec![format!("session of {CUSTOMER}")],
-        ..told()
+        ..trust_response()
     });
     assert_eq!(platform.trust.verify(&token), Err(Untrusted::Revoked));
     platform.trust.verify(&other).unwrap();
@@ -57,7 +57,7 @@ fn what_is_revoked_ends_at_once_even_if_it_was_accepted_before() {
             member_id: OTHER.to_string(),
             issued_before: Some(time::to_proto(noon() + after)),
         }],
-        ..told()
+        ..trust_response()
     };
     platform.trust.learn(revoked(SignedDuration::ZERO));
     platform.trust.verify(&other).unwrap();
@@ -68,9 +68,9 @@ fn what_is_revoked_ends_at_once_even_if_it_was_accepted_before() {
     platform.trust.verify(&token).unwrap();
 }
 
-/// A member who is revoked and signs in again within the same second is in.
+/// A member who is revoked may sign in again within the same second.
 #[test]
-fn a_token_issued_just_after_a_revocation_is_good() {
+fn a_token_issued_just_after_a_revocation_is_valid() {
     let platform = Platform::new();
     let just_after = noon() + SignedDuration::from_micros(300_001);
     let mut claims = claims(CUSTOMER, &[]);
@@ -81,7 +81,7 @@ fn a_token_issued_just_after_a_revocation_is_good() {
             member_id: CUSTOMER.to_string(),
             issued_before: Some(time::to_proto(noon() + SignedDuration::from_micros(micros))),
         }],
-        ..told()
+        ..trust_response()
     };
     platform.trust.learn(revoked(300_001));
     assert_eq!(platform.trust.verify(&token).unwrap().iat, just_after);
@@ -90,34 +90,34 @@ fn a_token_issued_just_after_a_revocation_is_good() {
 }
 
 #[test]
-fn a_key_that_is_rotated_out_ends_with_its_tokens() {
+fn the_tokens_of_a_removed_key_are_refused() {
     let platform = Platform::new();
     let token = token(CUSTOMER, &[]);
     platform.trust.verify(&token).unwrap();
     let both = vec![jwk("key-2", &key(2)), jwk(KID, &key(1))];
     platform.trust.learn(member::GetTrustResponse {
         keys: both,
-        ..told()
+        ..trust_response()
     });
     platform.trust.verify(&token).unwrap();
     let new = vec![jwk("key-2", &key(2))];
     platform.trust.learn(member::GetTrustResponse {
         keys: new,
-        ..told()
+        ..trust_response()
     });
     assert_eq!(platform.trust.verify(&token), Err(Untrusted::UnknownKey));
     let renewed = claims(CUSTOMER, &[]).sign("key-2", &key(2)).unwrap();
     platform.trust.verify(&renewed).unwrap();
-    // A new key under an old name does not make the old tokens good.
+    // A new key with an old id does not make the old tokens valid.
     platform.trust.learn(member::GetTrustResponse {
         keys: vec![jwk(KID, &key(3))],
-        ..told()
+        ..trust_response()
     });
     assert_eq!(platform.trust.verify(&token), Err(Untrusted::Forged));
 }
 
 #[test]
-fn a_key_that_is_none_is_not_used() {
+fn an_unusable_key_is_ignored() {
     let platform = Platform::new();
     let good = jwk(KID, &key(1));
     let bad = [
@@ -145,7 +145,7 @@ fn a_key_that_is_none_is_not_used() {
     for bad in bad {
         platform.trust.learn(member::GetTrustResponse {
             keys: vec![bad],
-            ..told()
+            ..trust_response()
         });
         assert_eq!(
             platform.trust.verify(&token(CUSTOMER, &[])),
@@ -180,26 +180,26 @@ fn peers(platform: &Platform) -> (Peers, Faults) {
 }
 
 #[tokio::test]
-async fn while_member_is_down_the_last_known_stays_in_force() {
+async fn while_member_is_down_the_last_copy_stays_in_force() {
     let platform = Platform::new();
     let (peers, faults) = peers(&platform);
     let admin = token(ADMIN, &[Role::Admin]);
-    *platform.heard.told.lock().unwrap() = member::GetTrustResponse {
+    *platform.contexts.trust.lock().unwrap() = member::GetTrustResponse {
         revoked_sessions: vec![format!("session of {CUSTOMER}")],
-        ..told()
+        ..trust_response()
     };
     trust_renewal::refresh_once(&platform.trust, &peers)
         .await
         .unwrap();
-    assert_eq!(platform.heard.last().service.as_deref(), Some("trust"));
-    let still = || {
+    assert_eq!(platform.contexts.last().service.as_deref(), Some("trust"));
+    let unchanged = || {
         platform.trust.verify(&admin).unwrap();
         assert_eq!(
             platform.trust.verify(&token(CUSTOMER, &[])),
             Err(Untrusted::Revoked)
         );
     };
-    still();
+    unchanged();
     faults.arm("peer.member", 3);
     assert_eq!(
         trust_renewal::refresh_once(&platform.trust, &peers)
@@ -208,8 +208,8 @@ async fn while_member_is_down_the_last_known_stays_in_force() {
             .code(),
         Code::Unavailable
     );
-    still();
-    platform.heard.become_(Mood::Fails(Code::Internal));
+    unchanged();
+    platform.contexts.behave(Behavior::Fails(Code::Internal));
     assert_eq!(
         trust_renewal::refresh_once(&platform.trust, &peers)
             .await
@@ -217,12 +217,12 @@ async fn while_member_is_down_the_last_known_stays_in_force() {
             .code(),
         Code::Internal
     );
-    still();
+    unchanged();
 }
 
 /// The first token of a new key is not refused: the request waits for the key.
 #[tokio::test(start_paused = true)]
-async fn a_token_of_a_new_key_is_waited_for() {
+async fn a_request_with_a_new_key_waits_for_the_renewal() {
     let platform = Platform::new();
     let (peers, _) = peers(&platform);
     let stop = CancellationToken::new();
@@ -231,12 +231,12 @@ async fn a_token_of_a_new_key_is_waited_for() {
         peers,
         stop.clone(),
     ));
-    while platform.heard.callers().is_empty() {
+    while platform.contexts.callers().is_empty() {
         tokio::task::yield_now().await;
     }
-    *platform.heard.told.lock().unwrap() = member::GetTrustResponse {
+    *platform.contexts.trust.lock().unwrap() = member::GetTrustResponse {
         keys: vec![jwk("key-2", &key(2)), jwk(KID, &key(1))],
-        ..told()
+        ..trust_response()
     };
     let new = claims(CUSTOMER, &[Role::Customer])
         .sign("key-2", &key(2))
@@ -248,8 +248,8 @@ async fn a_token_of_a_new_key_is_waited_for() {
         )
     };
     platform.rooms().get_room(request()).await.unwrap();
-    // A key that nobody knows is refused after that, and does not make everybody ask all the time.
-    let asked = platform.heard.callers().len();
+    // An unknown key is refused after that, and does not cause more renewals than allowed.
+    let renewals = platform.contexts.callers().len();
     let unknown = claims(CUSTOMER, &[]).sign("key-3", &key(3)).unwrap();
     let begin = tokio::time::Instant::now();
     for _ in 0..10 {
@@ -263,15 +263,15 @@ async fn a_token_of_a_new_key_is_waited_for() {
         );
     }
     let took = begin.elapsed().as_secs_f64();
-    assert!(platform.heard.callers().len() - asked <= 11, "{took}");
+    assert!(platform.contexts.callers().len() - renewals <= 11, "{took}");
     assert!(took >= 2.25, "{took}");
     stop.cancel();
     following.await.unwrap();
 }
 
-/// A process that has not heard from `member` yet turns nobody away as if their token were bad.
+/// A process without keys yet does not refuse a token as invalid.
 #[tokio::test(start_paused = true)]
-async fn before_member_has_told_anything_a_token_is_neither_good_nor_bad() {
+async fn without_keys_a_token_is_neither_valid_nor_invalid() {
     let mut platform = Platform::new();
     let (peers, faults) = peers(&platform);
     let clock = Clock::Manual(platform.clock.clone());
@@ -283,11 +283,11 @@ async fn before_member_has_told_anything_a_token_is_neither_good_nor_bad() {
         peers,
         stop.clone(),
     ));
-    let knock = async || {
+    let call = async || {
         let by_customer = by(room::GetRoomRequest::default(), CUSTOMER, &[Role::Customer]);
         platform.rooms().get_room(by_customer).await
     };
-    let refused = knock().await.unwrap_err();
+    let refused = call().await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
     assert_eq!(reason_of(&refused).as_deref(), Some("TRUST_UNAVAILABLE"));
     assert!(refused.get_details_retry_info().is_some());
@@ -295,8 +295,8 @@ async fn before_member_has_told_anything_a_token_is_neither_good_nor_bad() {
         tokio::task::yield_now().await;
         tokio::time::advance(std::time::Duration::from_millis(10)).await;
     }
-    // It asks again soon, long before a renewal would be due.
-    knock().await.unwrap();
+    // It tries again soon, long before the next renewal is due.
+    call().await.unwrap();
     stop.cancel();
     following.await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! A wire to a server that can be cut.
+//! A TCP proxy that can be cut.
 
 use std::{
     net::SocketAddr,
@@ -14,19 +14,19 @@ use tokio::{
     sync::watch,
 };
 
-/// What becomes of what is sent.
+/// A TCP proxy in front of a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
-    /// Where it begins.
+    /// Its address.
     pub(crate) here: SocketAddr,
-    /// Whether the server's answers are lost, and the connections with them.
+    /// Whether responses are lost, and their connections with them.
     deaf: Arc<AtomicBool>,
-    /// Whether nobody is there.
+    /// Whether all connections are cut.
     cut: watch::Sender<bool>,
 }
 
 impl Wire {
-    /// A wire to a server.
+    /// A proxy of a server.
     pub(crate) async fn to(there: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let wire = Self {
@@ -38,18 +38,18 @@ impl Wire {
         wire
     }
 
-    /// Cuts every connection, and those that follow.
+    /// Cuts all connections, now and later.
     pub(crate) fn cut(&self) {
         self.cut.send_replace(true);
     }
 
-    /// Mends it.
+    /// Ends all faults.
     pub(crate) fn mend(&self) {
         self.deaf.store(false, Ordering::SeqCst);
         self.cut.send_replace(false);
     }
 
-    /// What is sent arrives, and the answer is lost with the connection.
+    /// Requests arrive; the responses are lost with their connections.
     pub(crate) fn lose_answers(&self) {
         self.deaf.store(true, Ordering::SeqCst);
     }

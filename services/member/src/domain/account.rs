@@ -1,8 +1,10 @@
-//! An account: who somebody is, how they prove it, and what they may do.
+//! An account: e-mail address, password, roles, suspension.
 //!
 //! ```text
-//! (none) ─Join→ in ⇄ Suspend → shut out
-//!               in ─SignIn→ in | wrong password: the tenth within 15 minutes shuts the door for a while
+//! (none) ─Join→ active ⇄ suspended          Suspend(true), Suspend(false)
+//!
+//! SignIn, ChangePassword and a repeated Join check the password. Ten wrong passwords within 15 minutes lock the
+//! account until the first of them is 15 minutes old.
 //! ```
 
 use std::collections::BTreeSet;
@@ -14,133 +16,133 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Refusal, revocation,
-    values::{Attempts, Email, PasswordHash, Proof, Role, SessionId},
+    values::{Email, FailedAttempts, PasswordCheck, PasswordHash, Role, SessionId},
 };
 
 /// An account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Account {
-    /// Whose it is.
+    /// The member, which is also the id.
     pub(crate) member: MemberId,
-    /// The address; nobody else has it.
+    /// The e-mail address. It is claimed, so it is unique.
     pub(crate) email: Email,
-    /// Name to show.
+    /// Display name.
     pub(crate) display_name: String,
-    /// What the member may do.
+    /// The roles of the member.
     pub(crate) roles: BTreeSet<Role>,
-    /// What the member asked for when joining; a repeat asks for the same.
+    /// The roles requested by the join. A repeated join is compared with them.
     joined_as: BTreeSet<Role>,
-    /// Whether the member is shut out.
+    /// Whether the member is suspended.
     pub(crate) suspended: bool,
-    /// The password's hash.
+    /// Hash of the password.
     pub(crate) password: PasswordHash,
-    /// Wrong passwords of late.
-    pub(crate) attempts: Attempts,
-    /// Access tokens issued before it are not good any more.
+    /// The recent wrong passwords.
+    pub(crate) attempts: FailedAttempts,
+    /// Access tokens issued before this time are revoked.
     pub(crate) tokens_valid_from: Option<Timestamp>,
-    /// Grows when all sessions end.
+    /// Number of times that all sessions were ended.
     pub(crate) epoch: u32,
-    /// The session that outlived the last end of all sessions.
+    /// The session that was exempt when all sessions were last ended.
     kept: Option<SessionId>,
 }
 
-/// What an account can be told.
+/// The commands of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Makes it.
+    /// Creates the account.
     Join(Join),
-    /// Lets the member in if the password was right.
-    SignIn(Proof),
-    /// Takes another password.
+    /// Admits the member if the password matches.
+    SignIn(PasswordCheck),
+    /// Replaces the password.
     ChangePassword(NewPassword),
-    /// Sets what the member may do.
+    /// Replaces the roles.
     SetRoles(BTreeSet<Role>),
-    /// Shuts the member out, or lets them in again.
+    /// Suspends the member, or lifts the suspension.
     Suspend(bool),
 }
 
-/// Who joins.
+/// The content of a join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Join {
     /// The member.
     pub(crate) member: MemberId,
-    /// The address.
+    /// The e-mail address.
     pub(crate) email: Email,
-    /// Name to show.
+    /// Display name.
     pub(crate) display_name: String,
-    /// What the member wants to do.
+    /// The requested roles.
     pub(crate) roles: BTreeSet<Role>,
-    /// How the password is known from now on.
-    pub(crate) password: Password,
+    /// The password.
+    pub(crate) password: JoinPassword,
 }
 
-/// The password of somebody who joins.
+/// The password of a join.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Password {
-    /// Of somebody new: its hash.
+pub(crate) enum JoinPassword {
+    /// There was no account under the id: the hash of the password.
     New(PasswordHash),
-    /// Of somebody who seems to be here already: whether it is theirs.
-    Again(Proof),
+    /// There was an account under the id: the result of a check against its password.
+    Repeated(PasswordCheck),
 }
 
 /// A change of the password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NewPassword {
-    /// Whether the old one was right.
-    pub(crate) old: Proof,
-    /// Whether the new one is the member's already: then this is a repeat.
-    pub(crate) is_set: bool,
-    /// The new one's hash.
+    /// The check of the old password.
+    pub(crate) old: PasswordCheck,
+    /// Whether the new password is the current one already. Then the command is a repeat.
+    pub(crate) is_current: bool,
+    /// Hash of the new password.
     pub(crate) new: PasswordHash,
-    /// The session that goes on; all others end.
+    /// The session that continues. All others end.
     pub(crate) keep: Option<SessionId>,
 }
 
-/// What can happen to an account.
+/// The events of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// Somebody joined.
+    /// The account was created.
     Joined {
         /// The member.
         member: MemberId,
-        /// The address.
+        /// The e-mail address.
         email: Email,
-        /// Name to show.
+        /// Display name.
         display_name: String,
-        /// What the member may do.
+        /// The roles.
         roles: BTreeSet<Role>,
-        /// The password's hash.
+        /// Hash of the password.
         password: PasswordHash,
     },
-    /// The right password was given after wrong ones.
+    /// A sign-in with the right password reset the wrong ones.
     SignedIn,
     /// A wrong password was given.
     WrongPassword {
-        /// When.
+        /// The time of the attempt.
         at: Timestamp,
     },
-    /// The password is another one.
+    /// The password was replaced.
     PasswordChanged {
-        /// Its hash.
+        /// Hash of the new password.
         password: PasswordHash,
-        /// The session that goes on.
+        /// The session that continues.
         keep: Option<SessionId>,
-        /// Tokens issued before it end.
+        /// Access tokens issued before this time are revoked.
         tokens_valid_from: Timestamp,
     },
-    /// The member may do something else.
+    /// The roles were replaced.
     RolesSet {
-        /// What.
+        /// The new roles.
         roles: BTreeSet<Role>,
-        /// Tokens issued before it end.
+        /// Access tokens issued before this time are revoked.
         tokens_valid_from: Timestamp,
     },
-    /// The member was shut out.
+    /// The member was suspended.
     Suspended {
-        /// Tokens issued before it end.
+        /// Access tokens issued before this time are revoked.
         tokens_valid_from: Timestamp,
     },
-    /// The member was let in again.
+    /// The suspension was lifted.
     Readmitted,
 }
 
@@ -156,14 +158,14 @@ impl Aggregate for Account {
             (None, Command::Join(join)) => join.first(now),
             (Some(account), Command::Join(join)) => account.join_again(join, now),
             (None, _) => Err(Refusal::Unknown),
-            (Some(account), Command::SignIn(proof)) => account.sign_in(proof, now),
+            (Some(account), Command::SignIn(check)) => account.sign_in(check, now),
             (Some(account), Command::ChangePassword(change)) => account.change(change, now),
             (Some(account), Command::SetRoles(roles)) if account.roles == *roles => Ok(vec![]),
             (Some(account), Command::SetRoles(roles)) => Ok(vec![Event::RolesSet {
                 roles: roles.clone(),
                 tokens_valid_from: account.next_valid_from(now),
             }]),
-            (Some(account), Command::Suspend(so)) if account.suspended == *so => Ok(vec![]),
+            (Some(account), Command::Suspend(on)) if account.suspended == *on => Ok(vec![]),
             (Some(account), Command::Suspend(true)) => Ok(vec![Event::Suspended {
                 tokens_valid_from: account.next_valid_from(now),
             }]),
@@ -190,7 +192,7 @@ impl Aggregate for Account {
                 joined_as: roles.clone(),
                 suspended: false,
                 password: password.clone(),
-                attempts: Attempts::default(),
+                attempts: FailedAttempts::default(),
                 tokens_valid_from: None,
                 epoch: 0,
                 kept: None,
@@ -202,7 +204,7 @@ impl Aggregate for Account {
 
     fn claim_ranges(this: Option<&Self>, command: &Command) -> Vec<ClaimRange> {
         match (this, command) {
-            // No address has a space, so no other address lies in between.
+            // The range holds this address only: no address contains a space.
             (None, Command::Join(Join { email, .. })) => {
                 vec![ClaimRange::range(
                     EMAIL,
@@ -223,7 +225,7 @@ impl Aggregate for Account {
     }
 }
 
-/// Scope of the addresses.
+/// Claim scope of e-mail addresses.
 pub(crate) const EMAIL: &str = "email";
 
 impl Join {
@@ -231,8 +233,8 @@ impl Join {
         if now.is_held(EMAIL, self.email.as_str()) {
             return Err(Refusal::EmailTaken);
         }
-        let Password::New(password) = &self.password else {
-            return Err(Refusal::Raced);
+        let JoinPassword::New(password) = &self.password else {
+            return Err(Refusal::Conflict);
         };
         Ok(vec![Event::Joined {
             member: self.member,
@@ -245,7 +247,7 @@ impl Join {
 }
 
 impl Account {
-    /// Whether a session that began in some epoch goes on.
+    /// Refuses unless a session that began in `epoch` may continue.
     pub(crate) fn admits(&self, session: SessionId, epoch: u32) -> Result<(), Refusal> {
         if self.suspended {
             Err(Refusal::Suspended)
@@ -256,36 +258,35 @@ impl Account {
         }
     }
 
-    /// When a token issued now says it was issued: never before the last revocation, whatever the clock does.
+    /// The issue time of a token issued now. Never before the last revocation, even if the clock was set back.
     pub(crate) fn issue_time(&self, now: Timestamp) -> Timestamp {
         self.tokens_valid_from.map_or(now, |from| from.max(now))
     }
 
-    /// A repeat of a join is a check of the password, and counted as one.
+    /// A repeated join checks the password, so a wrong one is counted.
     fn join_again(&self, join: &Join, now: &Now) -> Result<Vec<Event>, Refusal> {
         let same = self.email == join.email
             && self.display_name == join.display_name
             && self.joined_as == join.roles;
         match &join.password {
             _ if !same => Err(Refusal::IdReused),
-            Password::New(_) => Err(Refusal::Raced),
-            Password::Again(proof) if self.check(proof, now)? => Ok(vec![]),
-            Password::Again(_) => Ok(vec![Event::WrongPassword { at: now.at }]),
+            JoinPassword::New(_) => Err(Refusal::Conflict),
+            JoinPassword::Repeated(check) if self.check(check, now)? => Ok(vec![]),
+            JoinPassword::Repeated(_) => Ok(vec![Event::WrongPassword { at: now.at }]),
         }
     }
 
-    fn sign_in(&self, proof: &Proof, now: &Now) -> Result<Vec<Event>, Refusal> {
-        if !self.check(proof, now)? {
+    fn sign_in(&self, check: &PasswordCheck, now: &Now) -> Result<Vec<Event>, Refusal> {
+        if !self.check(check, now)? {
             return Ok(vec![Event::WrongPassword { at: now.at }]);
         }
         if self.suspended {
             return Err(Refusal::Suspended);
         }
-        let had_wrong_ones = !self.attempts.is_empty();
-        Ok(had_wrong_ones
-            .then_some(Event::SignedIn)
-            .into_iter()
-            .collect())
+        if self.attempts.is_empty() {
+            return Ok(vec![]);
+        }
+        Ok(vec![Event::SignedIn])
     }
 
     fn change(&self, change: &NewPassword, now: &Now) -> Result<Vec<Event>, Refusal> {
@@ -295,23 +296,24 @@ impl Account {
                 keep: change.keep,
                 tokens_valid_from: self.next_valid_from(now),
             }])
-        } else if change.is_set {
+        } else if change.is_current {
             Ok(vec![])
         } else {
             Ok(vec![Event::WrongPassword { at: now.at }])
         }
     }
 
-    /// Whether a password was right; nobody is told after too many wrong ones, however many were checked at once.
-    fn check(&self, proof: &Proof, now: &Now) -> Result<bool, Refusal> {
+    /// Whether the password matches. Refuses while the account is locked, so that concurrent guesses do not get more
+    /// attempts than sequential ones.
+    fn check(&self, check: &PasswordCheck, now: &Now) -> Result<bool, Refusal> {
         self.attempts.check(now.at)?;
-        if proof.against != self.password {
-            return Err(Refusal::Raced);
+        if check.against != self.password {
+            return Err(Refusal::Conflict);
         }
-        Ok(proof.good)
+        Ok(check.matches)
     }
 
-    /// The first instant at which no token has been issued yet.
+    /// The first instant after the issue time of every token so far.
     fn next_valid_from(&self, now: &Now) -> Timestamp {
         let last = self.issue_time(now.at);
         last.saturating_add(SignedDuration::from_micros(1))
@@ -321,7 +323,7 @@ impl Account {
     fn after(mut self, event: &Event) -> Option<Self> {
         match event {
             Event::Joined { .. } => return None,
-            Event::SignedIn => self.attempts = Attempts::default(),
+            Event::SignedIn => self.attempts = FailedAttempts::default(),
             Event::WrongPassword { at } => self.attempts = self.attempts.and(*at),
             Event::PasswordChanged {
                 password,
@@ -329,7 +331,7 @@ impl Account {
                 tokens_valid_from,
             } => {
                 self.password = password.clone();
-                self.attempts = Attempts::default();
+                self.attempts = FailedAttempts::default();
                 self.tokens_valid_from = Some(*tokens_valid_from);
                 self.end_sessions(*keep);
             }

@@ -1,47 +1,76 @@
-//! The rules about members: pure functions, no clock, no chance, no password ever. A password is checked outside; what
-//! comes in here is its hash, and whether it was the right one ([`values::Proof`]).
+//! The rules about accounts, sessions and signing keys. Pure functions: the clock, random values and password checks
+//! are arguments. A password itself never gets here, only its hash and the result of a check
+//! ([`values::PasswordCheck`]).
 
 pub(crate) mod account;
-pub(crate) mod keys;
+pub(crate) mod key_ring;
 #[cfg(test)]
 mod properties;
 pub(crate) mod revocation;
 pub(crate) mod session;
 pub(crate) mod values;
 
-use chassis::Timestamp;
+use chassis::{Kind, Refused, Timestamp};
 
-/// Why a command is not done.
+/// Why a command is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// Nobody has this id, or nobody the caller may know of.
+    /// There is no such account, or the caller may not know of it.
     #[error("no such member")]
     Unknown,
-    /// Another member has the address.
+    /// Another account has the address.
     #[error("the e-mail address is in use")]
     EmailTaken,
-    /// The id belongs to something else.
-    #[error("the id was used with other content")]
+    /// The id exists with other content.
+    #[error("the id is in use with other content")]
     IdReused,
-    /// Address or password are wrong, and nobody is told which.
+    /// The address or the password is wrong. The error does not reveal which.
     #[error("wrong e-mail address or password")]
     BadCredentials,
-    /// Too many wrong passwords.
+    /// The account is locked for a while after too many wrong passwords.
     #[error("too many wrong passwords; try again later")]
     TooManyAttempts {
-        /// When the next try is listened to.
+        /// When the next attempt is accepted.
         until: Timestamp,
     },
-    /// The member is shut out.
+    /// The member is suspended.
     #[error("the member is suspended")]
     Suspended,
-    /// The password that was checked is not the member's password any more.
-    #[error("somebody else was faster; try again")]
-    Raced,
+    /// The account was changed after the password was checked against it.
+    #[error("the account was changed at the same time; try again")]
+    Conflict,
     /// The refresh token was exchanged before.
-    #[error("the refresh token was used before, so its session has ended; sign in again")]
+    #[error("the refresh token was exchanged before, so its session has ended; sign in again")]
     TokenReused,
-    /// There is no such session, or not any more.
+    /// There is no such session, or it has ended.
     #[error("the session has ended; sign in again")]
     SessionEnded,
+}
+
+impl Refused for Refusal {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Unknown => Kind::NotFound,
+            Self::EmailTaken | Self::IdReused => Kind::AlreadyExists,
+            Self::TooManyAttempts { .. } => Kind::Exhausted,
+            Self::Conflict => Kind::Aborted,
+            Self::BadCredentials | Self::Suspended | Self::TokenReused | Self::SessionEnded => {
+                Kind::Unauthenticated
+            }
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Unknown => "NOT_FOUND",
+            Self::EmailTaken => "EMAIL_TAKEN",
+            Self::IdReused => "IDEMPOTENCY_KEY_REUSED",
+            Self::BadCredentials => "BAD_CREDENTIALS",
+            Self::TooManyAttempts { .. } => "TOO_MANY_ATTEMPTS",
+            Self::Suspended => "MEMBER_SUSPENDED",
+            Self::Conflict => "CONTENDED",
+            Self::TokenReused => "TOKEN_REUSED",
+            Self::SessionEnded => "SESSION_ENDED",
+        }
+    }
 }

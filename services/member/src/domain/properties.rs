@@ -1,4 +1,4 @@
-//! What holds whatever is told to accounts and sessions, in whatever order.
+//! What holds for accounts and sessions after any sequence of commands.
 
 use std::{collections::BTreeSet, fmt::Debug};
 
@@ -11,11 +11,11 @@ use super::{
     account::{
         self, Account,
         Command::{SetRoles, Suspend},
-        Join, NewPassword, Password,
+        Join, JoinPassword, NewPassword,
     },
     revocation,
-    session::{self, Begin, Refresh, Session, Ticket},
-    values::{PasswordHash, Proof, Role, SessionId, TokenHash},
+    session::{self, Begin, Refresh, Session, TokenHashes},
+    values::{PasswordCheck, PasswordHash, Role, SessionId, TokenHash},
 };
 
 pub(crate) fn hash(n: u8) -> PasswordHash {
@@ -26,10 +26,10 @@ pub(crate) fn token(n: u8) -> TokenHash {
     TokenHash(format!("canary {n}"))
 }
 
-pub(crate) fn proof(against: u8, good: bool) -> Proof {
-    Proof {
+pub(crate) fn check(against: u8, matches: bool) -> PasswordCheck {
+    PasswordCheck {
         against: hash(against),
-        good,
+        matches,
     }
 }
 
@@ -37,14 +37,14 @@ pub(crate) fn roles(roles: &[Role]) -> BTreeSet<Role> {
     roles.iter().copied().collect()
 }
 
-/// A command, and how much later than the one before it comes; clocks may be turned back.
-type Told<C> = Vec<(C, i64)>;
+/// Commands, each with the seconds since the one before. Negative if the clock is set back.
+type Commands<C> = Vec<(C, i64)>;
 
-/// Tells an aggregate everything, and checks what always holds; answers every state after a change.
-fn tell<A: Aggregate<Command: Debug>>(told: Told<A::Command>) -> Vec<(Timestamp, A)> {
+/// Executes the commands and checks what holds after each. Returns the states after the accepted commands.
+fn execute<A: Aggregate<Command: Debug>>(commands: Commands<A::Command>) -> Vec<(Timestamp, A)> {
     let (mut now, mut state, mut events) = (noon(), None::<A>, Vec::new());
     let mut states = Vec::new();
-    for (command, seconds) in told {
+    for (command, seconds) in commands {
         now = now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
         let at = Now::at(now);
         let Ok(decided) = A::decide(state.as_ref(), &command, &at) else {
@@ -55,11 +55,11 @@ fn tell<A: Aggregate<Command: Debug>>(told: Told<A::Command>) -> Vec<(Timestamp,
         events.extend(decided.clone());
         state = fold(state, decided);
         assert_eq!(state, fold(None, events.clone()));
-        let kept = state.clone().unwrap();
-        assert!(!format!("{kept:?}").contains("canary"));
-        let stored = serde_json::to_string(&kept).unwrap();
-        assert_eq!(kept, serde_json::from_str(&stored).unwrap());
-        states.push((now, kept));
+        let current = state.clone().unwrap();
+        assert!(!format!("{current:?}").contains("canary"));
+        let stored = serde_json::to_string(&current).unwrap();
+        assert_eq!(current, serde_json::from_str(&stored).unwrap());
+        states.push((now, current));
     }
     states
 }
@@ -69,15 +69,15 @@ fn a_role() -> impl Strategy<Value = BTreeSet<Role>> {
     proptest::collection::btree_set(role, 1..3)
 }
 
-fn a_proof() -> impl Strategy<Value = Proof> {
-    (0..3_u8, any::<bool>()).prop_map(|(against, good)| proof(against, good))
+fn a_check() -> impl Strategy<Value = PasswordCheck> {
+    (0..3_u8, any::<bool>()).prop_map(|(against, matches)| check(against, matches))
 }
 
 fn an_account_command() -> impl Strategy<Value = account::Command> {
     use account::Command;
     let password = prop_oneof![
-        (0..3_u8).prop_map(|n| Password::New(hash(n))),
-        a_proof().prop_map(Password::Again)
+        (0..3_u8).prop_map(|n| JoinPassword::New(hash(n))),
+        a_check().prop_map(JoinPassword::Repeated)
     ];
     let join = (password, a_role()).prop_map(|(password, roles)| {
         Command::Join(Join {
@@ -88,26 +88,26 @@ fn an_account_command() -> impl Strategy<Value = account::Command> {
             password,
         })
     });
-    let change = (a_proof(), any::<bool>(), 0..3_u8, any::<bool>());
-    let change = change.prop_map(|(old, is_set, new, keep)| {
+    let change = (a_check(), any::<bool>(), 0..3_u8, any::<bool>());
+    let change = change.prop_map(|(old, is_current, new, keep)| {
         Command::ChangePassword(NewPassword {
             old,
-            is_set,
+            is_current,
             new: hash(new),
             keep: keep.then(|| SessionId::from_u128(7)),
         })
     });
     prop_oneof![
         2 => join,
-        8 => a_proof().prop_map(Command::SignIn),
+        8 => a_check().prop_map(Command::SignIn),
         2 => change,
         2 => a_role().prop_map(Command::SetRoles),
         2 => any::<bool>().prop_map(Command::Suspend),
     ]
 }
 
-fn a_ticket() -> impl Strategy<Value = Ticket> {
-    (0..2_u8, 0..5_u8).prop_map(|(family, current)| Ticket {
+fn token_hashes() -> impl Strategy<Value = TokenHashes> {
+    (0..2_u8, 0..5_u8).prop_map(|(family, current)| TokenHashes {
         family: token(family),
         current: token(current),
     })
@@ -121,7 +121,7 @@ fn later(seconds: i64) -> Timestamp {
 
 fn a_session_command() -> impl Strategy<Value = session::Command> {
     use session::Command;
-    let begin = (a_ticket(), 0..9000_i64).prop_map(|(token, expires)| {
+    let begin = (token_hashes(), 0..9000_i64).prop_map(|(token, expires)| {
         Command::Begin(Begin {
             session: SessionId::from_u128(7),
             member: MemberId::from_u128(1),
@@ -131,33 +131,35 @@ fn a_session_command() -> impl Strategy<Value = session::Command> {
         })
     });
     let admitted = prop_oneof![4 => Just(Ok(())), 1 => Just(Err(Refusal::Suspended))];
-    let refresh = (a_ticket(), 0..5_u8, 0..9000_i64, admitted);
-    let refresh = refresh.prop_map(|(shown, next, expires, admitted)| {
+    let refresh = (token_hashes(), 0..5_u8, 0..9000_i64, admitted);
+    let refresh = refresh.prop_map(|(presented, next, expires, admitted)| {
         Command::Refresh(Refresh {
-            shown,
+            presented,
             next: token(next),
             expires: later(expires),
             admitted,
         })
     });
-    prop_oneof![2 => begin, 6 => refresh, 1 => a_ticket().prop_map(Command::End)]
+    prop_oneof![2 => begin, 6 => refresh, 1 => token_hashes().prop_map(Command::End)]
 }
 
-fn told<C: Debug>(command: impl Strategy<Value = C>) -> impl Strategy<Value = Told<C>> {
+fn commands<C: Debug>(command: impl Strategy<Value = C>) -> impl Strategy<Value = Commands<C>> {
     vec((command, -60..300_i64), 0..60)
 }
 
 proptest! {
     #[test]
-    fn an_account_keeps_its_word(told in told(an_account_command())) {
-        let states = tell::<Account>(told);
+    fn a_change_of_roles_or_epoch_revokes_exactly_the_earlier_tokens(
+        commands in commands(an_account_command()),
+    ) {
+        let states = execute::<Account>(commands);
         for pair in states.windows(2) {
             let [(_, before), (now, after)] = pair else { continue };
             prop_assert!(after.tokens_valid_from >= before.tokens_valid_from);
             prop_assert!(after.epoch >= before.epoch);
             let revokes = after.roles != before.roles || after.epoch > before.epoch;
             if revokes {
-                // Every token issued before is told from every token issued after.
+                // The revocation separates tokens issued before from tokens issued after.
                 prop_assert!(before.issue_time(*now) < after.tokens_valid_from.unwrap());
                 prop_assert!(after.issue_time(*now) >= after.tokens_valid_from.unwrap());
             }
@@ -166,40 +168,45 @@ proptest! {
     }
 
     #[test]
-    fn no_more_than_ten_wrong_passwords_are_listened_to(seconds in vec(0..200_i64, 0..60)) {
+    fn at_most_ten_wrong_passwords_are_accepted_within_15_minutes(seconds in vec(0..200_i64, 0..60)) {
         let join = account::Command::Join(Join {
             member: MemberId::from_u128(1),
             email: "ann@example.org".parse().unwrap(),
             display_name: "Ann".into(),
             roles: roles(&[Role::Customer]),
-            password: Password::New(hash(1)),
+            password: JoinPassword::New(hash(1)),
         });
-        let guess = account::Command::SignIn(proof(1, false));
+        let guess = account::Command::SignIn(check(1, false));
         let guesses = seconds.into_iter().map(|seconds| (guess.clone(), seconds));
-        let states = tell::<Account>(std::iter::once((join, 0)).chain(guesses).collect());
-        let heard: Vec<Timestamp> = states.into_iter().skip(1).map(|(at, _)| at).collect();
-        for eleven in heard.windows(11) {
+        let states = execute::<Account>(std::iter::once((join, 0)).chain(guesses).collect());
+        let accepted: Vec<Timestamp> = states.into_iter().skip(1).map(|(at, _)| at).collect();
+        for eleven in accepted.windows(11) {
             let window = eleven[10].duration_since(eleven[0]);
             prop_assert!(window >= SignedDuration::from_mins(15));
         }
     }
 
     #[test]
-    fn a_session_keeps_its_word(told in told(a_session_command())) {
-        let states = tell::<Session>(told);
-        let mut over = false;
+    fn an_ended_session_stays_ended_and_claims_its_revocation(
+        commands in commands(a_session_command()),
+    ) {
+        let states = execute::<Session>(commands);
+        let mut ended = false;
         for (_, session) in states {
             let claims = session.claims();
             let revoked = claims.iter().any(|(scope, _)| scope == revocation::SESSIONS);
-            prop_assert!(revoked || !over, "an ended session goes on");
+            prop_assert!(revoked || !ended, "an ended session continues");
             prop_assert_eq!(revoked, claims != Claims::none());
-            over = revoked;
+            ended = revoked;
         }
     }
 
     #[test]
-    fn a_repeat_changes_nothing(told in told(an_account_command()), last in an_account_command()) {
-        let Some((now, state)) = tell::<Account>(told).pop() else { return Ok(()) };
+    fn repeated_roles_and_suspensions_change_nothing(
+        commands in commands(an_account_command()),
+        last in an_account_command(),
+    ) {
+        let Some((now, state)) = execute::<Account>(commands).pop() else { return Ok(()) };
         let (SetRoles(_) | Suspend(_)) = last else { return Ok(()) };
         let once = Account::decide(Some(&state), &last, &Now::at(now)).unwrap();
         let after = fold(Some(state), once);

@@ -1,33 +1,33 @@
-//! What is not trusted any more. It is claimed under the time at which it was revoked, so the store keeps an index of it
-//! in the transaction that revokes, and what still matters is one range of that index.
+//! Revocations. A revoked session or member holds a claim whose key begins with the time of the revocation. The claims
+//! are written in the transaction that revokes, and all revocations since a time are one range of them.
 
 use std::{fmt::Display, str::FromStr};
 
 use chassis::{ClaimRange, Timestamp, base::time};
 
-/// Scope of the sessions that ended.
+/// Claim scope of ended sessions.
 pub(crate) const SESSIONS: &str = "revoked-session";
-/// Scope of the members whose earlier tokens are not good any more.
+/// Claim scope of members whose earlier access tokens are revoked.
 pub(crate) const MEMBERS: &str = "revoked-member";
 
-/// The key under which something is revoked.
+/// The claim key of a revocation.
 pub(crate) fn key(at: Timestamp, id: impl Display) -> String {
-    format!("{}/{id}", place(at))
+    format!("{}/{id}", sortable(at))
 }
 
-/// What was revoked at a time or later.
+/// The claims of the revocations at `at` or later.
 pub(crate) fn since(scope: &str, at: Timestamp) -> ClaimRange {
-    ClaimRange::range(scope, place(at), ":")
+    ClaimRange::range(scope, sortable(at), ":")
 }
 
-/// The time and the id in a key.
+/// The time and the id of a claim key.
 pub(crate) fn read<I: FromStr>(key: &str) -> Option<(Timestamp, I)> {
     let (at, id) = key.split_once('/')?;
     Some((time::from_micros(at.parse().ok()?), id.parse().ok()?))
 }
 
-/// A time in an order that text has too.
-fn place(at: Timestamp) -> String {
+/// A time as text that sorts like the time.
+fn sortable(at: Timestamp) -> String {
     format!("{:020}", time::to_micros(at).max(0))
 }
 
@@ -39,19 +39,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_read_back() {
+    fn a_claim_key_survives_the_round_trip() {
         let id = MemberId::from_u128(7);
         assert_eq!(read(&key(noon(), id)), Some((noon(), id)));
         assert_eq!(read::<MemberId>("x/y"), None);
     }
 
     #[test]
-    fn a_range_holds_what_is_not_older() {
-        let look = since(MEMBERS, noon());
+    fn a_range_holds_the_revocations_since_a_time() {
+        let range = since(MEMBERS, noon());
         let holds = |by: i64| {
             let at = noon().checked_add(SignedDuration::from_micros(by)).unwrap();
             let key = key(at, MemberId::from_u128(7));
-            look.from <= key && key < look.to
+            range.from <= key && key < range.to
         };
         assert!(!holds(-1));
         assert!(holds(0));

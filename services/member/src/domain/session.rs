@@ -1,13 +1,14 @@
-//! A session: what lies between a sign-in and a sign-out. It goes on by exchanging its refresh token for a new one.
+//! A session, from sign-in to sign-out. It continues as long as its refresh token is exchanged for a new one in time.
 //!
 //! ```text
 //! (none) ─Begin→ open ─Refresh→ open (next token)
-//!                  ├──Refresh with a former token→ ended
-//!                  └──End→ ended
+//!                  ├─Refresh with a former token→ ended
+//!                  └─End→ ended
 //! ```
 //!
-//! A refresh token has two secret halves: one names the session and stays, the other is new with every exchange. So a
-//! token with the right first half and another second half is a former token, and nobody can end a session by its id.
+//! A refresh token holds two secrets: `family` is the same in every token of a session, `current` is new in every
+//! token. A token with the right `family` and another `current` is therefore a former token, and its use ends the
+//! session: either the token or its successor was stolen. Knowing the id of a session is not enough to end it.
 
 use chassis::{Aggregate, Claims, MemberId, Now, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -21,83 +22,83 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
     id: SessionId,
-    /// Whose it is.
+    /// The member.
     pub(crate) member: MemberId,
-    /// The account's epoch in which it began.
+    /// Epoch of the account when the session began.
     pub(crate) epoch: u32,
-    /// What its current refresh token is known by.
-    token: Ticket,
-    /// How often the token was exchanged.
+    /// Hashes of the current refresh token.
+    token: TokenHashes,
+    /// How often the refresh token was exchanged.
     generation: u32,
-    /// When the token ends.
+    /// When the current refresh token expires.
     expires: Timestamp,
-    /// Since when it is over.
+    /// When the session ended, if it has.
     ended: Option<Timestamp>,
 }
 
-/// A refresh token as it is stored: both halves hashed.
+/// A refresh token as it is stored: hashes of its two secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Ticket {
-    /// The half that stays.
+pub(crate) struct TokenHashes {
+    /// Hash of the secret that all tokens of the session share.
     pub(crate) family: TokenHash,
-    /// The half that is new with every exchange.
+    /// Hash of the secret that is new in every token.
     pub(crate) current: TokenHash,
 }
 
-/// What a session can be told.
+/// The commands of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Begins it.
+    /// Begins the session.
     Begin(Begin),
     /// Exchanges the refresh token.
     Refresh(Refresh),
-    /// Ends it, if the token is one of its tokens.
-    End(Ticket),
+    /// Ends the session, if the token is one of its tokens.
+    End(TokenHashes),
 }
 
-/// A session that begins.
+/// The content of a new session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Begin {
-    /// Its id.
+    /// The id of the session.
     pub(crate) session: SessionId,
-    /// Whose it is.
+    /// The member.
     pub(crate) member: MemberId,
-    /// The account's epoch.
+    /// Epoch of the account.
     pub(crate) epoch: u32,
-    /// Its first token.
-    pub(crate) token: Ticket,
-    /// When the token ends.
+    /// Hashes of its first refresh token.
+    pub(crate) token: TokenHashes,
+    /// When the current refresh token expires.
     pub(crate) expires: Timestamp,
 }
 
 /// An exchange of the refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refresh {
-    /// The token shown.
-    pub(crate) shown: Ticket,
-    /// The new half of the next token.
+    /// Hashes of the presented token.
+    pub(crate) presented: TokenHashes,
+    /// Hash of the new secret of the next token.
     pub(crate) next: TokenHash,
-    /// When the next token ends.
+    /// When the next token expires.
     pub(crate) expires: Timestamp,
-    /// Whether the account lets the session go on.
+    /// Whether the account allows the session to continue.
     pub(crate) admitted: Result<(), Refusal>,
 }
 
-/// What can happen to a session.
+/// The events of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// It began.
+    /// The session began.
     Begun(Begin),
-    /// Its token is another one.
+    /// The refresh token was exchanged.
     Refreshed {
-        /// The new half.
+        /// Hash of the new secret.
         next: TokenHash,
-        /// When it ends.
+        /// When the new token expires.
         expires: Timestamp,
     },
-    /// It is over.
+    /// The session ended.
     Ended {
-        /// Since when.
+        /// When.
         at: Timestamp,
     },
 }
@@ -115,7 +116,7 @@ impl Aggregate for Session {
             (Some(session), Command::Begin(begin)) if session.began_as(begin) => Ok(vec![]),
             (Some(_), Command::Begin(_)) => Err(Refusal::IdReused),
             (Some(session), Command::Refresh(refresh)) => session.refresh(refresh, now),
-            (Some(session), Command::End(shown)) => session.end(shown, now),
+            (Some(session), Command::End(presented)) => session.end(presented, now),
             (None, Command::Refresh(_) | Command::End(_)) => Err(Refusal::SessionEnded),
         }
     }
@@ -158,10 +159,10 @@ impl Session {
     }
 
     fn refresh(&self, refresh: &Refresh, now: &Now) -> Result<Vec<Event>, Refusal> {
-        if refresh.shown.family != self.token.family {
+        if refresh.presented.family != self.token.family {
             return Err(Refusal::SessionEnded);
         }
-        if refresh.shown.current != self.token.current {
+        if refresh.presented.current != self.token.current {
             return match self.ended {
                 None => Ok(vec![Event::Ended { at: now.at }]),
                 Some(_) => Err(Refusal::TokenReused),
@@ -177,15 +178,14 @@ impl Session {
         }])
     }
 
-    fn end(&self, shown: &Ticket, now: &Now) -> Result<Vec<Event>, Refusal> {
-        if shown.family != self.token.family {
+    fn end(&self, presented: &TokenHashes, now: &Now) -> Result<Vec<Event>, Refusal> {
+        if presented.family != self.token.family {
             return Err(Refusal::SessionEnded);
         }
-        let open = self.ended.is_none();
-        Ok(open
-            .then_some(Event::Ended { at: now.at })
-            .into_iter()
-            .collect())
+        if self.ended.is_some() {
+            return Ok(vec![]);
+        }
+        Ok(vec![Event::Ended { at: now.at }])
     }
 }
 

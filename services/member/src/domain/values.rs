@@ -1,4 +1,4 @@
-//! Small values: what a member may do, addresses, hashes, wrong passwords.
+//! Value types: ids, roles, e-mail addresses, hashes, failed attempts.
 
 use std::{fmt, str::FromStr};
 
@@ -8,25 +8,25 @@ use serde::{Deserialize, Serialize};
 use super::Refusal;
 
 chassis::id! {
-    /// A session: the time from a sign-in to a sign-out.
+    /// A session, from sign-in to sign-out.
     SessionId,
     /// A key that signs access tokens.
     KeyId,
 }
 
-/// What a member may do.
+/// A role of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Role {
     /// Books and pays.
     Customer,
-    /// Offers rooms.
+    /// Offers rooms as a host.
     Host,
     /// Operates the platform.
     Admin,
 }
 
-/// Text that opens something. It is stored, and shown to nobody: not in a log, not in an error.
+/// Secret text. It is stored, but its `Debug` output hides it, so it gets into no log and no error.
 macro_rules! secrets {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
         $(#[$doc])*
@@ -43,15 +43,15 @@ macro_rules! secrets {
 }
 
 secrets! {
-    /// A hashed password in the form of the Password Hashing Competition. Opaque here.
+    /// A password hash in PHC string format. Opaque here.
     PasswordHash,
-    /// A hashed part of a refresh token.
+    /// Hash of a secret of a refresh token.
     TokenHash,
-    /// The secret half of a signing key, base64url.
+    /// The private part of a signing key, base64url.
     Seed,
 }
 
-/// An e-mail address, in lower case: two addresses that differ in case only are one.
+/// An e-mail address in lower case. Addresses that differ in case only are equal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Email(String);
@@ -59,7 +59,7 @@ pub(crate) struct Email(String);
 /// The text is not an e-mail address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be an e-mail address of at most 254 characters")]
-pub(crate) struct NotAnEmail;
+pub(crate) struct InvalidEmail;
 
 impl Email {
     pub(crate) fn as_str(&self) -> &str {
@@ -68,75 +68,77 @@ impl Email {
 }
 
 impl FromStr for Email {
-    type Err = NotAnEmail;
+    type Err = InvalidEmail;
 
-    fn from_str(text: &str) -> Result<Self, NotAnEmail> {
+    fn from_str(text: &str) -> Result<Self, InvalidEmail> {
         let address = text.to_lowercase();
-        let strange = |c: char| c.is_whitespace() || c.is_control() || "()<>[],;:\\\"".contains(c);
-        if address.chars().count() > 254 || address.contains(strange) {
-            return Err(NotAnEmail);
+        let is_forbidden =
+            |c: char| c.is_whitespace() || c.is_control() || "()<>[],;:\\\"".contains(c);
+        if address.chars().count() > 254 || address.contains(is_forbidden) {
+            return Err(InvalidEmail);
         }
-        let (local, domain) = address.split_once('@').ok_or(NotAnEmail)?;
-        let label = |label: &str| !label.is_empty() && !label.starts_with('-');
-        let domain_is_good = domain == "localhost"
-            || (domain.contains('.') && !domain.contains('@') && domain.split('.').all(label));
-        if local.is_empty() || !domain_is_good {
-            return Err(NotAnEmail);
+        let (local, domain) = address.split_once('@').ok_or(InvalidEmail)?;
+        let is_label = |label: &str| !label.is_empty() && !label.starts_with('-');
+        let is_domain = domain == "localhost"
+            || (domain.contains('.') && !domain.contains('@') && domain.split('.').all(is_label));
+        if local.is_empty() || !is_domain {
+            return Err(InvalidEmail);
         }
         Ok(Self(address))
     }
 }
 
-/// What came of checking a password against a stored hash.
+/// The result of checking a password against a stored hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Proof {
-    /// The hash it was checked against.
+pub(crate) struct PasswordCheck {
+    /// The hash that it was checked against.
     pub(crate) against: PasswordHash,
-    /// Whether it was the right one.
-    pub(crate) good: bool,
+    /// Whether the password matches the hash.
+    pub(crate) matches: bool,
 }
 
-/// Wrong passwords of late. After ten within 15 minutes nobody listens until the first of them is 15 minutes old.
+/// The times of recent failed attempts. Ten within 15 minutes are the limit: further attempts are refused until the
+/// first of the ten is 15 minutes old.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Attempts(Vec<Timestamp>);
+pub(crate) struct FailedAttempts(Vec<Timestamp>);
 
-impl Attempts {
+impl FailedAttempts {
     const LIMIT: usize = 10;
     const WINDOW: SignedDuration = SignedDuration::from_mins(15);
 
-    /// Refuses if there were too many by now.
+    /// Refuses if the limit is reached.
     pub(crate) fn check(&self, now: Timestamp) -> Result<(), Refusal> {
-        let mut late = self.0.iter().filter(|at| Self::is_late(**at, now));
-        let first = late.next().copied();
+        let mut recent = self.0.iter().filter(|at| Self::is_recent(**at, now));
+        let first = recent.next().copied();
         match first {
-            Some(first) if 1 + late.count() >= Self::LIMIT => Err(Refusal::TooManyAttempts {
+            Some(first) if 1 + recent.count() >= Self::LIMIT => Err(Refusal::TooManyAttempts {
                 until: first.saturating_add(Self::WINDOW).unwrap_or(first),
             }),
             _ => Ok(()),
         }
     }
 
-    /// One more.
+    /// Adds an attempt and drops those outside of the window.
     #[must_use]
     pub(crate) fn and(mut self, now: Timestamp) -> Self {
-        self.0.retain(|at| Self::is_late(*at, now));
+        self.0.retain(|at| Self::is_recent(*at, now));
         self.0.push(now);
         self
     }
 
-    /// When the last one was.
+    /// The time of the last attempt.
     pub(crate) fn last(&self) -> Option<Timestamp> {
         self.0.last().copied()
     }
 
-    /// Whether there were none, or they were forgotten.
+    /// Whether no attempt is recorded.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether one still counts. Where the clock was turned back it does.
-    pub(crate) fn is_late(at: Timestamp, now: Timestamp) -> bool {
+    /// Whether an attempt is within the window. If the clock was set back, it is.
+    pub(crate) fn is_recent(at: Timestamp, now: Timestamp) -> bool {
         now.duration_since(at) < Self::WINDOW
     }
 }
@@ -152,30 +154,30 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_one_whatever_its_case() {
+    fn an_email_address_is_converted_to_lower_case() {
         let email: Email = "Ann.Lee@Example.ORG".parse().unwrap();
         assert_eq!(email.as_str(), "ann.lee@example.org");
     }
 
     #[test]
-    fn addresses_are_taken() {
+    fn valid_email_addresses_are_accepted() {
         let long = format!("{}@{}.org", "a".repeat(64), "b".repeat(185));
         assert_eq!(long.len(), 254);
-        for good in [
+        for valid in [
             "a@b.c",
             "root@localhost",
             "jürgen@müller.de",
             "a+b@c-d.e.f",
             &long,
         ] {
-            assert!(good.parse::<Email>().is_ok(), "{good}");
+            assert!(valid.parse::<Email>().is_ok(), "{valid}");
         }
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn invalid_email_addresses_are_rejected() {
         let long = format!("{}@{}.org", "a".repeat(64), "b".repeat(186));
-        for bad in [
+        for invalid in [
             "",
             "@",
             "a",
@@ -195,13 +197,15 @@ mod tests {
             "a@c.d,b@c.d",
             &long,
         ] {
-            assert_eq!(bad.parse::<Email>(), Err(NotAnEmail), "{bad:?}");
+            assert_eq!(invalid.parse::<Email>(), Err(InvalidEmail), "{invalid:?}");
         }
     }
 
     #[test]
-    fn ten_wrong_passwords_within_15_minutes_are_too_many() {
-        let nine = (0..9).fold(Attempts::default(), |attempts, n| attempts.and(minutes(n)));
+    fn ten_attempts_within_15_minutes_reach_the_limit() {
+        let nine = (0..9).fold(FailedAttempts::default(), |attempts, n| {
+            attempts.and(minutes(n))
+        });
         assert_eq!(nine.check(minutes(9)), Ok(()));
         let ten = nine.and(minutes(9));
         let until = minutes(15);
@@ -217,14 +221,16 @@ mod tests {
     }
 
     #[test]
-    fn old_wrong_passwords_are_forgotten() {
-        let many = (0..1000).fold(Attempts::default(), |attempts, n| attempts.and(minutes(n)));
+    fn attempts_outside_of_the_window_are_dropped() {
+        let many = (0..1000).fold(FailedAttempts::default(), |attempts, n| {
+            attempts.and(minutes(n))
+        });
         assert_eq!(many.0.len(), 15);
         assert_eq!(many.and(minutes(5000)).0.len(), 1);
     }
 
     #[test]
-    fn secrets_are_not_shown() {
+    fn debug_output_hides_secrets() {
         let shown = format!(
             "{:?} {:?} {:?}",
             PasswordHash("canary".into()),

@@ -1,4 +1,4 @@
-//! Who may join, and what may be changed.
+//! Accounts: join, roles, suspension, wrong passwords.
 
 use std::collections::BTreeMap;
 
@@ -14,32 +14,32 @@ use prost::{Message, Name};
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::bench::{ANN, BOB, Bench, PASSWORD, admin, ann, bench, bob, by, delay, no};
+use crate::fixture::{ANN, BOB, Fixture, PASSWORD, admin, ann, bob, by, delay, fixture, refusal};
 
 #[tokio::test]
-async fn somebody_joins_as_customer_unless_they_say_otherwise() {
-    let bench = bench().await;
-    let ann = bench.join(ann()).await.unwrap();
+async fn a_member_joins_as_customer_by_default() {
+    let fixture = fixture().await;
+    let ann = fixture.join(ann()).await.unwrap();
     assert_eq!(ann.email, "ann@example.org");
     assert_eq!(ann.roles, [Role::Customer as i32]);
     assert_eq!((ann.version, ann.suspended), (1, false));
-    let bob = bench.join(bob()).await.unwrap();
+    let bob = fixture.join(bob()).await.unwrap();
     assert_eq!(bob.roles, [Role::Customer as i32, Role::Host as i32]);
 }
 
 #[tokio::test]
-async fn joining_twice_is_joining_once() {
-    let bench = bench().await;
-    let first = bench.join(ann()).await.unwrap();
-    bench.turn(SignedDuration::from_hours(1));
-    assert_eq!(bench.join(ann()).await.unwrap(), first);
-    assert_eq!(events(&bench, ANN).await.len(), 1);
+async fn a_repeated_join_returns_the_same_and_changes_nothing() {
+    let fixture = fixture().await;
+    let first = fixture.join(ann()).await.unwrap();
+    fixture.advance(SignedDuration::from_hours(1));
+    assert_eq!(fixture.join(ann()).await.unwrap(), first);
+    assert_eq!(events(&fixture, ANN).await.len(), 1);
 }
 
 #[tokio::test]
-async fn an_id_is_not_used_again_with_other_content() {
-    let bench = bench().await;
-    bench.join(ann()).await.unwrap();
+async fn a_repeated_join_with_other_content_is_refused() {
+    let fixture = fixture().await;
+    fixture.join(ann()).await.unwrap();
     let others = [
         JoinRequest {
             email: "eve@example.org".into(),
@@ -59,72 +59,75 @@ async fn an_id_is_not_used_again_with_other_content() {
         },
     ];
     for other in others {
-        let refused = bench.join(other).await.unwrap_err();
+        let refused = fixture.join(other).await.unwrap_err();
         let expected = (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED".into());
-        assert_eq!(no(&refused), expected);
+        assert_eq!(refusal(&refused), expected);
     }
 }
 
 #[tokio::test]
-async fn a_password_cannot_be_guessed_by_joining_again() {
-    let bench = bench().await;
-    bench.join(ann()).await.unwrap();
+async fn repeated_joins_with_wrong_passwords_lock_the_account() {
+    let fixture = fixture().await;
+    fixture.join(ann()).await.unwrap();
     for n in 0..10 {
         let guess = JoinRequest {
             password: format!("wrong password {n}"),
             ..ann()
         };
         assert_eq!(
-            bench.join(guess).await.unwrap_err().code(),
+            fixture.join(guess).await.unwrap_err().code(),
             Code::AlreadyExists
         );
     }
-    let refused = bench.join(ann()).await.unwrap_err();
+    let refused = fixture.join(ann()).await.unwrap_err();
     assert_eq!(
-        no(&refused),
+        refusal(&refused),
         (Code::ResourceExhausted, "TOO_MANY_ATTEMPTS".into())
     );
 }
 
 #[tokio::test]
-async fn an_address_belongs_to_one_whatever_its_case() {
-    let bench = bench().await;
-    bench.join(ann()).await.unwrap();
+async fn an_email_address_is_unique_regardless_of_case() {
+    let fixture = fixture().await;
+    fixture.join(ann()).await.unwrap();
     let eve = JoinRequest {
         email: "aNN@example.ORG".into(),
         ..bob()
     };
-    let refused = bench.join(eve).await.unwrap_err();
-    assert_eq!(no(&refused), (Code::AlreadyExists, "EMAIL_TAKEN".into()));
+    let refused = fixture.join(eve).await.unwrap_err();
+    assert_eq!(
+        refusal(&refused),
+        (Code::AlreadyExists, "EMAIL_TAKEN".into())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_who_join_at_once_with_one_address_one_does() {
-    let bench = bench().await;
+async fn of_concurrent_joins_with_one_email_address_one_succeeds() {
+    let fixture = fixture().await;
     let joins = (1..9).map(|n| {
         let member_id = MemberId::from_u128(n).to_string();
-        bench.join(JoinRequest { member_id, ..ann() })
+        fixture.join(JoinRequest { member_id, ..ann() })
     });
     let joined = futures::future::join_all(joins).await;
     assert_eq!(joined.iter().filter(|joined| joined.is_ok()).count(), 1);
     for refused in joined.iter().filter_map(|joined| joined.as_ref().err()) {
-        assert_eq!(no(refused).1, "EMAIL_TAKEN");
+        assert_eq!(refusal(refused).1, "EMAIL_TAKEN");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_join_sent_many_times_at_once_is_one() {
-    let bench = bench().await;
-    let joined = futures::future::join_all((0..8).map(|_| bench.join(ann()))).await;
+async fn concurrent_repeats_of_a_join_return_the_same() {
+    let fixture = fixture().await;
+    let joined = futures::future::join_all((0..8).map(|_| fixture.join(ann()))).await;
     for join in &joined {
         assert_eq!(join.as_ref().unwrap(), joined[0].as_ref().unwrap());
     }
-    assert_eq!(events(&bench, ANN).await.len(), 1);
+    assert_eq!(events(&fixture, ANN).await.len(), 1);
 }
 
 #[tokio::test]
-async fn everything_wrong_with_a_request_is_told_and_the_password_is_not() {
-    let bench = bench().await;
+async fn all_violations_are_reported_without_the_password() {
+    let fixture = fixture().await;
     let request = JoinRequest {
         member_id: "x".into(),
         email: "canary".into(),
@@ -132,9 +135,9 @@ async fn everything_wrong_with_a_request_is_told_and_the_password_is_not() {
         password: "canary".into(),
         roles: vec![Role::Admin.into(), 7, -1],
     };
-    let refused = bench.join(request).await.unwrap_err();
+    let refused = fixture.join(request).await.unwrap_err();
     assert_eq!(
-        no(&refused),
+        refusal(&refused),
         (Code::InvalidArgument, "INVALID_REQUEST".into())
     );
     let fields = refused.get_details_bad_request().unwrap().field_violations;
@@ -157,8 +160,8 @@ async fn everything_wrong_with_a_request_is_told_and_the_password_is_not() {
 }
 
 #[tokio::test]
-async fn hostile_input_is_refused_politely() {
-    let bench = bench().await;
+async fn hostile_input_is_an_invalid_argument() {
+    let fixture = fixture().await;
     let hostile = [
         JoinRequest {
             email: "a@b.c\0".into(),
@@ -195,20 +198,20 @@ async fn hostile_input_is_refused_politely() {
     ];
     for request in hostile {
         assert_eq!(
-            bench.join(request).await.unwrap_err().code(),
+            fixture.join(request).await.unwrap_err().code(),
             Code::InvalidArgument
         );
     }
 }
 
 #[tokio::test]
-async fn a_member_is_shown_to_themself_and_to_an_admin_only() {
-    let bench = bench().await;
-    let joined = bench.join(ann()).await.unwrap();
+async fn a_member_is_visible_to_themself_and_to_admins_only() {
+    let fixture = fixture().await;
+    let joined = fixture.join(ann()).await.unwrap();
     let get = async |caller: Caller, id: MemberId| {
         let member_id = id.to_string();
         let request = by(caller, GetMemberRequest { member_id });
-        let got = bench.client.clone().get_member(request).await?;
+        let got = fixture.client.clone().get_member(request).await?;
         Ok::<_, tonic::Status>(got.into_inner().member.unwrap())
     };
     let person = |id| Caller::person(id, &[Role::Customer]);
@@ -218,22 +221,26 @@ async fn a_member_is_shown_to_themself_and_to_an_admin_only() {
     let absent = get(person(BOB), MemberId::from_u128(77)).await.unwrap_err();
     let own = get(person(BOB), BOB).await.unwrap_err();
     for refused in [&foreign, &absent, &own] {
-        assert_eq!(no(refused), (Code::NotFound, "NOT_FOUND".into()));
+        assert_eq!(refusal(refused), (Code::NotFound, "NOT_FOUND".into()));
         assert_eq!(refused.message(), "no such member");
         assert_eq!(refused.details(), foreign.details());
     }
 }
 
 #[tokio::test]
-async fn an_admin_sets_roles_and_the_world_hears_of_it() {
-    let bench = bench().await;
-    bench.join(ann()).await.unwrap();
+async fn new_roles_are_returned_and_published() {
+    let fixture = fixture().await;
+    fixture.join(ann()).await.unwrap();
     let set = async |id: MemberId, roles: Vec<i32>| {
         let request = SetRolesRequest {
             member_id: id.to_string(),
             roles,
         };
-        let set = bench.client.clone().set_roles(by(admin(), request)).await?;
+        let set = fixture
+            .client
+            .clone()
+            .set_roles(by(admin(), request))
+            .await?;
         Ok::<_, tonic::Status>(set.into_inner().member.unwrap())
     };
     let both = vec![Role::Customer.into(), Role::Admin.into()];
@@ -249,10 +256,10 @@ async fn an_admin_sets_roles_and_the_world_hears_of_it() {
         Code::InvalidArgument
     );
     let unknown = set(BOB, both).await.unwrap_err();
-    assert_eq!(no(&unknown), (Code::NotFound, "NOT_FOUND".into()));
+    assert_eq!(refusal(&unknown), (Code::NotFound, "NOT_FOUND".into()));
     assert_eq!(unknown.message(), "no such member");
 
-    let events = events(&bench, ANN).await;
+    let events = events(&fixture, ANN).await;
     assert_eq!(events.keys().collect::<Vec<_>>(), [&1, &2]);
     assert_eq!(events[&1].0, MemberJoined::full_name());
     assert_eq!(events[&2].0, MemberModified::full_name());
@@ -261,15 +268,15 @@ async fn an_admin_sets_roles_and_the_world_hears_of_it() {
 }
 
 #[tokio::test]
-async fn who_is_suspended_cannot_sign_in_until_let_in_again() {
-    let bench = bench().await;
-    bench.join(ann()).await.unwrap();
+async fn a_suspended_member_cannot_sign_in_until_the_suspension_is_lifted() {
+    let fixture = fixture().await;
+    fixture.join(ann()).await.unwrap();
     let suspend = async |suspended| {
         let request = SuspendMemberRequest {
             member_id: ANN.to_string(),
             suspended,
         };
-        let done = bench
+        let done = fixture
             .client
             .clone()
             .suspend_member(by(admin(), request))
@@ -277,32 +284,41 @@ async fn who_is_suspended_cannot_sign_in_until_let_in_again() {
         done.unwrap().into_inner().member.unwrap()
     };
     assert!(suspend(true).await.suspended);
-    let refused = bench
+    let refused = fixture
         .sign_in("ann@example.org", PASSWORD)
         .await
         .unwrap_err();
     assert_eq!(
-        no(&refused),
+        refusal(&refused),
         (Code::Unauthenticated, "MEMBER_SUSPENDED".into())
     );
-    let refused = bench.sign_in("ann@example.org", "wrong").await.unwrap_err();
+    let refused = fixture
+        .sign_in("ann@example.org", "wrong")
+        .await
+        .unwrap_err();
     assert_eq!(
-        no(&refused),
+        refusal(&refused),
         (Code::Unauthenticated, "BAD_CREDENTIALS".into())
     );
     assert!(!suspend(false).await.suspended);
-    bench.ann_signs_in().await;
+    fixture.ann_signs_in().await;
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_an_unknown_address_are_answered_alike() {
-    let bench = bench().await;
-    bench.join(ann()).await.unwrap();
+async fn a_wrong_password_and_an_unknown_email_address_get_the_same_errors() {
+    let fixture = fixture().await;
+    fixture.join(ann()).await.unwrap();
     for n in 0..12 {
-        bench.turn(SignedDuration::from_secs(1));
-        let known = bench.sign_in("ann@example.org", "wrong").await.unwrap_err();
-        let unknown = bench.sign_in("eve@example.org", "wrong").await.unwrap_err();
-        assert_eq!(no(&known), no(&unknown));
+        fixture.advance(SignedDuration::from_secs(1));
+        let known = fixture
+            .sign_in("ann@example.org", "wrong")
+            .await
+            .unwrap_err();
+        let unknown = fixture
+            .sign_in("eve@example.org", "wrong")
+            .await
+            .unwrap_err();
+        assert_eq!(refusal(&known), refusal(&unknown));
         assert_eq!(known.message(), unknown.message());
         assert_eq!(known.details(), unknown.details());
         let expected = if n < 10 {
@@ -310,46 +326,55 @@ async fn a_wrong_password_and_an_unknown_address_are_answered_alike() {
         } else {
             "TOO_MANY_ATTEMPTS"
         };
-        assert_eq!(no(&known).1, expected);
+        assert_eq!(refusal(&known).1, expected);
     }
 }
 
 #[tokio::test]
-async fn after_ten_wrong_passwords_the_right_one_has_to_wait() {
-    let bench = bench().await;
-    bench.join(ann()).await.unwrap();
+async fn ten_wrong_passwords_lock_the_account_for_15_minutes() {
+    let fixture = fixture().await;
+    fixture.join(ann()).await.unwrap();
     for _ in 0..10 {
-        bench.sign_in("ann@example.org", "wrong").await.unwrap_err();
+        fixture
+            .sign_in("ann@example.org", "wrong")
+            .await
+            .unwrap_err();
     }
-    bench.turn(SignedDuration::from_mins(5));
-    let refused = bench
+    fixture.advance(SignedDuration::from_mins(5));
+    let refused = fixture
         .sign_in("ann@example.org", PASSWORD)
         .await
         .unwrap_err();
     assert_eq!(
-        no(&refused),
+        refusal(&refused),
         (Code::ResourceExhausted, "TOO_MANY_ATTEMPTS".into())
     );
     assert_eq!(delay(&refused).unwrap().as_secs(), 600);
-    bench.turn(SignedDuration::from_mins(10));
-    bench.ann_signs_in().await;
+    fixture.advance(SignedDuration::from_mins(10));
+    fixture.ann_signs_in().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn guessing_many_passwords_at_once_helps_nobody() {
-    let bench = bench().await;
-    bench.join(ann()).await.unwrap();
-    let guesses = (0..30).map(|_| bench.sign_in("ann@example.org", "wrong"));
-    let answers = futures::future::join_all(guesses).await;
-    let heard = answers
+async fn concurrent_guesses_get_no_more_than_ten_attempts() {
+    let fixture = fixture().await;
+    fixture.join(ann()).await.unwrap();
+    let guesses = (0..30).map(|_| fixture.sign_in("ann@example.org", "wrong"));
+    let results = futures::future::join_all(guesses).await;
+    let checked = results
         .iter()
-        .filter(|answer| no(answer.as_ref().unwrap_err()).1 == "BAD_CREDENTIALS");
-    assert_eq!(heard.count(), 10);
+        .filter(|result| refusal(result.as_ref().unwrap_err()).1 == "BAD_CREDENTIALS");
+    assert_eq!(checked.count(), 10);
 }
 
 /// Type and data of the events about a member, by version.
-async fn events(bench: &Bench, id: MemberId) -> BTreeMap<i64, (String, Vec<u8>)> {
-    let log = bench.site.deps.store.log_of(id.to_string()).await.unwrap();
+async fn events(fixture: &Fixture, id: MemberId) -> BTreeMap<i64, (String, Vec<u8>)> {
+    let log = fixture
+        .runtime
+        .deps
+        .store
+        .log_of(id.to_string())
+        .await
+        .unwrap();
     log.into_iter()
         .map(|event| (event.version, (event.event_type, event.data.to_vec())))
         .collect()

@@ -1,10 +1,10 @@
-//! Does the context answer well?
+//! Tests of the member context through its gRPC service.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+mod access;
 mod accounts;
-mod bench;
-mod gate;
+mod fixture;
 mod keys;
 mod sessions;
-mod start;
+mod startup;

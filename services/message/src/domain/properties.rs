@@ -41,14 +41,14 @@ proptest! {
             let kept = serde_json::to_string(&message).unwrap();
             prop_assert_eq!(serde_json::from_str::<Message>(&kept).unwrap(), message);
             // To tell again and to read again change nothing.
-            if matches!(command, Command::Tell { .. } | Command::MarkRead { .. }) {
+            if matches!(command, Command::Notify { .. } | Command::MarkRead { .. }) {
                 prop_assert_eq!(Message::decide(state.as_ref(), &command, &Now::at(now)), Ok(vec![]));
             }
         }
     }
 
     #[test]
-    fn an_email_that_never_goes_out_is_given_up(permanent in prop::collection::vec(any::<bool>(), super::ATTEMPTS as usize)) {
+    fn an_email_that_is_never_sent_is_given_up(permanent in prop::collection::vec(any::<bool>(), super::ATTEMPTS as usize)) {
         let mut state = Message::decide(None, &tell(), &Now::at(noon())).unwrap().iter()
             .fold(None, Message::evolve);
         for permanent in permanent {

@@ -24,7 +24,7 @@ fn change() -> Change {
 }
 
 pub(super) fn tell() -> Command {
-    Command::Tell {
+    Command::Notify {
         recipient: GUEST,
         audience: Audience::Customer,
         change: change(),
@@ -34,7 +34,7 @@ pub(super) fn tell() -> Command {
 
 fn written() -> Event {
     Event::Written {
-        letter: change().tell(GUEST, Audience::Customer),
+        content: change().content(GUEST, Audience::Customer),
         email: noon(),
     }
 }
@@ -62,8 +62,8 @@ fn tried(times: u32) -> Vec<Event> {
 }
 
 #[test]
-fn without_a_mail_server_nobody_waits_for_an_e_mail() {
-    let tell = Command::Tell {
+fn without_a_mail_server_no_email_is_pending() {
+    let tell = Command::Notify {
         recipient: GUEST,
         audience: Audience::Customer,
         change: change(),
@@ -76,7 +76,7 @@ fn without_a_mail_server_nobody_waits_for_an_e_mail() {
 }
 
 #[test]
-fn a_person_is_told_once() {
+fn a_person_is_notified_once() {
     given::<Message>([]).when(tell()).then([written()]);
     given::<Message>([written()]).when(tell()).then([]);
     given::<Message>([written(), Event::EmailDelivered])
@@ -100,7 +100,7 @@ fn a_delivered_email_settles_it() {
 }
 
 #[test]
-fn a_failed_email_is_put_off_longer_each_time() {
+fn a_failed_email_is_retried_with_a_longer_wait() {
     for (tries, seconds) in [(0, 5), (1, 10), (2, 20), (9, 2560), (10, 3600)] {
         given::<Message>(tried(tries))
             .when(failed(false))
@@ -109,7 +109,7 @@ fn a_failed_email_is_put_off_longer_each_time() {
 }
 
 #[test]
-fn an_email_is_given_up_in_the_end() {
+fn an_email_is_given_up_after_the_last_attempt() {
     let given_up = Event::EmailGivenUp {
         reason: "NO_ANSWER".into(),
     };
@@ -130,7 +130,7 @@ fn a_refused_email_is_given_up_at_once() {
 }
 
 #[test]
-fn an_address_is_waited_for_a_little_while() {
+fn a_missing_address_is_looked_up_again() {
     given::<Message>([written()])
         .when(Command::AddressUnknown)
         .then([put_off_by(5, "NO_ADDRESS")]);
@@ -140,7 +140,7 @@ fn an_address_is_waited_for_a_little_while() {
 }
 
 #[test]
-fn without_a_mail_server_the_inbox_is_all() {
+fn without_a_mail_server_the_message_is_only_in_the_inbox() {
     let message = given::<Message>([written()])
         .when(Command::LeaveEmailOut)
         .then([Event::EmailLeftOut])
@@ -149,7 +149,7 @@ fn without_a_mail_server_the_inbox_is_all() {
 }
 
 #[test]
-fn what_is_settled_stays_so() {
+fn a_settled_email_does_not_change() {
     for settled in [
         Event::EmailDelivered,
         Event::EmailLeftOut,
@@ -169,7 +169,7 @@ fn what_is_settled_stays_so() {
 }
 
 #[test]
-fn it_is_read_once_and_by_its_recipient_only() {
+fn a_message_is_read_once_and_only_by_its_recipient() {
     let read = |by| Command::MarkRead { by };
     given::<Message>([written()])
         .when(read(GUEST))
@@ -186,7 +186,7 @@ fn it_is_read_once_and_by_its_recipient_only() {
 }
 
 #[test]
-fn nothing_happens_to_what_was_never_written() {
+fn commands_to_a_missing_message_are_refused() {
     for command in [
         Command::EmailDelivered,
         Command::LeaveEmailOut,

@@ -1,13 +1,13 @@
-//! What is said: an event about a reservation as a letter to the customer or to the host.
+//! The text of a message: an event of a reservation, for the customer or for the host.
 
 use chassis::{
     MemberId, Money, ReservationId, Timestamp,
     base::time::{Date, TimeZone},
 };
 
-use super::Letter;
+use super::Content;
 
-/// A change of a reservation's status, as far as people are told of it.
+/// A change of a reservation's status, with what the text mentions.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Change {
     pub(crate) happened: Happened,
@@ -52,7 +52,7 @@ pub(crate) enum Period {
     Times { start: Timestamp, end: Timestamp },
 }
 
-/// In which role a person is told.
+/// The role of the recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
     Customer,
@@ -60,8 +60,8 @@ pub(crate) enum Audience {
 }
 
 impl Happened {
-    /// Whether it is news to the host: what is asked of them, and whether their dates are taken or free again. What
-    /// happens between the customer and the payment is not.
+    /// Whether the host is notified: of requests for approval, and when dates become reserved or free again. The steps of
+    /// the payment do not concern the host.
     pub(crate) fn concerns_host(self) -> bool {
         match self {
             Self::ApprovalAsked
@@ -79,9 +79,9 @@ impl Happened {
 }
 
 impl Change {
-    /// The letter that tells a person.
-    pub(crate) fn tell(&self, recipient: MemberId, audience: Audience) -> Letter {
-        let (headline, news) = match audience {
+    /// The content of the message to a person.
+    pub(crate) fn content(&self, recipient: MemberId, audience: Audience) -> Content {
+        let (headline, body) = match audience {
             Audience::Customer => self.to_customer(),
             Audience::Host => self.to_host(),
         };
@@ -91,13 +91,13 @@ impl Change {
         } else {
             String::new()
         };
-        Letter {
+        Content {
             recipient,
             reservation: self.reservation,
             event_type: self.event_type.clone(),
             subject: format!("{headline}: {title}"),
             text: format!(
-                "{news}\n\n{times}{title}\n{}\nPrice: {}\nReservation: {}\n",
+                "{body}\n\n{times}{title}\n{}\nPrice: {}\nReservation: {}\n",
                 self.period.words(),
                 self.price,
                 self.reservation
@@ -244,7 +244,7 @@ impl Period {
     }
 }
 
-/// An instant to the minute. In UTC: a letter knows no time zone.
+/// An instant to the minute. In UTC: a content knows no time zone.
 fn minute(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC)
         .strftime("%Y-%m-%d %H:%M UTC")
@@ -281,23 +281,23 @@ mod tests {
         }
     }
 
-    fn to_customer(change: &Change) -> Letter {
-        change.tell(MemberId::from_u128(1), Audience::Customer)
+    fn to_customer(change: &Change) -> Content {
+        change.content(MemberId::from_u128(1), Audience::Customer)
     }
 
     #[test]
-    fn a_confirmation_says_what_when_and_how_much() {
-        let letter = to_customer(&change(Happened::Confirmed));
-        assert_eq!(letter.subject, "Reservation confirmed: Sea view");
+    fn a_confirmation_has_title_period_and_price() {
+        let content = to_customer(&change(Happened::Confirmed));
+        assert_eq!(content.subject, "Reservation confirmed: Sea view");
         assert_eq!(
-            letter.text,
+            content.text,
             "Your reservation is confirmed and 240.00 EUR is paid.\n\nSea view\nFrom 2027-03-04 to 2027-03-06\n\
              Price: 240.00 EUR\nReservation: 00000000-0000-0000-0000-000000000007\n"
         );
     }
 
     #[test]
-    fn a_request_says_how_long_it_is_held() {
+    fn a_request_has_the_end_of_the_hold() {
         let mut change = change(Happened::Requested);
         change.hold_until = Some(noon());
         change.quantity = 2;
@@ -305,14 +305,14 @@ mod tests {
             start: noon(),
             end: noon(),
         };
-        let letter = to_customer(&change);
+        let content = to_customer(&change);
         assert!(
-            letter
+            content
                 .text
                 .starts_with("We hold this for you until 2027-03-01 12:00 UTC. Pay 240.00 EUR")
         );
         assert!(
-            letter
+            content
                 .text
                 .contains("\n2 × Sea view\nFrom 2027-03-01 12:00 UTC to ")
         );
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancellation_says_what_is_refunded() {
+    fn a_cancellation_has_the_refund() {
         let mut change = change(Happened::Cancelled);
         assert!(to_customer(&change).text.contains("Nothing is refunded."));
         change.refund = Some(Money::new(change.price.currency, 12_000));
@@ -352,8 +352,8 @@ mod tests {
         for happened in [Happened::Rejected, Happened::Lapsed] {
             let mut change = change(happened);
             change.reason = "PAYMENT_DECLINED".into();
-            let letter = change.tell(MemberId::from_u128(2), Audience::Host);
-            assert!(!letter.text.contains("payment"), "{}", letter.text);
+            let content = change.content(MemberId::from_u128(2), Audience::Host);
+            assert!(!content.text.contains("payment"), "{}", content.text);
         }
     }
 
@@ -361,13 +361,13 @@ mod tests {
     fn a_title_stays_on_its_line() {
         let mut change = change(Happened::Confirmed);
         change.title = "Sea\r\nBcc: all@example.com\u{2028}\u{85}\u{0}view\t".into();
-        let letter = to_customer(&change);
+        let content = to_customer(&change);
         assert_eq!(
-            letter.subject,
+            content.subject,
             "Reservation confirmed: Sea Bcc: all@example.com view"
         );
         assert!(
-            letter
+            content
                 .text
                 .contains("\n\nSea Bcc: all@example.com view\nFrom")
         );

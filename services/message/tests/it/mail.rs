@@ -13,7 +13,7 @@ use crate::{
 
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
-/// The customer is told of something, entitled so.
+/// The customer is notified about a reservation with this title.
 async fn tell(stage: &Stage, title: &str) {
     let event = ReservationApproved {
         reservation: Some(Reservation {
@@ -92,7 +92,7 @@ async fn a_title_cannot_add_to_the_headers() {
 }
 
 #[tokio::test]
-async fn a_busy_or_missing_server_is_tried_again() {
+async fn a_busy_or_missing_server_is_retried() {
     let server = Server::open(&[Mood::Busy, Mood::Gone]).await;
     let stage = Stage::set(&server.url).await;
     stage.joins(GUEST, "guest@example.com").await;
@@ -121,7 +121,7 @@ async fn a_busy_or_missing_server_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_mailbox_that_does_not_exist_is_given_up() {
+async fn an_email_to_a_missing_mailbox_is_given_up() {
     let server = Server::open(&[Mood::Strict]).await;
     let stage = Stage::set(&server.url).await;
     stage.joins(GUEST, "guest@example.com").await;
@@ -137,7 +137,7 @@ async fn a_mailbox_that_does_not_exist_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_server_that_stays_away_is_given_up_in_the_end() {
+async fn an_email_is_given_up_when_the_server_stays_unavailable() {
     let server = Server::open(&[Mood::Gone; 20]).await;
     let stage = Stage::set(&server.url).await;
     stage.joins(GUEST, "guest@example.com").await;
@@ -153,7 +153,7 @@ async fn a_server_that_stays_away_is_given_up_in_the_end() {
 }
 
 #[tokio::test]
-async fn an_address_that_comes_late_is_used() {
+async fn an_address_that_arrives_late_is_used() {
     let server = Server::open(&[]).await;
     let stage = Stage::set(&server.url).await;
     tell(&stage, "Sea view").await;
@@ -170,7 +170,7 @@ async fn an_address_that_comes_late_is_used() {
 }
 
 #[tokio::test]
-async fn without_an_address_or_a_server_the_inbox_is_all() {
+async fn without_an_address_or_a_server_the_message_is_only_in_the_inbox() {
     let server = Server::open(&[]).await;
     for url in ["", &server.url] {
         let stage = Stage::set(url).await;
@@ -188,7 +188,7 @@ async fn without_an_address_or_a_server_the_inbox_is_all() {
 }
 
 #[tokio::test]
-async fn an_email_whose_delivery_was_not_noted_bears_the_same_id() {
+async fn an_email_that_is_sent_twice_has_the_same_id() {
     let server = Server::open(&[Mood::Busy]).await;
     let stage = Stage::set(&server.url).await;
     stage.joins(GUEST, "guest@example.com").await;

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod mail;
+mod notified;
 mod rpc;
 mod smtp;
 mod stage;
-mod told;

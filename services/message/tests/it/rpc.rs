@@ -11,8 +11,8 @@ use tonic::Code;
 
 use crate::stage::{GUEST, HOST, Stage, reservation};
 
-/// The guest is told of so many confirmations, some of them at the same time.
-async fn told(times: u128) -> Stage {
+/// A stage on which the guest has this number of messages about confirmations, some of the same time.
+async fn notified(times: u128) -> Stage {
     let stage = Stage::set("").await;
     for n in 1..=times {
         confirm(&stage, n);
@@ -52,8 +52,8 @@ async fn pages(stage: &Stage, request: ListMessagesRequest) -> Vec<Message> {
 }
 
 #[tokio::test]
-async fn pages_make_up_the_whole_newest_first() {
-    let stage = told(10).await;
+async fn the_pages_make_up_the_whole_inbox_newest_first() {
+    let stage = notified(10).await;
     for page_size in [1, 3, 10, 100] {
         let request = ListMessagesRequest {
             page_size,
@@ -73,8 +73,8 @@ async fn pages_make_up_the_whole_newest_first() {
 }
 
 #[tokio::test]
-async fn a_page_is_not_disturbed_by_news() {
-    let stage = told(4).await;
+async fn a_page_is_stable_when_messages_arrive() {
+    let stage = notified(4).await;
     let mut request = ListMessagesRequest {
         page_size: 2,
         ..ListMessagesRequest::default()
@@ -89,8 +89,8 @@ async fn a_page_is_not_disturbed_by_news() {
 }
 
 #[tokio::test]
-async fn it_is_narrowed_to_a_reservation_or_to_what_is_unread() {
-    let stage = told(3).await;
+async fn the_inbox_is_filtered_by_reservation_and_unread() {
+    let stage = notified(3).await;
     let id = ReservationId::from_u128(2).to_string();
     let request = ListMessagesRequest {
         reservation_id: id.to_uppercase(),
@@ -115,7 +115,7 @@ async fn it_is_narrowed_to_a_reservation_or_to_what_is_unread() {
 
 #[tokio::test]
 async fn a_message_is_read_once() {
-    let stage = told(1).await;
+    let stage = notified(1).await;
     let id = stage.inbox(GUEST).await.remove(0).message_id;
     for _ in 0..2 {
         assert!(stage.read(GUEST, &id).await.unwrap().read);
@@ -125,8 +125,8 @@ async fn a_message_is_read_once() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_others_is_not_there() {
-    let stage = told(1).await;
+async fn messages_of_others_are_not_found() {
+    let stage = notified(1).await;
     let id = stage.inbox(GUEST).await.remove(0).message_id;
     let foreign = stage.read(HOST, &id).await.unwrap_err();
     let absent = stage
@@ -148,8 +148,8 @@ async fn what_belongs_to_others_is_not_there() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused() {
-    let stage = told(2).await;
+async fn invalid_requests_are_refused() {
+    let stage = notified(2).await;
     let hostile = [
         ("", -1, ""),
         ("", 101, ""),

@@ -1,4 +1,4 @@
-//! A tiny mail server on this machine, that does as it is told.
+//! A tiny mail server on this machine, that follows a script.
 
 use std::{
     collections::VecDeque,

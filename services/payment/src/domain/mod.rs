@@ -1,4 +1,4 @@
-//! The money of one reservation: charged at most once, and refunded as far as it is not wanted.
+//! The payment of one reservation: charged at most once, and refunded when the reservation no longer needs it.
 //!
 //! ```text
 //! (none) ─Request→ Pending ─Settle(charged)→ Charged ─Refund→ a refund is open ─Refunded→ it is done
@@ -9,8 +9,8 @@
 //!                   └─Forget after 24 h→ Forgotten             nobody ever requested it
 //! ```
 //!
-//! What is to be asked of the provider ([`Payment::task`]) is part of the state and committed before it is asked; what it
-//! answered is committed after. Whatever is lost in between is asked again under the same key.
+//! The next call to the provider ([`Payment::task`]) is part of the state and committed before the call; its outcome is
+//! committed after it. If the process crashes in between, the call is repeated with the same key.
 
 mod rules;
 #[cfg(test)]
@@ -26,26 +26,26 @@ use serde::{Deserialize, Serialize};
 /// A payment has the id of the reservation it pays for, so that a reservation cannot be charged twice.
 pub(crate) type PaymentId = ReservationId;
 
-/// After so long without an answer a payment is given up: it is voided at the provider and declined.
+/// After this time without a response a payment is given up: it is voided at the provider and declined.
 pub(crate) const BOUND: SignedDuration = SignedDuration::from_hours(24);
-/// So long a notification about an unknown payment is kept.
+/// How long a notification about an unknown payment is kept.
 pub(crate) const KEPT: SignedDuration = SignedDuration::from_hours(24);
-/// So many notifications about unknown payments are kept at a time.
+/// How many notifications about unknown payments are kept at a time.
 pub(crate) const SLOTS: u32 = 1000;
 /// The reason of a payment that was given up.
 pub(crate) const PROVIDER_TIMEOUT: &str = "PROVIDER_TIMEOUT";
-/// The wait after the first unanswered try; it doubles with every further one.
+/// The wait after the first attempt without a response; it doubles with every further one.
 const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(1);
-/// The longest wait between two tries.
+/// The longest wait between two attempts.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(10);
 
-/// The money of one reservation.
+/// The payment of one reservation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Payment {
-    /// The provider told its outcome before anybody requested it.
+    /// The provider reported its outcome before it was requested.
     Announced {
         outcome: Outcome,
-        /// Which of the places for such payments it takes.
+        /// The number of its slot among such payments.
         slot: u32,
         until: Timestamp,
     },
@@ -60,15 +60,16 @@ pub(crate) enum Payment {
 pub(crate) struct Requested {
     pub(crate) order: Order,
     pub(crate) at: Timestamp,
-    /// The refunds that were asked for, each with its amount; none means everything that is left.
-    pub(crate) wishes: BTreeMap<Why, Option<Money>>,
+    /// The refunds that were requested, each with its amount; none means everything that is left.
+    #[serde(rename = "wishes")]
+    pub(crate) refund_requests: BTreeMap<Why, Option<Money>>,
     pub(crate) stage: Stage,
 }
 
-/// How far a requested payment has come.
+/// The stage of a requested payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stage {
-    /// The provider has not said yes or no.
+    /// The provider has not decided.
     Pending(Retry),
     /// Nothing was charged, or what was is being voided.
     Declined { reason: String, void: Void },
@@ -88,7 +89,7 @@ pub(crate) struct Order {
     pub(crate) method: Method,
 }
 
-/// Token of a payment method. Shown nowhere, not even in a log.
+/// Token of a payment method. It is a secret, so it is never shown or logged.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Method(String);
@@ -110,7 +111,7 @@ impl fmt::Debug for Method {
     }
 }
 
-/// What the provider decided about a charge. It never decides otherwise later.
+/// The provider's decision about a charge. It is final.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Outcome {
     Charged {
@@ -122,12 +123,12 @@ pub(crate) enum Outcome {
     },
 }
 
-/// Why money is given back. There is at most one refund for each reason.
+/// Why money is refunded. There is at most one refund for each reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Why {
     /// The reservation was cancelled.
     Cancelled,
-    /// The charge was not wanted when it came.
+    /// The charge succeeded when the reservation no longer awaited it.
     Unwanted,
 }
 
@@ -154,13 +155,13 @@ pub(crate) struct Refund {
 pub(crate) enum Void {
     /// The provider itself declined.
     NotNeeded,
-    /// The provider did not say, so whatever it did or will do is to be undone.
+    /// The outcome is unknown, so a charge must be undone or prevented.
     Owed(Retry),
-    /// The provider has undone it and will not charge any more.
+    /// The provider has voided it and will not charge it.
     Done,
 }
 
-/// When something is tried next, and how often it was tried in vain.
+/// The number of failed attempts, and the time of the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Retry {
     pub(crate) attempts: u32,
@@ -168,12 +169,12 @@ pub(crate) struct Retry {
 }
 
 impl Retry {
-    /// Not tried yet.
+    /// No attempt yet.
     pub(crate) fn at(due: Timestamp) -> Self {
         Self { attempts: 0, due }
     }
 
-    /// Tried once more in vain.
+    /// One more failed attempt.
     fn again(self, now: Timestamp) -> Self {
         let doubled = 1_i32.checked_shl(self.attempts.min(20)).unwrap_or(1);
         let wait = FIRST_WAIT.saturating_mul(doubled).min(LONGEST_WAIT);
@@ -184,56 +185,56 @@ impl Retry {
     }
 }
 
-/// What the provider is to be asked next.
+/// The next call to the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
-    /// Charge; asked under the same key as often as needed.
+    /// Charge, repeated with the same key as often as needed.
     Charge(Order),
-    /// Only find out: it is too late to charge.
+    /// Query the outcome: it is too late to charge.
     Query,
-    /// Undo whatever was or will be charged.
+    /// Undo the charge, or prevent it.
     Void,
     /// Refund, once for each reason.
     Refund { why: Why, amount: Money },
-    /// Nothing to ask: a notification has been kept long enough.
+    /// No call: a notification has been kept long enough.
     Forget,
 }
 
-/// What a payment can be told.
+/// The commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Charge this. The job looks after it once `lead` has passed: until then the caller does.
+    /// Charge this order. The job takes over after `lead`; until then the caller calls the provider.
     Request { order: Order, lead: SignedDuration },
-    /// The provider answered.
+    /// The provider decided.
     Settle(Outcome),
-    /// The provider was asked to charge and did not answer.
+    /// The provider did not respond to a charge.
     NoAnswer,
-    /// Give back an amount, or everything that is left.
+    /// Refund an amount, or everything that is left.
     Refund { why: Why, amount: Option<Money> },
     /// The provider refunded.
     Refunded(Why),
-    /// The provider was asked to refund and did not answer.
+    /// The provider did not respond to a refund.
     NotRefunded(Why),
     /// The provider voided.
     Voided,
-    /// The provider was asked to void and did not answer.
+    /// The provider did not respond to a void.
     NotVoided,
-    /// The provider reports by itself.
+    /// The provider sent a notification.
     Notify(Notice),
-    /// Nobody requested what was announced.
+    /// The announced payment was never requested.
     Forget,
 }
 
-/// What the provider reports by itself.
+/// The content of a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// The outcome of a charge.
     Settled(Outcome),
-    /// Something was refunded; it does not say which refund.
+    /// Something was refunded; the notification does not name the refund.
     Refunded,
 }
 
-/// What can happen to a payment.
+/// The events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Announced {
@@ -254,13 +255,13 @@ pub(crate) enum Event {
     Declined {
         reason: String,
     },
-    /// Declined because nobody knows.
+    /// Declined because the outcome is unknown.
     GivenUp {
         due: Timestamp,
     },
     VoidDelayed(Retry),
     Voided,
-    RefundWished {
+    RefundRequested {
         why: Why,
         amount: Option<Money>,
     },
@@ -277,13 +278,13 @@ pub(crate) enum Event {
         why: Why,
         amount: Money,
     },
-    /// A refund was asked for, but nothing is charged or left.
+    /// A refund was requested, but nothing was charged or is left.
     NothingRefunded {
         why: Why,
     },
 }
 
-/// Why a payment says no.
+/// Why a command is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("no such payment")]
@@ -325,7 +326,7 @@ impl Payment {
         }
     }
 
-    /// What the provider is to be asked next, if anything.
+    /// The next call to the provider, if any.
     pub(crate) fn task(&self, now: Timestamp) -> Option<Task> {
         match self {
             Self::Announced { .. } => Some(Task::Forget),
@@ -334,7 +335,7 @@ impl Payment {
         }
     }
 
-    /// Whether it has come to the opposite of what the provider reports.
+    /// Whether its outcome is the opposite of what the provider reports.
     pub(crate) fn contradicts(&self, notice: &Notice) -> bool {
         let stage = self.requested().map(|requested| &requested.stage);
         matches!(
@@ -365,12 +366,12 @@ impl Requested {
         }
     }
 
-    /// Whether it has been without an answer for too long.
+    /// Whether it has had no response for too long.
     fn is_overdue(&self, now: Timestamp) -> bool {
         now >= after(self.at, BOUND)
     }
 
-    /// What was or is to be refunded.
+    /// The amount that was or is to be refunded.
     pub(crate) fn refunded(&self) -> Money {
         let minor = match &self.stage {
             Stage::Charged { refunds, .. } => {
@@ -382,7 +383,7 @@ impl Requested {
     }
 }
 
-/// The refund whose turn is next, and when.
+/// The refund that is due first, and its time.
 fn next_refund(refunds: &[Refund]) -> Option<(Timestamp, &Refund)> {
     let open = |refund: &Refund| refund.open.map(|retry| retry.due);
     let next = refunds

@@ -9,7 +9,7 @@ use super::{
     Requested, Retry, SLOTS, Stage, Void, Why, after, next_refund,
 };
 
-/// The scope of the places for payments that were announced and not requested.
+/// The claim scope of the slots for payments that were announced and not requested.
 const ANNOUNCED: &str = "announced";
 
 impl Aggregate for Payment {
@@ -79,7 +79,7 @@ impl Aggregate for Payment {
             ) => Some(Self::Requested(Requested {
                 order: order.clone(),
                 at: *at,
-                wishes: BTreeMap::new(),
+                refund_requests: BTreeMap::new(),
                 stage: Stage::Pending(Retry::at(*due)),
             })),
             (Some(Self::Requested(mut this)), event) => {
@@ -184,7 +184,7 @@ impl Requested {
             (Stage::Pending(_), Outcome::Charged { .. }) => {
                 let mut left = self.order.amount;
                 let mut events = vec![settled(outcome)];
-                for (why, wish) in &self.wishes {
+                for (why, wish) in &self.refund_requests {
                     events.push(begin(&mut left, *why, *wish, now));
                 }
                 events
@@ -203,8 +203,8 @@ impl Requested {
                 Outcome::Charged { .. },
             ) => {
                 let mut events = vec![settled(outcome)];
-                if !self.wishes.contains_key(&Why::Unwanted) {
-                    events.push(Event::RefundWished {
+                if !self.refund_requests.contains_key(&Why::Unwanted) {
+                    events.push(Event::RefundRequested {
                         why: Why::Unwanted,
                         amount: None,
                     });
@@ -227,12 +227,12 @@ impl Requested {
         if amount.is_some_and(|amount| amount.currency != currency) {
             return Err(Refusal::OtherCurrency);
         }
-        match self.wishes.get(&why) {
+        match self.refund_requests.get(&why) {
             Some(before) if *before == amount || why == Why::Unwanted => return Ok(vec![]),
             Some(_) => return Err(Refusal::OtherContent),
             None => {}
         }
-        let mut events = vec![Event::RefundWished { why, amount }];
+        let mut events = vec![Event::RefundRequested { why, amount }];
         match &self.stage {
             // It is answered when the outcome is known.
             Stage::Pending(_) => {}
@@ -252,7 +252,7 @@ impl Requested {
 
     /// Tells everybody who waits for a refund that there was no charge.
     fn answer_wishes(&self) -> impl Iterator<Item = Event> {
-        self.wishes
+        self.refund_requests
             .keys()
             .map(|why| Event::NothingRefunded { why: *why })
     }
@@ -283,8 +283,8 @@ impl Requested {
             }
             (Stage::Declined { void, .. }, Event::VoidDelayed(next)) => *void = Void::Owed(*next),
             (Stage::Declined { void, .. }, Event::Voided) => *void = Void::Done,
-            (_, Event::RefundWished { why, amount }) => {
-                self.wishes.insert(*why, *amount);
+            (_, Event::RefundRequested { why, amount }) => {
+                self.refund_requests.insert(*why, *amount);
             }
             (Stage::Charged { refunds, .. }, Event::RefundBegun { why, amount, due }) => {
                 refunds.push(Refund {

@@ -1,10 +1,10 @@
-//! The payment provider: the port, and the simulator behind it.
+//! The payment provider: the port, and the simulated provider behind it.
 //!
-//! A provider is asked under a key, the payment's id, and answers the same however often it is asked: it charges at most
-//! once for a key, refunds at most once for a refund key, and a key that is voided is never charged any more. Whoever
-//! gets no answer asks again.
+//! Every call carries an idempotency key, the payment's id, and a repeated call has the same result: a provider charges at
+//! most once for a key, refunds at most once for a refund key, and never charges a voided key. A caller without a response
+//! repeats the call.
 
-mod books;
+mod ledger;
 mod script;
 mod simulator;
 
@@ -12,26 +12,26 @@ use chassis::{Deps, Money};
 
 use crate::domain::{Method, Outcome, PaymentId};
 
-/// The provider did not answer, or not in time. Whether it did anything is not known.
+/// The provider did not respond in time. The effect of the call is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no answer: {0}")]
+#[error("no response: {0}")]
 pub(crate) struct NoAnswer(pub(crate) String);
 
 /// A payment provider.
 #[tonic::async_trait]
 pub(crate) trait Provider: Send + Sync {
-    /// Charges, or answers what came of it when it was asked before.
+    /// Charges, or returns the outcome of the first call with this key.
     async fn charge(
         &self,
         key: PaymentId,
         amount: Money,
         method: &Method,
     ) -> Result<Outcome, NoAnswer>;
-    /// What came of a charge; none if it was never asked for.
+    /// The outcome of a charge; none if it was never requested.
     async fn query(&self, key: PaymentId) -> Result<Option<Outcome>, NoAnswer>;
-    /// Gives back a part of what was charged, once for a refund key. Nothing is left to do if it was voided.
+    /// Refunds a part of the charge, once for a refund key. Succeeds without effect if the charge was voided.
     async fn refund(&self, key: PaymentId, refund: &str, amount: Money) -> Result<(), NoAnswer>;
-    /// Undoes a charge if there was one, and never makes it again.
+    /// Undoes a charge if there is one, and prevents a later one.
     async fn void(&self, key: PaymentId) -> Result<(), NoAnswer>;
 }
 

@@ -1,13 +1,13 @@
-//! What the simulated provider does with a payment method. The token says it, so that everybody can try everything:
+//! The behaviour of the simulated provider. The token of the payment method determines it, so that every case can be tried:
 //!
 //! | token | what happens |
 //! |---|---|
 //! | `tok_approved` | charged |
 //! | `tok_declined` | declined, `INSUFFICIENT_FUNDS` |
-//! | `tok_timeout_after` | charged, but the first answer is lost |
+//! | `tok_timeout_after` | charged, but the first response is lost |
 //! | `tok_timeout_before` | the first request is lost, the second charges |
-//! | `tok_slow`, `tok_slow_N` | charged at once, but the first answer takes a second, or `N` milliseconds (at most a minute) |
-//! | `tok_down`, `tok_down_N` | the provider answers nothing about this payment, for ever or the first `N` times |
+//! | `tok_slow`, `tok_slow_N` | charged at once, but the first response takes a second, or `N` milliseconds (at most a minute) |
+//! | `tok_down`, `tok_down_N` | the provider does not respond to requests for this payment, for ever or the first `N` times |
 //! | `tok_refund_fails_twice`, `tok_refund_fails_N` | charged; the first two, or `N`, requests to refund are lost |
 //! | anything else | declined, `INVALID_METHOD` |
 
@@ -15,25 +15,25 @@ use std::time::Duration;
 
 use crate::domain::Method;
 
-/// What the provider does with a payment method.
+/// The behaviour for a payment method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Script {
-    /// Why it declines, if it does.
+    /// The reason of a decline, if it declines.
     pub(crate) declines: Option<&'static str>,
-    /// How many requests it does not even hear.
+    /// The number of requests that are lost before they have an effect.
     pub(crate) down: u32,
-    /// Whether the answer to the first charge is lost.
+    /// Whether the response to the first charge is lost.
     pub(crate) loses_answer: bool,
-    /// How long the answer to the first charge takes.
+    /// The delay of the response to the first charge.
     pub(crate) slow: Duration,
-    /// How many requests to refund are lost.
+    /// The number of refund requests that are lost.
     pub(crate) refund_fails: u32,
 }
 
 const LONGEST: Duration = Duration::from_mins(1);
 
 impl Script {
-    /// Reads it from the token.
+    /// Parses the token.
     pub(crate) fn of(method: &Method) -> Self {
         let token = method.token();
         let plain = Self::default();
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_says_what_happens() {
+    fn a_token_determines_the_behaviour() {
         assert_eq!(script("tok_approved"), Script::default());
         assert_eq!(script("tok_declined").declines, Some("INSUFFICIENT_FUNDS"));
         assert!(script("tok_timeout_after").loses_answer);

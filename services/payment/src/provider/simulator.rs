@@ -1,32 +1,32 @@
-//! The simulated provider: what it does is told by the payment method, see [`super::script`].
+//! The simulated provider. The payment method determines its behaviour, see [`super::script`].
 
 use chassis::{Money, Store, domain::event::Cause};
 
 use super::{
     NoAnswer, Provider,
-    books::{Ask, Books},
+    ledger::{Ask, ProviderLedger},
 };
 use crate::domain::{Method, Outcome, PaymentId};
 
-/// A provider that plays by the token.
+/// A provider that behaves as the token determines.
 #[derive(Debug)]
 pub(super) struct Simulator {
     store: Store,
 }
 
 impl Simulator {
-    /// A provider whose books are kept in a store.
+    /// A provider whose ledger is kept in a store.
     pub(super) fn new(store: Store) -> Self {
         Self { store }
     }
 
-    /// Asks; answers the books if the request was heard.
-    async fn ask(&self, key: PaymentId, ask: Ask) -> Result<Books, NoAnswer> {
+    /// Records a request. Returns the ledger after it, unless the request is lost.
+    async fn ask(&self, key: PaymentId, ask: Ask) -> Result<ProviderLedger, NoAnswer> {
         let cause = Cause::by("provider");
-        let done = self.store.execute::<Books>(key, ask, &cause).await;
+        let done = self.store.execute::<ProviderLedger>(key, ask, &cause).await;
         let done = done.map_err(|error| NoAnswer(error.to_string()))?;
         if done.events.iter().any(|asked| asked.lost) {
-            return Err(NoAnswer("the provider is down".into()));
+            return Err(NoAnswer("the provider is unavailable".into()));
         }
         Ok(done.now.state)
     }
@@ -45,16 +45,16 @@ impl Provider for Simulator {
             method: method.clone(),
             reference: format!("sim_{}", key.uuid().simple()),
         };
-        let books = self.ask(key, ask).await?;
-        let script = books.script();
-        if books.requests == 1 {
+        let ledger = self.ask(key, ask).await?;
+        let script = ledger.script();
+        if ledger.requests == 1 {
             tokio::time::sleep(script.slow).await;
             if script.loses_answer {
-                return Err(NoAnswer("the answer was lost".into()));
+                return Err(NoAnswer("the response was lost".into()));
             }
         }
-        let undecided = || NoAnswer("nothing was decided".into());
-        books.outcome.ok_or_else(undecided)
+        let undecided = || NoAnswer("no outcome".into());
+        ledger.outcome.ok_or_else(undecided)
     }
 
     async fn query(&self, key: PaymentId) -> Result<Option<Outcome>, NoAnswer> {
@@ -66,11 +66,11 @@ impl Provider for Simulator {
             key: refund.to_owned(),
             amount,
         };
-        let books = self.ask(key, ask).await?;
-        if books.has_refunded(refund) {
+        let ledger = self.ask(key, ask).await?;
+        if ledger.has_refunded(refund) {
             Ok(())
         } else {
-            Err(NoAnswer("so much is not left".into()))
+            Err(NoAnswer("the refund exceeds what is left".into()))
         }
     }
 

@@ -1,4 +1,4 @@
-//! A payment service on a file of its own, a reservation log to feed it with, and the provider's books to check it by.
+//! A payment service on a file of its own, a reservation log to feed it with, and the provider's provider_ledger to check it by.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -42,7 +42,7 @@ pub(crate) struct Bench {
     reservations: Store,
     bus: Arc<dyn Bus>,
     dir: tempfile::TempDir,
-    patience: u64,
+    timeout: u64,
 }
 
 pub(crate) fn eur(minor: i64) -> Money {
@@ -55,11 +55,11 @@ pub(crate) fn payment(n: u128) -> ReservationId {
 
 impl Bench {
     pub(crate) async fn new() -> Self {
-        Self::patient(60_000).await
+        Self::with_timeout(60_000).await
     }
 
     /// A service that waits so many milliseconds for the provider.
-    pub(crate) async fn patient(patience: u64) -> Self {
+    pub(crate) async fn with_timeout(timeout: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (clock, faults) = (ManualClock::new(noon()), Faults::default());
         let bus: Arc<dyn Bus> = InProcess::new();
@@ -69,7 +69,7 @@ impl Bench {
         };
         let path = dir.path().join("reservation.db");
         let reservations = Store::sqlite("reservation", &path, options).await.unwrap();
-        let site = site(dir.path(), &clock, &faults, (&reservations, &bus), patience).await;
+        let site = site(dir.path(), &clock, &faults, (&reservations, &bus), timeout).await;
         Self {
             site,
             clock,
@@ -77,7 +77,7 @@ impl Bench {
             reservations,
             bus,
             dir,
-            patience,
+            timeout,
         }
     }
 
@@ -89,7 +89,7 @@ impl Bench {
             &self.clock,
             &self.faults,
             around,
-            self.patience,
+            self.timeout,
         )
         .await;
     }
@@ -140,37 +140,37 @@ impl Bench {
     }
 
     /// The reservation service publishes something about a reservation.
-    pub(crate) async fn tell<E: Message + Name>(&self, id: ReservationId, event: E) {
+    pub(crate) async fn publish<E: Message + Name>(&self, id: ReservationId, event: E) {
         let cause = Cause::by("test");
-        let told = self
+        let published = self
             .reservations
             .execute::<Story>(id, Fact::of(&event), &cause);
-        told.await.unwrap();
+        published.await.unwrap();
         relay_once(&self.reservations, &self.bus).await.unwrap();
     }
 
-    pub(crate) async fn tell_cancelled(&self, id: ReservationId, refund: i64) {
+    pub(crate) async fn publish_cancelled(&self, id: ReservationId, refund: i64) {
         let event = reservation::ReservationCancelRequested {
             reservation: Some(a_reservation(id)),
             refund: Some(eur(refund).into()),
         };
-        self.tell(id, event).await;
+        self.publish(id, event).await;
     }
 
-    pub(crate) async fn tell_missed(&self, id: ReservationId) {
+    pub(crate) async fn publish_missed(&self, id: ReservationId) {
         let event = reservation::ConfirmationMissed {
             reservation: Some(a_reservation(id)),
             payment_id: id.to_string(),
         };
-        self.tell(id, event).await;
+        self.publish(id, event).await;
     }
 
-    pub(crate) async fn tell_approved(&self, id: ReservationId, method: &str) {
+    pub(crate) async fn publish_approved(&self, id: ReservationId, method: &str) {
         let event = reservation::ReservationApproved {
             reservation: Some(a_reservation(id)),
             payment_method: method.into(),
         };
-        self.tell(id, event).await;
+        self.publish(id, event).await;
     }
 
     /// Short names of the events about a payment, oldest first.
@@ -181,8 +181,8 @@ impl Bench {
             .collect()
     }
 
-    /// The provider's books about a key.
-    pub(crate) async fn books(&self, id: ReservationId) -> Books {
+    /// The provider's provider_ledger about a key.
+    pub(crate) async fn provider_ledger(&self, id: ReservationId) -> ProviderLedger {
         let rows = self.site.deps.store.read(move |conn| {
             Box::pin(async move {
                 let sql =
@@ -191,7 +191,7 @@ impl Bench {
             })
         });
         let rows = rows.await.unwrap();
-        rows.first().map_or_else(Books::default, |row| {
+        rows.first().map_or_else(ProviderLedger::default, |row| {
             serde_json::from_str(row.text(0).unwrap()).unwrap()
         })
     }
@@ -220,12 +220,22 @@ impl Bench {
         accounts
     }
 
-    /// What must hold about a payment at any time; and at rest, that our books are the provider's.
+    /// What must hold about a payment at any time; and at rest, that our provider_ledger are the provider's.
     pub(crate) async fn check(&self, id: ReservationId, at_rest: bool) {
-        let (books, ledger) = (self.books(id).await, self.ledger(id).await);
-        assert!(books.charges.len() <= 1, "charged twice: {books:?}");
-        let paid: i64 = books.charges.iter().map(|amount| amount.minor).sum();
-        assert!((0..=paid).contains(&books.refunded()), "{books:?}");
+        let (provider_ledger, ledger) = (self.provider_ledger(id).await, self.ledger(id).await);
+        assert!(
+            provider_ledger.charges.len() <= 1,
+            "charged twice: {provider_ledger:?}"
+        );
+        let paid: i64 = provider_ledger
+            .charges
+            .iter()
+            .map(|amount| amount.minor)
+            .sum();
+        assert!(
+            (0..=paid).contains(&provider_ledger.refunded()),
+            "{provider_ledger:?}"
+        );
         assert_eq!(ledger.values().sum::<i64>(), 0);
         let approved = self.events(id).await;
         let approved = approved.iter().filter(|name| *name == "PaymentApproved");
@@ -237,13 +247,13 @@ impl Bench {
             assert_eq!(paid, 0, "charged and not known");
             return;
         };
-        let left = if books.voided {
+        let left = if provider_ledger.voided {
             0
         } else {
-            paid - books.refunded()
+            paid - provider_ledger.refunded()
         };
         let held = -ledger.get(&format!("guest/{GUEST}")).unwrap_or(&0);
-        assert_eq!(held, left, "{payment:?} {books:?}");
+        assert_eq!(held, left, "{payment:?} {provider_ledger:?}");
         let refunded = Money::try_from(&payment.refunded.unwrap()).unwrap().minor;
         match PaymentStatus::try_from(payment.status).unwrap() {
             PaymentStatus::Paid => assert_eq!((left, refunded), (10_000, 0)),
@@ -259,7 +269,7 @@ async fn site(
     clock: &ManualClock,
     faults: &Faults,
     (reservations, bus): (&Store, &Arc<dyn Bus>),
-    patience: u64,
+    timeout: u64,
 ) -> ContextRuntime {
     let context = payment::context();
     let clock = Clock::Manual(clock.clone());
@@ -271,9 +281,9 @@ async fn site(
         .fold(clap::Command::new("test"), |command, settings| {
             settings.augment(command)
         });
-    let patience = format!("--payment-provider-timeout-ms={patience}");
+    let timeout = format!("--payment-provider-timeout-ms={timeout}");
     let secret = format!("--payment-webhook-secret={SECRET}");
-    let matches = command.get_matches_from(["test".to_owned(), patience, secret]);
+    let matches = command.get_matches_from(["test".to_owned(), timeout, secret]);
     let log: Arc<dyn LogReader> = Arc::new(reservations.clone());
     let around = Wiring {
         peers: Peers::new(),
@@ -286,14 +296,14 @@ async fn site(
 
 /// What the simulated provider has written down.
 #[derive(Debug, Default, Deserialize)]
-pub(crate) struct Books {
+pub(crate) struct ProviderLedger {
     pub(crate) requests: u32,
     pub(crate) charges: Vec<Money>,
     pub(crate) refunds: BTreeMap<String, (u32, Option<Money>)>,
     pub(crate) voided: bool,
 }
 
-impl Books {
+impl ProviderLedger {
     pub(crate) fn refunded(&self) -> i64 {
         let refunds = self.refunds.values().filter_map(|(_, refunded)| *refunded);
         refunds.map(|amount| amount.minor).sum()
@@ -339,7 +349,7 @@ pub(crate) fn approved(data: &[u8]) -> Payment {
     PaymentApproved::decode(data).unwrap().payment.unwrap()
 }
 
-/// A reservation as far as its log goes: whatever it is told to tell.
+/// A reservation as far as its log goes: it publishes the events that a test asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Story;
 

@@ -12,12 +12,12 @@ use crate::bench::{Bench, GUEST, HOST, a_reservation, payment};
 #[tokio::test]
 async fn an_approved_reservation_is_charged_at_once() {
     let bench = Bench::new().await;
-    bench.tell_approved(payment(1), "tok_approved").await;
-    bench.tell_approved(payment(2), "tok_declined").await;
+    bench.publish_approved(payment(1), "tok_approved").await;
+    bench.publish_approved(payment(2), "tok_declined").await;
     bench.settle().await;
     assert_eq!(bench.status(payment(1)).await, PaymentStatus::Paid);
     assert_eq!(bench.status(payment(2)).await, PaymentStatus::Declined);
-    bench.tell_approved(payment(1), "tok_approved").await;
+    bench.publish_approved(payment(1), "tok_approved").await;
     bench.settle().await;
     assert_eq!(bench.events(payment(1)).await, ["PaymentApproved"]);
     bench.check(payment(1), true).await;
@@ -34,51 +34,54 @@ async fn an_approved_reservation_without_a_price_is_parked() {
         }),
         payment_method: "tok_approved".into(),
     };
-    bench.tell(payment(1), event).await;
+    bench.publish(payment(1), event).await;
     bench.settle().await;
     let parked = bench.site.deps.store.dead_letters(Default::default(), 9);
     assert_eq!(parked.await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn an_unwanted_payment_is_refunded_as_far_as_it_is_left() {
+async fn a_missed_payment_is_refunded_by_what_is_left() {
     let bench = Bench::new().await;
     let id = payment(1);
     bench.charge(id, "tok_approved").await.unwrap();
-    bench.tell_cancelled(id, 4_000).await;
-    bench.tell_missed(id).await;
-    bench.tell_missed(id).await;
+    bench.publish_cancelled(id, 4_000).await;
+    bench.publish_missed(id).await;
+    bench.publish_missed(id).await;
     bench.rest().await;
-    let books = bench.books(id).await;
-    assert_eq!((books.refunds.len(), books.refunded()), (2, 10_000));
+    let provider_ledger = bench.provider_ledger(id).await;
+    assert_eq!(
+        (provider_ledger.refunds.len(), provider_ledger.refunded()),
+        (2, 10_000)
+    );
     assert_eq!(refunds(&bench, id).await, [4_000, 6_000]);
     bench.check(id, true).await;
 }
 
 #[tokio::test]
-async fn a_refund_that_comes_before_the_outcome_waits_for_it() {
+async fn a_refund_before_the_outcome_waits_for_it() {
     let bench = Bench::new().await;
     let (lost, down) = (payment(1), payment(2));
     bench.charge(lost, "tok_timeout_after").await.unwrap();
     bench.charge(down, "tok_down").await.unwrap();
-    bench.tell_cancelled(lost, 4_000).await;
-    bench.tell_cancelled(down, 4_000).await;
+    bench.publish_cancelled(lost, 4_000).await;
+    bench.publish_cancelled(down, 4_000).await;
     bench.settle().await;
     assert_eq!(bench.status(lost).await, PaymentStatus::Pending);
     bench.clock.turn(SignedDuration::from_hours(24));
     bench.settle().await;
     assert_eq!(refunds(&bench, lost).await, [4_000]);
     bench.check(lost, true).await;
-    // Whoever waits for a refund is told that there is none.
+    // The cancellation that waits for a refund is finished with zero.
     assert_eq!(refunds(&bench, down).await, [0]);
     bench.check(down, true).await;
 }
 
 #[tokio::test]
-async fn a_refund_of_a_declined_payment_is_answered_with_nothing() {
+async fn a_refund_of_a_declined_payment_is_zero() {
     let bench = Bench::new().await;
     bench.charge(payment(1), "tok_declined").await.unwrap();
-    bench.tell_cancelled(payment(1), 4_000).await;
+    bench.publish_cancelled(payment(1), 4_000).await;
     bench.rest().await;
     assert_eq!(refunds(&bench, payment(1)).await, [0]);
     assert_eq!(bench.status(payment(1)).await, PaymentStatus::Declined);
@@ -86,21 +89,21 @@ async fn a_refund_of_a_declined_payment_is_answered_with_nothing() {
 }
 
 #[tokio::test]
-async fn the_ledger_tells_who_has_what() {
+async fn the_ledger_has_the_balance_of_every_account() {
     let bench = Bench::new().await;
     let id = payment(1);
     let (guest, host) = (format!("guest/{GUEST}"), format!("host/{HOST}"));
     bench.charge(id, "tok_approved").await.unwrap();
     let charged = [(guest.clone(), -10_000), ("provider".into(), 10_000)];
     assert_eq!(bench.ledger(id).await, charged.into());
-    bench.tell_cancelled(id, 4_000).await;
+    bench.publish_cancelled(id, 4_000).await;
     bench.rest().await;
     let refunded = [(guest.clone(), -6_000), ("provider".into(), 6_000)];
     assert_eq!(bench.ledger(id).await, refunded.into());
     let event = ReservationCancelled {
         reservation: Some(a_reservation(id)),
     };
-    bench.tell(id, event).await;
+    bench.publish(id, event).await;
     bench.settle().await;
     let over = [(guest, -6_000), (host, 6_000), ("provider".into(), 0)];
     assert_eq!(bench.ledger(id).await, over.clone().into());
@@ -109,7 +112,7 @@ async fn the_ledger_tells_who_has_what() {
         let event = ReservationCompleted {
             reservation: Some(a_reservation(id)),
         };
-        bench.tell(id, event).await;
+        bench.publish(id, event).await;
     }
     bench.settle().await;
     assert_eq!(bench.ledger(id).await, over.into());

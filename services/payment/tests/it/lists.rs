@@ -87,7 +87,7 @@ async fn a_payment_is_listed_as_it_is_now() {
 }
 
 #[tokio::test]
-async fn a_page_that_cannot_be_is_refused() {
+async fn an_invalid_page_is_refused() {
     let bench = Bench::new().await;
     for (size, token) in [
         (-1, ""),

@@ -45,7 +45,7 @@ pub(crate) async fn send(
 }
 
 #[tokio::test]
-async fn only_what_is_signed_is_believed() {
+async fn a_notification_without_a_valid_signature_is_refused() {
     let bench = Bench::new().await;
     let id = payment(1);
     bench.charge(id, "tok_timeout_before").await.unwrap();
@@ -86,7 +86,7 @@ async fn only_what_is_signed_is_believed() {
 }
 
 #[tokio::test]
-async fn what_is_signed_can_be_wrong_all_the_same() {
+async fn a_signed_notification_is_validated() {
     let bench = Bench::new().await;
     let good = notification(payment(1), "charged");
     let mut bars = good.clone();
@@ -103,8 +103,9 @@ async fn what_is_signed_can_be_wrong_all_the_same() {
     }
 }
 
+/// Scenario: S13.
 #[tokio::test]
-async fn s13_a_notification_before_the_answer_twice_and_late_has_one_effect() {
+async fn a_notification_before_the_response_repeated_and_late_has_one_effect() {
     let bench = Bench::new().await;
     let id = payment(1);
     let pending = bench.charge(id, "tok_timeout_after").await.unwrap();
@@ -124,8 +125,9 @@ async fn s13_a_notification_before_the_answer_twice_and_late_has_one_effect() {
     bench.check(id, true).await;
 }
 
+/// Scenario: S13.
 #[tokio::test]
-async fn s13_a_notification_of_an_unknown_payment_is_kept_for_it() {
+async fn a_notification_of_an_unknown_payment_is_kept_for_it() {
     let bench = Bench::new().await;
     let id = payment(1);
     send(&bench, notification(id, "declined")).await.unwrap();
@@ -138,8 +140,9 @@ async fn s13_a_notification_of_an_unknown_payment_is_kept_for_it() {
     bench.check(id, true).await;
 }
 
+/// Scenario: S13.
 #[tokio::test]
-async fn s13_a_notification_of_a_payment_that_never_comes_is_forgotten() {
+async fn a_notification_of_a_payment_that_is_never_requested_expires() {
     let bench = Bench::new().await;
     let id = payment(1);
     send(&bench, notification(id, "charged")).await.unwrap();
@@ -169,7 +172,7 @@ async fn a_notification_that_contradicts_a_charge_is_ignored() {
 }
 
 #[tokio::test]
-async fn what_is_charged_after_a_decline_goes_back() {
+async fn a_charge_notified_after_a_decline_is_refunded() {
     let bench = Bench::new().await;
     let id = payment(1);
     // The answer is lost, and a wrong notification says that nothing was charged.
@@ -180,10 +183,10 @@ async fn what_is_charged_after_a_decline_goes_back() {
     send(&bench, notification(id, "charged")).await.unwrap();
     assert_eq!(bench.status(id).await, PaymentStatus::RefundPending);
     // The reservation finds it unwanted as well.
-    bench.tell_missed(id).await;
+    bench.publish_missed(id).await;
     bench.rest().await;
     assert_eq!(bench.status(id).await, PaymentStatus::Refunded);
-    assert_eq!(bench.books(id).await.refunded(), 10_000);
+    assert_eq!(bench.provider_ledger(id).await.refunded(), 10_000);
     let events = [
         "PaymentDelayed",
         "PaymentDeclined",
@@ -195,11 +198,11 @@ async fn what_is_charged_after_a_decline_goes_back() {
 }
 
 #[tokio::test]
-async fn a_notified_refund_is_asked_for_at_once() {
+async fn a_notified_refund_is_due_at_once() {
     let bench = Bench::new().await;
     let id = payment(1);
     bench.charge(id, "tok_refund_fails_1").await.unwrap();
-    bench.tell_cancelled(id, 4_000).await;
+    bench.publish_cancelled(id, 4_000).await;
     bench.settle().await;
     assert_eq!(bench.status(id).await, PaymentStatus::RefundPending);
     send(&bench, notification(id, "refunded")).await.unwrap();

@@ -73,12 +73,12 @@ async fn take(bench: &mut Bench, method: &'static str, step: Step) {
     // What fails here fails as it would for a caller or a worker: somebody asks again.
     match step {
         Step::Charge => drop(bench.charge(id, method).await),
-        Step::Approve => bench.tell_approved(id, method).await,
-        Step::Cancel(minor) => bench.tell_cancelled(id, minor).await,
-        Step::Miss => bench.tell_missed(id).await,
+        Step::Approve => bench.publish_approved(id, method).await,
+        Step::Cancel(minor) => bench.publish_cancelled(id, minor).await,
+        Step::Miss => bench.publish_missed(id).await,
         Step::Notify(outcome) => {
             // A provider does not report a charge that it has not made.
-            if outcome != "charged" || bench.books(id).await.charges.len() == 1 {
+            if outcome != "charged" || bench.provider_ledger(id).await.charges.len() == 1 {
                 drop(send(bench, notification(id, outcome)).await);
             }
         }
@@ -96,7 +96,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_money_is_where_it_should_be(method in method(), steps in prop::collection::vec(step(), 1..24)) {
+    fn the_ledgers_agree(method in method(), steps in prop::collection::vec(step(), 1..24)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut bench = Bench::new().await;
@@ -107,7 +107,7 @@ proptest! {
             mend(&bench);
             bench.rest().await;
             bench.check(payment(1), true).await;
-            // Whoever asks once more is told how it ended, and nothing happens.
+            // A repeated call returns the outcome and has no effect.
             if let Ok(ended) = bench.get(payment(1)).await {
                 let again = bench.charge(payment(1), method).await.unwrap();
                 prop_assert_eq!(&again, &ended);

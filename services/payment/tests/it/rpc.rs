@@ -11,7 +11,7 @@ use tonic_types::StatusExt;
 use crate::bench::{Bench, HOST, admin, approved, eur, guest, of, order, payment};
 
 #[tokio::test]
-async fn a_charge_is_answered_with_what_the_provider_said() {
+async fn a_charge_returns_the_outcome_of_the_provider() {
     let bench = Bench::new().await;
     let paid = bench.charge(payment(1), "tok_approved").await.unwrap();
     assert_eq!(paid.status(), PaymentStatus::Paid);
@@ -38,17 +38,17 @@ async fn a_charge_is_answered_with_what_the_provider_said() {
 }
 
 #[tokio::test]
-async fn a_repeated_charge_has_the_same_answer_and_no_effect() {
+async fn a_repeated_charge_has_the_same_response_and_no_effect() {
     let bench = Bench::new().await;
     let first = bench.charge(payment(1), "tok_approved").await.unwrap();
     let again = bench.charge(payment(1), "tok_approved").await.unwrap();
     assert_eq!(first, again);
-    assert_eq!(bench.books(payment(1)).await.requests, 1);
+    assert_eq!(bench.provider_ledger(payment(1)).await.requests, 1);
     assert_eq!(bench.events(payment(1)).await, ["PaymentApproved"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_charges_at_once_all_have_the_same_answer_and_one_has_the_effect() {
+async fn concurrent_charges_have_the_same_response_and_one_effect() {
     let bench = Bench::new().await;
     let charges = (0..20).map(|_| bench.charge(payment(1), "tok_approved"));
     let answers = futures::future::join_all(charges).await;
@@ -90,7 +90,7 @@ async fn a_charge_with_other_content_is_refused() {
 }
 
 #[tokio::test]
-async fn everything_wrong_with_a_charge_is_told_at_once() {
+async fn all_violations_of_a_charge_are_reported_at_once() {
     let bench = Bench::new().await;
     let empty = bench.charge_this(ChargePaymentRequest::default()).await;
     let empty = empty.unwrap_err();
@@ -140,7 +140,7 @@ async fn everything_wrong_with_a_charge_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_foreign_payment_is_like_none() {
+async fn a_payment_of_others_is_not_found() {
     let bench = Bench::new().await;
     bench.charge(payment(1), "tok_approved").await.unwrap();
     let get = |caller: Caller, n| {
@@ -166,7 +166,7 @@ async fn a_foreign_payment_is_like_none() {
 }
 
 #[tokio::test]
-async fn what_is_no_id_is_refused() {
+async fn an_invalid_id_is_refused() {
     let bench = Bench::new().await;
     for id in ["", "1", "00000000-0000-0000-0000-000000000000", "\0"] {
         let payment_id = id.to_owned();

@@ -9,35 +9,40 @@ use tonic::Code;
 
 use crate::bench::{Bench, of, order, payment};
 
+/// Scenario: S7.
 #[tokio::test]
-async fn s7_a_refund_that_fails_twice_is_made_once() {
+async fn a_refund_that_fails_twice_is_made_once() {
     let bench = Bench::new().await;
     let id = payment(1);
     bench.charge(id, "tok_refund_fails_twice").await.unwrap();
-    bench.tell_cancelled(id, 4_000).await;
+    bench.publish_cancelled(id, 4_000).await;
     bench.settle().await;
     assert_eq!(bench.status(id).await, PaymentStatus::RefundPending);
-    assert_eq!(bench.books(id).await.refunded(), 0);
+    assert_eq!(bench.provider_ledger(id).await.refunded(), 0);
     // Asked for a second time while it is on its way, and a third time when it is done.
-    bench.tell_cancelled(id, 4_000).await;
+    bench.publish_cancelled(id, 4_000).await;
     bench.rest().await;
-    bench.tell_cancelled(id, 4_000).await;
+    bench.publish_cancelled(id, 4_000).await;
     bench.rest().await;
     assert_eq!(bench.status(id).await, PaymentStatus::Refunded);
-    let books = bench.books(id).await;
-    assert_eq!((books.refunds.len(), books.refunded()), (1, 4_000));
+    let provider_ledger = bench.provider_ledger(id).await;
+    assert_eq!(
+        (provider_ledger.refunds.len(), provider_ledger.refunded()),
+        (1, 4_000)
+    );
     let events = bench.events(id).await;
     assert_eq!(events, ["PaymentApproved", "PaymentCancelled"]);
     bench.check(id, true).await;
 }
 
+/// Scenario: S11.
 #[tokio::test]
-async fn s11_a_charge_whose_answer_is_lost_is_found_out_and_not_made_twice() {
+async fn a_charge_whose_response_is_lost_is_not_made_twice() {
     let bench = Bench::new().await;
     let id = payment(1);
     let pending = bench.charge(id, "tok_timeout_after").await.unwrap();
     assert_eq!(pending.status(), PaymentStatus::Pending);
-    assert_eq!(bench.books(id).await.charges.len(), 1);
+    assert_eq!(bench.provider_ledger(id).await.charges.len(), 1);
     bench.settle().await;
     assert_eq!(
         bench.status(id).await,
@@ -54,8 +59,9 @@ async fn s11_a_charge_whose_answer_is_lost_is_found_out_and_not_made_twice() {
     bench.check(id, true).await;
 }
 
+/// Scenario: S11.
 #[tokio::test]
-async fn s11_whoever_asks_again_finds_it_out_at_once() {
+async fn a_repeated_charge_returns_the_outcome_at_once() {
     let bench = Bench::new().await;
     let id = payment(1);
     bench.charge(id, "tok_timeout_after").await.unwrap();
@@ -64,13 +70,14 @@ async fn s11_whoever_asks_again_finds_it_out_at_once() {
     bench.check(id, true).await;
 }
 
+/// Scenario: S12.
 #[tokio::test]
-async fn s12_a_charge_that_was_lost_is_made_by_the_next_try() {
+async fn a_lost_charge_is_made_by_the_next_attempt() {
     let bench = Bench::new().await;
     let id = payment(1);
     let pending = bench.charge(id, "tok_timeout_before").await.unwrap();
     assert_eq!(pending.status(), PaymentStatus::Pending);
-    assert!(bench.books(id).await.charges.is_empty());
+    assert!(bench.provider_ledger(id).await.charges.is_empty());
     bench.rest().await;
     assert_eq!(
         bench.events(id).await,
@@ -80,8 +87,8 @@ async fn s12_a_charge_that_was_lost_is_made_by_the_next_try() {
 }
 
 #[tokio::test]
-async fn a_slow_provider_is_waited_for_only_so_long() {
-    let bench = Bench::patient(20).await;
+async fn a_slow_provider_times_out() {
+    let bench = Bench::with_timeout(20).await;
     let id = payment(1);
     let pending = bench.charge(id, "tok_slow_60000").await.unwrap();
     assert_eq!(pending.status(), PaymentStatus::Pending);
@@ -104,8 +111,9 @@ async fn a_slow_provider_is_waited_for_only_so_long() {
     assert_eq!(paid.status(), PaymentStatus::Paid);
 }
 
+/// Scenario: S14.
 #[tokio::test]
-async fn s14_a_provider_that_is_down_for_a_day_ends_in_a_decline_and_a_void() {
+async fn a_provider_that_is_down_for_a_day_ends_in_a_decline_and_a_void() {
     let bench = Bench::new().await;
     let id = payment(1);
     let pending = bench.charge(id, "tok_down").await.unwrap();
@@ -115,7 +123,7 @@ async fn s14_a_provider_that_is_down_for_a_day_ends_in_a_decline_and_a_void() {
         bench.settle().await;
         assert_eq!(bench.status(id).await, PaymentStatus::Pending);
     }
-    assert_eq!(bench.events(id).await, ["PaymentDelayed"], "told once");
+    assert_eq!(bench.events(id).await, ["PaymentDelayed"], "published once");
     bench.clock.turn(SignedDuration::from_hours(1));
     bench.settle().await;
     let declined = bench.get(id).await.unwrap();
@@ -126,14 +134,15 @@ async fn s14_a_provider_that_is_down_for_a_day_ends_in_a_decline_and_a_void() {
         ["PaymentDelayed", "PaymentDeclined"]
     );
     // The void is tried for ever.
-    let before = bench.books(id).await.requests;
+    let before = bench.provider_ledger(id).await.requests;
     bench.clock.turn(SignedDuration::from_hours(1));
     bench.settle().await;
-    assert!(bench.books(id).await.requests > before);
+    assert!(bench.provider_ledger(id).await.requests > before);
 }
 
+/// Scenario: S14.
 #[tokio::test]
-async fn s14_what_was_charged_unnoticed_is_voided() {
+async fn a_charge_without_a_response_is_voided_when_given_up() {
     let bench = Bench::new().await;
     let id = payment(1);
     // The first charge is lost, and then the service is not there for a day.
@@ -142,7 +151,7 @@ async fn s14_what_was_charged_unnoticed_is_voided() {
     bench.rest().await;
     let declined = bench.get(id).await.unwrap();
     assert_eq!(declined.reason, "PROVIDER_TIMEOUT");
-    assert!(bench.books(id).await.voided);
+    assert!(bench.provider_ledger(id).await.voided);
     bench.check(id, true).await;
     let again = bench.charge(id, "tok_down_2").await.unwrap();
     assert_eq!(again.status(), PaymentStatus::Declined);
@@ -154,7 +163,7 @@ async fn s14_what_was_charged_unnoticed_is_voided() {
     bench.clock.turn(SignedDuration::from_hours(25));
     bench.rest().await;
     assert_eq!(bench.get(id).await.unwrap().reason, "PROVIDER_TIMEOUT");
-    assert!(bench.books(id).await.charges.is_empty());
+    assert!(bench.provider_ledger(id).await.charges.is_empty());
     bench.check(id, true).await;
 
     // It was charged, and that is found out after a day: then it is paid.
@@ -166,9 +175,10 @@ async fn s14_what_was_charged_unnoticed_is_voided() {
     bench.check(id, true).await;
 }
 
-/// S15: the process dies at a point of a charge; another one finds out, whoever asks again or not.
+/// S15: the process dies at a point of a charge; the next one finds the outcome, with or without a repeated call.
+/// Scenario: S15.
 #[tokio::test]
-async fn s15_a_crash_at_any_point_of_a_charge_is_healed() {
+async fn a_crash_at_any_point_of_a_charge_is_repaired() {
     let points = [
         ("payment.before_intent", 1),
         ("payment.after_intent", 1),
@@ -204,15 +214,16 @@ async fn s15_a_crash_at_any_point_of_a_charge_is_healed() {
                 bench.check(id, true).await;
                 // Nobody asked the provider before the intent was on disk.
                 let expected = usize::from(method != "tok_declined" && bench.get(id).await.is_ok());
-                let charges = bench.books(id).await.charges.len();
+                let charges = bench.provider_ledger(id).await.charges.len();
                 assert_eq!(charges, expected, "{point} {method}");
             }
         }
     }
 }
 
+/// Scenario: S15.
 #[tokio::test]
-async fn s15_a_crash_at_any_point_of_a_refund_is_healed() {
+async fn a_crash_at_any_point_of_a_refund_is_repaired() {
     for (point, times) in [
         ("payment.after_intent", 1),
         ("payment.after_provider", 1),
@@ -225,7 +236,7 @@ async fn s15_a_crash_at_any_point_of_a_refund_is_healed() {
         let mut bench = Bench::new().await;
         let id = payment(1);
         bench.charge(id, "tok_approved").await.unwrap();
-        bench.tell_cancelled(id, 4_000).await;
+        bench.publish_cancelled(id, 4_000).await;
         bench.faults.arm(point, times);
         // The step may fail, as a worker's may: the next one takes up where it left off.
         let _ = bench.site.step().await;
@@ -235,9 +246,9 @@ async fn s15_a_crash_at_any_point_of_a_refund_is_healed() {
         bench.restart().await;
         bench.rest().await;
         bench.check(id, true).await;
-        let books = bench.books(id).await;
+        let provider_ledger = bench.provider_ledger(id).await;
         assert_eq!(
-            (books.refunds.len(), books.refunded()),
+            (provider_ledger.refunds.len(), provider_ledger.refunded()),
             (1, 4_000),
             "{point}"
         );

@@ -1,12 +1,12 @@
-//! Pages of the list: what is asked for, and where the next one begins.
+//! Pages of the list: the request, and the token of the next page.
 
 use berth::reservation::v1::{ListReservationsRequest, ReservationStatus};
 use chassis::{MemberId, Violations, base::page};
 use tonic::Status;
 
-use crate::views::{Listing, Place};
+use crate::views::{Listing, Position};
 
-/// Which reservations are asked for.
+/// The filter and the page that are requested.
 pub(crate) fn listing(
     request: &ListReservationsRequest,
     of: Option<MemberId>,
@@ -18,7 +18,7 @@ pub(crate) fn listing(
     wrong.require(status.is_ok(), "status", "must be a known status");
     let size = wrong.page_size(request.page_size);
     let token = wrong.page_token(&request.page_token);
-    let before = token.as_ref().and_then(place);
+    let before = token.as_ref().and_then(position);
     wrong.require(
         token.is_some() == before.is_some(),
         "page_token",
@@ -35,12 +35,12 @@ pub(crate) fn listing(
 }
 
 /// One page, and the token of the next one.
-pub(crate) fn page(found: Vec<Place>, listing: &Listing) -> (Vec<Place>, String) {
+pub(crate) fn page(found: Vec<Position>, listing: &Listing) -> (Vec<Position>, String) {
     page::cut(found, listing.size, |(created, id)| {
         page::token([&created.to_string(), &id.to_string()])
     })
 }
 
-fn place([created, id]: &[String; 2]) -> Option<Place> {
+fn position([created, id]: &[String; 2]) -> Option<Position> {
     Some((created.parse().ok()?, id.parse().ok()?))
 }

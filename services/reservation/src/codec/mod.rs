@@ -1,6 +1,6 @@
-//! The wall between the contracts and the domain: every field is checked here, once.
+//! Conversion between the contracts and the domain. Every field of a request is validated here, once.
 
-mod facts;
+mod events;
 mod list;
 mod offer;
 mod payment;
@@ -18,26 +18,26 @@ use chassis::{
 use tonic::Status;
 
 pub(crate) use self::{
-    facts::{EVENTS, Tells, entry},
+    events::{CarriesReservation, EVENTS, entry},
     list::{listing, page},
     offer::terms,
-    payment::{confirm, lost, told},
+    payment::{confirm, lost, outcome},
 };
 use crate::domain::{
     Actor, Command, Reservation,
     availability::Availability,
-    booking::{PaymentMethod, Wish},
+    booking::{BookingRequest, PaymentMethod},
     period::Period,
-    refund::Quote,
+    refund::CancellationQuote,
     refusal::Refusal,
     status::Status as Stage,
     terms::OfferKind,
 };
 
-/// What a customer asks for, and under which id.
-pub(crate) fn wish(
+/// A booking request and its id.
+pub(crate) fn booking_request(
     request: v1::RequestReservationRequest,
-) -> Result<(ReservationId, Wish), Status> {
+) -> Result<(ReservationId, BookingRequest), Status> {
     let mut wrong = Violations::new();
     let id = wrong.parse("reservation_id", &request.reservation_id);
     let offer = wrong.parse("offer_id", &request.offer_id);
@@ -47,7 +47,7 @@ pub(crate) fn wish(
     let persons = count(&mut wrong, "persons", request.persons, 1000);
     let payment_method = wrong.text("payment_method", request.payment_method, 1, 200);
     let all = (|| {
-        let wish = Wish {
+        let booking_request = BookingRequest {
             offer: offer?,
             customer: customer?,
             period: period?,
@@ -55,12 +55,12 @@ pub(crate) fn wish(
             persons: persons?,
             payment_method: PaymentMethod(payment_method?),
         };
-        Some((id?, wish))
+        Some((id?, booking_request))
     })();
     wrong.check(all)
 }
 
-/// What might be reserved: which offer, when, and how many of it.
+/// The offer, period and quantity whose availability is asked for.
 pub(crate) fn availability_of(
     request: &v1::GetAvailabilityRequest,
 ) -> Result<(OfferId, Period, u32), Status> {
@@ -83,7 +83,7 @@ pub(crate) fn id(text: &str) -> Result<ReservationId, Status> {
     wrong.check(id)
 }
 
-/// A host's "no".
+/// The rejection by a host.
 pub(crate) fn reject(
     request: v1::RejectReservationRequest,
     by: Actor,
@@ -97,7 +97,7 @@ pub(crate) fn reject(
     )
 }
 
-/// A reservation that is given up.
+/// A cancellation.
 pub(crate) fn cancel(
     request: v1::CancelReservationRequest,
     by: Actor,
@@ -119,7 +119,7 @@ pub(crate) fn cancel(
     }))
 }
 
-/// Who decides or cancels.
+/// The actor of a command.
 pub(crate) fn actor(caller: &Caller) -> Result<Actor, Status> {
     Ok(Actor {
         member: caller.member()?,
@@ -165,7 +165,7 @@ fn count(wrong: &mut Violations, field: &str, count: i32, max: i32) -> Option<u3
     u32::try_from(count.max(1)).ok()
 }
 
-/// A reservation as the contract shows it. Who pays how is nobody's business.
+/// A reservation as a message of the contract. The payment method is not part of it.
 pub(crate) fn reservation(
     id: ReservationId,
     reservation: &Versioned<Reservation>,
@@ -178,15 +178,19 @@ pub(crate) fn reservation(
     let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
     v1::Reservation {
         reservation_id: id.to_string(),
-        offer_id: booking.wish.offer.to_string(),
+        offer_id: booking.request.offer.to_string(),
         kind: kind(booking.kind).into(),
         title: booking.title.clone(),
-        customer_id: booking.wish.customer.to_string(),
+        customer_id: booking.request.customer.to_string(),
         host_id: booking.host.to_string(),
-        period: Some(period_to_proto(&booking.wish.period)),
-        quantity: number(booking.wish.quantity),
-        persons: number(booking.wish.persons),
-        units: booking.units.iter().map(|unit| number(*unit)).collect(),
+        period: Some(period_to_proto(&booking.request.period)),
+        quantity: number(booking.request.quantity),
+        persons: number(booking.request.persons),
+        units: booking
+            .unit_numbers
+            .iter()
+            .map(|unit| number(*unit))
+            .collect(),
         price: Some(booking.price.into()),
         status: stage(status).into(),
         reason: reason(status),
@@ -254,7 +258,7 @@ fn period_to_proto(period: &Period) -> offers::Period {
     offers::Period { kind: Some(kind) }
 }
 
-/// What a request leads to, and when to pay if that did not work at once.
+/// The response to a request, with the delay after which to pay if the charge did not succeed at once.
 pub(crate) fn requested(
     reservation: v1::Reservation,
     pay_again: Option<SignedDuration>,
@@ -265,8 +269,8 @@ pub(crate) fn requested(
     }
 }
 
-/// What a cancellation would mean.
-pub(crate) fn quote(quote: &Quote) -> v1::QuoteCancellationResponse {
+/// The quote of a cancellation.
+pub(crate) fn cancellation_quote(quote: &CancellationQuote) -> v1::QuoteCancellationResponse {
     v1::QuoteCancellationResponse {
         refund: Some(quote.refund.into()),
         fee: Some(quote.fee.into()),
@@ -274,7 +278,7 @@ pub(crate) fn quote(quote: &Quote) -> v1::QuoteCancellationResponse {
     }
 }
 
-/// What is free.
+/// The availability as a message of the contract.
 pub(crate) fn availability(availability: &Availability) -> v1::GetAvailabilityResponse {
     let refusal = availability.refusal.as_ref();
     v1::GetAvailabilityResponse {

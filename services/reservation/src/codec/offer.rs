@@ -1,4 +1,4 @@
-//! The terms of an offer, from the context that owns it.
+//! The terms of an offer, from the message of the context that owns it.
 
 use berth::offer::v1::{self, Offer};
 use chassis::{
@@ -9,18 +9,18 @@ use tonic::Status;
 
 use crate::domain::{
     refund::Tier,
-    terms::{Approval, Blackout, OfferKind, Terms, Unit},
+    terms::{Approval, Blackout, OfferKind, SoldBy, Terms},
 };
 
 const CHECK_IN: Time = Time::constant(15, 0, 0, 0);
 const CHECK_OUT: Time = Time::constant(11, 0, 0, 0);
 
-/// The terms of an offer, or how it breaks its contract.
+/// The terms of an offer, or the violations of its contract.
 pub(crate) fn terms(offer: Offer) -> Result<Terms, Status> {
     let mut wrong = Violations::new();
     let kind = kind(&mut wrong, offer.kind());
     let host = wrong.parse("owner_id", &offer.owner_id);
-    let unit = unit(&mut wrong, offer.unit());
+    let sold_by = sold_by(&mut wrong, offer.unit());
     let capacity = positive(&mut wrong, "capacity", offer.capacity);
     let max_persons = positive(&mut wrong, "max_persons", offer.max_persons);
     let price = wrong.money("price", offer.price.as_ref());
@@ -49,7 +49,7 @@ pub(crate) fn terms(offer: Offer) -> Result<Terms, Status> {
             kind: kind?,
             host: host?,
             title: offer.title,
-            unit: unit?,
+            sold_by: sold_by?,
             capacity: capacity?,
             max_persons: max_persons?,
             price: price?,
@@ -72,11 +72,11 @@ fn kind(wrong: &mut Violations, kind: v1::OfferKind) -> Option<OfferKind> {
     }
 }
 
-fn unit(wrong: &mut Violations, unit: v1::Unit) -> Option<Unit> {
+fn sold_by(wrong: &mut Violations, unit: v1::Unit) -> Option<SoldBy> {
     match unit {
-        v1::Unit::Night => Some(Unit::Night),
-        v1::Unit::Hour => Some(Unit::Hour),
-        v1::Unit::Day => Some(Unit::Day),
+        v1::Unit::Night => Some(SoldBy::Night),
+        v1::Unit::Hour => Some(SoldBy::Hour),
+        v1::Unit::Day => Some(SoldBy::Day),
         v1::Unit::Unspecified => unknown(wrong, "unit"),
     }
 }

@@ -1,12 +1,12 @@
-//! What a payment tells the reservation that it pays for.
+//! Commands to a reservation that follow from its payment.
 
 use berth::payment::v1::{Payment, PaymentStatus};
 use chassis::{Malformed, Money};
 
 use crate::domain::{Command, lost::Lost};
 
-/// What the answer to a charge tells; nothing if the money is on its way back, and something else was told before.
-pub(crate) fn told(payment: &Payment) -> Result<Option<Command>, Malformed> {
+/// The command that follows from the response to a charge; none if the payment is being refunded.
+pub(crate) fn outcome(payment: &Payment) -> Result<Option<Command>, Malformed> {
     Ok(match payment.status() {
         PaymentStatus::Pending => Some(Command::AwaitPayment),
         PaymentStatus::Paid => Some(confirm(payment)?),
@@ -17,7 +17,7 @@ pub(crate) fn told(payment: &Payment) -> Result<Option<Command>, Malformed> {
     })
 }
 
-/// It was charged.
+/// The payment was charged.
 pub(crate) fn confirm(payment: &Payment) -> Result<Command, Malformed> {
     let amount = payment
         .amount
@@ -29,7 +29,7 @@ pub(crate) fn confirm(payment: &Payment) -> Result<Command, Malformed> {
     })
 }
 
-/// It was charged, and what it was charged for is not there.
+/// The payment was charged, and its reservation does not exist.
 pub(crate) fn lost(payment: &Payment) -> Result<Lost, Malformed> {
     let amount = payment
         .amount

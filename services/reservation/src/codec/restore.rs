@@ -1,5 +1,4 @@
-//! From what a reservation told the world back to what happened to it: the log is the truth, and a reservation can be made
-//! again from it.
+//! Restores the domain events of a reservation from its published events, so that its state can be rebuilt from the log.
 
 use berth::{
     offer::v1::CancellationTier,
@@ -10,13 +9,13 @@ use prost::{Message, Name};
 
 use crate::domain::{
     Event, Reservation,
-    booking::{Booking, PaymentMethod, Wish},
+    booking::{Booking, BookingRequest, PaymentMethod},
     refund::Tier,
     status::{Rejection, Status},
     terms::{Approval, OfferKind, Stay},
 };
 
-/// What was agreed and is not shown.
+/// The part of the agreement that the reservation message does not show.
 pub(super) fn agreement(booking: &Booking) -> Agreement {
     let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
     let tiers = booking.tiers.iter().map(|tier| CancellationTier {
@@ -25,12 +24,12 @@ pub(super) fn agreement(booking: &Booking) -> Agreement {
     });
     Agreement {
         cancellation_tiers: tiers.collect(),
-        place: number(booking.place),
+        place: number(booking.customer_slot),
         hold: Some(time::duration_to_proto(booking.hold)),
     }
 }
 
-/// Who refused it, and why.
+/// Who rejected it, and why.
 pub(super) fn by(why: &Rejection) -> By {
     match why {
         Rejection::ByHost(reason) => By::Host(reason.clone()),
@@ -106,7 +105,7 @@ fn requested(told: &v1::ReservationRequested) -> Option<Event> {
             percent: number(tier.refund_percent)?,
         })
     });
-    let wish = Wish {
+    let booking_request = BookingRequest {
         offer: shown.offer_id.parse().ok()?,
         customer: shown.customer_id.parse().ok()?,
         period: super::period(&mut Violations::new(), shown.period.as_ref())?,
@@ -115,7 +114,7 @@ fn requested(told: &v1::ReservationRequested) -> Option<Event> {
         payment_method: PaymentMethod(told.payment_method.clone()),
     };
     let booking = Booking {
-        wish,
+        request: booking_request,
         kind: match shown.kind() {
             berth::offer::v1::OfferKind::Room => OfferKind::Room,
             berth::offer::v1::OfferKind::Unspecified => return None,
@@ -132,12 +131,12 @@ fn requested(told: &v1::ReservationRequested) -> Option<Event> {
             start: time::from_proto(shown.start_time.as_ref()?)?,
             end: time::from_proto(shown.end_time.as_ref()?)?,
         },
-        units: shown
+        unit_numbers: shown
             .units
             .iter()
             .map(|unit| number(*unit))
             .collect::<Option<_>>()?,
-        place: number(agreed.place)?,
+        customer_slot: number(agreed.place)?,
         price: money(shown.price.as_ref())?,
         hold: time::duration_from_proto(agreed.hold.as_ref()?)?,
     };

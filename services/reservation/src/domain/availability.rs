@@ -1,22 +1,22 @@
-//! What could be had of an offer: nothing is held by asking.
+//! The availability of an offer. Reading it holds nothing.
 
 use chassis::{Kind, Money, Refused, Timestamp};
 
 use super::{claims::Free, period::Period, refusal::Refusal, terms::Terms};
 
-/// What could be had of an offer in a period.
+/// The availability of an offer in a period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Availability {
-    /// How many units could be had; a request for so many would not be refused.
+    /// The number of units that a request would obtain.
     pub(crate) free: u32,
-    /// What the quantity asked for would cost.
+    /// The price of the requested quantity.
     pub(crate) price: Money,
     /// Why a request for that quantity would be refused.
     pub(crate) refusal: Option<Refusal>,
 }
 
 impl Availability {
-    /// What a request for one person would be told. Refused only if it makes no sense.
+    /// The outcome of a request for one person. Refused only if the period is invalid for the offer.
     pub(crate) fn of(
         terms: &Terms,
         period: &Period,
@@ -24,7 +24,7 @@ impl Availability {
         free: &Free,
         at: Timestamp,
     ) -> Result<Self, Refusal> {
-        let refusal = terms.deal(period, quantity, 1, free, at).err();
+        let refusal = terms.quote(period, quantity, 1, free, at).err();
         let free = match &refusal {
             None | Some(Refusal::SoldOut) => free.count(),
             Some(refusal) if refusal.kind() == Kind::Invalid => return Err(refusal.clone()),
@@ -32,7 +32,7 @@ impl Availability {
         };
         Ok(Self {
             free,
-            price: terms.quote(period, quantity)?,
+            price: terms.price_of(period, quantity)?,
             refusal,
         })
     }

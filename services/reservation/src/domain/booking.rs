@@ -1,4 +1,4 @@
-//! What was agreed when a reservation was requested. It never changes.
+//! The agreement of a reservation. It is made at the request and never changes.
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ use super::{
     period::Period,
     refund::Tier,
     refusal::Refusal,
-    terms::{Approval, Deal, OfferKind, Stay, Terms},
+    terms::{Approval, OfferKind, Quote, Stay, Terms},
 };
 
-/// What a customer asks for.
+/// A booking request of a customer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Wish {
+pub(crate) struct BookingRequest {
     pub(crate) offer: OfferId,
     pub(crate) customer: MemberId,
     pub(crate) period: Period,
@@ -25,7 +25,7 @@ pub(crate) struct Wish {
     pub(crate) payment_method: PaymentMethod,
 }
 
-/// Token of a payment method. It is money to whoever reads it, so it is never shown.
+/// Token of a payment method. It is a secret, so it is never logged or shown.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct PaymentMethod(pub(crate) String);
@@ -36,45 +36,48 @@ impl fmt::Debug for PaymentMethod {
     }
 }
 
-/// A wish, the terms of the offer at that time, and the rules of the house.
+/// A booking request with what it is decided by: the terms of the offer at that time, and the rules of the platform.
 #[derive(Clone, Debug)]
-pub(crate) struct Request {
-    pub(crate) wish: Wish,
+pub(crate) struct Proposal {
+    pub(crate) booking_request: BookingRequest,
     pub(crate) terms: Terms,
     pub(crate) rules: Rules,
 }
 
-/// The rules of the house.
+/// The rules that an operator configures.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// How long something is held without being paid.
+    /// How long units are held without a payment.
     pub(crate) hold: SignedDuration,
-    /// How long a host may think.
+    /// How long a host may take to approve.
     pub(crate) approval: SignedDuration,
     /// How many open reservations a customer may have.
     pub(crate) per_person: u32,
 }
 
-/// What was agreed.
+/// The agreement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Booking {
-    pub(crate) wish: Wish,
+    #[serde(rename = "wish")]
+    pub(crate) request: BookingRequest,
     pub(crate) kind: OfferKind,
     pub(crate) title: String,
     pub(crate) host: MemberId,
     pub(crate) approval: Approval,
     pub(crate) tiers: Vec<Tier>,
     pub(crate) stay: Stay,
-    /// Which of the offer's units are held, counted from 1.
-    pub(crate) units: Vec<u32>,
-    /// Which of the customer's places it takes, counted from 1.
-    pub(crate) place: u32,
+    /// The numbers of the offer's units that are held, counted from 1.
+    #[serde(rename = "units")]
+    pub(crate) unit_numbers: Vec<u32>,
+    /// The customer's slot for an open reservation, counted from 1.
+    #[serde(rename = "place")]
+    pub(crate) customer_slot: u32,
     pub(crate) price: Money,
     /// How long it is held for a payment.
     pub(crate) hold: SignedDuration,
 }
 
-/// What somebody is to a booking.
+/// The role of a member in a booking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Party {
     Guest,
@@ -82,26 +85,40 @@ pub(crate) enum Party {
     Operator,
 }
 
-impl Request {
-    /// Makes a booking of it, and says until when it is held, if there is room for it now.
+impl Proposal {
+    /// Returns the booking and the time until which it is held, if enough units are free.
     pub(crate) fn book(&self, now: &Now) -> Result<(Booking, Timestamp), Refusal> {
-        let Self { wish, terms, rules } = self;
-        let scope = claims::offer_scope(wish.offer);
+        let Self {
+            booking_request,
+            terms,
+            rules,
+        } = self;
+        let scope = claims::offer_scope(booking_request.offer);
         let free = Free::of(terms.capacity, now.taken(&scope));
-        let Deal { stay, units, price } =
-            terms.deal(&wish.period, wish.quantity, wish.persons, &free, now.at)?;
-        let place = claims::free_place(wish.customer, rules.per_person, now)
-            .ok_or(Refusal::TooManyReservations)?;
+        let Quote {
+            stay,
+            unit_numbers,
+            price,
+        } = terms.quote(
+            &booking_request.period,
+            booking_request.quantity,
+            booking_request.persons,
+            &free,
+            now.at,
+        )?;
+        let customer_slot =
+            claims::free_customer_slot(booking_request.customer, rules.per_person, now)
+                .ok_or(Refusal::TooManyReservations)?;
         let booking = Booking {
-            wish: wish.clone(),
+            request: booking_request.clone(),
             kind: terms.kind,
             title: terms.title.clone(),
             host: terms.host,
             approval: terms.approval,
             tiers: terms.tiers.clone(),
             stay,
-            units,
-            place,
+            unit_numbers,
+            customer_slot,
             price,
             hold: rules.hold,
         };
@@ -114,14 +131,14 @@ impl Request {
 }
 
 impl Booking {
-    /// Until when it waits for its payment from a moment on. Nobody pays for what is over.
+    /// Until when a payment is accepted, counted from `at`: for the time of a hold, and never after the stay.
     pub(crate) fn pay_by(&self, at: Timestamp) -> Timestamp {
         later(at, self.hold).min(self.stay.end)
     }
 
-    /// What somebody is to it; none if it does not concern them.
+    /// The role of an actor; none if the booking does not concern them.
     pub(crate) fn party(&self, actor: Actor) -> Option<Party> {
-        if actor.member == self.wish.customer {
+        if actor.member == self.request.customer {
             Some(Party::Guest)
         } else if actor.member == self.host {
             Some(Party::Host)
@@ -130,20 +147,20 @@ impl Booking {
         }
     }
 
-    /// What it claims while it is open: its units in every slot of its period, and its customer's place.
+    /// The claims of the booking while it is open: its units in every slot of its period, and one slot of its customer.
     pub(crate) fn claims(&self) -> Claims {
-        let scope = claims::offer_scope(self.wish.offer);
-        let customer = claims::customer_scope(self.wish.customer);
-        let mut all = Claims::none().and(customer, self.place.to_string());
-        for slot in self.wish.period.slots() {
-            let units = self.units.iter();
+        let scope = claims::offer_scope(self.request.offer);
+        let customer = claims::customer_scope(self.request.customer);
+        let mut all = Claims::none().and(customer, self.customer_slot.to_string());
+        for slot in self.request.period.slots() {
+            let units = self.unit_numbers.iter();
             all.extend(units.map(|unit| (scope.as_str(), claims::unit_key(&slot, *unit))));
         }
         all
     }
 }
 
-/// A moment after another one; the end of time if there is none.
+/// `at` plus `by`, or the greatest timestamp if that overflows.
 pub(crate) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }

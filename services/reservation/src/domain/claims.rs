@@ -1,4 +1,4 @@
-//! What a reservation claims: units of an offer for slots of time, and one of its customer's places.
+//! The claims of a reservation: units of an offer for slots of time, and one slot of its customer.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use chassis::{ClaimRange, MemberId, Now, OfferId};
 
 use super::period::Period;
 
-/// The units of an offer that nobody holds at any time of a period.
+/// The units of an offer that are not claimed at any time of a period.
 #[derive(Clone, Debug)]
 pub(crate) struct Free {
     capacity: u32,
@@ -14,7 +14,7 @@ pub(crate) struct Free {
 }
 
 impl Free {
-    /// What a capacity leaves of the claims held in the period.
+    /// The units of a capacity that are free, given the keys claimed in the period.
     pub(crate) fn of<'a>(capacity: u32, keys: impl Iterator<Item = &'a str>) -> Self {
         let taken = keys.filter_map(unit_of).filter(|unit| *unit <= capacity);
         Self {
@@ -23,13 +23,13 @@ impl Free {
         }
     }
 
-    /// How many there are.
+    /// How many units are free.
     pub(crate) fn count(&self) -> u32 {
         let taken = u32::try_from(self.taken.len()).unwrap_or(u32::MAX);
         self.capacity.saturating_sub(taken)
     }
 
-    /// The lowest ones, if there are so many.
+    /// The lowest free unit numbers, if there are enough.
     pub(crate) fn lowest(&self, quantity: u32) -> Option<Vec<u32>> {
         let wanted = usize::try_from(quantity).ok()?;
         let free = (1..=self.capacity).filter(|unit| !self.taken.contains(unit));
@@ -38,34 +38,34 @@ impl Free {
     }
 }
 
-/// The claims on an offer in a period, whoever holds them.
-pub(crate) fn look_at_units(offer: OfferId, period: &Period) -> ClaimRange {
+/// The range of all claims on an offer in a period.
+pub(crate) fn unit_claim_range(offer: OfferId, period: &Period) -> ClaimRange {
     let (from, to) = period.bounds();
     ClaimRange::range(offer_scope(offer), from, to)
 }
 
-/// The places of a customer, free or not.
-pub(crate) fn look_at_places(customer: MemberId) -> ClaimRange {
+/// The range of all slots of a customer.
+pub(crate) fn customer_slot_claim_range(customer: MemberId) -> ClaimRange {
     ClaimRange::all(customer_scope(customer))
 }
 
-/// The lowest of a customer's places that is free: there is one for each open reservation they may have.
-pub(crate) fn free_place(customer: MemberId, places: u32, now: &Now) -> Option<u32> {
+/// The lowest free slot of a customer. A customer has one slot for each open reservation that they may have.
+pub(crate) fn free_customer_slot(customer: MemberId, slots: u32, now: &Now) -> Option<u32> {
     let scope = customer_scope(customer);
-    (1..=places).find(|place| !now.is_held(&scope, &place.to_string()))
+    (1..=slots).find(|slot| !now.is_held(&scope, &slot.to_string()))
 }
 
-/// Under what the units of an offer are claimed.
+/// The claim scope of the units of an offer.
 pub(crate) fn offer_scope(offer: OfferId) -> String {
     format!("offer/{offer}")
 }
 
-/// Under what the places of a customer are claimed.
+/// The claim scope of the slots of a customer.
 pub(crate) fn customer_scope(customer: MemberId) -> String {
     format!("customer/{customer}")
 }
 
-/// A unit for a slot.
+/// The claim key of a unit in a slot of time.
 pub(crate) fn unit_key(slot: &str, unit: u32) -> String {
     format!("{slot}/{unit:04}")
 }

@@ -1,12 +1,12 @@
-//! A reservation that was paid and is not there: it was lost when the context came back from an older state, and nobody
-//! has its events any more. All that can be done is to say so, once.
+//! A reservation that was paid and does not exist: it was lost when the context was restored from an older state, and no
+//! copy of its events is left. The loss is published, once.
 
 use chassis::{Aggregate, MemberId, Money, Now, ReservationId};
 use serde::{Deserialize, Serialize};
 
 use super::{refusal::Refusal, status::PaymentId};
 
-/// What its payment tells of it.
+/// What is known of it from its payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Lost {
     pub(crate) customer: MemberId,
@@ -17,9 +17,9 @@ pub(crate) struct Lost {
 impl Aggregate for Lost {
     const KIND: &'static str = "lost-reservation";
     type Id = ReservationId;
-    /// It was paid, and it is missed.
+    /// The payment of a reservation that does not exist.
     type Command = Lost;
-    /// That was noticed.
+    /// The loss was recorded.
     type Event = Lost;
     type Refusal = Refusal;
 
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_told_once() {
+    fn a_loss_is_published_once() {
         let lost = Lost {
             customer: MemberId::from_u128(1),
             price: Money::new("EUR".parse().unwrap(), 100),

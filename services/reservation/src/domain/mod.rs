@@ -1,4 +1,4 @@
-//! The rules of a reservation: who holds what, until when, and what becomes of it.
+//! The rules of a reservation: its states, its claims, its deadlines.
 //!
 //! ```text
 //! Request ─┬→ Requested ────────────┬─ Confirm ──→ Confirmed ─┬─ Due ────→ Completed
@@ -14,14 +14,15 @@
 //! ```
 //!
 //! What is open (Requested, PendingApproval, Approved, PaymentPending, Confirmed) holds its units for every slot of its
-//! period and one of its customer's places. Everything else holds nothing and is left by nothing.
+//! period and one slot of its customer. Every other state holds nothing and, except CancelRequested, is final.
 //!
-//! Customers, hosts and operators may be refused. Colleagues may not: what a payment, a refund or the time brings is an
-//! event or nothing, in whatever order it comes.
+//! A command of a customer, host or operator may be refused. A command of a policy or a deadline never is: it leads to an
+//! event or to nothing, in any order.
 
 pub(crate) mod availability;
 pub(crate) mod booking;
-mod brought;
+mod by_person;
+mod by_policy;
 pub(crate) mod claims;
 pub(crate) mod lost;
 pub(crate) mod period;
@@ -31,7 +32,6 @@ pub(crate) mod status;
 pub(crate) mod terms;
 #[cfg(test)]
 mod tests;
-mod wanted;
 
 use std::collections::BTreeSet;
 
@@ -39,52 +39,52 @@ use chassis::{Aggregate, ClaimRange, Claims, MemberId, Money, Now, ReservationId
 use serde::{Deserialize, Serialize};
 
 use self::{
-    booking::{Booking, Request},
+    booking::{Booking, Proposal},
     refusal::Refusal,
     status::{PaymentId, Rejection, Status},
     terms::Approval,
 };
 
-/// A customer's claim on something that is offered.
+/// A customer's reservation of an offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reservation {
-    /// What was agreed.
+    /// The agreement.
     pub(crate) booking: Booking,
-    /// How far it has come.
+    /// Its status.
     pub(crate) status: Status,
-    /// Payments that came and were not wanted.
+    /// Payments that arrived when none was awaited.
     pub(crate) missed: BTreeSet<PaymentId>,
 }
 
-/// What a reservation can be told.
+/// The commands.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
-    /// The customer wants it.
-    Request(Box<Request>),
-    /// The host agrees.
+    /// The customer requests it.
+    Request(Box<Proposal>),
+    /// The host approves.
     Approve { by: Actor },
-    /// The host does not.
+    /// The host rejects.
     Reject { by: Actor, reason: String },
-    /// Guest, host or operator gives it up.
+    /// Guest, host or operator cancels.
     Cancel {
         by: Actor,
         reason: String,
-        /// What the caller believes is refunded, if they say so.
+        /// The refund that the caller expects, if given.
         expected_refund: Option<Money>,
     },
     /// It was paid.
     Confirm { payment: PaymentId, amount: Money },
     /// The payment was declined.
     Decline { reason: String },
-    /// Nobody knows yet whether it was paid.
+    /// The outcome of the payment is not known yet.
     AwaitPayment,
     /// The refund has been made.
     Refunded { payment: PaymentId },
-    /// Its time has come.
+    /// Its deadline has passed.
     Due,
 }
 
-/// Who tells it.
+/// Who sends a command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Actor {
     pub(crate) member: MemberId,
@@ -92,7 +92,7 @@ pub(crate) struct Actor {
     pub(crate) operator: bool,
 }
 
-/// What can happen to a reservation.
+/// The events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Requested {
@@ -135,9 +135,11 @@ impl Aggregate for Reservation {
 
     fn decide(this: Option<&Self>, command: &Command, now: &Now) -> Result<Vec<Event>, Refusal> {
         let event = match (this, command) {
-            (None, Command::Request(request)) => Some(requested(request, now)?),
+            (None, Command::Request(proposal)) => Some(requested(proposal, now)?),
             (None, _) => return Err(Refusal::NotFound),
-            (Some(this), Command::Request(request)) => this.requested_again(&request.wish)?,
+            (Some(this), Command::Request(proposal)) => {
+                this.requested_again(&proposal.booking_request)?
+            }
             (Some(this), Command::Approve { by }) => this.approve(*by, now.at)?,
             (Some(this), Command::Reject { by, reason }) => this.reject(*by, reason, now.at)?,
             (
@@ -229,11 +231,11 @@ impl Aggregate for Reservation {
 
     fn claim_ranges(this: Option<&Self>, command: &Command) -> Vec<ClaimRange> {
         match (this, command) {
-            (None, Command::Request(request)) => {
-                let wish = &request.wish;
+            (None, Command::Request(proposal)) => {
+                let booking_request = &proposal.booking_request;
                 vec![
-                    claims::look_at_units(wish.offer, &wish.period),
-                    claims::look_at_places(wish.customer),
+                    claims::unit_claim_range(booking_request.offer, &booking_request.period),
+                    claims::customer_slot_claim_range(booking_request.customer),
                 ]
             }
             _ => vec![],
@@ -260,8 +262,8 @@ impl Aggregate for Reservation {
     }
 }
 
-fn requested(request: &Request, now: &Now) -> Result<Event, Refusal> {
-    let (booking, until) = request.book(now)?;
+fn requested(proposal: &Proposal, now: &Now) -> Result<Event, Refusal> {
+    let (booking, until) = proposal.book(now)?;
     Ok(Event::Requested {
         booking: Box::new(booking),
         until,

@@ -6,11 +6,11 @@ use chassis::{
 };
 use serde::{Deserialize, Serialize};
 
-/// At most so many nights or days.
+/// The longest period in nights or days.
 const MAX_DAYS: i64 = 366;
-/// At most so many hours.
+/// The longest period in hours.
 const MAX_HOURS: i64 = 336;
-/// At most so many units times slots at once: they are claimed in one transaction, and everybody else waits for it.
+/// The limit of units times slots in one reservation: they are claimed in one transaction, which blocks other writers.
 const MAX_CLAIMS: i64 = 10_000;
 /// What is sold by the hour begins on one of these, in every time zone of the world: offsets are multiples of it.
 const QUARTER: SignedDuration = SignedDuration::from_mins(15);
@@ -41,7 +41,7 @@ impl Period {
     /// Nights or days.
     pub(crate) fn dates(start: Date, end: Date) -> Result<Self, NoPeriod> {
         let period = Self::Dates { start, end };
-        match period.units() {
+        match period.length() {
             ..=0 => Err(NoPeriod::Empty),
             1..=MAX_DAYS => Ok(period),
             _ => Err(NoPeriod::TooLong),
@@ -66,19 +66,19 @@ impl Period {
         Ok(Self::Times { start, end })
     }
 
-    /// How many nights, days or hours it lasts: what a price is multiplied with.
-    pub(crate) fn units(&self) -> i64 {
+    /// Its length in nights, days or hours: the factor of the price.
+    pub(crate) fn length(&self) -> i64 {
         match self {
             Self::Dates { start, end } => end.duration_since(*start).as_hours() / 24,
             Self::Times { start, end } => end.duration_since(*start).as_hours(),
         }
     }
 
-    /// Whether so many units can be claimed for it at once.
+    /// Whether this quantity stays within the limit of claims in one transaction.
     pub(crate) fn fits(&self, quantity: u32) -> bool {
         let slots = match self {
-            Self::Dates { .. } => self.units(),
-            Self::Times { .. } => self.units() * 4,
+            Self::Dates { .. } => self.length(),
+            Self::Times { .. } => self.length() * 4,
         };
         slots * i64::from(quantity) <= MAX_CLAIMS
     }

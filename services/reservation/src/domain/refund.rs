@@ -1,30 +1,30 @@
-//! What a cancellation gives back.
+//! The refund of a cancellation.
 
 use chassis::{Money, Timestamp, base::time::SignedDuration};
 use serde::{Deserialize, Serialize};
 
-/// What is refunded with a given notice.
+/// The refund for a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tier {
-    /// Applies when at least so many hours are left before the start.
+    /// Applies if at least this many hours are left before the start.
     pub(crate) hours_before: u32,
     /// Part of the price, 0 to 100.
     pub(crate) percent: u32,
 }
 
-/// What a cancellation would mean.
+/// The refund and the fee of a cancellation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Quote {
-    /// What goes back.
+pub(crate) struct CancellationQuote {
+    /// The refund.
     pub(crate) refund: Money,
-    /// What is kept.
+    /// The amount that is kept.
     pub(crate) fee: Money,
-    /// Until when this holds, that moment included; for ever if the reservation does not change otherwise.
+    /// The last instant at which the quote is valid; none if it does not depend on time.
     pub(crate) valid_until: Option<Timestamp>,
 }
 
-impl Quote {
-    /// Nothing was paid, so nothing goes back and nothing is kept.
+impl CancellationQuote {
+    /// Nothing was paid: no refund and no fee.
     pub(crate) fn unpaid(price: Money) -> Self {
         let nothing = Money::zero(price.currency);
         Self {
@@ -34,7 +34,7 @@ impl Quote {
         }
     }
 
-    /// All of it goes back, until the start.
+    /// A full refund, until the start.
     pub(crate) fn everything(price: Money, start: Timestamp) -> Self {
         Self {
             refund: price,
@@ -43,8 +43,8 @@ impl Quote {
         }
     }
 
-    /// A part goes back by the notice given: of the tiers that apply, what the one with the longest notice says. With no
-    /// tiers at all everything goes back; where none applies nothing does.
+    /// The refund by notice: of the tiers that apply, the one with the longest notice counts. Without any tiers the refund
+    /// is full; if there are tiers and none applies it is zero.
     pub(crate) fn by_notice(price: Money, tiers: &[Tier], start: Timestamp, at: Timestamp) -> Self {
         if tiers.is_empty() {
             return Self::everything(price, start);

@@ -1,14 +1,14 @@
-//! Why a reservation says no.
+//! Why a command is refused.
 
 use chassis::{Kind, Refused};
 
-/// Why a reservation says no.
+/// Why a command is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// Also for a caller whom it does not concern: the two are the same to a caller.
+    /// Also for a caller whom the reservation does not concern, so that its existence is not disclosed.
     #[error("no such reservation")]
     NotFound,
-    #[error("the reservation id was used for something else")]
+    #[error("the reservation id was used for another request")]
     IdempotencyKeyReused,
     #[error("the offer is not sold by that kind of period")]
     WrongPeriod,
@@ -24,7 +24,7 @@ pub(crate) enum Refusal {
     BlackedOut,
     #[error("too few units are free")]
     SoldOut,
-    #[error("too many persons for what is reserved")]
+    #[error("too many persons for the units reserved")]
     TooManyPersons,
     #[error("too many open reservations")]
     TooManyReservations,
@@ -36,11 +36,11 @@ pub(crate) enum Refusal {
     NotPayable,
     #[error("the reservation is not waiting for the host")]
     NotPending,
-    #[error("the reservation cannot be cancelled any more")]
+    #[error("the reservation can no longer be cancelled")]
     NotCancellable,
     #[error("the stay has begun")]
     StayHasBegun,
-    #[error("the refund is not the expected one any more")]
+    #[error("the refund is no longer the expected one")]
     RefundChanged,
 }
 

@@ -1,37 +1,37 @@
-//! How far a reservation has come.
+//! The status of a reservation.
 
 use std::fmt;
 
 use chassis::{Money, ReservationId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// A payment bears the id of what it pays for, so a reservation is never charged twice.
+/// A payment has the id of its reservation, so a reservation is never charged twice.
 pub(crate) type PaymentId = ReservationId;
 
-/// How far a reservation has come, and only what is true then.
+/// The status of a reservation, with the data that exists only in that status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Status {
     /// Held and not yet paid.
     Requested { pay_by: Timestamp },
     /// Held until the host decides.
     PendingApproval { decide_by: Timestamp },
-    /// The host agreed; the charge is on its way.
+    /// The host approved; the charge is pending.
     Approved { pay_by: Timestamp },
-    /// Nobody knows yet whether it is paid, so it is not given to others.
+    /// The outcome of the payment is unknown, so the units stay held.
     PaymentPending { give_up: Timestamp },
     /// Paid.
     Confirmed { payment: PaymentId },
-    /// Refused.
+    /// Rejected.
     Rejected { why: Rejection },
     /// Not paid or not approved in time.
     Lapsed { why: Lapse },
-    /// Given up; the refund is on its way.
+    /// Cancelled; the refund is pending.
     CancelRequested {
         payment: PaymentId,
         refund: Money,
         reason: String,
     },
-    /// Given up; nothing is left to refund.
+    /// Cancelled; nothing is left to refund.
     Cancelled {
         payment: Option<PaymentId>,
         refund: Money,
@@ -41,12 +41,12 @@ pub(crate) enum Status {
     Completed { payment: PaymentId },
 }
 
-/// Why a reservation was refused.
+/// Why a reservation was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Rejection {
-    /// The host said no, and why.
+    /// The host rejected it, with a reason.
     ByHost(String),
-    /// The payment provider said no, and why.
+    /// The payment provider declined, with a reason.
     PaymentDeclined(String),
 }
 
@@ -59,7 +59,7 @@ pub(crate) enum Lapse {
 }
 
 impl Status {
-    /// Whether it holds what it claims.
+    /// Whether it holds its claims.
     pub(crate) fn is_open(&self) -> bool {
         matches!(
             self,
@@ -79,7 +79,7 @@ impl Status {
         )
     }
 
-    /// Whether a host who was to decide has agreed, and it came of it.
+    /// Whether the host approved it.
     pub(crate) fn was_approved(&self) -> bool {
         matches!(
             self,
@@ -90,7 +90,7 @@ impl Status {
         )
     }
 
-    /// Until when it is held without being paid, and why it lapses then.
+    /// The end of the hold without a payment, and the reason of the lapse.
     pub(crate) fn held_until(&self) -> Option<(Timestamp, Lapse)> {
         match self {
             Self::Requested { pay_by } | Self::Approved { pay_by } => {
@@ -102,7 +102,7 @@ impl Status {
         }
     }
 
-    /// What paid for it, now or before it was given up.
+    /// The payment, also of a cancelled reservation.
     pub(crate) fn payment(&self) -> Option<PaymentId> {
         match self {
             Self::Confirmed { payment }
@@ -113,7 +113,7 @@ impl Status {
         }
     }
 
-    /// What is or was refunded.
+    /// The refund, pending or done.
     pub(crate) fn refund(&self) -> Option<Money> {
         match self {
             Self::CancelRequested { refund, .. } | Self::Cancelled { refund, .. } => Some(*refund),

@@ -1,4 +1,4 @@
-//! The terms of an offer, and what they say to a wish.
+//! The terms of an offer, and the quote that follows from them for a booking request.
 
 use chassis::{
     MemberId, Money, Timestamp,
@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 
 use super::{claims::Free, period::Period, refund::Tier, refusal::Refusal};
 
-/// Nobody reserves further ahead: two years, and a day for the leap.
+/// The longest time from a request to the end of a stay: two years, and a day for a leap year.
 const HORIZON: SignedDuration = SignedDuration::from_hours(24 * 731);
 
-/// What an offer says at the time of a request.
+/// The terms of an offer at the time of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Terms {
     pub(crate) kind: OfferKind,
     pub(crate) host: MemberId,
     pub(crate) title: String,
-    pub(crate) unit: Unit,
-    /// How many of it can be reserved at the same time.
+    pub(crate) sold_by: SoldBy,
+    /// The number of units that can be reserved at the same time.
     pub(crate) capacity: u32,
-    /// How many persons one of it takes.
+    /// The number of persons for one unit.
     pub(crate) max_persons: u32,
-    /// Of one night, day or hour of one of it.
+    /// The price of one unit for one night, day or hour.
     pub(crate) price: Money,
     pub(crate) approval: Approval,
     pub(crate) tiers: Vec<Tier>,
@@ -39,56 +39,56 @@ pub(crate) enum OfferKind {
     Room,
 }
 
-/// By what an offer is sold.
+/// The length by which an offer is sold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unit {
+pub(crate) enum SoldBy {
     Night,
     Hour,
     Day,
 }
 
-/// Who must agree before a booking is charged.
+/// Who must approve before a booking is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Approval {
     Nobody,
     Host,
 }
 
-/// Dates on which an offer is not sold; the end is not one of them.
+/// Dates on which an offer is not sold; the end is exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Blackout {
     pub(crate) start: Date,
     pub(crate) end: Date,
 }
 
-/// When a stay begins and ends.
+/// The start and the end of a stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stay {
     pub(crate) start: Timestamp,
     pub(crate) end: Timestamp,
 }
 
-/// What the terms give for a wish.
+/// The result of the terms for a booking request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Deal {
+pub(crate) struct Quote {
     pub(crate) stay: Stay,
-    pub(crate) units: Vec<u32>,
+    pub(crate) unit_numbers: Vec<u32>,
     pub(crate) price: Money,
 }
 
 impl Terms {
-    /// What the terms give for a wish at a moment, of the units that are free then. The one place where it is decided
-    /// whether something can be had: a request and a look at what is available cannot differ.
-    pub(crate) fn deal(
+    /// The quote for a period, from the units that are free. `RequestReservation` and `GetAvailability` both decide by
+    /// it, so they cannot differ.
+    pub(crate) fn quote(
         &self,
         period: &Period,
         quantity: u32,
         persons: u32,
         free: &Free,
         at: Timestamp,
-    ) -> Result<Deal, Refusal> {
+    ) -> Result<Quote, Refusal> {
         let stay = self.stay(period)?;
-        let price = self.quote(period, quantity)?;
+        let price = self.price_of(period, quantity)?;
         if stay.end.duration_since(at) > HORIZON {
             return Err(Refusal::TooFarAhead);
         }
@@ -104,26 +104,30 @@ impl Terms {
         if u64::from(persons) > u64::from(self.max_persons) * u64::from(quantity) {
             return Err(Refusal::TooManyPersons);
         }
-        let units = free.lowest(quantity).ok_or(Refusal::SoldOut)?;
-        Ok(Deal { stay, units, price })
+        let unit_numbers = free.lowest(quantity).ok_or(Refusal::SoldOut)?;
+        Ok(Quote {
+            stay,
+            unit_numbers,
+            price,
+        })
     }
 
-    /// What so many of it cost for a period.
-    pub(crate) fn quote(&self, period: &Period, quantity: u32) -> Result<Money, Refusal> {
-        let units = period.units().checked_mul(i64::from(quantity));
-        let price = units.and_then(|units| self.price.times(units).ok());
+    /// The price of a quantity for a period.
+    pub(crate) fn price_of(&self, period: &Period, quantity: u32) -> Result<Money, Refusal> {
+        let count = period.length().checked_mul(i64::from(quantity));
+        let price = count.and_then(|count| self.price.times(count).ok());
         price.ok_or(Refusal::PriceOutOfRange)
     }
 
-    /// When a stay begins and ends. Dates begin at check-in time and end at check-out time, as clocks at the place show
-    /// them: a time that a change of the clocks skips is meant by the old clock, and of two equal ones the first is meant.
+    /// The start and the end of a stay. Dates begin at check-in time and end at check-out time in the time zone of the
+    /// offer. A local time that a clock change skips is read by the old offset; of a repeated one the first counts.
     pub(crate) fn stay(&self, period: &Period) -> Result<Stay, Refusal> {
-        match (self.unit, *period) {
-            (Unit::Night | Unit::Day, Period::Dates { start, end }) => Ok(Stay {
+        match (self.sold_by, *period) {
+            (SoldBy::Night | SoldBy::Day, Period::Dates { start, end }) => Ok(Stay {
                 start: self.instant(start, self.check_in)?,
                 end: self.instant(end, self.check_out)?,
             }),
-            (Unit::Hour, Period::Times { start, end }) => Ok(Stay { start, end }),
+            (SoldBy::Hour, Period::Times { start, end }) => Ok(Stay { start, end }),
             _ => Err(Refusal::WrongPeriod),
         }
     }

@@ -123,7 +123,7 @@ impl Bench {
     }
 
     pub(crate) async fn book(&self, id: u128) -> Result<Reservation, Status> {
-        Ok(shown(self.request(wish(id)).await?.reservation))
+        Ok(shown(self.request(booking_request(id)).await?.reservation))
     }
 
     pub(crate) async fn pay(&self, id: u128) -> Result<Reservation, Status> {
@@ -214,7 +214,7 @@ impl Bench {
     }
 
     /// The short names of what happened to a reservation.
-    pub(crate) async fn told(&self, id: u128) -> Vec<String> {
+    pub(crate) async fn published(&self, id: u128) -> Vec<String> {
         let entries = self.history(id).await.into_iter();
         entries
             .map(|entry| entry.event_type.rsplit('.').next().unwrap().to_owned())
@@ -261,13 +261,13 @@ impl Bench {
         self.settle().await;
     }
 
-    /// The payment service publishes something, and it is heard.
+    /// The payment service publishes an event, and it is consumed.
     pub(crate) async fn payment_tells<E: Message + Name>(&self, event: E) {
         tell(&self.payment_log, &self.bus, event).await;
         self.settle().await;
     }
 
-    /// The owner of offers publishes something, and it is heard.
+    /// The owner of offers publishes an event, and it is consumed.
     pub(crate) async fn room_tells<E: Message + Name>(&self, event: E) {
         tell(&self.room_log, &self.bus, event).await;
         self.settle().await;
@@ -307,7 +307,7 @@ impl Bench {
         .await;
     }
 
-    /// Nothing that was heard had to be put aside.
+    /// No event has become a dead letter.
     pub(crate) async fn nothing_is_parked(&self) {
         let none = (String::new(), String::new(), 0);
         let letters = self.site.deps.store.dead_letters(none, 10).await.unwrap();
@@ -355,7 +355,7 @@ pub(crate) fn house() -> Offer {
 }
 
 /// Two nights from 1 April 2027 for two.
-pub(crate) fn wish(id: u128) -> v1::RequestReservationRequest {
+pub(crate) fn booking_request(id: u128) -> v1::RequestReservationRequest {
     v1::RequestReservationRequest {
         reservation_id: text(id),
         offer_id: OFFER.to_string(),
@@ -405,7 +405,7 @@ pub(crate) fn eur(units: i64) -> Money {
     }
 }
 
-/// The payment of the wish.
+/// The payment of the booking_request.
 pub(crate) fn paid(id: u128) -> Payment {
     Payment {
         payment_id: text(id),

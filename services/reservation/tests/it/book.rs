@@ -9,8 +9,8 @@ use tonic::Code;
 
 use crate::{
     bench::{
-        Bench, GUEST, HOST, STRANGER, TOKEN, at, date, dates, eur, hours, house, nights, refused,
-        text, wish,
+        Bench, GUEST, HOST, STRANGER, TOKEN, at, booking_request, date, dates, eur, hours, house,
+        nights, refused, text,
     },
     others::Charging,
 };
@@ -18,7 +18,7 @@ use crate::{
 #[tokio::test]
 async fn a_room_is_held_paid_and_confirmed_at_once() {
     let bench = Bench::new().await;
-    let answer = bench.request(wish(1)).await.unwrap();
+    let answer = bench.request(booking_request(1)).await.unwrap();
     assert_eq!(answer.retry_delay, None);
     let booked = answer.reservation.unwrap();
     assert_eq!(booked.status(), ReservationStatus::Confirmed);
@@ -42,7 +42,7 @@ async fn a_room_is_held_paid_and_confirmed_at_once() {
     );
     assert_eq!((booked.hold_expire_time, booked.refund), (None, None));
     assert_eq!(
-        bench.told(1).await,
+        bench.published(1).await,
         ["ReservationRequested", "ReservationConfirmed"]
     );
     assert_eq!(bench.payments.method(text(1).parse().unwrap()), TOKEN);
@@ -50,19 +50,19 @@ async fn a_room_is_held_paid_and_confirmed_at_once() {
 }
 
 #[tokio::test]
-async fn a_repeat_gets_the_same_answer_and_charges_nothing() {
+async fn a_repeat_has_the_same_response_and_charges_nothing() {
     let bench = Bench::new().await;
-    let first = bench.request(wish(1)).await.unwrap();
+    let first = bench.request(booking_request(1)).await.unwrap();
     bench.owner.is_down(true);
     for _ in 0..10 {
-        assert_eq!(bench.request(wish(1)).await.unwrap(), first);
+        assert_eq!(bench.request(booking_request(1)).await.unwrap(), first);
     }
     assert_eq!(bench.payments.asked(), (1, 1));
     // No quantity and no persons mean one of each.
     let none = RequestReservationRequest {
         persons: 0,
         quantity: 0,
-        ..wish(1)
+        ..booking_request(1)
     };
     refused(
         bench.request(none).await,
@@ -78,23 +78,23 @@ async fn the_same_id_with_other_content_is_refused() {
     for other in [
         RequestReservationRequest {
             period: Some(nights(1, 4)),
-            ..wish(1)
+            ..booking_request(1)
         },
         RequestReservationRequest {
             quantity: 2,
-            ..wish(1)
+            ..booking_request(1)
         },
         RequestReservationRequest {
             payment_method: "tok_b".into(),
-            ..wish(1)
+            ..booking_request(1)
         },
         RequestReservationRequest {
             customer_id: STRANGER.to_string(),
-            ..wish(1)
+            ..booking_request(1)
         },
         RequestReservationRequest {
             offer_id: STRANGER.to_string(),
-            ..wish(1)
+            ..booking_request(1)
         },
     ] {
         refused(
@@ -106,7 +106,7 @@ async fn the_same_id_with_other_content_is_refused() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_had_is_refused_and_leaves_nothing() {
+async fn a_refused_request_leaves_no_claims() {
     let bench = Bench::new().await;
     let past = dates(date(2027, 2, 1), date(2027, 2, 2));
     let far = dates(date(2029, 4, 1), date(2029, 4, 2));
@@ -116,7 +116,7 @@ async fn what_cannot_be_had_is_refused_and_leaves_nothing() {
         (
             RequestReservationRequest {
                 quantity: 3,
-                ..wish(1)
+                ..booking_request(1)
             },
             precondition,
             "SOLD_OUT",
@@ -124,7 +124,7 @@ async fn what_cannot_be_had_is_refused_and_leaves_nothing() {
         (
             RequestReservationRequest {
                 persons: 3,
-                ..wish(1)
+                ..booking_request(1)
             },
             precondition,
             "TOO_MANY_PERSONS",
@@ -132,7 +132,7 @@ async fn what_cannot_be_had_is_refused_and_leaves_nothing() {
         (
             RequestReservationRequest {
                 period: Some(past),
-                ..wish(1)
+                ..booking_request(1)
             },
             precondition,
             "PERIOD_IN_PAST",
@@ -140,7 +140,7 @@ async fn what_cannot_be_had_is_refused_and_leaves_nothing() {
         (
             RequestReservationRequest {
                 period: Some(far),
-                ..wish(1)
+                ..booking_request(1)
             },
             Code::InvalidArgument,
             "TOO_FAR_AHEAD",
@@ -148,7 +148,7 @@ async fn what_cannot_be_had_is_refused_and_leaves_nothing() {
         (
             RequestReservationRequest {
                 period: Some(hour),
-                ..wish(1)
+                ..booking_request(1)
             },
             Code::InvalidArgument,
             "WRONG_PERIOD",
@@ -156,7 +156,7 @@ async fn what_cannot_be_had_is_refused_and_leaves_nothing() {
         (
             RequestReservationRequest {
                 offer_id: STRANGER.to_string(),
-                ..wish(1)
+                ..booking_request(1)
             },
             Code::NotFound,
             "NOT_FOUND",
@@ -199,7 +199,7 @@ async fn a_customer_has_ten_open_reservations_at_most() {
     );
     let other = RequestReservationRequest {
         customer_id: STRANGER.to_string(),
-        ..wish(11)
+        ..booking_request(11)
     };
     bench.request(other).await.unwrap();
     // Nine after one is given up.
@@ -211,7 +211,7 @@ async fn a_customer_has_ten_open_reservations_at_most() {
 }
 
 #[tokio::test]
-async fn a_declined_payment_frees_what_was_held() {
+async fn a_declined_payment_frees_the_units() {
     let bench = Bench::new().await;
     bench.payments.now(Charging::Declines);
     for _ in 0..3 {
@@ -244,7 +244,7 @@ async fn one_guest_leaves_and_the_next_arrives_on_the_same_day() {
     });
     let stay = |id, start, end| RequestReservationRequest {
         period: Some(nights(start, end)),
-        ..wish(id)
+        ..booking_request(id)
     };
     bench.request(stay(1, 5, 8)).await.unwrap();
     bench.request(stay(2, 8, 9)).await.unwrap();
@@ -259,7 +259,7 @@ async fn one_guest_leaves_and_the_next_arrives_on_the_same_day() {
 }
 
 #[tokio::test]
-async fn what_is_available_can_be_had_and_nothing_else() {
+async fn availability_equals_what_can_be_booked() {
     let bench = Bench::new().await;
     bench.owner.offers(Offer {
         capacity: 3,
@@ -270,7 +270,7 @@ async fn what_is_available_can_be_had_and_nothing_else() {
         let taken = RequestReservationRequest {
             period: Some(nights(start, end)),
             quantity,
-            ..wish(100 + id)
+            ..booking_request(100 + id)
         };
         id += 1;
         let _ = bench.request(taken).await;
@@ -282,14 +282,14 @@ async fn what_is_available_can_be_had_and_nothing_else() {
                 let seen = bench.availability(period, quantity).await.unwrap();
                 assert_eq!(seen.price, Some(eur(100 * i64::from(length * quantity))));
                 let customer = chassis::MemberId::from_u128(1000 + id).to_string();
-                let wish = RequestReservationRequest {
+                let booking_request = RequestReservationRequest {
                     period: Some(period),
                     quantity,
                     persons: 1,
                     customer_id: customer.clone(),
-                    ..wish(1000 + id)
+                    ..booking_request(1000 + id)
                 };
-                let got = bench.request(wish).await;
+                let got = bench.request(booking_request).await;
                 assert_eq!(
                     seen.free >= quantity,
                     got.is_ok(),
@@ -307,7 +307,7 @@ async fn what_is_available_can_be_had_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_is_available_says_why_not() {
+async fn availability_has_the_reason_of_a_refusal() {
     let bench = Bench::new().await;
     let seen = bench.availability(nights(1, 3), 0).await.unwrap();
     assert_eq!(
@@ -347,7 +347,7 @@ async fn a_meeting_room_is_sold_by_the_hour() {
     });
     let from = |id, start: &str, end: &str| RequestReservationRequest {
         period: Some(hours(start, end)),
-        ..wish(id)
+        ..booking_request(id)
     };
     // Ten to noon in Calcutta.
     let booked = bench
@@ -367,7 +367,7 @@ async fn a_meeting_room_is_sold_by_the_hour() {
 }
 
 #[tokio::test]
-async fn of_many_who_want_the_last_room_one_gets_it() {
+async fn of_many_requests_for_the_last_room_one_succeeds() {
     let bench = Bench::new().await;
     bench.owner.offers(Offer {
         capacity: 1,
@@ -377,7 +377,7 @@ async fn of_many_who_want_the_last_room_one_gets_it() {
         let customer = chassis::MemberId::from_u128(1000 + id).to_string();
         bench.request(RequestReservationRequest {
             customer_id: customer,
-            ..wish(id)
+            ..booking_request(id)
         })
     });
     let answers = futures::future::join_all(wanting).await;

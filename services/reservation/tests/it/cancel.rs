@@ -7,7 +7,7 @@ use tonic::Code;
 use crate::bench::{Bench, GUEST, at, eur, guest, host, refused};
 
 #[tokio::test]
-async fn a_quote_holds_until_it_says() {
+async fn a_quote_is_valid_until_its_time() {
     let bench = Bench::new().await;
     bench.book(1).await.unwrap();
     let quote = bench.quote(guest(GUEST), 1).await.unwrap();
@@ -36,7 +36,7 @@ async fn a_quote_holds_until_it_says() {
 }
 
 #[tokio::test]
-async fn what_is_given_up_can_be_sold_at_once_and_is_refunded_later() {
+async fn a_cancelled_period_is_free_at_once_and_refunded_later() {
     let bench = Bench::new().await;
     bench.book(1).await.unwrap();
     let first = bench.cancel(guest(GUEST), 1, None).await.unwrap();
@@ -72,7 +72,7 @@ async fn a_host_who_cancels_refunds_everything() {
 }
 
 #[tokio::test]
-async fn without_a_refund_it_is_over_at_once() {
+async fn a_cancellation_without_a_refund_is_final_at_once() {
     let bench = Bench::new().await;
     bench.book(1).await.unwrap();
     bench.clock.set(at("2027-04-01T12:59:59Z"));
@@ -81,11 +81,14 @@ async fn without_a_refund_it_is_over_at_once() {
         (cancelled.status(), cancelled.refund),
         (ReservationStatus::Cancelled, Some(eur(0)))
     );
-    assert_eq!(bench.told(1).await.last().unwrap(), "ReservationCancelled");
+    assert_eq!(
+        bench.published(1).await.last().unwrap(),
+        "ReservationCancelled"
+    );
 }
 
 #[tokio::test]
-async fn a_stay_that_has_begun_is_not_given_up() {
+async fn a_stay_that_has_begun_is_not_cancelled() {
     let bench = Bench::new().await;
     bench.book(1).await.unwrap();
     bench.clock.set(at("2027-04-01T13:00:00Z"));

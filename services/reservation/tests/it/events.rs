@@ -11,7 +11,7 @@ use chassis::{MemberId, base::time::SignedDuration};
 use prost::Message;
 
 use crate::{
-    bench::{Bench, GUEST, HOST, TOKEN, eur, guest, host, house, text, wish},
+    bench::{Bench, GUEST, HOST, TOKEN, booking_request, eur, guest, host, house, text},
     others::Charging,
 };
 
@@ -38,7 +38,7 @@ async fn hear(bench: &Bench, id: u128, news: News) {
 }
 
 #[tokio::test]
-async fn whatever_comes_first_claims_and_money_agree() {
+async fn claims_and_payments_agree_in_any_order_of_events() {
     let bench = Bench::new().await;
     bench.owner.offers(Offer {
         capacity: 1000,
@@ -57,7 +57,7 @@ async fn whatever_comes_first_claims_and_money_agree() {
         let customer_id = MemberId::from_u128(id).to_string();
         let request = RequestReservationRequest {
             customer_id,
-            ..wish(id)
+            ..booking_request(id)
         };
         bench.request(request).await.unwrap();
         for news in order {
@@ -75,7 +75,7 @@ async fn whatever_comes_first_claims_and_money_agree() {
             if open { 3 } else { 0 },
             "{order:?}"
         );
-        let told = bench.told(id).await;
+        let told = bench.published(id).await;
         let count = |name: &str| told.iter().filter(|told| *told == name).count();
         let (confirmed, missed) = (count("ReservationConfirmed"), count("ConfirmationMissed"));
         let paid = usize::from(order.contains(&News::Approved));
@@ -86,7 +86,7 @@ async fn whatever_comes_first_claims_and_money_agree() {
 }
 
 #[tokio::test]
-async fn what_happens_to_a_payment_happens_to_its_reservation() {
+async fn payment_events_change_the_reservation() {
     let bench = Bench::new().await;
     bench.payments.now(Charging::IsDown);
     bench.book(1).await.unwrap();
@@ -101,7 +101,7 @@ async fn what_happens_to_a_payment_happens_to_its_reservation() {
 }
 
 #[tokio::test]
-async fn a_payment_for_nobody_is_put_aside() {
+async fn a_payment_without_a_reservation_is_set_aside() {
     let bench = Bench::new().await;
     bench.payment_is_approved(77).await;
     let none = (String::new(), String::new(), 0);
@@ -110,7 +110,7 @@ async fn a_payment_for_nobody_is_put_aside() {
 }
 
 #[tokio::test]
-async fn the_token_travels_only_to_who_charges() {
+async fn the_payment_token_is_published_only_to_payment() {
     let bench = Bench::with_a_host().await;
     bench.book(1).await.unwrap();
     bench.approve(1).await.unwrap();
@@ -134,7 +134,7 @@ async fn the_token_travels_only_to_who_charges() {
 }
 
 #[tokio::test]
-async fn an_event_tells_the_reservation_as_it_is_after_it() {
+async fn an_event_carries_the_reservation_after_it() {
     let bench = Bench::new().await;
     bench.book(1).await.unwrap();
     bench.cancel(guest(GUEST), 1, None).await.unwrap();
@@ -147,7 +147,7 @@ async fn an_event_tells_the_reservation_as_it_is_after_it() {
 }
 
 #[tokio::test]
-async fn a_life_is_told_with_who_and_why() {
+async fn the_history_has_actors_and_reasons() {
     let bench = Bench::with_a_host().await;
     bench.book(1).await.unwrap();
     bench.approve(1).await.unwrap();
@@ -210,7 +210,7 @@ async fn a_life_is_told_with_who_and_why() {
 }
 
 #[tokio::test]
-async fn a_host_who_does_not_answer_lets_it_lapse() {
+async fn a_reservation_without_a_decision_of_the_host_lapses() {
     let bench = Bench::with_a_host().await;
     bench.book(1).await.unwrap();
     bench.wait(SignedDuration::from_hours(24)).await;
@@ -223,7 +223,7 @@ async fn a_host_who_does_not_answer_lets_it_lapse() {
 }
 
 #[tokio::test]
-async fn a_host_who_rejects_says_why() {
+async fn a_rejection_has_a_reason() {
     let bench = Bench::with_a_host().await;
     bench.book(1).await.unwrap();
     let rejected = bench.reject(1, "PAYMENT_DECLINED").await.unwrap();
@@ -231,7 +231,7 @@ async fn a_host_who_rejects_says_why() {
     assert_eq!(bench.reject(1, "PAYMENT_DECLINED").await.unwrap(), rejected);
     // A host cannot make it look like a declined payment.
     assert_eq!(
-        bench.request(wish(1)).await.unwrap().reservation,
+        bench.request(booking_request(1)).await.unwrap().reservation,
         Some(rejected)
     );
 }

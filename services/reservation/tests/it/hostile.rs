@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::bench::{
-    Bench, GUEST, date, dates, eur, guest, host, hours, nights, of, refused, text, wish,
+    Bench, GUEST, booking_request, date, dates, eur, guest, host, hours, nights, of, refused, text,
 };
 
 fn fields(status: &Status) -> Vec<String> {
@@ -35,7 +35,7 @@ fn times(start: Timestamp, end: Timestamp) -> Period {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_is_said_at_once() {
+async fn all_violations_are_reported_at_once() {
     let bench = Bench::new().await;
     let status = bench.request(RequestReservationRequest {
         reservation_id: "1".into(),
@@ -61,7 +61,7 @@ async fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[tokio::test]
-async fn periods_that_make_no_sense_are_refused() {
+async fn invalid_periods_are_refused() {
     let bench = Bench::new().await;
     let second = |seconds| Timestamp { seconds, nanos: 0 };
     let at = 1_806_573_600;
@@ -110,7 +110,7 @@ async fn periods_that_make_no_sense_are_refused() {
     ] {
         let request = RequestReservationRequest {
             period: Some(period),
-            ..wish(1)
+            ..booking_request(1)
         };
         refused(
             bench.request(request).await,
@@ -126,14 +126,14 @@ async fn periods_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test]
-async fn the_ends_of_time_are_refused_without_a_fault() {
+async fn extreme_times_are_refused_without_an_internal_error() {
     let bench = Bench::new().await;
     let first = dates(date(1, 1, 1), date(1, 1, 2));
     let last = dates(date(9999, 12, 30), date(9999, 12, 31));
     let ask = |period| {
         bench.request(RequestReservationRequest {
             period: Some(period),
-            ..wish(1)
+            ..booking_request(1)
         })
     };
     refused(ask(first).await, Code::FailedPrecondition, "PERIOD_IN_PAST");
@@ -141,50 +141,50 @@ async fn the_ends_of_time_are_refused_without_a_fault() {
 }
 
 #[tokio::test]
-async fn texts_and_numbers_that_make_no_sense_are_refused() {
+async fn invalid_texts_and_numbers_are_refused() {
     let bench = Bench::new().await;
     let (max, min) = (i32::MAX, i32::MIN);
     for request in [
         RequestReservationRequest {
             quantity: 101,
-            ..wish(1)
+            ..booking_request(1)
         },
         RequestReservationRequest {
             quantity: 100,
             period: Some(dates(date(2027, 4, 1), date(2027, 8, 1))),
-            ..wish(1)
+            ..booking_request(1)
         },
         RequestReservationRequest {
             quantity: max,
-            ..wish(1)
+            ..booking_request(1)
         },
         RequestReservationRequest {
             quantity: min,
-            ..wish(1)
+            ..booking_request(1)
         },
         RequestReservationRequest {
             persons: max,
-            ..wish(1)
+            ..booking_request(1)
         },
         RequestReservationRequest {
             persons: -1,
-            ..wish(1)
+            ..booking_request(1)
         },
         RequestReservationRequest {
             payment_method: "a\0b".into(),
-            ..wish(1)
+            ..booking_request(1)
         },
         RequestReservationRequest {
             payment_method: " ".into(),
-            ..wish(1)
+            ..booking_request(1)
         },
         RequestReservationRequest {
             payment_method: "x".repeat(201),
-            ..wish(1)
+            ..booking_request(1)
         },
         RequestReservationRequest {
             reservation_id: "'; DROP TABLE log; --".into(),
-            ..wish(1)
+            ..booking_request(1)
         },
     ] {
         refused(
@@ -197,7 +197,7 @@ async fn texts_and_numbers_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test]
-async fn reasons_and_refunds_that_make_no_sense_are_refused() {
+async fn invalid_reasons_and_refunds_are_refused() {
     let bench = Bench::new().await;
     bench.book(1).await.unwrap();
     let cancel = |reason: String, expected_refund| {

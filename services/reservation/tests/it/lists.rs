@@ -8,7 +8,7 @@ use chassis::{Caller, MemberId, base::time::SignedDuration};
 use tonic::{Code, Status};
 
 use crate::bench::{
-    Bench, GUEST, HOST, OFFER, STRANGER, admin, guest, host, house, of, refused, wish,
+    Bench, GUEST, HOST, OFFER, STRANGER, admin, booking_request, guest, host, house, of, refused,
 };
 
 async fn list(
@@ -53,7 +53,7 @@ async fn five() -> Bench {
     for (id, customer) in [(1, GUEST), (2, GUEST), (3, HOST), (4, STRANGER), (5, GUEST)] {
         let request = RequestReservationRequest {
             customer_id: customer.to_string(),
-            ..wish(id)
+            ..booking_request(id)
         };
         bench.request(request).await.unwrap();
         bench
@@ -65,7 +65,7 @@ async fn five() -> Bench {
 }
 
 #[tokio::test]
-async fn everybody_sees_what_concerns_them_newest_first() {
+async fn members_list_their_own_reservations_newest_first() {
     let bench = five().await;
     assert_eq!(all(&bench, guest(GUEST)).await, [5, 2, 1]);
     assert_eq!(all(&bench, guest(STRANGER)).await, [4]);
@@ -85,7 +85,7 @@ async fn everybody_sees_what_concerns_them_newest_first() {
 }
 
 #[tokio::test]
-async fn a_list_is_narrowed_by_status_and_offer() {
+async fn a_list_is_filtered_by_status_and_offer() {
     let bench = five().await;
     let of_status = |status: ReservationStatus| ListReservationsRequest {
         status: status.into(),
@@ -116,7 +116,7 @@ async fn a_list_is_narrowed_by_status_and_offer() {
 }
 
 #[tokio::test]
-async fn pages_make_the_whole_list() {
+async fn the_pages_make_up_the_whole_list() {
     let bench = five().await;
     for by in [host(), admin()] {
         for size in 1..=6 {
@@ -145,7 +145,7 @@ async fn pages_make_the_whole_list() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused() {
+async fn invalid_list_requests_are_refused() {
     let bench = five().await;
     let token = chassis::base::page::token(["not a number", "not an id"]);
     let one = ListReservationsRequest::default;

@@ -23,7 +23,7 @@ async fn price(bench: &Bench) -> i64 {
 }
 
 #[tokio::test]
-async fn terms_come_from_the_owner_and_else_from_the_replica() {
+async fn terms_are_read_from_the_owner_or_from_the_replica() {
     let bench = Bench::new().await;
     bench
         .room_tells(RoomRegistered {
@@ -79,7 +79,7 @@ async fn the_replica_keeps_the_newest_terms() {
 }
 
 #[tokio::test]
-async fn the_owner_knows_best_what_does_not_exist() {
+async fn not_found_from_the_owner_overrides_the_replica() {
     let bench = Bench::new().await;
     bench
         .room_tells(RoomRegistered {
@@ -92,7 +92,7 @@ async fn the_owner_knows_best_what_does_not_exist() {
 }
 
 #[tokio::test]
-async fn terms_that_nobody_knows_can_be_asked_for_later() {
+async fn missing_terms_are_unavailable_and_can_be_retried() {
     let bench = Bench::new().await;
     bench.owner.is_down(true);
     let answer = bench.book(1).await;
@@ -107,7 +107,7 @@ async fn terms_that_nobody_knows_can_be_asked_for_later() {
 }
 
 #[tokio::test]
-async fn terms_that_break_their_contract_are_not_used() {
+async fn terms_that_violate_their_contract_are_refused() {
     let bench = Bench::new().await;
     for broken in [
         Offer { kind: 0, ..house() },

@@ -49,7 +49,7 @@ fn same(one: &Status, other: &Status) -> bool {
 }
 
 #[tokio::test]
-async fn a_foreign_reservation_is_as_one_that_never_was() {
+async fn a_reservation_of_others_is_not_found() {
     let bench = Bench::with_a_host().await;
     bench.book(1).await.unwrap();
     let foreign = every_rpc(&bench, &guest(STRANGER), 1).await;
@@ -83,7 +83,7 @@ async fn the_guest_does_not_decide_and_the_host_does_not_pay() {
 }
 
 #[tokio::test]
-async fn nobody_in_particular_is_asked_to_sign_in() {
+async fn an_anonymous_caller_is_unauthenticated() {
     let bench = Bench::new().await;
     bench.book(1).await.unwrap();
     for (name, status) in every_rpc(&bench, &Caller::default(), 1).await {

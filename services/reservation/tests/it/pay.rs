@@ -6,17 +6,17 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use crate::{
-    bench::{Bench, at, guest, refused, wish},
+    bench::{Bench, at, booking_request, guest, refused},
     others::Charging,
 };
 
 const HOLD: SignedDuration = SignedDuration::from_mins(15);
 
 #[tokio::test]
-async fn who_cannot_be_charged_now_pays_later() {
+async fn a_customer_pays_later_when_the_charge_is_unavailable() {
     let bench = Bench::new().await;
     bench.payments.now(Charging::IsDown);
-    let answer = bench.request(wish(1)).await.unwrap();
+    let answer = bench.request(booking_request(1)).await.unwrap();
     assert!(answer.retry_delay.is_some());
     let held = answer.reservation.unwrap();
     assert_eq!(held.status(), ReservationStatus::Requested);
@@ -41,12 +41,12 @@ async fn who_cannot_be_charged_now_pays_later() {
 }
 
 #[tokio::test]
-async fn asking_again_resumes_the_charge() {
+async fn a_repeated_request_resumes_the_charge() {
     let bench = Bench::new().await;
     bench.payments.now(Charging::IsDown);
     bench.book(1).await.unwrap();
     bench.payments.now(Charging::Pays);
-    let answer = bench.request(wish(1)).await.unwrap();
+    let answer = bench.request(booking_request(1)).await.unwrap();
     assert_eq!(answer.retry_delay, None);
     assert_eq!(
         answer.reservation.unwrap().status(),
@@ -55,7 +55,7 @@ async fn asking_again_resumes_the_charge() {
 }
 
 #[tokio::test]
-async fn what_is_not_paid_in_time_lapses_and_is_never_charged() {
+async fn an_unpaid_hold_lapses_and_is_never_charged() {
     let bench = Bench::new().await;
     bench.payments.now(Charging::IsDown);
     bench.book(1).await.unwrap();
@@ -86,7 +86,7 @@ async fn what_is_not_paid_in_time_lapses_and_is_never_charged() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_healed_by_the_event() {
+async fn a_lost_response_is_repaired_by_the_event() {
     let bench = Bench::new().await;
     bench.payments.now(Charging::LosesTheAnswer);
     assert_eq!(
@@ -103,7 +103,7 @@ async fn a_lost_answer_is_healed_by_the_event() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_healed_by_a_repeat_which_charges_nothing() {
+async fn a_lost_response_is_repaired_by_a_repeat_that_charges_nothing() {
     let bench = Bench::new().await;
     bench.payments.now(Charging::LosesTheAnswer);
     bench.book(1).await.unwrap();
@@ -114,14 +114,14 @@ async fn a_lost_answer_is_healed_by_a_repeat_which_charges_nothing() {
     );
     bench.payment_is_approved(1).await;
     assert_eq!(
-        bench.told(1).await,
+        bench.published(1).await,
         ["ReservationRequested", "ReservationConfirmed"]
     );
     assert_eq!(bench.payments.asked(), (2, 1));
 }
 
 #[tokio::test]
-async fn a_crash_between_charge_and_commit_is_healed() {
+async fn a_crash_between_charge_and_commit_is_repaired() {
     for by_event in [true, false] {
         let bench = Bench::new().await;
         bench.payments.now(Charging::BreaksOurStore);
@@ -139,7 +139,7 @@ async fn a_crash_between_charge_and_commit_is_healed() {
 }
 
 #[tokio::test]
-async fn a_lost_commit_of_the_request_is_healed_by_a_repeat() {
+async fn a_lost_commit_of_the_request_is_repaired_by_a_repeat() {
     let bench = Bench::new().await;
     for point in ["store.commit", "store.answer"] {
         bench.faults.arm(point, 1);
@@ -153,10 +153,10 @@ async fn a_lost_commit_of_the_request_is_healed_by_a_repeat() {
 }
 
 #[tokio::test]
-async fn an_unknown_outcome_freezes_the_hold() {
+async fn an_unknown_outcome_extends_the_hold() {
     let bench = Bench::new().await;
     bench.payments.now(Charging::Delays);
-    let answer = bench.request(wish(1)).await.unwrap();
+    let answer = bench.request(booking_request(1)).await.unwrap();
     assert!(answer.retry_delay.is_some());
     let frozen = answer.reservation.unwrap();
     assert_eq!(frozen.status(), ReservationStatus::PaymentPending);
@@ -187,13 +187,13 @@ async fn an_unknown_outcome_is_given_up_after_a_day_and_refunded_if_it_was_paid(
         "ReservationLapsed",
         "ConfirmationMissed",
     ];
-    assert_eq!(bench.told(1).await, told);
+    assert_eq!(bench.published(1).await, told);
     assert_eq!(bench.claims().await, 0);
     bench.nothing_is_parked().await;
 }
 
 #[tokio::test]
-async fn what_does_not_wait_for_a_payment_cannot_be_paid() {
+async fn a_reservation_that_awaits_no_payment_cannot_be_paid() {
     let bench = Bench::with_a_host().await;
     bench.book(1).await.unwrap();
     refused(bench.pay(1).await, Code::FailedPrecondition, "NOT_PAYABLE");
@@ -206,7 +206,7 @@ async fn what_does_not_wait_for_a_payment_cannot_be_paid() {
 }
 
 #[tokio::test]
-async fn what_the_host_approved_is_charged_by_event_or_paid_by_the_guest() {
+async fn an_approved_reservation_is_charged_by_event_or_paid_by_the_guest() {
     let bench = Bench::with_a_host().await;
     let pending = bench.book(1).await.unwrap();
     assert_eq!(pending.status(), ReservationStatus::PendingApproval);
@@ -230,11 +230,11 @@ async fn what_the_host_approved_is_charged_by_event_or_paid_by_the_guest() {
 }
 
 #[tokio::test]
-async fn asking_again_for_what_the_host_decides_charges_nothing() {
+async fn a_repeated_request_that_awaits_approval_charges_nothing() {
     let bench = Bench::with_a_host().await;
     bench.book(1).await.unwrap();
     bench.approve(1).await.unwrap();
-    let answer = bench.request(wish(1)).await.unwrap();
+    let answer = bench.request(booking_request(1)).await.unwrap();
     assert_eq!(answer.retry_delay, None);
     assert_eq!(bench.payments.asked(), (0, 0));
 }

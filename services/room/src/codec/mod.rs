@@ -1,13 +1,12 @@
-//! The wall between the contract and the domain.
+//! Translates between the contract and the domain: requests, responses, events.
 
-mod fields;
 pub(crate) mod review;
 pub(crate) mod room;
-pub(crate) mod shown;
+mod room_fields;
 #[cfg(test)]
 mod tests;
 
-use std::str::FromStr;
+use std::{fmt::Display, str::FromStr};
 
 use berth::room::v1;
 use chassis::{
@@ -18,10 +17,10 @@ use tonic::Status;
 
 use crate::{
     domain::By,
-    views::{Page, Place},
+    views::{Entry, Page},
 };
 
-/// What this context publishes.
+/// The events that the context publishes.
 pub(crate) const EVENTS: &[EventType] = &[
     EventType::of::<v1::RoomRegistered>(),
     EventType::of::<v1::RoomModified>(),
@@ -33,7 +32,7 @@ pub(crate) const EVENTS: &[EventType] = &[
     EventType::of::<v1::ReviewDeleted>(),
 ];
 
-/// On whose behalf a caller acts.
+/// The caller as the issuer of a command.
 pub(crate) fn by(caller: &Caller) -> Result<By, Status> {
     if caller.is_admin() {
         Ok(By::Operator)
@@ -42,60 +41,51 @@ pub(crate) fn by(caller: &Caller) -> Result<By, Status> {
     }
 }
 
-/// Takes an id that is all that is asked for.
-pub(crate) fn id<Id: FromStr<Err: std::fmt::Display>>(
-    field: &str,
-    text: &str,
-) -> Result<Id, Status> {
+/// Parses the id of a request that has no other field.
+pub(crate) fn id<Id: FromStr<Err: Display>>(field: &str, text: &str) -> Result<Id, Status> {
     let mut violations = Violations::new();
     let id = violations.parse(field, text);
     violations.check(id)
 }
 
-/// The token of the page after a line of a list.
-pub(crate) fn token<Id: ToString>((at, id): &Place<Id>) -> String {
+/// The token of the page that begins after an entry.
+pub(crate) fn page_token<Id: ToString>((at, id): &Entry<Id>) -> String {
     page::token([&time::to_micros(*at).to_string(), &id.to_string()])
 }
 
-/// Takes which page of a list is asked for.
-fn page<Id: FromStr>(violations: &mut Violations, size: i32, token: &str) -> Option<Page<Id>> {
-    let size = violations.page_size(size);
-    let after = match violations.page_token(token) {
-        None => None,
-        Some([at, id]) => {
-            let at = at.parse().ok().map(time::from_micros);
-            let place = at.zip(id.parse().ok());
-            violations.require(
-                place.is_some(),
-                "page_token",
-                "must be the next_page_token of a page",
-            );
-            place
-        }
-    };
+fn page<Id: FromStr<Err: Display>>(v: &mut Violations, size: i32, token: &str) -> Option<Page<Id>> {
+    let size = v.page_size(size);
+    let after = v.page_token(token).and_then(|[at, id]| {
+        let at = v.parse("page_token", &at).map(time::from_micros)?;
+        Some((at, v.parse("page_token", &id)?))
+    });
     size.map(|size| Page { after, size })
 }
 
-/// The paths of a mask that may change; all of them if it is empty.
+/// The fields that an update mask names. An empty mask names all that can change.
 fn masked<'a>(
-    violations: &mut Violations,
+    v: &mut Violations,
     mask: Option<&'a prost_types::FieldMask>,
     all: &'a [&'a str],
 ) -> Vec<&'a str> {
     let paths = mask.map_or(&[][..], |mask| &mask.paths);
     let is_known = paths.iter().all(|path| all.contains(&path.as_str()));
-    violations.require(
+    v.require(
         is_known,
         "update_mask",
-        format!("must name nothing but {}", all.join(", ")),
+        format!("must only name {}", all.join(", ")),
     );
-    // In the order of the contract and each once, so that the same mask is the same however it is written.
-    let wanted = |path: &&str| paths.is_empty() || paths.iter().any(|named| named == path);
-    all.iter().copied().filter(wanted).collect()
+    // In the order of the contract and each once: masks with the same fields must give equal commands.
+    let is_named = |path: &&str| paths.is_empty() || paths.iter().any(|named| named == path);
+    all.iter().copied().filter(is_named).collect()
 }
 
-/// Takes the version from which something was modified.
-fn version(violations: &mut Violations, field: &str, version: i64) -> i64 {
-    violations.require(version >= 1, field, "must be the version it was made from");
+/// The version on which a modification is based.
+fn version(v: &mut Violations, field: &str, version: i64) -> i64 {
+    v.require(
+        version >= 1,
+        field,
+        "must be the version on which the change is based",
+    );
     version
 }

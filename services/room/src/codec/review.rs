@@ -1,4 +1,4 @@
-//! Reviews on the wire.
+//! Reviews: requests, responses, events.
 
 use berth::room::v1;
 use chassis::{Fact, Publish, ReservationId, Versioned, Violations, base::time};
@@ -8,15 +8,14 @@ use super::{id, masked, page, version};
 use crate::{
     domain::{
         By, Review, RoomId,
-        review::{Command, Edit, Event, Rating, Words},
+        review::{Command, Content, Edit, Event, Rating},
     },
     views::Page,
 };
 
-/// What of a review may change.
+/// The fields that ModifyReview can change.
 const CHANGEABLE: &[&str] = &["rating", "text"];
 
-/// Takes a review to publish.
 pub(crate) fn create(request: v1::CreateReviewRequest) -> Result<(ReservationId, Command), Status> {
     let mut violations = Violations::new();
     let v = &mut violations;
@@ -26,22 +25,18 @@ pub(crate) fn create(request: v1::CreateReviewRequest) -> Result<(ReservationId,
     let rating = rating(v, &review);
     let text = text(v, &review);
     let command = (|| {
-        let words = Words {
-            rating: rating?,
-            text: text?,
-        };
-        Some((
-            id?,
-            Command::Create {
-                author: author?,
-                words,
+        let command = Command::Create {
+            author: author?,
+            content: Content {
+                rating: rating?,
+                text: text?,
             },
-        ))
+        };
+        Some((id?, command))
     })();
     violations.check(command)
 }
 
-/// Takes changes to a review.
 pub(crate) fn modify(
     by: By,
     request: v1::ModifyReviewRequest,
@@ -52,7 +47,7 @@ pub(crate) fn modify(
     let id = v.parse("review.reservation_id", &review.reservation_id);
     let from = version(v, "review.version", review.version);
     let fields = masked(v, request.update_mask.as_ref(), CHANGEABLE);
-    // One that is left out here was noted as wrong.
+    // A field that is filtered out here has a violation.
     let edits = fields.into_iter().filter_map(|field| match field {
         "rating" => rating(v, &review).map(Edit::Rating),
         _ => text(v, &review).map(Edit::Text),
@@ -61,7 +56,6 @@ pub(crate) fn modify(
     violations.check(id.map(|id| (id, Command::Modify { by, from, edits })))
 }
 
-/// Takes a review to delete.
 pub(crate) fn delete(
     by: By,
     request: &v1::DeleteReviewRequest,
@@ -70,7 +64,6 @@ pub(crate) fn delete(
     Ok((id, Command::Delete { by }))
 }
 
-/// Takes which reviews are listed.
 pub(crate) fn list(
     request: &v1::ListReviewsRequest,
 ) -> Result<(RoomId, Page<ReservationId>), Status> {
@@ -90,15 +83,15 @@ fn text(v: &mut Violations, review: &v1::Review) -> Option<String> {
     v.text("review.text", review.text.clone(), 1, 5000)
 }
 
-/// A review as the contract shows it, if it is there to be shown.
+/// The review, unless it is not written yet or deleted.
 pub(crate) fn to_proto(id: ReservationId, review: &Versioned<Review>) -> Option<v1::Review> {
     match &review.state {
         Review::Written(written) => Some(v1::Review {
             reservation_id: id.to_string(),
             room_id: written.stay.room.to_string(),
             author_id: written.stay.guest.to_string(),
-            rating: written.words.rating.get(),
-            text: written.words.text.clone(),
+            rating: written.content.rating.get(),
+            text: written.content.text.clone(),
             version: written.version,
             create_time: Some(time::to_proto(written.at)),
             update_time: Some(time::to_proto(review.updated)),
@@ -113,14 +106,14 @@ impl Publish for Review {
         let fact = match event {
             Event::Invited(_) => return Vec::new(),
             Event::Created { .. } => Fact::of(&v1::ReviewCreated { review }),
-            Event::Modified { was, .. } => Fact::of(&v1::ReviewModified {
+            Event::Modified { before, .. } => Fact::of(&v1::ReviewModified {
                 review,
-                previous_rating: was.get(),
+                previous_rating: before.get(),
             }),
-            Event::Deleted { was } => Fact::of(&v1::ReviewDeleted {
+            Event::Deleted { before } => Fact::of(&v1::ReviewDeleted {
                 reservation_id: id.to_string(),
                 room_id: after.state.stay().room.to_string(),
-                rating: was.get(),
+                rating: before.get(),
             }),
         };
         vec![fact.about(id)]

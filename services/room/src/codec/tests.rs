@@ -1,4 +1,4 @@
-//! Does the wall let through what it should, and nothing else?
+//! Valid rooms survive the round trip between contract and domain; invalid ones are rejected.
 
 use berth::{
     google::r#type::{Date, Money, TimeOfDay},
@@ -10,7 +10,7 @@ use chassis_testing::noon;
 use proptest::prelude::*;
 use tonic::Code;
 
-use super::{masked, room, shown};
+use super::{masked, room};
 use crate::domain::{By, Room, RoomId, room::Command};
 
 fn date() -> impl Strategy<Value = Date> {
@@ -70,7 +70,7 @@ fn oclock((hours, minutes, seconds): (i32, i32, i32)) -> TimeOfDay {
     }
 }
 
-/// When a stay begins and ends; nothing for what is sold by the hour.
+/// Unit, check-in and check-out time; no times if sold by the hour.
 fn sold() -> impl Strategy<Value = (offer::Unit, Option<TimeOfDay>, Option<TimeOfDay>)> {
     let time = || (0_i32..24, 0_i32..60, 0_i32..60);
     let night = (time(), time()).prop_map(|(a, b)| {
@@ -80,7 +80,7 @@ fn sold() -> impl Strategy<Value = (offer::Unit, Option<TimeOfDay>, Option<TimeO
     prop_oneof![3 => night, 1 => Just((offer::Unit::Hour, None, None))]
 }
 
-fn good_room() -> impl Strategy<Value = v1::Room> {
+fn valid_room() -> impl Strategy<Value = v1::Room> {
     let words = ("[a-z가-힣]{1,200}", "[ -~\n]{0,300}");
     let numbers = (1_i32..=1000, 1_i32..=1000, 1_i32..=2);
     let zones = prop::sample::select(vec!["Asia/Seoul", "UTC", "America/Argentina/Ushuaia"]);
@@ -144,7 +144,7 @@ fn any_price() -> impl Strategy<Value = Option<Money>> {
     }))
 }
 
-/// A good room in which something is anything.
+/// A valid room in which some fields have arbitrary values.
 fn any_room() -> impl Strategy<Value = v1::Room> {
     let texts = (".{0,40}", ".{0,250}", ".{0,40}");
     let numbers = (any::<i32>(), any::<i32>(), any::<i32>());
@@ -163,47 +163,47 @@ fn any_room() -> impl Strategy<Value = v1::Room> {
         prop::collection::vec(range, 0..4),
     );
     let times = (any_time(), any_time());
-    let spoil = (texts, numbers, any_price(), lists, times, any::<i64>());
-    (good_room(), spoil, 0_u32..1 << 13).prop_map(|(mut room, spoil, which)| {
-        let (texts, numbers, price, lists, times, version) = spoil;
-        let is = |bit: u32| which & (1 << bit) != 0;
-        if is(0) {
+    let values = (texts, numbers, any_price(), lists, times, any::<i64>());
+    (valid_room(), values, 0_u32..1 << 13).prop_map(|(mut room, values, which)| {
+        let (texts, numbers, price, lists, times, version) = values;
+        let is_set = |bit: u32| which & (1 << bit) != 0;
+        if is_set(0) {
             room.room_id = texts.0.clone();
         }
-        if is(1) {
+        if is_set(1) {
             room.host_id = texts.0;
         }
-        if is(2) {
+        if is_set(2) {
             room.title = texts.1.clone();
         }
-        if is(3) {
+        if is_set(3) {
             room.description = texts.1;
         }
-        if is(4) {
+        if is_set(4) {
             room.time_zone = texts.2;
         }
-        if is(5) {
+        if is_set(5) {
             room.unit = numbers.0;
         }
-        if is(6) {
+        if is_set(6) {
             room.units = numbers.1;
         }
-        if is(7) {
+        if is_set(7) {
             room.max_persons = numbers.2;
         }
-        if is(8) {
+        if is_set(8) {
             room.approval = numbers.0;
         }
-        if is(9) {
+        if is_set(9) {
             room.price = price;
         }
-        if is(10) {
+        if is_set(10) {
             room.cancellation_tiers = lists.0;
         }
-        if is(11) {
+        if is_set(11) {
             room.blackouts = lists.1;
         }
-        if is(12) {
+        if is_set(12) {
             (room.check_in_time, room.check_out_time) = times;
         }
         room.version = version;
@@ -233,9 +233,9 @@ fn registered(room: v1::Room) -> Option<(RoomId, Versioned<Room>)> {
 
 proptest! {
     #[test]
-    fn a_room_comes_back_as_it_was_registered(room in good_room()) {
+    fn a_valid_room_survives_the_round_trip(room in valid_room()) {
         let (id, stored) = registered(room.clone()).unwrap();
-        let mut shown = shown::to_proto(id, &stored);
+        let mut shown = room::to_proto(id, &stored);
         let output = (shown.version, shown.status(), std::mem::take(&mut shown.last_action));
         prop_assert_eq!(output, (1, v1::RoomStatus::Available, "registered".into()));
         (shown.version, shown.status, shown.create_time, shown.update_time) = (0, 0, None, None);
@@ -243,17 +243,16 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_registered_is_within_its_limits(room in any_room()) {
+    fn an_accepted_room_is_accepted_again_with_the_same_meaning(room in any_room()) {
         let Some((id, stored)) = registered(room) else { return Ok(()) };
-        let shown = shown::to_proto(id, &stored);
-        // What was let through once is let through again, and means the same.
+        let shown = room::to_proto(id, &stored);
         let (again, stored_again) = registered(shown).unwrap();
         prop_assert_eq!((again, stored_again.state), (id, stored.state));
     }
 
     #[test]
-    fn whatever_is_modified_bears_it(
-        before in good_room(),
+    fn a_modified_room_could_be_registered_as_it_is(
+        before in valid_room(),
         room in any_room(),
         mask in prop::collection::vec(prop_oneof![
             9 => prop::sample::select(room::CHANGEABLE.to_vec()).prop_map(str::to_owned),
@@ -270,12 +269,12 @@ proptest! {
         };
         let after = events.iter().try_fold(stored.state, |room, event| Room::evolve(Some(room), event));
         let after = Versioned { state: after.unwrap(), ..stored };
-        let shown = shown::to_proto(id, &after);
+        let shown = room::to_proto(id, &after);
         prop_assert_eq!(registered(shown).map(|(_, room)| room.state.terms), Some(after.state.terms));
     }
 
     #[test]
-    fn a_mask_means_the_same_however_it_is_written(
+    fn a_mask_is_independent_of_order_and_duplicates(
         paths in prop::collection::vec(prop::sample::select(room::CHANGEABLE.to_vec()), 1..12)
             .prop_shuffle(),
     ) {
@@ -290,7 +289,7 @@ proptest! {
 }
 
 #[test]
-fn an_empty_mask_means_everything() {
+fn an_empty_mask_names_all_fields_that_can_change() {
     let room = v1::Room {
         room_id: RoomId::from_u128(1).to_string(),
         title: "Attic".into(),

@@ -1,8 +1,8 @@
-//! The rules about rooms and reviews.
+//! The rules of rooms and reviews.
 //!
 //! ```text
 //! Room    (none) ─Register→ Available ⇄ Reserved      Reserve, Release: by reservation, from policies
-//!                              └─Delete→ Deleted      refused while a reservation is open; those that come are honoured
+//!                              └─Delete→ Deleted      refused while a reservation is open; later ones are honoured
 //! Review  (none) ─Invite→ Invited ─Create→ Written ─Delete→ Deleted
 //! ```
 
@@ -18,21 +18,21 @@ use chassis::MemberId;
 pub(crate) use self::{review::Review, room::Room};
 
 chassis::id! {
-    /// A room; also the id of its offer.
+    /// A room, which is also the id of its offer.
     RoomId,
 }
 
-/// On whose behalf something is done.
+/// The issuer of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
     /// A member.
     Member(MemberId),
-    /// Who operates the platform.
+    /// An operator of the platform.
     Operator,
 }
 
 impl By {
-    /// Whether they may do as they like with what belongs to `owner`.
+    /// Whether the issuer may change what belongs to `owner`.
     fn may_act_for(self, owner: MemberId) -> bool {
         self == Self::Operator || self == Self::Member(owner)
     }

@@ -1,13 +1,13 @@
-//! A short memory: what was heard last, so that a repeat or a straggler is known as one.
+//! A bounded set of recent values, to recognise repeated and late events.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-/// How much is remembered. Events of one reservation come in order and once, so even one would do on a good day.
-const MEMORY: usize = 64;
+/// Number of values kept. Events of one reservation arrive in order and exactly once, so few are needed.
+const CAPACITY: usize = 64;
 
-/// The last things that were noted.
+/// The most recent values, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Recent<T>(VecDeque<T>);
@@ -19,15 +19,14 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T: PartialEq> Recent<T> {
-    /// Whether something is remembered.
-    pub(crate) fn has(&self, thing: &T) -> bool {
-        self.0.contains(thing)
+    pub(crate) fn contains(&self, value: &T) -> bool {
+        self.0.contains(value)
     }
 
-    /// Remembers something, and forgets the oldest if that is too much.
-    pub(crate) fn note(&mut self, thing: T) {
-        self.0.push_back(thing);
-        if self.0.len() > MEMORY {
+    /// Adds a value. Drops the oldest beyond the capacity.
+    pub(crate) fn push(&mut self, value: T) {
+        self.0.push_back(value);
+        if self.0.len() > CAPACITY {
             self.0.pop_front();
         }
     }
@@ -38,11 +37,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_old_is_forgotten() {
+    fn beyond_the_capacity_the_oldest_value_is_dropped() {
         let mut recent = Recent::default();
-        for n in 0..=MEMORY {
-            recent.note(n);
+        for n in 0..=CAPACITY {
+            recent.push(n);
         }
-        assert!(!recent.has(&0) && recent.has(&1) && recent.has(&MEMORY));
+        assert!(!recent.contains(&0) && recent.contains(&1) && recent.contains(&CAPACITY));
     }
 }

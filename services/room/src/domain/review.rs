@@ -1,70 +1,71 @@
-//! A review: what a guest says about a completed stay. There is one for each stay.
+//! A review of a completed stay, at most one for each stay.
 
 use chassis::{Aggregate, Kind, MemberId, Now, Refused, ReservationId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{By, RoomId};
 
-/// A review of a stay, or the place for one.
+/// The review of a stay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Review {
-    /// The stay is over and may be reviewed.
+    /// The stay is completed and can be reviewed.
     Invited(Stay),
     Written(Written),
-    /// Removed for good: there will not be another one.
+    /// Deleted for good. The stay cannot be reviewed again.
     Deleted(Stay),
 }
 
-/// Who stayed where.
+/// A completed stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stay {
     pub(crate) room: RoomId,
     pub(crate) guest: MemberId,
 }
 
-/// A review that was written.
+/// A written review.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Written {
     pub(crate) stay: Stay,
-    pub(crate) words: Words,
+    #[serde(rename = "words")]
+    pub(crate) content: Content,
     pub(crate) version: i64,
     pub(crate) at: Timestamp,
-    /// The words as they were first, if they are no longer. A repeat of the creation is known by them.
-    first: Option<Words>,
-    /// The last modification. A repeat of it is known by them.
+    /// The first content, once it has changed. A repeated creation is compared with it.
+    first: Option<Content>,
+    /// The last modification, to recognise a repeat.
     modified: Vec<Edit>,
 }
 
-/// What a guest says.
+/// The content of a review.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Words {
+pub(crate) struct Content {
     pub(crate) rating: Rating,
     pub(crate) text: String,
 }
 
-/// From 1 (poor) to 5 (excellent).
+/// A rating from 1 (poor) to 5 (excellent).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Rating(i32);
 
-/// A change of what a guest says.
+/// A change of one field of the content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Edit {
     Rating(Rating),
     Text(String),
 }
 
-/// What a review can be told to do.
+/// The commands of a review.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Command {
     Invite(Stay),
     Create {
         author: MemberId,
-        words: Words,
+        content: Content,
     },
     Modify {
         by: By,
-        /// The version it was made from.
+        /// The version on which the edits are based.
         from: i64,
         edits: Vec<Edit>,
     },
@@ -73,28 +74,28 @@ pub(crate) enum Command {
     },
 }
 
-/// What can happen to a review.
+/// The events of a review.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Event {
     Invited(Stay),
-    Created { words: Words, at: Timestamp },
-    Modified { edits: Vec<Edit>, was: Rating },
-    Deleted { was: Rating },
+    Created { content: Content, at: Timestamp },
+    Modified { edits: Vec<Edit>, before: Rating },
+    Deleted { before: Rating },
 }
 
-/// Why a review may say no.
+/// Why a command is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("no such review")]
     Unknown,
-    #[error("there is no completed stay of yours under that id")]
+    #[error("the caller has no completed stay with that id")]
     StayNotCompleted,
-    #[error("the stay has a review with other content")]
+    #[error("the stay already has a review with other content")]
     IdReused,
     #[error("the review of the stay has been deleted")]
     Deleted,
     #[error("the review has changed since that version")]
-    Changed,
+    VersionMismatch,
 }
 
 impl Refused for Refusal {
@@ -103,7 +104,7 @@ impl Refused for Refusal {
             Self::Unknown => Kind::NotFound,
             Self::StayNotCompleted => Kind::Precondition,
             Self::IdReused | Self::Deleted => Kind::AlreadyExists,
-            Self::Changed => Kind::Aborted,
+            Self::VersionMismatch => Kind::Aborted,
         }
     }
 
@@ -113,7 +114,7 @@ impl Refused for Refusal {
             Self::StayNotCompleted => "STAY_NOT_COMPLETED",
             Self::IdReused => "IDEMPOTENCY_KEY_REUSED",
             Self::Deleted => "REVIEW_DELETED",
-            Self::Changed => "VERSION_MISMATCH",
+            Self::VersionMismatch => "VERSION_MISMATCH",
         }
     }
 }
@@ -133,12 +134,12 @@ impl Aggregate for Review {
             (Some(review), Command::Create { author, .. }) if review.stay().guest != *author => {
                 Err(Refusal::StayNotCompleted)
             }
-            (Some(Self::Invited(_)), Command::Create { words, .. }) => Ok(vec![Event::Created {
-                words: words.clone(),
+            (Some(Self::Invited(_)), Command::Create { content, .. }) => Ok(vec![Event::Created {
+                content: content.clone(),
                 at: now.at,
             }]),
-            (Some(Self::Written(written)), Command::Create { words, .. }) => {
-                written.create_again(words)
+            (Some(Self::Written(written)), Command::Create { content, .. }) => {
+                written.create_again(content)
             }
             (Some(Self::Deleted(_)), Command::Create { .. }) => Err(Refusal::Deleted),
             (Some(Self::Written(written)), Command::Modify { by, from, edits }) => {
@@ -155,10 +156,10 @@ impl Aggregate for Review {
     fn evolve(this: Option<Self>, event: &Event) -> Option<Self> {
         match (this, event) {
             (None, Event::Invited(stay)) => Some(Self::Invited(*stay)),
-            (Some(Self::Invited(stay)), Event::Created { words, at }) => {
+            (Some(Self::Invited(stay)), Event::Created { content, at }) => {
                 Some(Self::Written(Written {
                     stay,
-                    words: words.clone(),
+                    content: content.clone(),
                     version: 1,
                     at: *at,
                     first: None,
@@ -166,8 +167,8 @@ impl Aggregate for Review {
                 }))
             }
             (Some(Self::Written(mut written)), Event::Modified { edits, .. }) => {
-                let words = written.words.with(edits);
-                let before = std::mem::replace(&mut written.words, words);
+                let content = written.content.with(edits);
+                let before = std::mem::replace(&mut written.content, content);
                 written.first.get_or_insert(before);
                 written.modified.clone_from(edits);
                 written.version += 1;
@@ -182,7 +183,6 @@ impl Aggregate for Review {
 }
 
 impl Review {
-    /// Who stayed where.
     pub(crate) fn stay(&self) -> &Stay {
         match self {
             Self::Invited(stay) | Self::Deleted(stay) => stay,
@@ -192,8 +192,8 @@ impl Review {
 }
 
 impl Written {
-    fn create_again(&self, words: &Words) -> Result<Vec<Event>, Refusal> {
-        if words == self.first.as_ref().unwrap_or(&self.words) {
+    fn create_again(&self, content: &Content) -> Result<Vec<Event>, Refusal> {
+        if content == self.first.as_ref().unwrap_or(&self.content) {
             Ok(vec![])
         } else {
             Err(Refusal::IdReused)
@@ -208,21 +208,21 @@ impl Written {
             return Ok(vec![]);
         }
         if from != self.version {
-            return Err(Refusal::Changed);
+            return Err(Refusal::VersionMismatch);
         }
-        if self.words.with(edits) == self.words {
+        if self.content.with(edits) == self.content {
             return Ok(vec![]);
         }
         Ok(vec![Event::Modified {
             edits: edits.to_vec(),
-            was: self.words.rating,
+            before: self.content.rating,
         }])
     }
 
     fn delete(&self, by: By) -> Result<Vec<Event>, Refusal> {
         if by.may_act_for(self.stay.guest) {
             Ok(vec![Event::Deleted {
-                was: self.words.rating,
+                before: self.content.rating,
             }])
         } else {
             Err(Refusal::Unknown)
@@ -230,26 +230,25 @@ impl Written {
     }
 }
 
-impl Words {
+impl Content {
     fn with(&self, edits: &[Edit]) -> Self {
-        let mut words = self.clone();
+        let mut content = self.clone();
         for edit in edits.iter().cloned() {
             match edit {
-                Edit::Rating(rating) => words.rating = rating,
-                Edit::Text(text) => words.text = text,
+                Edit::Rating(rating) => content.rating = rating,
+                Edit::Text(text) => content.text = text,
             }
         }
-        words
+        content
     }
 }
 
 impl Rating {
-    /// A rating, if it is one.
+    /// None unless 1 to 5.
     pub(crate) fn new(rating: i32) -> Option<Self> {
         (1..=5).contains(&rating).then_some(Self(rating))
     }
 
-    /// How many stars.
     pub(crate) fn get(self) -> i32 {
         self.0
     }

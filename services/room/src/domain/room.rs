@@ -1,4 +1,4 @@
-//! A room: what its host offers, who has it, and what guests think of it.
+//! A room: its terms, its open reservations, its rating.
 
 use std::collections::BTreeSet;
 
@@ -17,23 +17,23 @@ use super::{
 pub(crate) struct Room {
     pub(crate) host: MemberId,
     pub(crate) terms: Terms,
-    /// Version of the terms. That guests come and go does not count, or it would make a host's modification fail.
+    /// Version of the terms. Reservations and reviews do not change it, so they do not fail a host's modification.
     pub(crate) version: i64,
     pub(crate) withdrawn: bool,
-    /// What happened to it last.
+    /// The last action.
     pub(crate) last: Action,
     pub(crate) tally: Tally,
-    /// The confirmed reservations that have it.
+    /// The confirmed reservations that are not over.
     open: BTreeSet<ReservationId>,
-    /// The last reservations that gave it back, even if they had not taken it yet.
+    /// Recent reservations that are over, including those released before they reserved the room.
     over: Recent<ReservationId>,
-    /// The terms as they were registered, if they are no longer. A repeat of the registration is known by them.
+    /// The registered terms, once they have changed. A repeated registration is compared with them.
     registered: Option<Terms>,
-    /// The last modification. A repeat of it is known by them.
+    /// The last modification, to recognise a repeat.
     modified: Vec<Change>,
 }
 
-/// What can happen to a room, as a person reads it.
+/// An action on a room, for display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Action {
     Registered,
@@ -44,7 +44,7 @@ pub(crate) enum Action {
     Reviewed,
 }
 
-/// Whether a room is taken.
+/// The status of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Available,
@@ -52,28 +52,28 @@ pub(crate) enum Status {
     Deleted,
 }
 
-/// The reviews of a room, counted. A change of one is a difference, so their order does not matter.
+/// Count and sum of the ratings of a room. Changes are added as differences, so their order does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tally {
     count: i32,
     sum: i32,
-    /// The last changes that were counted: which review, and its version.
+    /// The recent changes that were counted: review and version.
     counted: Recent<(ReservationId, i64)>,
 }
 
-/// A change of a review.
+/// A change of the rating of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Opinion {
+pub(crate) struct RatingChange {
     pub(crate) review: ReservationId,
-    /// Version of the review after it.
+    /// Version of the review after the change.
     pub(crate) version: i64,
-    /// The rating before it, if there was one.
-    pub(crate) was: Option<Rating>,
-    /// The rating after it, if there is one.
-    pub(crate) is: Option<Rating>,
+    /// None if the review was created.
+    pub(crate) before: Option<Rating>,
+    /// None if the review was deleted.
+    pub(crate) after: Option<Rating>,
 }
 
-/// What a room can be told to do.
+/// The commands of a room.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Command {
     Register {
@@ -82,7 +82,7 @@ pub(crate) enum Command {
     },
     Modify {
         by: By,
-        /// The version of the terms it was made from.
+        /// The version of the terms on which the changes are based.
         from: i64,
         changes: Vec<Change>,
     },
@@ -91,10 +91,10 @@ pub(crate) enum Command {
     },
     Reserve(ReservationId),
     Release(ReservationId),
-    Count(Opinion),
+    CountReview(RatingChange),
 }
 
-/// What can happen to a room.
+/// The events of a room.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Event {
     Registered {
@@ -105,28 +105,28 @@ pub(crate) enum Event {
     Deleted,
     Reserved(ReservationId),
     Released(ReservationId),
-    /// A reservation gave up what it had not taken yet; should it come, it is too late.
+    /// A reservation was released before it reserved the room. If it reserves the room later, nothing happens.
     Forgone(ReservationId),
-    Reviewed(Opinion),
+    Reviewed(RatingChange),
 }
 
-/// Why a room may say no.
+/// Why a command is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("no such room")]
     Unknown,
-    #[error("the id is taken by a room with other content")]
+    #[error("a room with this id and other content exists")]
     IdReused,
     #[error("the room has changed since that version")]
-    Changed,
+    VersionMismatch,
     #[error("the room has been deleted")]
     Deleted,
     #[error("the room has open reservations")]
     HasReservations,
     #[error("a room that is sold by the hour has no check-in or check-out time")]
-    NoStay,
-    #[error("the check-out time must not be after the check-in time")]
-    StaysOverlap,
+    NotSoldByNight,
+    #[error("the check-out time must not be later than the check-in time")]
+    CheckOutAfterCheckIn,
 }
 
 impl Refused for Refusal {
@@ -134,9 +134,9 @@ impl Refused for Refusal {
         match self {
             Self::Unknown => Kind::NotFound,
             Self::IdReused => Kind::AlreadyExists,
-            Self::Changed => Kind::Aborted,
+            Self::VersionMismatch => Kind::Aborted,
             Self::Deleted | Self::HasReservations => Kind::Precondition,
-            Self::NoStay | Self::StaysOverlap => Kind::Invalid,
+            Self::NotSoldByNight | Self::CheckOutAfterCheckIn => Kind::Invalid,
         }
     }
 
@@ -144,10 +144,10 @@ impl Refused for Refusal {
         match self {
             Self::Unknown => "NOT_FOUND",
             Self::IdReused => "IDEMPOTENCY_KEY_REUSED",
-            Self::Changed => "VERSION_MISMATCH",
+            Self::VersionMismatch => "VERSION_MISMATCH",
             Self::Deleted => "ROOM_DELETED",
             Self::HasReservations => "ROOM_HAS_RESERVATIONS",
-            Self::NoStay | Self::StaysOverlap => "INVALID_REQUEST",
+            Self::NotSoldByNight | Self::CheckOutAfterCheckIn => "INVALID_REQUEST",
         }
     }
 }
@@ -171,7 +171,7 @@ impl Aggregate for Room {
             (Some(room), Command::Delete { by }) => room.delete(*by),
             (Some(room), Command::Reserve(id)) => Ok(room.reserve(*id)),
             (Some(room), Command::Release(id)) => Ok(room.release(*id)),
-            (Some(room), Command::Count(opinion)) => Ok(room.count(*opinion)),
+            (Some(room), Command::CountReview(change)) => Ok(room.count(*change)),
         }
     }
 
@@ -200,7 +200,6 @@ impl Room {
         }
     }
 
-    /// Whether it is taken.
     pub(crate) fn status(&self) -> Status {
         if self.withdrawn {
             Status::Deleted
@@ -231,7 +230,7 @@ impl Room {
             return Ok(vec![]);
         }
         if from != self.version {
-            return Err(Refusal::Changed);
+            return Err(Refusal::VersionMismatch);
         }
         if self.terms.with(changes)? == self.terms {
             return Ok(vec![]);
@@ -252,9 +251,9 @@ impl Room {
         Ok(vec![Event::Deleted])
     }
 
-    /// A reservation that was confirmed takes the room, deleted or not.
+    /// A confirmed reservation is recorded even if the room is deleted: it was sold before.
     fn reserve(&self, id: ReservationId) -> Vec<Event> {
-        if self.open.contains(&id) || self.over.has(&id) {
+        if self.open.contains(&id) || self.over.contains(&id) {
             return vec![];
         }
         vec![Event::Reserved(id)]
@@ -263,18 +262,18 @@ impl Room {
     fn release(&self, id: ReservationId) -> Vec<Event> {
         if self.open.contains(&id) {
             vec![Event::Released(id)]
-        } else if self.over.has(&id) {
+        } else if self.over.contains(&id) {
             vec![]
         } else {
             vec![Event::Forgone(id)]
         }
     }
 
-    fn count(&self, opinion: Opinion) -> Vec<Event> {
-        if self.tally.has_counted(opinion) {
+    fn count(&self, change: RatingChange) -> Vec<Event> {
+        if self.tally.has_counted(change) {
             return vec![];
         }
-        vec![Event::Reviewed(opinion)]
+        vec![Event::Reviewed(change)]
     }
 
     fn after(mut self, event: &Event) -> Option<Self> {
@@ -299,12 +298,12 @@ impl Room {
             }
             Event::Released(id) => {
                 self.open.remove(id);
-                self.over.note(*id);
+                self.over.push(*id);
                 self.last = Action::Released;
             }
-            Event::Forgone(id) => self.over.note(*id),
-            Event::Reviewed(opinion) => {
-                self.tally.count(*opinion);
+            Event::Forgone(id) => self.over.push(*id),
+            Event::Reviewed(change) => {
+                self.tally.count(*change);
                 self.last = Action::Reviewed;
             }
         }
@@ -313,12 +312,12 @@ impl Room {
 }
 
 impl Tally {
-    /// How many reviews there are.
+    /// Number of reviews.
     pub(crate) fn reviews(&self) -> i32 {
         self.count.max(0)
     }
 
-    /// The mean of their ratings, 0 if there are none.
+    /// Mean rating, 0 without reviews.
     pub(crate) fn average(&self) -> f64 {
         if self.count > 0 {
             f64::from(self.sum) / f64::from(self.count)
@@ -327,17 +326,17 @@ impl Tally {
         }
     }
 
-    fn has_counted(&self, opinion: Opinion) -> bool {
-        self.counted.has(&(opinion.review, opinion.version))
+    fn has_counted(&self, change: RatingChange) -> bool {
+        self.counted.contains(&(change.review, change.version))
     }
 
-    fn count(&mut self, opinion: Opinion) {
-        for (rating, sign) in [(opinion.was, -1), (opinion.is, 1)] {
+    fn count(&mut self, change: RatingChange) {
+        for (rating, sign) in [(change.before, -1), (change.after, 1)] {
             if let Some(rating) = rating {
                 self.count = self.count.saturating_add(sign);
                 self.sum = self.sum.saturating_add(sign * rating.get());
             }
         }
-        self.counted.note((opinion.review, opinion.version));
+        self.counted.push((change.review, change.version));
     }
 }

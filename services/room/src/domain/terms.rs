@@ -1,4 +1,4 @@
-//! What a host says about a room, and how it may change.
+//! The terms of a room, which the host sets, and their changes.
 
 use chassis::{
     Money,
@@ -8,60 +8,60 @@ use serde::{Deserialize, Serialize};
 
 use super::room::Refusal;
 
-/// When a guest may arrive, unless the host says otherwise.
+/// Default check-in time.
 pub(crate) const ARRIVAL: Time = Time::constant(15, 0, 0, 0);
-/// When a guest must have left, unless the host says otherwise.
+/// Default check-out time.
 pub(crate) const DEPARTURE: Time = Time::constant(11, 0, 0, 0);
 
-/// The terms on which a room is let.
+/// The terms of a room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Terms {
     pub(crate) title: String,
     pub(crate) description: String,
     pub(crate) sold: Sold,
     pub(crate) max_persons: i32,
-    /// How many identical rooms there are.
+    /// Number of identical rooms sold under this id.
     pub(crate) units: i32,
-    /// Of one night or hour of one of them.
+    /// Price of one night or hour of one of them.
     pub(crate) price: Money,
     pub(crate) approval: Approval,
     pub(crate) tiers: Vec<Tier>,
     pub(crate) blackouts: Vec<Blackout>,
-    /// Its time zone, as the IANA spells it.
+    /// IANA time zone.
     pub(crate) zone: String,
 }
 
-/// By what a room is sold.
+/// How a room is sold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Sold {
-    /// A stay.
+    /// By the night, as a stay.
     ByNight { check_in: Time, check_out: Time },
-    /// A meeting room.
+    /// By the hour, as a meeting room.
     ByHour,
 }
 
-/// Who must agree before a reservation is charged.
+/// Who must approve a reservation before it is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Approval {
     Nobody,
     Host,
 }
 
-/// What is refunded with a given notice.
+/// The refund for a cancellation at least some hours ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tier {
     pub(crate) hours_before: i32,
     pub(crate) percent: i32,
 }
 
-/// Dates on which a room is not let; the end is not one of them.
+/// Dates on which a room is not available, without the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Blackout {
     pub(crate) start: Date,
     pub(crate) end: Date,
 }
 
-/// A change of one of the terms. What is not here never changes.
+/// A change of one term. Terms without a variant cannot change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Change {
     Title(String),
@@ -71,14 +71,15 @@ pub(crate) enum Change {
     Approval(Approval),
     Tiers(Vec<Tier>),
     Blackouts(Vec<Blackout>),
-    /// None is the default.
+    /// None sets the default.
     CheckIn(Option<Time>),
-    /// None is the default.
+    /// None sets the default.
     CheckOut(Option<Time>),
 }
 
 impl Sold {
-    /// Stays that begin and end at these times. Nobody arrives before the guest of the night before has left.
+    /// Sold by the night with these times. None if check-out is later than check-in: the guest of the night before
+    /// would still be there.
     pub(crate) fn by_night(check_in: Time, check_out: Time) -> Option<Self> {
         (check_out <= check_in).then_some(Self::ByNight {
             check_in,
@@ -88,7 +89,7 @@ impl Sold {
 }
 
 impl Terms {
-    /// The terms with some changes, if they make sense together.
+    /// The terms after some changes, if they are consistent.
     pub(super) fn with(&self, changes: &[Change]) -> Result<Self, Refusal> {
         let mut terms = self.clone();
         for change in changes.iter().cloned() {
@@ -102,11 +103,11 @@ impl Terms {
                 Change::Blackouts(blackouts) => terms.blackouts = blackouts,
                 Change::CheckIn(time) => match &mut terms.sold {
                     Sold::ByNight { check_in, .. } => *check_in = time.unwrap_or(ARRIVAL),
-                    Sold::ByHour => none(time)?,
+                    Sold::ByHour => refuse_time(time)?,
                 },
                 Change::CheckOut(time) => match &mut terms.sold {
                     Sold::ByNight { check_out, .. } => *check_out = time.unwrap_or(DEPARTURE),
-                    Sold::ByHour => none(time)?,
+                    Sold::ByHour => refuse_time(time)?,
                 },
             }
         }
@@ -114,12 +115,13 @@ impl Terms {
             Sold::ByNight {
                 check_in,
                 check_out,
-            } if check_out > check_in => Err(Refusal::StaysOverlap),
+            } if check_out > check_in => Err(Refusal::CheckOutAfterCheckIn),
             _ => Ok(terms),
         }
     }
 }
 
-fn none(time: Option<Time>) -> Result<(), Refusal> {
-    time.map_or(Ok(()), |_| Err(Refusal::NoStay))
+/// A room sold by the hour has no check-in or check-out time.
+fn refuse_time(time: Option<Time>) -> Result<(), Refusal> {
+    time.map_or(Ok(()), |_| Err(Refusal::NotSoldByNight))
 }

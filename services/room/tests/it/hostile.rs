@@ -1,4 +1,4 @@
-//! Hostile input: everything that is wrong is told, and nothing else happens.
+//! Hostile input: every violation is reported and nothing changes.
 
 use berth::{
     google::r#type::{Date, Money, TimeOfDay},
@@ -8,12 +8,12 @@ use berth::{
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::inn::{GUEST, Inn, a_review, a_room, guest, host, of, uuid};
+use crate::fixture::{Fixture, GUEST, a_review, a_room, guest, host, of, uuid};
 
-/// The fields that are wrong, in order.
+/// The fields with violations, in order.
 #[track_caller]
-fn wrong<T: std::fmt::Debug>(answer: Result<T, Status>) -> Vec<String> {
-    let status = answer.unwrap_err();
+fn violations<T: std::fmt::Debug>(result: Result<T, Status>) -> Vec<String> {
+    let status = result.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     assert!(status.message().len() + status.details().len() < 8_000);
     let details = status.get_details_bad_request().unwrap();
@@ -58,10 +58,10 @@ fn time(hours: i32, minutes: i32) -> TimeOfDay {
     }
 }
 
-type Spoil = fn(&mut Room);
+type Edit = fn(&mut Room);
 
-/// What a room may not be, and the field that is wrong with it.
-const BAD: &[(&str, Spoil)] = &[
+/// Edits that make a room invalid, and the field that gets the violation.
+const INVALID: &[(&str, Edit)] = &[
     ("room.room_id", |room| room.room_id = String::new()),
     ("room.room_id", |room| room.room_id = "1".into()),
     ("room.room_id", |room| {
@@ -218,44 +218,50 @@ const BAD: &[(&str, Spoil)] = &[
 ];
 
 #[tokio::test]
-async fn a_bad_room_is_not_registered() {
-    let inn = Inn::new().await;
-    for (place, (field, spoil)) in BAD.iter().enumerate() {
+async fn an_invalid_room_is_not_registered() {
+    let fixture = Fixture::new().await;
+    for (row, (field, edit)) in INVALID.iter().enumerate() {
         let mut room = a_room(1);
-        spoil(&mut room);
-        assert_eq!(wrong(inn.register(room).await), [*field], "row {place}");
+        edit(&mut room);
+        assert_eq!(
+            violations(fixture.register(room).await),
+            [*field],
+            "row {row}"
+        );
     }
-    assert_eq!(inn.page("", 0, "").await.unwrap().0, Vec::<String>::new());
-    assert_eq!(inn.events(1).await, Vec::<String>::new());
+    assert_eq!(
+        fixture.page("", 0, "").await.unwrap().0,
+        Vec::<String>::new()
+    );
+    assert_eq!(fixture.events(1).await, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_room_does_not_turn_bad() {
-    let inn = Inn::new().await;
-    let before = inn.register(a_room(1)).await.unwrap();
-    let never =
+async fn a_room_does_not_become_invalid() {
+    let fixture = Fixture::new().await;
+    let before = fixture.register(a_room(1)).await.unwrap();
+    let immutable =
         ["room_id", "host_id", "unit", "units", "time_zone"].map(|name| format!("room.{name}"));
-    for (place, (field, spoil)) in BAD.iter().enumerate() {
+    for (row, (field, edit)) in INVALID.iter().enumerate() {
         let mut room = before.clone();
-        spoil(&mut room);
-        if never.iter().any(|never| never == field) || room.unit != before.unit {
+        edit(&mut room);
+        if immutable.iter().any(|immutable| immutable == field) || room.unit != before.unit {
             continue;
         }
-        // What makes no sense together is known by the room alone, which knows no fields.
-        let answer = inn.modify(host(), room, &[]).await;
-        let status = answer.unwrap_err();
+        // Only the status code is compared: the domain finds inconsistent fields, and its refusals name no field.
+        let status = fixture.modify(host(), room, &[]).await.unwrap_err();
         assert_eq!(
             status.code(),
             Code::InvalidArgument,
-            "row {place}: {status:?}"
+            "row {row}: {status:?}"
         );
     }
-    assert_eq!(inn.get(1).await.unwrap(), before);
+    assert_eq!(fixture.get(1).await.unwrap(), before);
 }
 
 #[tokio::test]
-async fn what_is_just_good_enough_is_taken() {
-    let good: &[Spoil] = &[
+async fn values_at_the_limits_are_accepted() {
+    let valid: &[Edit] = &[
         |room| room.title = "é".repeat(200),
         |room| room.description = "x".repeat(5000),
         |room| room.description = "a\tb\r\nc".into(),
@@ -273,11 +279,11 @@ async fn what_is_just_good_enough_is_taken() {
         |room| room.title = "'; DROP TABLE room_listing; --".into(),
         |room| room.title = "방 🏠".into(),
     ];
-    let inn = Inn::new().await;
-    for (number, adorn) in (1_u128..).zip(good) {
+    let fixture = Fixture::new().await;
+    for (number, edit) in (1_u128..).zip(valid) {
         let mut room = a_room(number);
-        adorn(&mut room);
-        let registered = inn.register(room.clone()).await.unwrap();
+        edit(&mut room);
+        let registered = fixture.register(room.clone()).await.unwrap();
         assert_eq!(
             (&registered.title, &registered.description),
             (&room.title, &room.description)
@@ -291,8 +297,8 @@ async fn what_is_just_good_enough_is_taken() {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_is_told_at_once() {
-    let inn = Inn::new().await;
+async fn all_violations_are_reported_at_once() {
+    let fixture = Fixture::new().await;
     let request = of(host(), RegisterRoomRequest { room: None });
     let fields = [
         "room.room_id",
@@ -303,7 +309,10 @@ async fn everything_that_is_wrong_is_told_at_once() {
         "room.price",
         "room.time_zone",
     ];
-    assert_eq!(wrong(inn.rooms().register_room(request).await), fields);
+    assert_eq!(
+        violations(fixture.rooms().register_room(request).await),
+        fields
+    );
 
     let request = of(
         host(),
@@ -319,12 +328,15 @@ async fn everything_that_is_wrong_is_told_at_once() {
         "room.max_persons",
         "room.price",
     ];
-    assert_eq!(wrong(inn.rooms().modify_room(request).await), fields);
-    let refusal = inn
+    assert_eq!(
+        violations(fixture.rooms().modify_room(request).await),
+        fields
+    );
+    let refusal = fixture
         .modify(host(), Room::default(), &["price", "nothing"])
         .await;
     assert_eq!(
-        wrong(refusal),
+        violations(refusal),
         ["room.room_id", "room.version", "update_mask", "room.price"]
     );
 
@@ -335,46 +347,49 @@ async fn everything_that_is_wrong_is_told_at_once() {
         "review.rating",
         "review.text",
     ];
-    assert_eq!(wrong(inn.rooms().create_review(request).await), fields);
-    let refusal = inn.modify_review(GUEST, Review::default(), &[]).await;
+    assert_eq!(
+        violations(fixture.rooms().create_review(request).await),
+        fields
+    );
+    let refusal = fixture.modify_review(GUEST, Review::default(), &[]).await;
     let fields = [
         "review.reservation_id",
         "review.version",
         "review.rating",
         "review.text",
     ];
-    assert_eq!(wrong(refusal), fields);
+    assert_eq!(violations(refusal), fields);
 }
 
 #[tokio::test]
-async fn many_mistakes_are_an_error_of_moderate_size() {
-    let inn = Inn::new().await;
+async fn an_error_with_many_violations_has_a_bounded_size() {
+    let fixture = Fixture::new().await;
     let mut room = a_room(1);
     room.blackouts = vec![DateRange::default(); 100_000];
     room.cancellation_tiers = vec![tier(-1, 101); 100_000];
-    assert_eq!(wrong(inn.register(room.clone()).await).len(), 20);
+    assert_eq!(violations(fixture.register(room.clone()).await).len(), 20);
     room = Room {
         version: 1,
         ..a_room(1)
     };
     let path = "x".repeat(100_000);
     assert_eq!(
-        wrong(inn.modify(host(), room, &[path.as_str(); 10]).await),
+        violations(fixture.modify(host(), room, &[path.as_str(); 10]).await),
         ["update_mask"]
     );
 }
 
 #[tokio::test]
-async fn a_version_that_never_was_is_refused() {
-    let inn = Inn::new().await;
-    inn.register(a_room(1)).await.unwrap();
+async fn a_version_that_never_existed_is_refused() {
+    let fixture = Fixture::new().await;
+    fixture.register(a_room(1)).await.unwrap();
     for version in [0, -1, i64::MIN] {
         let room = Room {
             version,
             ..a_room(1)
         };
         assert_eq!(
-            wrong(inn.modify(host(), room, &["title"]).await),
+            violations(fixture.modify(host(), room, &["title"]).await),
             ["room.version"]
         );
     }
@@ -382,25 +397,26 @@ async fn a_version_that_never_was_is_refused() {
         version: i64::MAX,
         ..a_room(1)
     };
-    let status = inn.modify(host(), room, &["title"]).await.unwrap_err();
+    let status = fixture.modify(host(), room, &["title"]).await.unwrap_err();
     assert_eq!(status.code(), Code::Aborted);
 }
 
 #[tokio::test]
-async fn a_bad_review_is_not_published() {
-    let inn = Inn::new().await;
-    inn.register(a_room(1)).await.unwrap();
-    inn.confirmed(11, 1).await;
-    inn.completed(11, 1).await;
+async fn an_invalid_review_is_not_created() {
+    let fixture = Fixture::new().await;
+    fixture.register(a_room(1)).await.unwrap();
+    fixture.confirmed(11, 1).await;
+    fixture.completed(11, 1).await;
     for rating in [0, 6, -1, i32::MIN, i32::MAX] {
-        let refusal = inn.review(GUEST, a_review(11, rating, "Good")).await;
-        assert_eq!(wrong(refusal), ["review.rating"]);
+        let refusal = fixture.review(GUEST, a_review(11, rating, "Good")).await;
+        assert_eq!(violations(refusal), ["review.rating"]);
     }
     for text in ["", " ", "a\0b", &"x".repeat(5001)] {
-        let refusal = inn.review(GUEST, a_review(11, 3, text)).await;
-        assert_eq!(wrong(refusal), ["review.text"]);
+        let refusal = fixture.review(GUEST, a_review(11, 3, text)).await;
+        assert_eq!(violations(refusal), ["review.text"]);
     }
-    inn.review(GUEST, a_review(11, 3, &"é".repeat(5000)))
+    fixture
+        .review(GUEST, a_review(11, 3, &"é".repeat(5000)))
         .await
         .unwrap();
 }

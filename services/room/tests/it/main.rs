@@ -1,9 +1,9 @@
-//! Does the service keep its promises?
+//! Tests of the room context through its gRPC services.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod fixture;
 mod hostile;
-mod inn;
 mod lists;
 mod modifications;
 mod policies;

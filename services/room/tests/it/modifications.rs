@@ -1,4 +1,4 @@
-//! Changes to rooms, as a host sees them.
+//! Modifications of rooms.
 
 use berth::{
     offer::v1::Approval,
@@ -9,21 +9,21 @@ use chassis_testing::noon;
 use tonic::Code;
 
 use crate::{
-    inn::{Inn, a_room, host, of, refused},
+    fixture::{Fixture, a_room, host, of, refused},
     rooms::{ATTIC, full_room, oclock},
 };
 
 #[tokio::test]
-async fn a_modification_changes_what_its_mask_names() {
-    let inn = Inn::new().await;
-    inn.register(a_room(ATTIC)).await.unwrap();
-    inn.clock.turn(SignedDuration::from_mins(1));
+async fn a_modification_changes_the_fields_that_the_mask_names() {
+    let fixture = Fixture::new().await;
+    fixture.register(a_room(ATTIC)).await.unwrap();
+    fixture.clock.turn(SignedDuration::from_mins(1));
     let values = Room {
         version: 1,
         ..full_room()
     };
     let mask = ["description", "cancellation_tiers", "description"];
-    let room = inn.modify(host(), values, &mask).await.unwrap();
+    let room = fixture.modify(host(), values, &mask).await.unwrap();
     let before = a_room(ATTIC);
     assert_eq!(room.description, full_room().description);
     assert_eq!(room.cancellation_tiers, full_room().cancellation_tiers);
@@ -34,20 +34,23 @@ async fn a_modification_changes_what_its_mask_names() {
     assert_eq!((room.version, room.last_action.as_str()), (2, "modified"));
     assert_eq!(room.create_time, Some(time::to_proto(noon())));
     assert!(room.update_time.unwrap().seconds == room.create_time.unwrap().seconds + 60);
-    let event: RoomModified = inn.last(ATTIC).await;
+    let event: RoomModified = fixture.last(ATTIC).await;
     assert_eq!(
         (event.room, event.offer),
-        (inn.get(ATTIC).await.ok(), inn.offer(ATTIC).await.ok())
+        (
+            fixture.get(ATTIC).await.ok(),
+            fixture.offer(ATTIC).await.ok()
+        )
     );
 }
 
 #[tokio::test]
-async fn a_modification_without_a_mask_changes_all_that_may_change() {
-    let inn = Inn::new().await;
-    inn.register(full_room()).await.unwrap();
+async fn a_modification_without_a_mask_changes_all_fields_that_can_change() {
+    let fixture = Fixture::new().await;
+    fixture.register(full_room()).await.unwrap();
     let values = Room {
         version: 1,
-        // What may not change is not looked at.
+        // Fields that cannot change are ignored.
         units: 9,
         time_zone: "Mars/Olympus".into(),
         ..a_room(ATTIC)
@@ -59,7 +62,7 @@ async fn a_modification_without_a_mask_changes_all_that_may_change() {
             update_mask: None,
         },
     );
-    let room = inn
+    let room = fixture
         .rooms()
         .modify_room(request)
         .await
@@ -80,61 +83,64 @@ async fn a_modification_without_a_mask_changes_all_that_may_change() {
 }
 
 #[tokio::test]
-async fn a_repeated_modification_answers_the_same() {
-    let inn = Inn::new().await;
-    inn.register(a_room(ATTIC)).await.unwrap();
+async fn a_repeated_modification_returns_the_same() {
+    let fixture = Fixture::new().await;
+    fixture.register(a_room(ATTIC)).await.unwrap();
     let loft = Room {
         title: "Loft".into(),
         version: 1,
         ..a_room(ATTIC)
     };
-    let first = inn
+    let first = fixture
         .modify(host(), loft.clone(), &["title", "price"])
         .await
         .unwrap();
-    inn.clock.turn(SignedDuration::from_mins(1));
-    let again = inn
+    fixture.clock.turn(SignedDuration::from_mins(1));
+    let again = fixture
         .modify(host(), loft.clone(), &["price", "title"])
         .await
         .unwrap();
     assert_eq!(again, first);
-    assert_eq!(inn.events(ATTIC).await, ["RoomRegistered", "RoomModified"]);
-    // From the same version, but not the same modification.
+    assert_eq!(
+        fixture.events(ATTIC).await,
+        ["RoomRegistered", "RoomModified"]
+    );
+    // The same version, but another modification.
     refused(
-        inn.modify(host(), loft, &["title"]).await,
+        fixture.modify(host(), loft, &["title"]).await,
         Code::Aborted,
         "VERSION_MISMATCH",
     );
 }
 
 #[tokio::test]
-async fn two_modifications_from_one_version_do_not_both_hold() {
-    let inn = Inn::new().await;
-    inn.register(a_room(ATTIC)).await.unwrap();
+async fn of_two_modifications_of_one_version_one_is_refused() {
+    let fixture = Fixture::new().await;
+    fixture.register(a_room(ATTIC)).await.unwrap();
     let titled = |title: &str| Room {
         title: title.into(),
         version: 1,
         ..a_room(ATTIC)
     };
     let (loft, cellar) = tokio::join!(
-        inn.modify(host(), titled("Loft"), &["title"]),
-        inn.modify(host(), titled("Cellar"), &["title"]),
+        fixture.modify(host(), titled("Loft"), &["title"]),
+        fixture.modify(host(), titled("Cellar"), &["title"]),
     );
-    let (won, refusal) = if loft.is_ok() {
+    let (accepted, refusal) = if loft.is_ok() {
         (loft, cellar)
     } else {
         (cellar, loft)
     };
-    assert_eq!(inn.get(ATTIC).await.unwrap(), won.unwrap());
+    assert_eq!(fixture.get(ATTIC).await.unwrap(), accepted.unwrap());
     refused(refusal, Code::Aborted, "VERSION_MISMATCH");
 }
 
 #[tokio::test]
-async fn guests_do_not_make_a_modification_fail() {
-    let inn = Inn::new().await;
-    inn.register(a_room(ATTIC)).await.unwrap();
-    inn.confirmed(11, ATTIC).await;
-    let reserved = inn.get(ATTIC).await.unwrap();
+async fn a_reservation_does_not_change_the_version() {
+    let fixture = Fixture::new().await;
+    fixture.register(a_room(ATTIC)).await.unwrap();
+    fixture.confirmed(11, ATTIC).await;
+    let reserved = fixture.get(ATTIC).await.unwrap();
     assert_eq!(
         (reserved.status(), reserved.version),
         (RoomStatus::Reserved, 1)
@@ -143,14 +149,14 @@ async fn guests_do_not_make_a_modification_fail() {
         title: "Loft".into(),
         ..reserved
     };
-    let room = inn.modify(host(), loft, &["title"]).await.unwrap();
+    let room = fixture.modify(host(), loft, &["title"]).await.unwrap();
     assert_eq!((room.version, room.status()), (2, RoomStatus::Reserved));
 }
 
 #[tokio::test]
-async fn a_mask_names_only_what_may_change() {
-    let inn = Inn::new().await;
-    inn.register(a_room(ATTIC)).await.unwrap();
+async fn a_mask_with_another_field_is_refused() {
+    let fixture = Fixture::new().await;
+    fixture.register(a_room(ATTIC)).await.unwrap();
     let room = Room {
         version: 1,
         ..full_room()
@@ -175,8 +181,8 @@ async fn a_mask_names_only_what_may_change() {
         "price.units",
         "\0",
     ] {
-        let refusal = inn.modify(host(), room.clone(), &["title", path]).await;
+        let refusal = fixture.modify(host(), room.clone(), &["title", path]).await;
         refused(refusal, Code::InvalidArgument, "INVALID_REQUEST");
     }
-    assert_eq!(inn.get(ATTIC).await.unwrap().title, "Attic");
+    assert_eq!(fixture.get(ATTIC).await.unwrap().title, "Attic");
 }

@@ -1,4 +1,4 @@
-//! Reviews, as a caller sees them.
+//! Reviews.
 
 use berth::room::v1::{DeleteReviewRequest, Review, ReviewCreated, ReviewDeleted, ReviewModified};
 use chassis::{
@@ -8,41 +8,44 @@ use chassis::{
 use chassis_testing::noon;
 use tonic::{Code, Status};
 
-use crate::inn::{
-    ADMIN, GUEST, HOST, Inn, STRANGER, a_review, a_room, admin, guest, of, refused, uuid,
+use crate::fixture::{
+    ADMIN, Fixture, GUEST, HOST, OTHER_MEMBER, a_review, a_room, admin, guest, of, refused, uuid,
 };
 
 const ATTIC: u128 = 1;
 const STAY: u128 = 11;
-const NEVER: u128 = 99;
+const UNKNOWN: u128 = 99;
 
-/// A room and a guest who has stayed there.
-async fn stayed() -> Inn {
-    let inn = Inn::new().await;
-    inn.register(a_room(ATTIC)).await.unwrap();
-    inn.confirmed(STAY, ATTIC).await;
-    inn.completed(STAY, ATTIC).await;
-    inn
+/// A room with a completed stay.
+async fn with_a_stay() -> Fixture {
+    let fixture = Fixture::new().await;
+    fixture.register(a_room(ATTIC)).await.unwrap();
+    fixture.confirmed(STAY, ATTIC).await;
+    fixture.completed(STAY, ATTIC).await;
+    fixture
 }
 
-async fn delete(inn: &Inn, by: MemberId, reservation: u128) -> Result<(), Status> {
+async fn delete(fixture: &Fixture, by: MemberId, reservation: u128) -> Result<(), Status> {
     let reservation_id = uuid(reservation);
     let caller = if by == ADMIN { admin() } else { guest(by) };
     let request = of(caller, DeleteReviewRequest { reservation_id });
-    inn.rooms().delete_review(request).await.map(|_| ())
+    fixture.rooms().delete_review(request).await.map(|_| ())
 }
 
-/// What the room says of its reviews.
-async fn rating(inn: &Inn) -> (i32, f64, String) {
-    inn.settle().await;
-    let room = inn.get(ATTIC).await.unwrap();
+/// Review count, average rating and last action of the room.
+async fn rating(fixture: &Fixture) -> (i32, f64, String) {
+    fixture.settle().await;
+    let room = fixture.get(ATTIC).await.unwrap();
     (room.review_count, room.average_rating, room.last_action)
 }
 
 #[tokio::test]
 async fn a_guest_reviews_a_completed_stay() {
-    let inn = stayed().await;
-    let review = inn.review(GUEST, a_review(STAY, 4, "Good")).await.unwrap();
+    let fixture = with_a_stay().await;
+    let review = fixture
+        .review(GUEST, a_review(STAY, 4, "Good"))
+        .await
+        .unwrap();
     let at = Some(time::to_proto(noon()));
     let expected = Review {
         room_id: uuid(ATTIC),
@@ -54,28 +57,43 @@ async fn a_guest_reviews_a_completed_stay() {
     };
     assert_eq!(review, expected);
     assert_eq!(
-        inn.reviews(ATTIC, 0, "").await.unwrap(),
+        fixture.reviews(ATTIC, 0, "").await.unwrap(),
         (vec![expected], String::new())
     );
-    let event: ReviewCreated = inn.last(STAY).await;
+    let event: ReviewCreated = fixture.last(STAY).await;
     assert_eq!(event.review, Some(review));
-    assert_eq!(rating(&inn).await, (1, 4.0, "reviewed".into()));
+    assert_eq!(rating(&fixture).await, (1, 4.0, "reviewed".into()));
 }
 
 #[tokio::test]
-async fn there_is_nothing_to_review_before_a_stay_is_over() {
-    let inn = Inn::new().await;
-    inn.register(a_room(ATTIC)).await.unwrap();
-    let mut refusals = vec![inn.review(GUEST, a_review(STAY, 4, "Good")).await];
-    inn.confirmed(STAY, ATTIC).await;
-    refusals.push(inn.review(GUEST, a_review(STAY, 4, "Good")).await);
-    inn.completed(STAY, ATTIC).await;
-    // Somebody else's stay looks as one that never was.
-    refusals.push(inn.review(STRANGER, a_review(STAY, 4, "Good")).await);
-    refusals.push(inn.review(HOST, a_review(STAY, 4, "Good")).await);
-    refusals.push(inn.review(STRANGER, a_review(NEVER, 4, "Good")).await);
-    inn.review(GUEST, a_review(STAY, 4, "Good")).await.unwrap();
-    refusals.push(inn.review(STRANGER, a_review(STAY, 4, "Good")).await);
+async fn a_review_needs_a_completed_stay_of_the_caller() {
+    let fixture = Fixture::new().await;
+    fixture.register(a_room(ATTIC)).await.unwrap();
+    let mut refusals = vec![fixture.review(GUEST, a_review(STAY, 4, "Good")).await];
+    fixture.confirmed(STAY, ATTIC).await;
+    refusals.push(fixture.review(GUEST, a_review(STAY, 4, "Good")).await);
+    fixture.completed(STAY, ATTIC).await;
+    // Another member's stay gets the same error as an unknown one.
+    refusals.push(
+        fixture
+            .review(OTHER_MEMBER, a_review(STAY, 4, "Good"))
+            .await,
+    );
+    refusals.push(fixture.review(HOST, a_review(STAY, 4, "Good")).await);
+    refusals.push(
+        fixture
+            .review(OTHER_MEMBER, a_review(UNKNOWN, 4, "Good"))
+            .await,
+    );
+    fixture
+        .review(GUEST, a_review(STAY, 4, "Good"))
+        .await
+        .unwrap();
+    refusals.push(
+        fixture
+            .review(OTHER_MEMBER, a_review(STAY, 4, "Good"))
+            .await,
+    );
     let shown = |status: &Status| (status.message().to_owned(), status.details().to_owned());
     let refusals: Vec<Status> = refusals.into_iter().map(Result::unwrap_err).collect();
     for refusal in &refusals {
@@ -89,42 +107,51 @@ async fn there_is_nothing_to_review_before_a_stay_is_over() {
 }
 
 #[tokio::test]
-async fn a_cancelled_stay_is_not_reviewed() {
-    let inn = Inn::new().await;
-    inn.register(a_room(ATTIC)).await.unwrap();
-    inn.confirmed(STAY, ATTIC).await;
-    inn.cancelled(STAY, ATTIC).await;
-    let refusal = inn.review(GUEST, a_review(STAY, 1, "Never went")).await;
+async fn a_cancelled_stay_cannot_be_reviewed() {
+    let fixture = Fixture::new().await;
+    fixture.register(a_room(ATTIC)).await.unwrap();
+    fixture.confirmed(STAY, ATTIC).await;
+    fixture.cancelled(STAY, ATTIC).await;
+    let refusal = fixture.review(GUEST, a_review(STAY, 1, "Never went")).await;
     refused(refusal, Code::FailedPrecondition, "STAY_NOT_COMPLETED");
 }
 
 #[tokio::test]
-async fn a_stay_has_one_review() {
-    let inn = stayed().await;
-    let first = inn.review(GUEST, a_review(STAY, 4, "Good")).await.unwrap();
-    inn.clock.turn(SignedDuration::from_mins(1));
+async fn a_second_review_of_a_stay_is_refused() {
+    let fixture = with_a_stay().await;
+    let first = fixture
+        .review(GUEST, a_review(STAY, 4, "Good"))
+        .await
+        .unwrap();
+    fixture.clock.turn(SignedDuration::from_mins(1));
     assert_eq!(
-        inn.review(GUEST, a_review(STAY, 4, "Good")).await.unwrap(),
+        fixture
+            .review(GUEST, a_review(STAY, 4, "Good"))
+            .await
+            .unwrap(),
         first
     );
-    let refusal = inn.review(GUEST, a_review(STAY, 5, "Good")).await;
+    let refusal = fixture.review(GUEST, a_review(STAY, 5, "Good")).await;
     refused(refusal, Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED");
-    assert_eq!(inn.events(STAY).await, ["ReviewCreated"]);
-    assert_eq!(rating(&inn).await.0, 1);
+    assert_eq!(fixture.events(STAY).await, ["ReviewCreated"]);
+    assert_eq!(rating(&fixture).await.0, 1);
 }
 
 #[tokio::test]
-async fn a_guest_changes_a_review() {
-    let inn = stayed().await;
-    let review = inn.review(GUEST, a_review(STAY, 4, "Good")).await.unwrap();
-    assert_eq!(rating(&inn).await, (1, 4.0, "reviewed".into()));
-    inn.clock.turn(SignedDuration::from_mins(1));
+async fn a_review_is_modified_by_mask_and_a_repeat_returns_the_same() {
+    let fixture = with_a_stay().await;
+    let review = fixture
+        .review(GUEST, a_review(STAY, 4, "Good"))
+        .await
+        .unwrap();
+    assert_eq!(rating(&fixture).await, (1, 4.0, "reviewed".into()));
+    fixture.clock.turn(SignedDuration::from_mins(1));
     let change = Review {
         rating: 2,
         text: "ignored".into(),
         ..review
     };
-    let changed = inn
+    let changed = fixture
         .modify_review(GUEST, change.clone(), &["rating"])
         .await
         .unwrap();
@@ -136,21 +163,21 @@ async fn a_guest_changes_a_review() {
         changed.update_time.unwrap().seconds,
         changed.create_time.unwrap().seconds + 60
     );
-    let event: ReviewModified = inn.last(STAY).await;
+    let event: ReviewModified = fixture.last(STAY).await;
     assert_eq!(
         (event.review.as_ref(), event.previous_rating),
         (Some(&changed), 4)
     );
-    assert_eq!(rating(&inn).await, (1, 2.0, "reviewed".into()));
+    assert_eq!(rating(&fixture).await, (1, 2.0, "reviewed".into()));
 
-    inn.clock.turn(SignedDuration::from_mins(1));
-    let again = inn
+    fixture.clock.turn(SignedDuration::from_mins(1));
+    let again = fixture
         .modify_review(GUEST, change.clone(), &["rating"])
         .await
         .unwrap();
     assert_eq!(again, changed);
     refused(
-        inn.modify_review(GUEST, change, &[]).await,
+        fixture.modify_review(GUEST, change, &[]).await,
         Code::Aborted,
         "VERSION_MISMATCH",
     );
@@ -159,21 +186,27 @@ async fn a_guest_changes_a_review() {
         text: "Fair".into(),
         ..changed
     };
-    let both = inn.modify_review(GUEST, both, &[]).await.unwrap();
+    let both = fixture.modify_review(GUEST, both, &[]).await.unwrap();
     assert_eq!(
         (both.rating, both.text.as_str(), both.version),
         (3, "Fair", 3)
     );
     assert_eq!(
-        inn.review(GUEST, a_review(STAY, 4, "Good")).await.unwrap(),
+        fixture
+            .review(GUEST, a_review(STAY, 4, "Good"))
+            .await
+            .unwrap(),
         both
     );
 }
 
 #[tokio::test]
-async fn a_mask_names_only_what_may_change() {
-    let inn = stayed().await;
-    let review = inn.review(GUEST, a_review(STAY, 4, "Good")).await.unwrap();
+async fn a_mask_with_another_field_is_refused() {
+    let fixture = with_a_stay().await;
+    let review = fixture
+        .review(GUEST, a_review(STAY, 4, "Good"))
+        .await
+        .unwrap();
     for path in [
         "author_id",
         "room_id",
@@ -183,7 +216,7 @@ async fn a_mask_names_only_what_may_change() {
         "",
         "x",
     ] {
-        let refusal = inn
+        let refusal = fixture
             .modify_review(GUEST, review.clone(), &["text", path])
             .await;
         refused(refusal, Code::InvalidArgument, "INVALID_REQUEST");
@@ -191,88 +224,99 @@ async fn a_mask_names_only_what_may_change() {
 }
 
 #[tokio::test]
-async fn a_deleted_review_is_gone_for_good() {
-    let inn = stayed().await;
-    let review = inn.review(GUEST, a_review(STAY, 4, "Good")).await.unwrap();
-    assert_eq!(rating(&inn).await.0, 1);
-    delete(&inn, GUEST, STAY).await.unwrap();
-    delete(&inn, GUEST, STAY).await.unwrap();
-    let event: ReviewDeleted = inn.last(STAY).await;
+async fn a_deleted_review_cannot_be_created_again() {
+    let fixture = with_a_stay().await;
+    let review = fixture
+        .review(GUEST, a_review(STAY, 4, "Good"))
+        .await
+        .unwrap();
+    assert_eq!(rating(&fixture).await.0, 1);
+    delete(&fixture, GUEST, STAY).await.unwrap();
+    delete(&fixture, GUEST, STAY).await.unwrap();
+    let event: ReviewDeleted = fixture.last(STAY).await;
     assert_eq!((event.room_id, event.rating), (uuid(ATTIC), 4));
-    assert_eq!(inn.events(STAY).await, ["ReviewCreated", "ReviewDeleted"]);
     assert_eq!(
-        inn.reviews(ATTIC, 0, "").await.unwrap(),
+        fixture.events(STAY).await,
+        ["ReviewCreated", "ReviewDeleted"]
+    );
+    assert_eq!(
+        fixture.reviews(ATTIC, 0, "").await.unwrap(),
         (vec![], String::new())
     );
-    assert_eq!(rating(&inn).await, (0, 0.0, "reviewed".into()));
+    assert_eq!(rating(&fixture).await, (0, 0.0, "reviewed".into()));
     refused(
-        inn.modify_review(GUEST, review, &[]).await,
+        fixture.modify_review(GUEST, review, &[]).await,
         Code::NotFound,
         "NOT_FOUND",
     );
-    let refusal = inn.review(GUEST, a_review(STAY, 4, "Good")).await;
+    let refusal = fixture.review(GUEST, a_review(STAY, 4, "Good")).await;
     refused(refusal, Code::AlreadyExists, "REVIEW_DELETED");
 }
 
 #[tokio::test]
-async fn to_a_stranger_a_review_is_not_there() {
-    let inn = stayed().await;
-    let review = inn.review(GUEST, a_review(STAY, 4, "Good")).await.unwrap();
+async fn for_other_members_a_review_does_not_exist() {
+    let fixture = with_a_stay().await;
+    let review = fixture
+        .review(GUEST, a_review(STAY, 4, "Good"))
+        .await
+        .unwrap();
     let absent = Review {
-        reservation_id: uuid(NEVER),
+        reservation_id: uuid(UNKNOWN),
         ..review.clone()
     };
     let shown = |status: Status| {
         assert_eq!(status.code(), Code::NotFound);
         (status.message().to_owned(), status.details().to_owned())
     };
-    for stranger in [STRANGER, HOST] {
-        let foreign = inn
-            .modify_review(stranger, review.clone(), &[])
+    for other_member in [OTHER_MEMBER, HOST] {
+        let foreign = fixture
+            .modify_review(other_member, review.clone(), &[])
             .await
             .unwrap_err();
-        let absent = inn
-            .modify_review(stranger, absent.clone(), &[])
+        let absent = fixture
+            .modify_review(other_member, absent.clone(), &[])
             .await
             .unwrap_err();
         assert_eq!(shown(foreign), shown(absent));
-        let foreign = delete(&inn, stranger, STAY).await.unwrap_err();
-        let absent = delete(&inn, stranger, NEVER).await.unwrap_err();
+        let foreign = delete(&fixture, other_member, STAY).await.unwrap_err();
+        let absent = delete(&fixture, other_member, UNKNOWN).await.unwrap_err();
         assert_eq!(shown(foreign), shown(absent));
     }
-    assert_eq!(inn.reviews(ATTIC, 0, "").await.unwrap().0, [review]);
-    delete(&inn, ADMIN, STAY).await.unwrap();
+    assert_eq!(fixture.reviews(ATTIC, 0, "").await.unwrap().0, [review]);
+    delete(&fixture, ADMIN, STAY).await.unwrap();
 }
 
 #[tokio::test]
-async fn reviews_come_newest_first_in_pages() {
-    let inn = Inn::new().await;
+async fn reviews_are_listed_newest_first_in_pages() {
+    let fixture = Fixture::new().await;
     for room in [1, 2] {
-        inn.register(a_room(room)).await.unwrap();
+        fixture.register(a_room(room)).await.unwrap();
     }
     for stay in 11..=15 {
-        inn.confirmed(stay, ATTIC).await;
-        inn.completed(stay, ATTIC).await;
+        fixture.confirmed(stay, ATTIC).await;
+        fixture.completed(stay, ATTIC).await;
         let stars = i32::try_from(stay - 10).unwrap();
-        inn.review(GUEST, a_review(stay, stars, "Well"))
+        fixture
+            .review(GUEST, a_review(stay, stars, "Well"))
             .await
             .unwrap();
-        inn.clock.turn(SignedDuration::from_secs(1));
+        fixture.clock.turn(SignedDuration::from_secs(1));
     }
-    inn.confirmed(21, 2).await;
-    inn.completed(21, 2).await;
-    inn.review(GUEST, a_review(21, 1, "Elsewhere"))
+    fixture.confirmed(21, 2).await;
+    fixture.completed(21, 2).await;
+    fixture
+        .review(GUEST, a_review(21, 1, "Elsewhere"))
         .await
         .unwrap();
     let stars =
         |reviews: Vec<Review>| -> Vec<i32> { reviews.iter().map(|review| review.rating).collect() };
-    let (first, token) = inn.reviews(ATTIC, 2, "").await.unwrap();
-    let (second, token) = inn.reviews(ATTIC, 2, &token).await.unwrap();
-    let (third, token) = inn.reviews(ATTIC, 2, &token).await.unwrap();
+    let (first, token) = fixture.reviews(ATTIC, 2, "").await.unwrap();
+    let (second, token) = fixture.reviews(ATTIC, 2, &token).await.unwrap();
+    let (third, token) = fixture.reviews(ATTIC, 2, &token).await.unwrap();
     assert_eq!(
         [stars(first), stars(second), stars(third)],
         [vec![5, 4], vec![3, 2], vec![1]]
     );
     assert_eq!(token, "");
-    assert_eq!(rating(&inn).await, (5, 3.0, "reviewed".into()));
+    assert_eq!(rating(&fixture).await, (5, 3.0, "reviewed".into()));
 }

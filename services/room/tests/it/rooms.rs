@@ -1,4 +1,4 @@
-//! Rooms and offers, as a caller sees them.
+//! Rooms and offers.
 
 use berth::{
     google::r#type::{Date, TimeOfDay},
@@ -12,10 +12,12 @@ use chassis::{
 use chassis_testing::noon;
 use tonic::Code;
 
-use crate::inn::{ADMIN, HOST, Inn, OTHER_HOST, a_room, admin, euros, guest, host, refused, uuid};
+use crate::fixture::{
+    ADMIN, Fixture, HOST, OTHER_HOST, a_room, admin, euros, guest, host, refused, uuid,
+};
 
 pub(crate) const ATTIC: u128 = 1;
-const NOWHERE: u128 = 99;
+const UNKNOWN: u128 = 99;
 
 fn other_host() -> Caller {
     guest(OTHER_HOST)
@@ -36,7 +38,7 @@ fn day(day: i32) -> Date {
     }
 }
 
-/// A room that is given everything.
+/// A room with all fields.
 pub(crate) fn full_room() -> Room {
     Room {
         description: "Under the roof.\nNo lift.".into(),
@@ -63,9 +65,9 @@ pub(crate) fn full_room() -> Room {
 }
 
 #[tokio::test]
-async fn a_room_is_registered_with_what_goes_without_saying() {
-    let inn = Inn::new().await;
-    let room = inn.register(a_room(ATTIC)).await.unwrap();
+async fn a_room_is_registered_with_defaults() {
+    let fixture = Fixture::new().await;
+    let room = fixture.register(a_room(ATTIC)).await.unwrap();
     let at = Some(time::to_proto(noon()));
     let expected = Room {
         units: 1,
@@ -80,19 +82,19 @@ async fn a_room_is_registered_with_what_goes_without_saying() {
         ..a_room(ATTIC)
     };
     assert_eq!(room, expected);
-    assert_eq!(inn.get(ATTIC).await.unwrap(), expected);
-    let event: RoomRegistered = inn.last(ATTIC).await;
+    assert_eq!(fixture.get(ATTIC).await.unwrap(), expected);
+    let event: RoomRegistered = fixture.last(ATTIC).await;
     assert_eq!(
         (event.room, event.offer),
-        (Some(room), inn.offer(ATTIC).await.ok())
+        (Some(room), fixture.offer(ATTIC).await.ok())
     );
 }
 
 #[tokio::test]
-async fn an_offer_says_the_terms_of_its_room() {
-    let inn = Inn::new().await;
-    let room = inn.register(full_room()).await.unwrap();
-    let offer = inn.offer(ATTIC).await.unwrap();
+async fn an_offer_has_the_terms_of_its_room() {
+    let fixture = Fixture::new().await;
+    let room = fixture.register(full_room()).await.unwrap();
+    let offer = fixture.offer(ATTIC).await.unwrap();
     assert_eq!(offer.approval(), Approval::Host);
     assert_eq!(
         (offer.offer_id, offer.owner_id),
@@ -113,19 +115,19 @@ async fn an_offer_says_the_terms_of_its_room() {
 
 #[tokio::test]
 async fn a_meeting_room_is_sold_by_the_hour() {
-    let inn = Inn::new().await;
+    let fixture = Fixture::new().await;
     let meeting = Room {
         unit: Unit::Hour.into(),
         time_zone: "asia/seoul".into(),
         ..a_room(ATTIC)
     };
-    let room = inn.register(meeting.clone()).await.unwrap();
+    let room = fixture.register(meeting.clone()).await.unwrap();
     assert_eq!(
         (room.unit, room.time_zone.as_str()),
         (Unit::Hour.into(), "Asia/Seoul")
     );
     assert_eq!((room.check_in_time, room.check_out_time), (None, None));
-    let offer = inn.offer(ATTIC).await.unwrap();
+    let offer = fixture.offer(ATTIC).await.unwrap();
     assert_eq!((offer.unit, offer.check_in_time), (Unit::Hour.into(), None));
 
     let mut change = Room {
@@ -133,20 +135,20 @@ async fn a_meeting_room_is_sold_by_the_hour() {
         version: 1,
         ..meeting
     };
-    let changed = inn.modify(host(), change.clone(), &[]).await.unwrap();
+    let changed = fixture.modify(host(), change.clone(), &[]).await.unwrap();
     assert_eq!((changed.title.as_str(), changed.version), ("Board room", 2));
     change.check_in_time = Some(oclock(9));
     change.version = 2;
-    let refusal = inn.modify(host(), change, &["check_in_time"]).await;
+    let refusal = fixture.modify(host(), change, &["check_in_time"]).await;
     refused(refusal, Code::InvalidArgument, "INVALID_REQUEST");
 }
 
 #[tokio::test]
 async fn a_repeated_registration_changes_nothing() {
-    let inn = Inn::new().await;
-    let first = inn.register(a_room(ATTIC)).await.unwrap();
-    inn.clock.turn(SignedDuration::from_hours(1));
-    let spelled_out = Room {
+    let fixture = Fixture::new().await;
+    let first = fixture.register(a_room(ATTIC)).await.unwrap();
+    fixture.clock.turn(SignedDuration::from_hours(1));
+    let with_defaults = Room {
         units: 1,
         approval: Approval::None.into(),
         check_in_time: Some(oclock(15)),
@@ -156,19 +158,19 @@ async fn a_repeated_registration_changes_nothing() {
         version: 7,
         ..a_room(ATTIC)
     };
-    assert_eq!(inn.register(spelled_out).await.unwrap(), first);
-    assert_eq!(inn.events(ATTIC).await, ["RoomRegistered"]);
+    assert_eq!(fixture.register(with_defaults).await.unwrap(), first);
+    assert_eq!(fixture.events(ATTIC).await, ["RoomRegistered"]);
 
     let mut change = a_room(ATTIC);
     (change.title, change.version) = ("Loft".into(), 1);
-    let changed = inn.modify(host(), change, &["title"]).await.unwrap();
-    assert_eq!(inn.register(a_room(ATTIC)).await.unwrap(), changed);
+    let changed = fixture.modify(host(), change, &["title"]).await.unwrap();
+    assert_eq!(fixture.register(a_room(ATTIC)).await.unwrap(), changed);
 }
 
 #[tokio::test]
-async fn an_id_stands_for_one_room() {
-    let inn = Inn::new().await;
-    inn.register(a_room(ATTIC)).await.unwrap();
+async fn a_repeated_registration_with_other_content_is_refused() {
+    let fixture = Fixture::new().await;
+    fixture.register(a_room(ATTIC)).await.unwrap();
     let others = [
         Room {
             title: "Loft".into(),
@@ -181,53 +183,56 @@ async fn an_id_stands_for_one_room() {
         full_room(),
     ];
     for other in others {
-        let refusal = inn.register(other).await;
+        let refusal = fixture.register(other).await;
         refused(refusal, Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED");
     }
 }
 
 #[tokio::test]
-async fn a_deleted_room_is_off_offer_and_stays_known() {
-    let inn = Inn::new().await;
-    inn.register(a_room(ATTIC)).await.unwrap();
-    let deleted = inn.delete(host(), ATTIC).await.unwrap();
+async fn a_deleted_room_is_withdrawn_and_can_still_be_read() {
+    let fixture = Fixture::new().await;
+    fixture.register(a_room(ATTIC)).await.unwrap();
+    let deleted = fixture.delete(host(), ATTIC).await.unwrap();
     assert_eq!(
         (deleted.status(), deleted.version),
         (RoomStatus::Deleted, 2)
     );
     assert_eq!(deleted.last_action, "deleted");
-    let offer = inn.offer(ATTIC).await.unwrap();
+    let offer = fixture.offer(ATTIC).await.unwrap();
     assert_eq!((offer.withdrawn, offer.version), (true, 2));
-    let event: RoomDeleted = inn.last(ATTIC).await;
+    let event: RoomDeleted = fixture.last(ATTIC).await;
     assert_eq!(
         (event.room.as_ref(), event.offer),
         (Some(&deleted), Some(offer))
     );
 
-    inn.clock.turn(SignedDuration::from_mins(1));
-    assert_eq!(inn.delete(host(), ATTIC).await.unwrap(), deleted);
-    assert_eq!(inn.get(ATTIC).await.unwrap(), deleted);
-    assert_eq!(inn.register(a_room(ATTIC)).await.unwrap(), deleted);
-    let change = inn.modify(host(), deleted, &["title"]).await;
+    fixture.clock.turn(SignedDuration::from_mins(1));
+    assert_eq!(fixture.delete(host(), ATTIC).await.unwrap(), deleted);
+    assert_eq!(fixture.get(ATTIC).await.unwrap(), deleted);
+    assert_eq!(fixture.register(a_room(ATTIC)).await.unwrap(), deleted);
+    let change = fixture.modify(host(), deleted, &["title"]).await;
     refused(change, Code::FailedPrecondition, "ROOM_DELETED");
-    assert_eq!(inn.events(ATTIC).await, ["RoomRegistered", "RoomDeleted"]);
+    assert_eq!(
+        fixture.events(ATTIC).await,
+        ["RoomRegistered", "RoomDeleted"]
+    );
 }
 
 #[tokio::test]
-async fn a_room_that_guests_have_is_not_deleted() {
-    let inn = Inn::new().await;
-    inn.register(a_room(ATTIC)).await.unwrap();
-    inn.confirmed(11, ATTIC).await;
-    let refusal = inn.delete(host(), ATTIC).await;
+async fn a_room_with_an_open_reservation_cannot_be_deleted() {
+    let fixture = Fixture::new().await;
+    fixture.register(a_room(ATTIC)).await.unwrap();
+    fixture.confirmed(11, ATTIC).await;
+    let refusal = fixture.delete(host(), ATTIC).await;
     refused(refusal, Code::FailedPrecondition, "ROOM_HAS_RESERVATIONS");
-    inn.completed(11, ATTIC).await;
-    inn.delete(host(), ATTIC).await.unwrap();
+    fixture.completed(11, ATTIC).await;
+    fixture.delete(host(), ATTIC).await.unwrap();
 }
 
 #[tokio::test]
-async fn to_a_stranger_a_room_is_not_there() {
-    let inn = Inn::new().await;
-    inn.register(a_room(ATTIC)).await.unwrap();
+async fn for_other_hosts_a_room_does_not_exist() {
+    let fixture = Fixture::new().await;
+    fixture.register(a_room(ATTIC)).await.unwrap();
     let change = |room| Room {
         title: "Mine".into(),
         version: 1,
@@ -235,22 +240,25 @@ async fn to_a_stranger_a_room_is_not_there() {
     };
     for deleted in [false, true] {
         if deleted {
-            inn.delete(host(), ATTIC).await.unwrap();
+            fixture.delete(host(), ATTIC).await.unwrap();
         }
-        let foreign = inn
+        let foreign = fixture
             .modify(other_host(), change(ATTIC), &["title"])
             .await
             .unwrap_err();
-        let absent = inn
-            .modify(other_host(), change(NOWHERE), &["title"])
+        let absent = fixture
+            .modify(other_host(), change(UNKNOWN), &["title"])
             .await
             .unwrap_err();
         same(&foreign, &absent);
-        let foreign = inn.delete(other_host(), ATTIC).await.unwrap_err();
-        let absent = inn.delete(other_host(), NOWHERE).await.unwrap_err();
+        let foreign = fixture.delete(other_host(), ATTIC).await.unwrap_err();
+        let absent = fixture.delete(other_host(), UNKNOWN).await.unwrap_err();
         same(&foreign, &absent);
     }
-    assert_eq!(inn.events(ATTIC).await, ["RoomRegistered", "RoomDeleted"]);
+    assert_eq!(
+        fixture.events(ATTIC).await,
+        ["RoomRegistered", "RoomDeleted"]
+    );
 }
 
 #[track_caller]
@@ -263,57 +271,65 @@ fn same(foreign: &tonic::Status, absent: &tonic::Status) {
 }
 
 #[tokio::test]
-async fn an_operator_may_change_and_delete_a_room() {
-    let inn = Inn::new().await;
-    inn.register(a_room(ATTIC)).await.unwrap();
+async fn an_operator_can_modify_and_delete_a_room() {
+    let fixture = Fixture::new().await;
+    fixture.register(a_room(ATTIC)).await.unwrap();
     let renamed = Room {
         title: "Removed by the operator".into(),
         version: 1,
         ..a_room(ATTIC)
     };
-    let room = inn.modify(admin(), renamed, &["title"]).await.unwrap();
+    let room = fixture.modify(admin(), renamed, &["title"]).await.unwrap();
     assert_eq!((room.version, room.host_id), (2, HOST.to_string()));
-    inn.delete(admin(), ATTIC).await.unwrap();
-    let log = inn.site.deps.store.log_of(uuid(ATTIC)).await.unwrap();
+    fixture.delete(admin(), ATTIC).await.unwrap();
+    let log = fixture
+        .runtime
+        .deps
+        .store
+        .log_of(uuid(ATTIC))
+        .await
+        .unwrap();
     let actors: Vec<&str> = log.iter().map(|event| event.cause.actor.as_str()).collect();
     let name = |member: MemberId| member.to_string();
     assert_eq!(actors, [name(HOST), name(ADMIN), name(ADMIN)]);
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
-    let inn = Inn::new().await;
+async fn an_unknown_room_is_not_found() {
+    let fixture = Fixture::new().await;
     let values = Room {
         version: 1,
-        ..a_room(NOWHERE)
+        ..a_room(UNKNOWN)
     };
-    refused(inn.get(NOWHERE).await, Code::NotFound, "NOT_FOUND");
-    refused(inn.offer(NOWHERE).await, Code::NotFound, "NOT_FOUND");
+    refused(fixture.get(UNKNOWN).await, Code::NotFound, "NOT_FOUND");
+    refused(fixture.offer(UNKNOWN).await, Code::NotFound, "NOT_FOUND");
     refused(
-        inn.delete(host(), NOWHERE).await,
+        fixture.delete(host(), UNKNOWN).await,
         Code::NotFound,
         "NOT_FOUND",
     );
     refused(
-        inn.modify(host(), values, &[]).await,
+        fixture.modify(host(), values, &[]).await,
         Code::NotFound,
         "NOT_FOUND",
     );
 }
 
 #[tokio::test]
-async fn nobody_changes_a_room_without_a_name() {
-    let inn = Inn::new().await;
-    inn.register(a_room(ATTIC)).await.unwrap();
+async fn a_caller_without_a_member_cannot_change_a_room() {
+    let fixture = Fixture::new().await;
+    fixture.register(a_room(ATTIC)).await.unwrap();
     let values = Room {
         version: 1,
         ..a_room(ATTIC)
     };
     for caller in [Caller::default(), Caller::service("view")] {
-        let refusal = inn.modify(caller.clone(), values.clone(), &["title"]).await;
+        let refusal = fixture
+            .modify(caller.clone(), values.clone(), &["title"])
+            .await;
         refused(refusal, Code::Unauthenticated, "UNAUTHENTICATED");
         refused(
-            inn.delete(caller, ATTIC).await,
+            fixture.delete(caller, ATTIC).await,
             Code::Unauthenticated,
             "UNAUTHENTICATED",
         );
@@ -321,19 +337,19 @@ async fn nobody_changes_a_room_without_a_name() {
 }
 
 #[tokio::test]
-async fn a_room_is_there_after_a_restart() {
-    let mut inn = Inn::new().await;
-    inn.register(full_room()).await.unwrap();
-    inn.confirmed(11, ATTIC).await;
+async fn rooms_and_lists_survive_a_restart() {
+    let mut fixture = Fixture::new().await;
+    fixture.register(full_room()).await.unwrap();
+    fixture.confirmed(11, ATTIC).await;
     let (room, page) = (
-        inn.get(ATTIC).await.unwrap(),
-        inn.page("", 0, "").await.unwrap(),
+        fixture.get(ATTIC).await.unwrap(),
+        fixture.page("", 0, "").await.unwrap(),
     );
-    inn.restart().await;
-    inn.settle().await;
-    assert_eq!(inn.get(ATTIC).await.unwrap(), room);
-    assert_eq!(inn.page("", 0, "").await.unwrap(), page);
+    fixture.restart().await;
+    fixture.settle().await;
+    assert_eq!(fixture.get(ATTIC).await.unwrap(), room);
+    assert_eq!(fixture.page("", 0, "").await.unwrap(), page);
     let room_id = "no id".into();
-    let refusal = inn.rooms().get_room(GetRoomRequest { room_id }).await;
+    let refusal = fixture.rooms().get_room(GetRoomRequest { room_id }).await;
     refused(refusal, Code::InvalidArgument, "INVALID_REQUEST");
 }

@@ -1,4 +1,4 @@
-//! Generations: which is live, which is being built, and what their rows come to.
+//! Generations of rows: begin, switch, cleanup, digest.
 
 use chassis::{
     StoreError, args,
@@ -6,13 +6,15 @@ use chassis::{
 };
 use sha2::{Digest, Sha256};
 
-/// So many rows are read or removed at a time.
+/// Number of rows read or deleted by one statement.
 const CHUNK: i64 = 500;
 
-/// A table of the views: its name, its key beside the generation, and its other columns.
+/// A table of the views.
 struct Table {
     name: &'static str,
+    /// Key columns besides the generation.
     key: &'static [&'static str],
+    /// All other columns.
     columns: &'static str,
 }
 
@@ -46,7 +48,7 @@ const TABLES: &[Table] = &[
     },
 ];
 
-/// The generation that is shown, and the last one that was begun.
+/// The live generation and the last one that was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generations {
     pub(crate) live: i64,
@@ -65,7 +67,7 @@ pub(crate) async fn current(conn: &mut dyn Conn) -> Result<Generations, StoreErr
     })
 }
 
-/// Begins a generation after `building`.
+/// Begins the generation after `building`. Fails with an optimistic conflict if another one was begun.
 pub(crate) async fn begin(conn: &mut dyn Conn, building: i64) -> Result<i64, StoreError> {
     let sql = "UPDATE view_generation SET building = $2 WHERE id = 1 AND building = $1";
     if conn.execute(sql, args![building, building + 1]).await? == 1 {
@@ -75,7 +77,7 @@ pub(crate) async fn begin(conn: &mut dyn Conn, building: i64) -> Result<i64, Sto
     }
 }
 
-/// Shows a generation in the place of another.
+/// Makes `next` the live generation. Fails with an optimistic conflict unless `next` is the last one begun.
 pub(crate) async fn swap(conn: &mut dyn Conn, live: i64, next: i64) -> Result<(), StoreError> {
     let sql = "UPDATE view_generation SET live = $2 WHERE id = 1 AND live = $1 AND building = $2";
     if conn.execute(sql, args![live, next]).await? == 1 {
@@ -85,7 +87,7 @@ pub(crate) async fn swap(conn: &mut dyn Conn, live: i64, next: i64) -> Result<()
     }
 }
 
-/// Removes some rows of generations that are neither live nor the last begun. Answers whether there may be more.
+/// Deletes some rows of generations that are neither live nor the last one begun. Returns whether there may be more.
 pub(crate) async fn sweep(conn: &mut dyn Conn) -> Result<bool, StoreError> {
     let Generations { live, building } = current(conn).await?;
     let mut more = false;
@@ -103,16 +105,16 @@ pub(crate) async fn sweep(conn: &mut dyn Conn) -> Result<bool, StoreError> {
     Ok(more)
 }
 
-/// SHA-256 over the rows of a generation in the order of their keys, hex.
+/// SHA-256 over the rows of a generation in the order of their keys, in hex.
 pub(crate) async fn digest(conn: &mut dyn Conn, generation: i64) -> Result<String, StoreError> {
     let mut hash = Sha256::new();
     for Table { name, key, columns } in TABLES {
         hash.update(name.as_bytes());
         let width = key.len();
-        let places: Vec<_> = (0..width).map(|index| format!("${}", index + 3)).collect();
-        let (key, places) = (key.join(", "), places.join(", "));
+        let parameters: Vec<_> = (0..width).map(|index| format!("${}", index + 3)).collect();
+        let (key, parameters) = (key.join(", "), parameters.join(", "));
         let sql = format!(
-            "SELECT {key}, {columns} FROM {name} WHERE generation = $1 AND ({key}) > ({places}) ORDER BY {key} LIMIT $2"
+            "SELECT {key}, {columns} FROM {name} WHERE generation = $1 AND ({key}) > ({parameters}) ORDER BY {key} LIMIT $2"
         );
         let mut last = vec![Value::from(""); width];
         loop {
@@ -131,7 +133,7 @@ pub(crate) async fn digest(conn: &mut dyn Conn, generation: i64) -> Result<Strin
     Ok(format!("{:x}", hash.finalize()))
 }
 
-/// Adds a value so that no two rows look the same: its type, its length and its bytes.
+/// Adds type, length and bytes of a value, so that different rows never give the same input.
 fn add(hash: &mut Sha256, value: &Value) {
     let (kind, bytes): (u8, &[u8]) = match value {
         Value::Int(Some(value)) => (1, &value.to_be_bytes()),

@@ -1,11 +1,22 @@
-//! The read models: projections, queries, and generations of rows.
+//! The read models: projections, queries, generations.
 //!
-//! Every row belongs to a generation. One is live and shown; a rebuild writes another one beside it and then makes it live.
+//! Every row belongs to a generation. Queries read the live generation. A rebuild writes a new generation beside it and
+//! then makes that one live.
 
 pub(crate) mod generation;
-mod project;
-pub(crate) mod query;
+mod projections;
+pub(crate) mod queries;
+mod writes;
 
+use berth::{
+    payment::v1::{PaymentApproved, PaymentDeclined, PaymentDelayed},
+    reservation::v1::{
+        ConfirmationMissed, ReservationApproved, ReservationCancelRequested, ReservationCancelled,
+        ReservationCompleted, ReservationConfirmed, ReservationLapsed, ReservationPaymentPending,
+        ReservationRejected, ReservationRequested,
+    },
+    room::v1::{ReviewCreated, ReviewModified, RoomModified, RoomRegistered},
+};
 use chassis::{
     Received, StoreError, Views, args,
     store::{Conn, Migration, Row, Value, Write, projections::Projection},
@@ -17,45 +28,49 @@ pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
     sql: include_str!("../../migrations/0001_views.sql"),
 }];
 
-/// Which generation a projection writes.
+/// The generation that a projection writes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
-    /// The one that is live at the time.
+    /// The generation that is live when the statement runs.
     Live,
-    /// One that is being built.
+    /// A generation that is being built.
     Generation(i64),
 }
 
-/// The projections, into a generation.
+/// The projections, writing to a target.
 pub(crate) fn list(target: Target) -> Views {
+    use projections::{
+        message_sent, payment, payment_cancelled, reservation, reservation_lost, review,
+        review_deleted, room, room_deleted, room_released, room_reserved,
+    };
     Views::new()
-        .on(Into(target, project::room_registered))
-        .on(Into(target, project::room_modified))
-        .on(Into(target, project::room_deleted))
-        .on(Into(target, project::room_reserved))
-        .on(Into(target, project::room_released))
-        .on(Into(target, project::review_created))
-        .on(Into(target, project::review_modified))
-        .on(Into(target, project::review_deleted))
-        .on(Into(target, project::reservation_requested))
-        .on(Into(target, project::reservation_approved))
-        .on(Into(target, project::reservation_payment_pending))
-        .on(Into(target, project::reservation_confirmed))
-        .on(Into(target, project::reservation_rejected))
-        .on(Into(target, project::reservation_lapsed))
-        .on(Into(target, project::reservation_cancel_requested))
-        .on(Into(target, project::reservation_cancelled))
-        .on(Into(target, project::reservation_completed))
-        .on(Into(target, project::confirmation_missed))
-        .on(Into(target, project::reservation_lost))
-        .on(Into(target, project::payment_delayed))
-        .on(Into(target, project::payment_approved))
-        .on(Into(target, project::payment_declined))
-        .on(Into(target, project::payment_cancelled))
-        .on(Into(target, project::message_sent))
+        .on(Into(target, room::<RoomRegistered>))
+        .on(Into(target, room::<RoomModified>))
+        .on(Into(target, room_deleted))
+        .on(Into(target, room_reserved))
+        .on(Into(target, room_released))
+        .on(Into(target, review::<ReviewCreated>))
+        .on(Into(target, review::<ReviewModified>))
+        .on(Into(target, review_deleted))
+        .on(Into(target, reservation::<ReservationRequested>))
+        .on(Into(target, reservation::<ReservationApproved>))
+        .on(Into(target, reservation::<ReservationPaymentPending>))
+        .on(Into(target, reservation::<ReservationConfirmed>))
+        .on(Into(target, reservation::<ReservationRejected>))
+        .on(Into(target, reservation::<ReservationLapsed>))
+        .on(Into(target, reservation::<ReservationCancelRequested>))
+        .on(Into(target, reservation::<ReservationCancelled>))
+        .on(Into(target, reservation::<ReservationCompleted>))
+        .on(Into(target, reservation::<ConfirmationMissed>))
+        .on(Into(target, reservation_lost))
+        .on(Into(target, payment::<PaymentDelayed>))
+        .on(Into(target, payment::<PaymentApproved>))
+        .on(Into(target, payment::<PaymentDeclined>))
+        .on(Into(target, payment_cancelled))
+        .on(Into(target, message_sent))
 }
 
-/// The rows of one generation, to be written.
+/// Writes the rows of one target.
 pub(crate) struct Rows<'c> {
     conn: &'c mut dyn Conn,
     target: Target,
@@ -75,7 +90,8 @@ impl Rows<'_> {
         Ok(rows.into_iter().next())
     }
 
-    /// The arguments of a statement after its generation: null stands for the live one, see [`generation_of_rows`].
+    /// Arguments that begin with the generation. It is null for the live one, which the statement itself looks up: that
+    /// saves a round trip.
     fn with_generation(&self, values: Vec<Value>) -> Vec<Value> {
         let mut all = match self.target {
             Target::Live => args![None::<i64>],
@@ -86,16 +102,7 @@ impl Rows<'_> {
     }
 }
 
-/// SQL for the generation `$1`, or for the live one if it is null. The live generation cannot change before the
-/// transaction ends: a change removes the cursors of the live views.
-macro_rules! generation_of_rows {
-    () => {
-        "COALESCE($1, (SELECT live FROM view_generation WHERE id = 1))"
-    };
-}
-use generation_of_rows;
-
-/// A projection into the rows of a target.
+/// A projection that writes to a target.
 #[derive(Clone, Copy)]
 struct Into<P>(Target, P);
 
@@ -107,8 +114,8 @@ where
 {
     type Shown = BoxFuture<'c, Result<(), StoreError>>;
 
-    fn show(&self, conn: &'c mut dyn Conn, heard: Received<E>) -> Self::Shown {
+    fn show(&self, conn: &'c mut dyn Conn, received: Received<E>) -> Self::Shown {
         let Self(target, project) = *self;
-        project(Rows { conn, target }, heard).boxed()
+        project(Rows { conn, target }, received).boxed()
     }
 }

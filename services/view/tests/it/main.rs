@@ -1,4 +1,4 @@
-//! Is everything on one screen, whatever comes first, and can it be built anew?
+//! Tests of the view context through its gRPC service.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,7 +6,7 @@
     reason = "a test may panic"
 )]
 
-mod converge;
+mod fixture;
+mod order;
 mod rebuild;
 mod rpc;
-mod stage;

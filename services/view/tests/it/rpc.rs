@@ -1,4 +1,4 @@
-//! The screen as people see it.
+//! Lists, single rooms and customer pages.
 
 use berth::{
     common::v1::Role,
@@ -9,11 +9,13 @@ use berth::{
 use chassis::{Caller, error::status::reason_of};
 use tonic::{Code, Status};
 
-use crate::stage::{GUEST, HOST, Stage, by, cancelled, id, later, member, registered, requested};
+use crate::fixture::{
+    Fixture, GUEST, HOST, by, cancelled, id, later, member, registered, requested,
+};
 
-/// Rooms 1 to 9 with titles and prices of which some are the same.
-async fn street() -> Stage {
-    let stage = Stage::set().await;
+/// Rooms 1 to 9, some with equal titles and prices.
+async fn nine_rooms() -> Fixture {
+    let fixture = Fixture::new().await;
     for n in 1..=9_u128 {
         let minutes = i64::try_from(n % 4).unwrap();
         let room = registered(
@@ -21,13 +23,13 @@ async fn street() -> Stage {
             ["a", "b", "c"][usize::try_from(n % 3).unwrap()],
             100 - minutes,
         );
-        stage.tapes["room"].record(id(n), later(minutes), "", &room);
+        fixture.tapes["room"].record(id(n), later(minutes), "", &room);
     }
-    stage.settle().await;
-    stage
+    fixture.settle().await;
+    fixture
 }
 
-async fn pages(stage: &Stage, order_by: &str, page_size: i32) -> Vec<RoomView> {
+async fn pages(fixture: &Fixture, order_by: &str, page_size: i32) -> Vec<RoomView> {
     let (mut found, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = ListRoomViewsRequest {
@@ -36,7 +38,7 @@ async fn pages(stage: &Stage, order_by: &str, page_size: i32) -> Vec<RoomView> {
             page_token,
             ..ListRoomViewsRequest::default()
         };
-        let (page, next) = stage.rooms(&Caller::default(), request).await.unwrap();
+        let (page, next) = fixture.rooms(&Caller::default(), request).await.unwrap();
         found.extend(page);
         if next.is_empty() || found.len() > 100 {
             return found;
@@ -46,8 +48,8 @@ async fn pages(stage: &Stage, order_by: &str, page_size: i32) -> Vec<RoomView> {
 }
 
 #[tokio::test]
-async fn rooms_are_sorted_as_asked_and_pages_make_up_the_whole() {
-    let stage = street().await;
+async fn pages_in_every_order_make_up_the_sorted_list() {
+    let fixture = nine_rooms().await;
     let key = |order: &str, room: &RoomView| match order.split(' ').next() {
         Some("price") => (
             String::new(),
@@ -71,7 +73,7 @@ async fn rooms_are_sorted_as_asked_and_pages_make_up_the_whole() {
         "update_time desc",
     ] {
         for page_size in [1, 2, 4, 9, 100] {
-            let found = pages(&stage, order, page_size).await;
+            let found = pages(&fixture, order, page_size).await;
             let mut expected = found.clone();
             expected.sort_by_key(|room| key(order, room));
             if order.ends_with("desc") {
@@ -87,19 +89,19 @@ async fn rooms_are_sorted_as_asked_and_pages_make_up_the_whole() {
 }
 
 #[tokio::test]
-async fn a_page_is_not_disturbed_by_rooms_that_come() {
-    let stage = street().await;
+async fn a_new_room_and_a_rebuild_do_not_disturb_the_next_page() {
+    let fixture = nine_rooms().await;
     let mut request = ListRoomViewsRequest {
         page_size: 4,
         ..ListRoomViewsRequest::default()
     };
     let anybody = Caller::default();
-    let (mut found, next) = stage.rooms(&anybody, request.clone()).await.unwrap();
-    stage.happens(20, &registered(20, "a", 1)).await;
-    stage.rebuild().await.unwrap();
+    let (mut found, next) = fixture.rooms(&anybody, request.clone()).await.unwrap();
+    fixture.apply(20, &registered(20, "a", 1)).await;
+    fixture.rebuild().await.unwrap();
     request.page_token = next;
     request.page_size = 100;
-    found.extend(stage.rooms(&anybody, request).await.unwrap().0);
+    found.extend(fixture.rooms(&anybody, request).await.unwrap().0);
     let mut ids: Vec<_> = found.iter().map(|room| room.room_id.clone()).collect();
     ids.sort();
     ids.dedup();
@@ -107,17 +109,17 @@ async fn a_page_is_not_disturbed_by_rooms_that_come() {
 }
 
 #[tokio::test]
-async fn rooms_are_narrowed_down() {
-    let stage = street().await;
-    stage.happens(50, &requested(50, 3, 1)).await;
-    stage.happens(51, &requested(51, 4, 1)).await;
-    stage.happens(51, &cancelled(51, 4, 1)).await;
+async fn rooms_are_filtered_by_status_reservation_and_host() {
+    let fixture = nine_rooms().await;
+    fixture.apply(50, &requested(50, 3, 1)).await;
+    fixture.apply(51, &requested(51, 4, 1)).await;
+    fixture.apply(51, &cancelled(51, 4, 1)).await;
     let room = registered(5, "b", 100).room;
-    stage.happens(5, &RoomDeleted { room, offer: None }).await;
-    let narrowed = |request: ListRoomViewsRequest| {
-        let stage = &stage;
+    fixture.apply(5, &RoomDeleted { room, offer: None }).await;
+    let filtered = |request: ListRoomViewsRequest| {
+        let fixture = &fixture;
         async move {
-            let (rooms, _) = stage.rooms(&Caller::default(), request).await.unwrap();
+            let (rooms, _) = fixture.rooms(&Caller::default(), request).await.unwrap();
             let mut ids: Vec<_> = rooms.into_iter().map(|room| room.room_id).collect();
             ids.sort();
             ids
@@ -126,30 +128,30 @@ async fn rooms_are_narrowed_down() {
     let all = ListRoomViewsRequest::default();
     let mut only = all.clone();
     only.set_reservation_status(ReservationStatus::Requested);
-    assert_eq!(narrowed(only).await, [id(3)]);
+    assert_eq!(filtered(only).await, [id(3)]);
     let mut only = all.clone();
     only.set_room_status(RoomStatus::Deleted);
-    assert_eq!(narrowed(only).await, [id(5)]);
+    assert_eq!(filtered(only).await, [id(5)]);
     let of_host = |host| ListRoomViewsRequest {
         host_id: id(host),
         ..ListRoomViewsRequest::default()
     };
-    assert_eq!(narrowed(of_host(HOST)).await.len(), 8);
-    assert_eq!(narrowed(of_host(77)).await.len(), 0);
-    assert_eq!(narrowed(all).await.len(), 8);
+    assert_eq!(filtered(of_host(HOST)).await.len(), 8);
+    assert_eq!(filtered(of_host(77)).await.len(), 0);
+    assert_eq!(filtered(all).await.len(), 8);
 }
 
 #[tokio::test]
-async fn a_reservation_is_shown_to_those_concerned_only() {
-    let stage = Stage::set().await;
-    stage.busy_room(1, 1).await;
-    let seen = |caller: Caller| {
-        let stage = &stage;
+async fn the_reservation_id_is_visible_to_its_host_and_its_customer_only() {
+    let fixture = Fixture::new().await;
+    fixture.busy_room(1, 1).await;
+    let visible_to = |caller: Caller| {
+        let fixture = &fixture;
         async move {
             let request = GetRoomViewRequest { room_id: id(1) };
-            let one = stage.client().get_room_view(by(&caller, request)).await;
+            let one = fixture.client().get_room_view(by(&caller, request)).await;
             let one = one.unwrap().into_inner().room_view.unwrap();
-            let (all, _) = stage
+            let (all, _) = fixture
                 .rooms(&caller, ListRoomViewsRequest::default())
                 .await
                 .unwrap();
@@ -159,8 +161,8 @@ async fn a_reservation_is_shown_to_those_concerned_only() {
         }
     };
     let person = |n, role| Caller::person(member(n), &[role]);
-    assert_eq!(seen(person(HOST, Role::Host)).await, id(1));
-    assert_eq!(seen(person(GUEST, Role::Customer)).await, id(1));
+    assert_eq!(visible_to(person(HOST, Role::Host)).await, id(1));
+    assert_eq!(visible_to(person(GUEST, Role::Customer)).await, id(1));
     for other in [
         Caller::default(),
         person(77, Role::Customer),
@@ -168,19 +170,19 @@ async fn a_reservation_is_shown_to_those_concerned_only() {
         person(79, Role::Admin),
         Caller::service("room"),
     ] {
-        assert_eq!(seen(other).await, "");
+        assert_eq!(visible_to(other).await, "");
     }
 }
 
 #[tokio::test]
-async fn a_room_that_never_was_is_not_found_and_a_deleted_one_is() {
-    let stage = street().await;
+async fn an_unknown_room_is_not_found_and_a_deleted_one_is_returned() {
+    let fixture = nine_rooms().await;
     let room = registered(5, "b", 100).room;
-    stage.happens(5, &RoomDeleted { room, offer: None }).await;
-    // Known only by a reservation of it: not there yet.
-    stage.happens(60, &requested(60, 70, 1)).await;
+    fixture.apply(5, &RoomDeleted { room, offer: None }).await;
+    // Only a reservation of room 70 is known, not the room itself.
+    fixture.apply(60, &requested(60, 70, 1)).await;
     let get = |room_id: String| {
-        let mut client = stage.client();
+        let mut client = fixture.client();
         async move { client.get_room_view(GetRoomViewRequest { room_id }).await }
     };
     let deleted = get(id(5)).await.unwrap().into_inner().room_view.unwrap();
@@ -199,17 +201,17 @@ async fn a_room_that_never_was_is_not_found_and_a_deleted_one_is() {
 }
 
 #[tokio::test]
-async fn everybody_has_a_page_of_their_own() {
-    let stage = Stage::set().await;
-    stage.busy_room(1, 7).await;
-    stage.happens(2, &cancelled(2, 1, 2)).await;
+async fn a_page_has_the_reservations_of_the_caller_newest_first() {
+    let fixture = Fixture::new().await;
+    fixture.busy_room(1, 7).await;
+    fixture.apply(2, &cancelled(2, 1, 2)).await;
     let mut request = ListMyPageRequest {
         page_size: 3,
         ..ListMyPageRequest::default()
     };
     let mut found = Vec::new();
     loop {
-        let (page, next) = stage.my_page(GUEST, request.clone()).await.unwrap();
+        let (page, next) = fixture.my_page(GUEST, request.clone()).await.unwrap();
         found.extend(page);
         if next.is_empty() || found.len() > 20 {
             break;
@@ -232,56 +234,58 @@ async fn everybody_has_a_page_of_their_own() {
     );
     let mut only = ListMyPageRequest::default();
     only.set_status(ReservationStatus::Cancelled);
-    assert_eq!(stage.my_page(GUEST, only).await.unwrap().0.len(), 1);
+    assert_eq!(fixture.my_page(GUEST, only).await.unwrap().0.len(), 1);
     for other in [HOST, 77] {
-        let page = stage.my_page(other, ListMyPageRequest::default()).await;
+        let page = fixture.my_page(other, ListMyPageRequest::default()).await;
         assert_eq!(page.unwrap().0, []);
     }
-    let nobody = stage
+    let nobody = fixture
         .client()
         .list_my_page(ListMyPageRequest::default())
         .await;
     assert_eq!(nobody.unwrap_err().code(), Code::Unauthenticated);
 }
 
-fn invalid<T: std::fmt::Debug>(answer: Result<T, Status>, what: &str) {
-    assert_eq!(answer.unwrap_err().code(), Code::InvalidArgument, "{what}");
+fn invalid<T: std::fmt::Debug>(result: Result<T, Status>, what: &str) {
+    assert_eq!(result.unwrap_err().code(), Code::InvalidArgument, "{what}");
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused() {
-    let stage = street().await;
-    let sensible = ListRoomViewsRequest {
+async fn invalid_requests_are_refused() {
+    let fixture = nine_rooms().await;
+    let valid = ListRoomViewsRequest {
         page_size: 2,
         ..ListRoomViewsRequest::default()
     };
-    let (_, token) = stage
-        .rooms(&Caller::default(), sensible.clone())
+    let (_, token) = fixture
+        .rooms(&Caller::default(), valid.clone())
         .await
         .unwrap();
-    let twist = |twist: fn(&mut ListRoomViewsRequest, &str)| {
-        let mut request = sensible.clone();
-        twist(&mut request, &token);
+    let edited = |edit: fn(&mut ListRoomViewsRequest, &str)| {
+        let mut request = valid.clone();
+        edit(&mut request, &token);
         request
     };
-    for hostile in [
-        twist(|request, _| request.host_id = "nobody".into()),
-        twist(|request, _| request.host_id = "\0".into()),
-        twist(|request, _| request.room_status = 99),
-        twist(|request, _| request.reservation_status = -1),
-        twist(|request, _| request.order_by = "Title".into()),
-        twist(|request, _| request.order_by = "title; DROP TABLE room_view".into()),
-        twist(|request, _| request.order_by = "price asc".into()),
-        twist(|request, _| request.page_size = -1),
-        twist(|request, _| request.page_size = 101),
-        twist(|request, _| request.page_token = "x".into()),
-        twist(|request, token| {
+    for invalid_request in [
+        edited(|request, _| request.host_id = "nobody".into()),
+        edited(|request, _| request.host_id = "\0".into()),
+        edited(|request, _| request.room_status = 99),
+        edited(|request, _| request.reservation_status = -1),
+        edited(|request, _| request.order_by = "Title".into()),
+        edited(|request, _| request.order_by = "title; DROP TABLE room_view".into()),
+        edited(|request, _| request.order_by = "price asc".into()),
+        edited(|request, _| request.page_size = -1),
+        edited(|request, _| request.page_size = 101),
+        edited(|request, _| request.page_token = "x".into()),
+        edited(|request, token| {
             request.page_token = token.into();
             request.order_by = "price".into();
         }),
     ] {
-        let answer = stage.rooms(&Caller::default(), hostile.clone()).await;
-        invalid(answer, &format!("{hostile:?}"));
+        let result = fixture
+            .rooms(&Caller::default(), invalid_request.clone())
+            .await;
+        invalid(result, &format!("{invalid_request:?}"));
     }
     for (status, page_size, page_token) in
         [(99, 0, ""), (0, i32::MIN, ""), (0, 0, "x"), (0, 0, &token)]
@@ -292,7 +296,7 @@ async fn what_makes_no_sense_is_refused() {
             page_token: page_token.into(),
         };
         invalid(
-            stage.my_page(GUEST, request.clone()).await,
+            fixture.my_page(GUEST, request.clone()).await,
             &format!("{request:?}"),
         );
     }

@@ -1,4 +1,4 @@
-//! Contexts that break their contracts: whatever they do wrong must be found.
+//! Contexts that violate their contracts: the checks must find every violation.
 use berth::{
     message::v1::{
         ListMessagesRequest, ListMessagesResponse, MarkMessageReadRequest, MarkMessageReadResponse,
@@ -16,38 +16,39 @@ use chassis::{
     error::status::{not_found, status},
 };
 use contract::{
-    rows::{ROWS, Row, Whose, gaps},
+    requests::{Owner, REQUESTS, RequestCase, uncovered},
     world::{PASSWORD, Person, World, id},
 };
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
-    hostile::spoil,
-    rpcs::{what_others_find, what_owners_find, who_comes_in},
+    hostile::send_mutations,
+    rpcs::{access_violations, denials_to_owners, leaks_to_others},
 };
 
 /// All contexts, two of them broken.
 fn contexts() -> Vec<Context> {
     let broken = |context: Context| match context.name {
-        "message" => {
-            Context::named("message").routes(|_| Routes::new(MessageServiceServer::new(Told)))
+        "message" => Context::named("message")
+            .routes(|_| Routes::new(MessageServiceServer::new(LeakyMessages))),
+        "view" => {
+            Context::named("view").routes(|_| Routes::new(ViewServiceServer::new(FaultyViews)))
         }
-        "view" => Context::named("view").routes(|_| Routes::new(ViewServiceServer::new(Seen))),
         _ => context,
     };
     all::contexts().into_iter().map(broken).collect()
 }
 
-/// Tells who asks for a message of somebody else that there is one.
-struct Told;
+/// Distinguishes messages of others from messages that do not exist.
+struct LeakyMessages;
 
 #[tonic::async_trait]
-impl MessageService for Told {
+impl MessageService for LeakyMessages {
     async fn list_messages(
         &self,
         _: Request<ListMessagesRequest>,
     ) -> Result<Response<ListMessagesResponse>, Status> {
-        // To everybody.
+        // Returned to every caller.
         let message = Message {
             message_id: id("message"),
             reservation_id: id("paid"),
@@ -72,11 +73,11 @@ impl MessageService for Told {
     }
 }
 
-/// Shows too much, too little, or breaks.
-struct Seen;
+/// Returns too much, too little, or fails.
+struct FaultyViews;
 
 #[tonic::async_trait]
-impl ViewService for Seen {
+impl ViewService for FaultyViews {
     async fn list_room_views(
         &self,
         request: Request<ListRoomViewsRequest>,
@@ -123,57 +124,68 @@ fn finds(found: &[String], says: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_a_context_does_wrong_is_found() {
+async fn every_violation_of_a_context_is_found() {
     let world = World::start(contexts()).await.unwrap();
-    let is_broken = |row: &&Row| row.rpc.starts_with("message.") || row.rpc.starts_with("view.");
-    let rows: Vec<Row> = ROWS.iter().filter(is_broken).copied().collect();
-    let found = who_comes_in(&world, &rows).await;
-    finds(&found, "GetRoomView by Nobody: tells of SQL");
-    finds(&found, "GetRoomView by Guest: tells of src/");
-    finds(&found, "Rebuild by Admin: answers (PermissionDenied");
+    let is_broken =
+        |case: &&RequestCase| case.rpc.starts_with("message.") || case.rpc.starts_with("view.");
+    let cases: Vec<RequestCase> = REQUESTS.iter().filter(is_broken).copied().collect();
+    let found = access_violations(&world, &cases).await;
+    finds(&found, "GetRoomView by Anonymous: reveals SQL");
+    finds(&found, "GetRoomView by Guest: reveals src/");
+    finds(&found, "Rebuild by Admin: returns (PermissionDenied");
     finds(
         &found,
-        "Rebuild by Admin: answers PermissionDenied without a reason",
+        "Rebuild by Admin: returns PermissionDenied without a reason",
     );
 
-    let found = what_others_find(&world, &rows).await;
-    finds(&found, "ListMessages by Stranger: tells");
-    finds(&found, "MarkMessageRead by Stranger: tells Answer");
-    finds(&found, "ListMyPage by Stranger: tells correct horse");
+    let found = leaks_to_others(&world, &cases).await;
+    finds(&found, "ListMessages by OtherGuest: contains");
+    finds(
+        &found,
+        "MarkMessageRead by OtherGuest: distinguishes Outcome",
+    );
+    finds(&found, "ListMyPage by OtherGuest: contains correct horse");
 
-    let found = what_owners_find(&world, &rows).await;
-    finds(&found, "MarkMessageRead by Guest: answers NotFound");
+    let found = denials_to_owners(&world, &cases).await;
+    finds(&found, "MarkMessageRead by Guest: returns NotFound");
     finds(&found, "ListMyPage by Guest: does not show paid");
 
-    let views = ROWS.iter().find(|row| row.rpc.ends_with("ListRoomViews"));
-    let (_, found) = spoil(&world, views.unwrap()).await;
-    finds(&found, "page_token NUL: answers Internal");
+    let views = REQUESTS
+        .iter()
+        .find(|case| case.rpc.ends_with("ListRoomViews"));
+    let (_, found) = send_mutations(&world, views.unwrap()).await;
+    finds(&found, "page_token NUL: returns Internal");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_rpc_without_a_row_is_found() {
+async fn an_rpc_without_a_case_is_found() {
     let world = World::start(contexts()).await.unwrap();
-    let all = || ROWS.iter().copied();
-    let without: Vec<Row> = all().filter(|row| !row.rpc.ends_with("GetRoom")).collect();
+    let all = || REQUESTS.iter().copied();
+    let without: Vec<RequestCase> = all()
+        .filter(|case| !case.rpc.ends_with("GetRoom"))
+        .collect();
     finds(
-        &gaps(&world, &without),
-        "room.v1.RoomService.GetRoom: has no row",
+        &uncovered(&world, &without),
+        "room.v1.RoomService.GetRoom: has no case",
     );
-    let open = all().map(|row| Row {
-        whose: Whose::Nobodys,
-        ..row
+    let open = all().map(|case| RequestCase {
+        owner: Owner::Unowned,
+        ..case
     });
-    let open: Vec<Row> = open.collect();
+    let open: Vec<RequestCase> = open.collect();
     finds(
-        &gaps(&world, &open),
-        "GetPayment: Nobodys is not its contract",
+        &uncovered(&world, &open),
+        "GetPayment: Unowned contradicts its contract",
     );
-    let more = Row {
+    let more = RequestCase {
         rpc: "offer.v1.OfferService.GetOffer",
-        whose: Whose::Nobodys,
+        owner: Owner::Unowned,
         request: |_| serde_json::json!({}),
-        made: None,
+        generated: None,
     };
-    let more: Vec<Row> = all().chain([more]).collect();
-    finds(&gaps(&world, &more), "GetOffer: is not on the public port");
+    let more: Vec<RequestCase> = all().chain([more]).collect();
+    finds(
+        &uncovered(&world, &more),
+        "GetOffer: is not on the public port",
+    );
 }

@@ -1,67 +1,67 @@
-//! Do the contexts understand each other?
+//! Do the events between contexts keep the rules?
 use contract::{
     EVENTS,
     contracts::contracts,
     events::print,
-    house::{Call, House, Listener},
+    model::{Call, Model, Subscriber},
     sources::Tree,
 };
 
 use crate::golden;
 
-/// The rule, what is changed in the house, and what the rule says to it.
-type Fault = (&'static str, fn(&mut House), &'static str);
+/// The rule, a change of the model, and what the rule must find.
+type Fault = (&'static str, fn(&mut Model), &'static str);
 
 const FAULTS: &[Fault] = &[
     (
         "own",
-        |house| publish(house, "payment", "berth.payment.v1.PaymentLost"),
+        |model| publish(model, "payment", "berth.payment.v1.PaymentLost"),
         "PaymentLost: no message",
     ),
     (
         "own",
-        |house| publish(house, "payment", "berth.room.v1.RoomDeleted"),
+        |model| publish(model, "payment", "berth.room.v1.RoomDeleted"),
         "RoomDeleted: published by payment",
     ),
     (
         "published",
-        |house| publish(house, "payment", "berth.payment.v1.PaymentApproved"),
+        |model| publish(model, "payment", "berth.payment.v1.PaymentApproved"),
         "PaymentApproved: published 2 times",
     ),
     (
         "published",
-        |house| house.events.push("berth.room.v1.RoomPainted".into()),
+        |model| model.events.push("berth.room.v1.RoomPainted".into()),
         "RoomPainted: published 0 times",
     ),
     (
-        "heard",
-        |house| {
+        "consumed",
+        |model| {
             listen(
-                house,
+                model,
                 "refund-late",
                 "berth.reservation.v1.ReservationCanceled",
             );
         },
-        "payment refund-late: nobody publishes berth.reservation.v1.ReservationCanceled",
+        "payment refund-late: no context publishes berth.reservation.v1.ReservationCanceled",
     ),
     (
-        "heard",
-        |house| {
+        "consumed",
+        |model| {
             let event = "berth.rooms.v1.RoomDeleted".to_owned();
             let name = "show".to_owned();
-            house
+            model
                 .context("payment")
                 .unwrap()
                 .views
-                .push(Listener { name, event });
+                .push(Subscriber { name, event });
         },
-        "payment show: nobody publishes berth.rooms.v1.RoomDeleted",
+        "payment show: no context publishes berth.rooms.v1.RoomDeleted",
     ),
     (
         "slugs",
-        |house| {
+        |model| {
             listen(
-                house,
+                model,
                 "Refund_late",
                 "berth.reservation.v1.ReservationLapsed",
             );
@@ -70,9 +70,9 @@ const FAULTS: &[Fault] = &[
     ),
     (
         "slugs",
-        |house| {
+        |model| {
             listen(
-                house,
+                model,
                 "charge-approved",
                 "berth.reservation.v1.ReservationLapsed",
             );
@@ -81,51 +81,52 @@ const FAULTS: &[Fault] = &[
     ),
     (
         "peers",
-        |house| house.context("payment").unwrap().peers.push("rooms".into()),
+        |model| model.context("payment").unwrap().peers.push("rooms".into()),
         "payment: calls rooms",
     ),
 ];
 
-fn publish(house: &mut House, context: &str, event: &str) {
-    let context = house.context(context).unwrap();
+fn publish(model: &mut Model, context: &str, event: &str) {
+    let context = model.context(context).unwrap();
     context.publishes.push(event.to_owned());
 }
 
-fn listen(house: &mut House, slug: &str, event: &str) {
+fn listen(model: &mut Model, slug: &str, event: &str) {
     let (name, event) = (slug.to_owned(), event.to_owned());
-    let payment = house.context("payment").unwrap();
-    payment.policies.push(Listener { name, event });
+    let payment = model.context("payment").unwrap();
+    payment.policies.push(Subscriber { name, event });
 }
 
+/// Requirement: A-C21, A-C35.
 #[test]
 fn the_contexts_keep_every_rule() {
-    let house = House::read().unwrap();
+    let model = Model::read().unwrap();
     for (rule, check) in EVENTS {
-        assert_eq!(check(&house), [""; 0], "rule {rule}");
+        assert_eq!(check(&model), [""; 0], "rule {rule}");
     }
 }
 
 #[test]
 fn every_rule_finds_its_planted_faults() {
-    let house = House::read().unwrap();
+    let model = Model::read().unwrap();
     for (rule, check) in EVENTS {
         let faults: Vec<_> = FAULTS.iter().filter(|fault| fault.0 == *rule).collect();
         assert!(!faults.is_empty(), "no fault for rule {rule}");
         for (_, plant, says) in faults {
-            let mut changed = house.clone();
+            let mut changed = model.clone();
             plant(&mut changed);
             let found = check(&changed);
             assert!(
                 found.iter().any(|wrong| wrong.contains(says)),
-                "rule {rule} says {found:?}, not {says}"
+                "rule {rule} finds {found:?}, not {says}"
             );
         }
     }
 }
 
 #[test]
-fn slugs_are_for_ever() {
-    golden::only_grows("slugs.txt", &print(&House::read().unwrap()));
+fn slugs_are_never_removed() {
+    golden::only_grows("slugs.txt", &print(&Model::read().unwrap()));
 }
 
 #[test]
@@ -150,11 +151,11 @@ fn calls_are_found_in_the_code() {
         ]
         .map(|(path, text)| (path.to_owned(), text.to_owned())),
     );
-    let house = House::of(&all::contexts(), &contracts().unwrap(), &tree);
+    let model = Model::of(&all::contexts(), &contracts().unwrap(), &tree);
     let call = Call {
         caller: "reservation".into(),
         rpc: "PaymentService.ChargePayment".into(),
         callee: "payment".into(),
     };
-    assert_eq!(house.calls, [call]);
+    assert_eq!(model.calls, [call]);
 }

@@ -1,8 +1,8 @@
-//! Can everything be set, and must nothing be?
+//! Do flags and variables keep the rules?
 use clap::{Arg, Command};
 use contract::{FLAGS, flags};
 
-/// The rule, a flag, and what the rule says to it.
+/// The rule, a change of a flag, and what the rule must find.
 type Fault = (&'static str, fn(Arg) -> Arg, &'static str);
 
 const FAULTS: &[Fault] = &[
@@ -11,7 +11,11 @@ const FAULTS: &[Fault] = &[
         |arg| arg.required(true),
         "--boat: has no default",
     ),
-    ("told", |arg| arg.help(None::<&str>), "--boat: has no doc"),
+    (
+        "described",
+        |arg| arg.help(None::<&str>),
+        "--boat: has no doc",
+    ),
     (
         "variables",
         |arg| arg.env("BOAT"),
@@ -62,7 +66,7 @@ fn every_rule_finds_its_planted_faults() {
             let found = check(&boats(plant(boat())));
             assert!(
                 found.iter().any(|wrong| wrong.contains(says)),
-                "rule {rule} says {found:?}, not {says}"
+                "rule {rule} finds {found:?}, not {says}"
             );
         }
     }

@@ -1,75 +1,80 @@
-//! Does the platform stay civil whatever it is sent?
+//! Does the platform survive every invalid request?
 use contract::{
-    answers::{civil, discreet, silent},
-    hostile::{CANARY, Hostile, garbage, spoiled},
-    knock::{Answer, send},
-    rows::{ROWS, Row, with},
+    client::{Outcome, send_bytes},
+    hostile::{CANARY, Mutation, malformed, mutations},
+    outcomes::{no_fault, no_internals, no_secrets},
+    requests::{REQUESTS, RequestCase, with_text},
     world::World,
 };
 use futures::{StreamExt, stream};
 use prost_reflect::MethodDescriptor;
 
-/// So many at the same time.
-const ABREAST: usize = 8;
+/// Concurrent requests.
+const CONCURRENT: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_that_is_sent_breaks_anything() {
+async fn no_request_makes_the_platform_fail() {
     let world = World::start(all::contexts()).await.unwrap();
     let mut sent = 0;
     let mut wrong = Vec::new();
-    for row in ROWS {
-        let (count, found) = spoil(&world, row).await;
+    for case in REQUESTS {
+        let (count, found) = send_mutations(&world, case).await;
         sent += count;
         wrong.extend(found);
     }
     assert_eq!(wrong, [""; 0]);
     assert!(sent > 1000, "only {sent} were sent");
-    world.rest().await.unwrap();
+    world.quiet().await.unwrap();
     assert!(world.platform.health().is_ready());
 }
 
-/// Sends every spoiled request of an rpc on behalf of who may ask. Answers how many, and what was wrong.
-pub(crate) async fn spoil(world: &World, row: &Row) -> (usize, Vec<String>) {
-    let (method, request) = row.request(world).unwrap();
-    let all = spoiled(&request);
+/// Sends every mutation of a request. Returns their number and the violations.
+pub(crate) async fn send_mutations(world: &World, case: &RequestCase) -> (usize, Vec<String>) {
+    let (method, request) = case.request(world).unwrap();
+    let all = mutations(&request);
     let count = all.len();
     let sent = stream::iter(all)
-        .map(|hostile| try_one(world, row, &method, hostile))
-        .buffer_unordered(ABREAST)
+        .map(|hostile| send_mutation(world, case, &method, hostile))
+        .buffer_unordered(CONCURRENT)
         .collect::<Vec<_>>();
     let mut wrong = sent.await.concat();
-    for (what, bytes) in garbage() {
-        let headers = world.headers(row.asker());
-        let answer = send(&world.channel, &method, bytes.into(), &headers).await;
-        wrong.extend(judge(&method, what, &answer));
+    for (what, bytes) in malformed() {
+        let headers = world.headers(case.caller());
+        let outcome = send_bytes(&world.channel, &method, bytes.into(), &headers).await;
+        wrong.extend(judge(&method, what, &outcome));
     }
     (count, wrong)
 }
 
-async fn try_one(
+async fn send_mutation(
     world: &World,
-    row: &Row,
+    case: &RequestCase,
     method: &MethodDescriptor,
-    hostile: Hostile,
+    hostile: Mutation,
 ) -> Vec<String> {
-    // What has to be made anew is, unless it is just that which is wrong.
-    let Hostile { what, mut request } = hostile;
-    if let Some((path, make)) = row.made
+    // The generated text is generated again, unless it is the mutated field.
+    let Mutation { what, mut request } = hostile;
+    if let Some((path, make)) = case.generated
         && !path
             .rsplit('.')
             .next()
             .is_some_and(|name| what.contains(&format!("{name} ")))
-        && let Ok(anew) = with(&request, path, &make(&request))
+        && let Ok(again) = with_text(&request, path, &make(&request))
     {
-        request = anew;
+        request = again;
     }
-    let answer = world.ask(row.asker(), method, &request).await;
-    judge(method, &what, &answer)
+    let outcome = world.call(case.caller(), method, &request).await;
+    judge(method, &what, &outcome)
 }
 
-fn judge(method: &MethodDescriptor, what: &str, answer: &Answer) -> Vec<String> {
+fn judge(method: &MethodDescriptor, what: &str, outcome: &Outcome) -> Vec<String> {
     let secrets = [CANARY.to_owned()];
-    let found = [civil(answer), discreet(answer), silent(answer, &secrets)].concat();
+    let found = [
+        no_fault(outcome),
+        no_internals(outcome),
+        no_secrets(outcome, &secrets),
+    ]
+    .concat();
     found
         .into_iter()
         .map(|wrong| format!("{}, {what}: {wrong}", method.full_name()))

@@ -1,6 +1,8 @@
-//! Do the contracts, the contexts and the sources keep the rules of the house?
+//! Do contracts, contexts, sources, flags and documents keep the rules?
 #[cfg(test)]
 mod broken;
+#[cfg(test)]
+mod documents;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
@@ -21,6 +23,8 @@ mod rpcs;
 mod rules;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod structure;
 #[cfg(test)]
 mod style;
 #[cfg(test)]

@@ -1,18 +1,19 @@
-//! Does the README show the contexts as they are?
+//! Does the README show the current context map?
 use std::{fs, path::Path};
 
 use contract::{
-    house::{House, Listener},
     map::{draw, found, replaced},
+    model::{Model, Subscriber},
 };
 
 use crate::golden;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
 
+/// Requirement: A-C10, A-D7.
 #[test]
 fn the_readme_shows_the_map() {
-    let map = draw(&House::read().unwrap()).unwrap();
+    let map = draw(&Model::read().unwrap()).unwrap();
     golden::is("context-map.md", &map);
     let readme = fs::read_to_string(Path::new(README)).unwrap();
     if golden::records() {
@@ -22,19 +23,23 @@ fn the_readme_shows_the_map() {
     assert_eq!(
         found(&readme),
         Some(&*map),
-        "the README shows another map: record it with `UPDATE_GOLDEN=1 cargo test -p contract`"
+        "the map in the README differs: record it with `UPDATE_GOLDEN=1 cargo test -p contract`"
     );
 }
 
 #[test]
-fn the_map_shows_what_is_new() {
-    let house = House::read().unwrap();
-    let map = draw(&house).unwrap();
-    let mut changed = house.clone();
-    changed.context("payment").unwrap().policies.push(Listener {
-        name: "sink".into(),
-        event: "berth.room.v1.RoomDeleted".into(),
-    });
+fn the_map_shows_a_new_policy() {
+    let model = Model::read().unwrap();
+    let map = draw(&model).unwrap();
+    let mut changed = model.clone();
+    changed
+        .context("payment")
+        .unwrap()
+        .policies
+        .push(Subscriber {
+            name: "sink".into(),
+            event: "berth.room.v1.RoomDeleted".into(),
+        });
     assert_ne!(draw(&changed).unwrap(), map);
     let text = "before\n<!-- context-map:begin -->\nold\n<!-- context-map:end -->\nafter\n";
     let new = replaced(text, "new\n").unwrap();

@@ -1,9 +1,9 @@
-//! Does the page for operators tell everything, and only what is so?
+//! Is docs/operating.md complete and true?
 use std::{fs, path::Path};
 
 use chassis::telemetry;
 use contract::{
-    operating::{commands, measured, parts, shown, sound},
+    operating::{commands, parts, stale_names, undocumented_metrics, unexpected_series},
     page::{found, replaced},
     sources,
     world::World,
@@ -27,11 +27,11 @@ fn the_page_shows_every_setting_metric_and_finding() {
             "{name}: record them with `UPDATE_GOLDEN=1 cargo test -p contract`"
         );
     }
-    assert_eq!(sound(&page), [""; 0]);
+    assert_eq!(stale_names(&page), [""; 0]);
 }
 
 #[test]
-fn every_command_line_is_looked_at() {
+fn every_command_line_is_covered() {
     let commands = commands(&all::contexts());
     for name in [
         "berth",
@@ -51,30 +51,30 @@ fn every_command_line_is_looked_at() {
 }
 
 #[test]
-fn every_metric_is_told_of() {
+fn every_metric_is_documented() {
     let mut tree = sources::read().unwrap();
-    assert_eq!(measured(&tree), [""; 0]);
+    assert_eq!(undocumented_metrics(&tree), [""; 0]);
     let planted = r#"fn f() { metrics::counter!("berth_boats_total").increment(1); }"#;
     tree.insert("services/room/src/boats.rs".into(), planted.into());
-    let unknown = "berth_boats_total: not in services/chassis/src/measures.rs";
-    assert_eq!(measured(&tree), [unknown]);
-    tree.remove("services/chassis/src/breaker.rs");
-    assert_eq!(measured(&tree).len(), 3);
+    let unknown = "berth_boats_total: not in services/chassis/src/telemetry/metrics_catalogue.rs";
+    assert_eq!(undocumented_metrics(&tree), [unknown]);
+    tree.remove("services/chassis/src/client/breaker.rs");
+    assert_eq!(undocumented_metrics(&tree).len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn metrics_have_the_labels_that_are_told_of() {
+async fn metrics_have_the_documented_labels() {
     let _world = World::start(all::contexts()).await.unwrap();
     let exposition = telemetry::metrics().unwrap().render();
     assert!(exposition.contains("# HELP berth_rpc_in_flight Requests in hand"));
-    assert_eq!(shown(&exposition), [""; 0]);
+    assert_eq!(unexpected_series(&exposition), [""; 0]);
     let wrong = "berth_leading{place=\"x\"} 1\nberth_boats 2\n";
-    assert_eq!(shown(wrong).len(), 2);
+    assert_eq!(unexpected_series(wrong).len(), 2);
 }
 
 #[test]
-fn a_page_that_names_what_is_not_there_is_found() {
+fn a_page_with_stale_names_is_found() {
     let page = fs::read_to_string(Path::new(PAGE)).unwrap();
     let wrong = page.replace("## Backup and restore", "## Backups") + "`berth_boats_total`";
-    assert!(sound(&wrong).len() >= 2, "{:?}", sound(&wrong));
+    assert!(stale_names(&wrong).len() >= 2, "{:?}", stale_names(&wrong));
 }

@@ -1,4 +1,4 @@
-//! Does the public port carry what it should?
+//! Does the public port serve what it should?
 use std::{
     collections::BTreeSet,
     net::{SocketAddr, TcpListener},
@@ -8,8 +8,8 @@ use std::{
 
 use chassis::{Context, Platform, runtime::options::Options};
 use contract::{
+    client::call,
     contracts::services,
-    knock::ask,
     world::{Person, World},
 };
 use prost_reflect::DynamicMessage;
@@ -21,23 +21,23 @@ use tonic_health::pb::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_public_port_carries_the_services_of_the_contexts_and_no_others() {
+async fn the_public_port_serves_the_services_of_the_contexts_and_no_others() {
     let world = World::start(all::contexts()).await.unwrap();
     let mut hidden = 0;
-    for service in services(&world.pool).filter(|service| !world.carries(service)) {
+    for service in services(&world.pool).filter(|service| !world.serves(service)) {
         for method in service.methods() {
             hidden += 1;
             for person in Person::ALL {
                 let request = DynamicMessage::new(method.input());
                 let headers = world.headers(person);
-                let answer = ask(&world.channel, &method, &request, &headers).await;
+                let answer = call(&world.channel, &method, &request, &headers).await;
                 assert_eq!(answer.code, Code::Unimplemented, "{}", method.full_name());
             }
         }
     }
     assert_eq!(hidden, 5, "GetOffer, the event log and the inspection");
 
-    let carried = services(&world.pool).filter(|service| world.carries(service));
+    let carried = services(&world.pool).filter(|service| world.serves(service));
     let mut expected: BTreeSet<String> = carried
         .map(|service| service.full_name().to_owned())
         .collect();
@@ -50,17 +50,18 @@ async fn the_public_port_carries_the_services_of_the_contexts_and_no_others() {
         let request = HealthCheckRequest {
             service: service.to_owned(),
         };
-        let told = health.check(request).await.unwrap().into_inner();
-        assert_eq!(told.status(), ServingStatus::Serving, "{service}");
+        let status = health.check(request).await.unwrap().into_inner();
+        assert_eq!(status.status(), ServingStatus::Serving, "{service}");
     }
     expected.insert("grpc.health.v1.Health".to_owned());
     assert_eq!(v1::list(&world).await, expected);
     assert_eq!(v1alpha::list(&world).await, expected);
 }
 
-/// A port is bound before it is served, so that nobody else takes it; until then it does not answer.
+/// The public port is bound at once, so that no other process can bind it, and served when all contexts are ready.
+/// Requirement: A-O17.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_is_served_before_every_context_is_ready() {
+async fn the_public_port_is_served_when_every_context_is_ready() {
     let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (begins, goes) = (begun.clone(), go.clone());
     let late = Context::named("late").on_start(move |_| {
@@ -86,8 +87,8 @@ async fn nobody_is_served_before_every_context_is_ready() {
     };
     let ready = async |port| {
         let request = HealthCheckRequest::default();
-        let told = HealthClient::new(to(port)).check(request).await;
-        told.unwrap().into_inner().status()
+        let response = HealthClient::new(to(port)).check(request).await;
+        response.unwrap().into_inner().status()
     };
     assert_eq!(ready(admin).await, ServingStatus::NotServing);
     let refused = timeout(Duration::from_millis(300), ready(public)).await;
@@ -99,7 +100,7 @@ async fn nobody_is_served_before_every_context_is_ready() {
     platform.stop().await.unwrap();
 }
 
-/// Ports that nobody had a moment ago.
+/// Ports that were free a moment ago.
 fn free_ports() -> [SocketAddr; 2] {
     let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
     [bind(), bind()].map(|listener| listener.local_addr().unwrap())
@@ -116,7 +117,7 @@ macro_rules! reflection {
 
             use super::{BTreeSet, World, once};
 
-            /// The services that reflection tells of.
+            /// The services that reflection lists.
             pub(super) async fn list(world: &World) -> BTreeSet<String> {
                 let request = ServerReflectionRequest {
                     host: String::new(),

@@ -1,49 +1,56 @@
-//! Does the platform keep what its contracts say about who may do what?
+//! Does every rpc enforce the access that its contract declares?
 use contract::{
-    answers::{absent, civil, discreet, found, gate, same, silent},
+    client::Outcome,
     contracts::access,
-    knock::Answer,
-    rows::{ROWS, Row, Whose, gaps, with},
+    outcomes::{
+        access_as_declared, accessible, hidden, indistinguishable, no_fault, no_internals,
+        no_secrets,
+    },
+    requests::{Owner, REQUESTS, RequestCase, uncovered, with_text},
     world::{Person, World, id},
 };
 use prost_reflect::{DynamicMessage, MethodDescriptor};
 
-/// Somebody with the same role who owns nothing.
-fn foreigner(owner: Person) -> Person {
+/// A person with the same role who owns nothing.
+fn other_of(owner: Person) -> Person {
     match owner {
-        Person::Host => Person::Rival,
-        _ => Person::Stranger,
+        Person::Host => Person::OtherHost,
+        _ => Person::OtherGuest,
     }
 }
 
-/// What is wrong, with who asked for what.
+/// Adds violations, with the rpc and the caller.
 fn note(wrong: &mut Vec<String>, person: Person, method: &MethodDescriptor, found: Vec<String>) {
     let of = |what| format!("{} by {person:?}: {what}", method.full_name());
     wrong.extend(found.into_iter().map(of));
 }
 
-/// What is wrong with an answer, whoever asked for whatever.
-fn always(answer: &Answer) -> Vec<String> {
-    [civil(answer), discreet(answer)].concat()
+/// Rules for every outcome.
+fn always(outcome: &Outcome) -> Vec<String> {
+    [no_fault(outcome), no_internals(outcome)].concat()
 }
 
+/// Requirement: A-C29.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_rpc_lets_in_whom_its_contract_lets_in() {
+async fn every_rpc_enforces_the_access_of_its_contract() {
     let world = World::start(all::contexts()).await.unwrap();
-    assert_eq!(gaps(&world, ROWS), [""; 0]);
-    assert_eq!(who_comes_in(&world, ROWS).await, [""; 0]);
+    assert_eq!(uncovered(&world, REQUESTS), [""; 0]);
+    assert_eq!(access_violations(&world, REQUESTS).await, [""; 0]);
 }
 
-/// Knocks at every rpc as everybody, with nothing and with something that exists.
-pub(crate) async fn who_comes_in(world: &World, rows: &[Row]) -> Vec<String> {
+/// Calls every rpc as every person, with an empty request and with a valid one.
+pub(crate) async fn access_violations(world: &World, cases: &[RequestCase]) -> Vec<String> {
     let mut wrong = Vec::new();
-    for row in rows {
-        let (method, request) = row.request(world).unwrap();
+    for case in cases {
+        let (method, request) = case.request(world).unwrap();
         let access = access(&method).unwrap();
         for person in Person::ALL {
             for request in [&DynamicMessage::new(method.input()), &request] {
-                let answer = world.ask(person, &method, request).await;
-                let found = [always(&answer), gate(&access, person.roles(), &answer)];
+                let outcome = world.call(person, &method, request).await;
+                let found = [
+                    always(&outcome),
+                    access_as_declared(&access, person.roles(), &outcome),
+                ];
                 note(&mut wrong, person, &method, found.concat());
             }
         }
@@ -51,47 +58,48 @@ pub(crate) async fn who_comes_in(world: &World, rows: &[Row]) -> Vec<String> {
     wrong
 }
 
+/// Requirement: A-C29.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_belongs_to_others_is_not_there() {
+async fn resources_of_others_are_not_found() {
     let world = World::start(all::contexts()).await.unwrap();
-    assert_eq!(what_others_find(&world, ROWS).await, [""; 0]);
-    assert_eq!(what_owners_find(&world, ROWS).await, [""; 0]);
+    assert_eq!(leaks_to_others(&world, REQUESTS).await, [""; 0]);
+    assert_eq!(denials_to_owners(&world, REQUESTS).await, [""; 0]);
 }
 
-/// Asks for what exists as somebody else, and for what does not.
-pub(crate) async fn what_others_find(world: &World, rows: &[Row]) -> Vec<String> {
+/// Calls as somebody else, for a resource that exists and for one that does not.
+pub(crate) async fn leaks_to_others(world: &World, cases: &[RequestCase]) -> Vec<String> {
     let mut wrong = Vec::new();
     let nothing = id("nothing");
-    for row in rows {
-        let (method, request) = row.request(world).unwrap();
-        let owner = row.asker();
-        let other = foreigner(owner);
-        let theirs = world.ask(other, &method, &request).await;
-        if row.whose != Whose::Nobodys {
+    for case in cases {
+        let (method, request) = case.request(world).unwrap();
+        let owner = case.caller();
+        let other = other_of(owner);
+        let theirs = world.call(other, &method, &request).await;
+        if case.owner != Owner::Unowned {
             note(
                 &mut wrong,
                 other,
                 &method,
-                silent(&theirs, &world.secrets()),
+                no_secrets(&theirs, &world.secrets()),
             );
         }
-        match row.whose {
-            Whose::Nobodys => {}
-            Whose::Named(_) => {
+        match case.owner {
+            Owner::Unowned => {}
+            Owner::InRequest(_) => {
                 let path = access(&method).unwrap().owner_field;
-                let none = with(&request, &path, &nothing).unwrap();
-                let none = world.ask(other, &method, &none).await;
-                note(&mut wrong, other, &method, absent(&theirs, &none));
+                let none = with_text(&request, &path, &nothing).unwrap();
+                let none = world.call(other, &method, &none).await;
+                note(&mut wrong, other, &method, hidden(&theirs, &none));
             }
-            Whose::Owned(path, _) => {
-                let none = with(&request, path, &nothing).unwrap();
-                let own = world.ask(owner, &method, &none).await;
-                let none = world.ask(other, &method, &none).await;
-                note(&mut wrong, other, &method, absent(&theirs, &none));
-                note(&mut wrong, owner, &method, same(&theirs, &own));
+            Owner::OfResource(path, _) => {
+                let none = with_text(&request, path, &nothing).unwrap();
+                let own = world.call(owner, &method, &none).await;
+                let none = world.call(other, &method, &none).await;
+                note(&mut wrong, other, &method, hidden(&theirs, &none));
+                note(&mut wrong, owner, &method, indistinguishable(&theirs, &own));
             }
-            Whose::Listed(name, _) => {
-                let shown = silent(&theirs, &[id(name)]);
+            Owner::OfListed(name, _) => {
+                let shown = no_secrets(&theirs, &[id(name)]);
                 note(&mut wrong, other, &method, shown);
             }
         }
@@ -99,59 +107,64 @@ pub(crate) async fn what_others_find(world: &World, rows: &[Row]) -> Vec<String>
     wrong
 }
 
-/// Asks for what exists as whoever owns it.
-pub(crate) async fn what_owners_find(world: &World, rows: &[Row]) -> Vec<String> {
+/// Calls as the owner, for a resource that exists.
+pub(crate) async fn denials_to_owners(world: &World, cases: &[RequestCase]) -> Vec<String> {
     let mut wrong = Vec::new();
-    for row in rows.iter().filter(|row| row.whose != Whose::Nobodys) {
-        let (method, request) = row.request(world).unwrap();
-        let owner = row.asker();
-        let answer = world.ask(owner, &method, &request).await;
+    for case in cases.iter().filter(|case| case.owner != Owner::Unowned) {
+        let (method, request) = case.request(world).unwrap();
+        let owner = case.caller();
+        let outcome = world.call(owner, &method, &request).await;
         note(
             &mut wrong,
             owner,
             &method,
-            [always(&answer), found(&answer)].concat(),
+            [always(&outcome), accessible(&outcome)].concat(),
         );
-        if let Whose::Listed(name, _) = row.whose
-            && silent(&answer, &[id(name)]).is_empty()
+        if let Owner::OfListed(name, _) = case.owner
+            && no_secrets(&outcome, &[id(name)]).is_empty()
         {
             let what = vec![format!("does not show {name}")];
             note(&mut wrong, owner, &method, what);
         }
-        // What was done is done everywhere before the next one asks.
-        world.rest().await.unwrap();
+        // All effects are applied before the next call.
+        world.quiet().await.unwrap();
     }
     wrong
 }
 
-/// A stay of somebody else cannot be told from none, although a review is named by it and by its author.
+/// A stay of somebody else looks like one that does not exist, although a review has the ids of both stay and author.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stay_of_another_guest_is_none() {
+async fn a_stay_of_another_guest_looks_like_none() {
     let world = World::start(all::contexts()).await.unwrap();
     let method = world.rpc("room.v1.RoomService.CreateReview").unwrap();
-    let request = ROWS.iter().find(|row| row.rpc.ends_with("CreateReview"));
+    let request = REQUESTS
+        .iter()
+        .find(|case| case.rpc.ends_with("CreateReview"));
     let (_, request) = request.unwrap().request(&world).unwrap();
-    let request = with(&request, "review.author_id", &Person::Stranger.id()).unwrap();
-    let theirs = world.ask(Person::Stranger, &method, &request).await;
-    let request = with(&request, "review.reservation_id", &id("nothing")).unwrap();
-    let none = world.ask(Person::Stranger, &method, &request).await;
-    assert_eq!(same(&theirs, &none), [""; 0]);
+    let request = with_text(&request, "review.author_id", &Person::OtherGuest.id()).unwrap();
+    let theirs = world.call(Person::OtherGuest, &method, &request).await;
+    let request = with_text(&request, "review.reservation_id", &id("nothing")).unwrap();
+    let none = world.call(Person::OtherGuest, &method, &request).await;
+    assert_eq!(indistinguishable(&theirs, &none), [""; 0]);
     assert_eq!(none.reason, "STAY_NOT_COMPLETED");
 }
 
-/// The one screen shows a reservation to those whom it concerns.
+/// The screen shows a reservation only to its customer, its host and operators.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_room_does_not_tell_who_has_it() {
+async fn a_room_view_hides_reservations_from_others() {
     let world = World::start(all::contexts()).await.unwrap();
     let mut seen = Vec::new();
     for name in ["GetRoomView", "ListRoomViews"] {
-        let row = ROWS.iter().find(|row| row.rpc.ends_with(name)).unwrap();
-        let (method, request) = row.request(&world).unwrap();
+        let case = REQUESTS
+            .iter()
+            .find(|case| case.rpc.ends_with(name))
+            .unwrap();
+        let (method, request) = case.request(&world).unwrap();
         for person in Person::ALL {
-            let answer = world.ask(person, &method, &request).await;
-            assert_eq!(found(&answer), [""; 0]);
+            let outcome = world.call(person, &method, &request).await;
+            assert_eq!(accessible(&outcome), [""; 0]);
             let private = [id("stayed"), id("paid"), id("pending"), id("pending too")];
-            if !silent(&answer, &private).is_empty() {
+            if !no_secrets(&outcome, &private).is_empty() {
                 seen.push(person);
             }
         }

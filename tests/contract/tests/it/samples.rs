@@ -1,11 +1,11 @@
-//! Can everybody who listens to an event take it?
+//! Can every consumer of an event apply it?
 use std::{collections::BTreeSet, fs};
 
 use berth::reservation::v1::{ReservationConfirmed, ReservationLapsed};
 use chassis::{Context, Malformed, Policies, Received, StoreError, Then, Views, store::Conn};
 use contract::{
+    consumers::{consume, recorded},
     contracts,
-    listeners::{hear, recorded},
     samples::{filled, json, sample, subject},
 };
 use prost_reflect::{DynamicMessage, MessageDescriptor};
@@ -17,7 +17,7 @@ use crate::golden;
     dead_code,
     unreachable_pub,
     unused_imports,
-    reason = "it is written for another place"
+    reason = "the file is part of another crate"
 )]
 mod lamp {
     include!("../../../../services/chassis-testing/src/recipes/lamp.rs");
@@ -29,7 +29,7 @@ fn events() -> Vec<MessageDescriptor> {
     contracts::events(&contracts::contracts().unwrap()).collect()
 }
 
-/// An example of the event of a name.
+/// The sample of the event with a name.
 fn example(name: &str) -> DynamicMessage {
     let events = events();
     sample(events.iter().find(|event| event.name() == name).unwrap())
@@ -49,11 +49,11 @@ fn every_event_has_a_sample() {
     let recorded: BTreeSet<String> = files
         .map(|file| file.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(recorded, names, "samples of events that are gone");
+    assert_eq!(recorded, names, "samples of events that do not exist");
 }
 
 #[test]
-fn a_sample_says_what_happened() {
+fn a_sample_has_the_state_after_its_event() {
     for (event, says) in [
         (
             "ReservationCancelRequested",
@@ -69,37 +69,38 @@ fn a_sample_says_what_happened() {
 }
 
 #[test]
-fn what_is_left_empty_is_found() {
+fn an_empty_field_is_found() {
     for event in events() {
         let empty = DynamicMessage::new(event.clone());
         assert!(!filled(&empty).is_empty(), "{}", event.full_name());
     }
 }
 
+/// Requirement: A-C35.
 #[tokio::test]
-async fn every_listener_takes_the_events_it_listens_to() {
-    let mut heard = 0;
+async fn every_consumer_applies_the_events_it_consumes() {
+    let mut consumed = 0;
     for context in all::contexts() {
         for event in events() {
-            if listens(&context, event.full_name()) {
-                heard += 1;
+            if consumes(&context, event.full_name()) {
+                consumed += 1;
                 let sample = recorded(&sample(&event)).unwrap();
-                let wrong = hear(context.clone(), sample).await.unwrap();
+                let wrong = consume(context.clone(), sample).await.unwrap();
                 assert_eq!(wrong, [""; 0], "{}", context.name);
             }
         }
     }
-    assert!(heard > 10, "only {heard} were heard");
+    assert!(consumed > 10, "only {consumed} were consumed");
 }
 
-/// An empty message is what an event looks like whose every field is new to the reader.
+/// An event whose fields are all unknown to the consumer looks like an empty message.
 #[tokio::test]
-async fn no_listener_breaks_on_an_empty_event() {
+async fn no_consumer_panics_on_an_empty_event() {
     for context in all::contexts() {
         for event in events() {
-            if listens(&context, event.full_name()) {
+            if consumes(&context, event.full_name()) {
                 let empty = recorded(&DynamicMessage::new(event.clone())).unwrap();
-                let wrong = hear(context.clone(), empty).await.unwrap();
+                let wrong = consume(context.clone(), empty).await.unwrap();
                 let broken = |why: &String| why.contains("panicked");
                 assert_eq!(
                     wrong.iter().find(|why| broken(why)),
@@ -112,10 +113,10 @@ async fn no_listener_breaks_on_an_empty_event() {
     }
 }
 
-fn listens(context: &Context, event: &str) -> bool {
+fn consumes(context: &Context, event: &str) -> bool {
     let policies = context.policies.iter().map(|policy| &policy.event_type);
     let views = context.views.iter().map(|view| &view.event_type);
-    policies.chain(views).any(|heard| heard == event)
+    policies.chain(views).any(|consumed| consumed == event)
 }
 
 fn lamp_with(policies: Policies, views: Views) -> Context {
@@ -131,20 +132,20 @@ fn whenever_confirmed_panic(_: Received<ReservationConfirmed>) -> Result<Then<La
 }
 
 fn whenever_confirmed_light(
-    heard: Received<ReservationConfirmed>,
+    received: Received<ReservationConfirmed>,
 ) -> Result<Then<Lamp>, Malformed> {
-    Ok(Then::on(about(heard)?, Command::Light))
+    Ok(Then::on(about(received)?, Command::Light))
 }
 
 /// Refused: there is no lamp yet.
 fn whenever_confirmed_douse(
-    heard: Received<ReservationConfirmed>,
+    received: Received<ReservationConfirmed>,
 ) -> Result<Then<Lamp>, Malformed> {
-    Ok(Then::on(about(heard)?, Command::Douse))
+    Ok(Then::on(about(received)?, Command::Douse))
 }
 
-fn about(heard: Received<ReservationConfirmed>) -> Result<LampId, Malformed> {
-    let reservation = heard.event.reservation.unwrap_or_default();
+fn about(received: Received<ReservationConfirmed>) -> Result<LampId, Malformed> {
+    let reservation = received.event.reservation.unwrap_or_default();
     Ok(reservation.reservation_id.parse()?)
 }
 
@@ -156,7 +157,7 @@ async fn show(conn: &mut dyn Conn, _: Received<ReservationConfirmed>) -> Result<
 }
 
 #[tokio::test]
-async fn a_listener_that_cannot_take_its_event_is_found() {
+async fn a_consumer_that_cannot_apply_its_event_is_found() {
     let none = Policies::new;
     for (policies, views, says) in [
         (
@@ -182,7 +183,7 @@ async fn a_listener_that_cannot_take_its_event_is_found() {
         (none(), Views::new().on(show), Some("store bug")),
     ] {
         let event = recorded(&example("ReservationConfirmed")).unwrap();
-        let found = hear(lamp_with(policies, views), event).await.unwrap();
+        let found = consume(lamp_with(policies, views), event).await.unwrap();
         match says {
             None => assert_eq!(found, [""; 0]),
             Some(says) => assert!(found.iter().any(|why| why.contains(says)), "{found:?}"),
@@ -193,9 +194,9 @@ async fn a_listener_that_cannot_take_its_event_is_found() {
 #[test]
 fn an_event_is_about_its_first_id() {
     let sample = example("ReservationLapsed");
-    let told: ReservationLapsed = sample.transcode_to().unwrap();
+    let event: ReservationLapsed = sample.transcode_to().unwrap();
     assert_eq!(
         subject(&sample).unwrap(),
-        told.reservation.unwrap().reservation_id
+        event.reservation.unwrap().reservation_id
     );
 }

@@ -1,4 +1,4 @@
-//! Do the contracts read as if one person had written them?
+//! Do the contracts have one style?
 use contract::{
     STYLE,
     contracts::{compile, contracts},
@@ -7,7 +7,7 @@ use prost_reflect::DescriptorPool;
 
 const BOAT: &str = include_str!("boat.proto");
 
-/// The rule, what becomes of which words of the boat, and what the rule says to it.
+/// The rule, words of the boat and their replacement, and what the rule must find.
 const FAULTS: &[(&str, &str, &str, &str)] = &[
     ("packages", "boat.v1;", "boat;", "berth.boat is not"),
     ("packages", "boat.v1;", "ship.v1;", "berth.ship.v1 is not"),
@@ -53,7 +53,7 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
         "idempotency",
         "option idempotency_level = NO_SIDE_EFFECTS;",
         "",
-        "ListBoats: says no",
+        "ListBoats: has no",
     ),
     ("pages", "int32 page_size", "int64 page_size", "page_size"),
     ("pages", "string page_token", "string token", "page_token"),
@@ -162,6 +162,7 @@ fn boat(source: &str) -> DescriptorPool {
     compile("berth/boat/v1/boat.proto", source).expect("the boat compiles")
 }
 
+/// Requirement: A-C35.
 #[test]
 fn the_contracts_keep_every_rule() {
     let contracts = contracts().unwrap();
@@ -187,7 +188,7 @@ fn every_rule_finds_its_planted_faults() {
             let found = check(&boat(&BOAT.replace(words, fault)));
             assert!(
                 found.iter().any(|wrong| wrong.contains(says)),
-                "rule {rule} says {found:?} to {fault}, not {says}"
+                "rule {rule} finds {found:?} in {fault}, not {says}"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Can a client of yesterday talk to the services of today?
+//! Are the contracts compatible with their recorded version?
 use contract::{
     contracts::{compile, contracts},
     wire::{missing, print},
@@ -8,13 +8,15 @@ use crate::golden;
 
 const BOAT: &str = include_str!("boat.proto");
 
+/// Requirement: A-C35.
 #[test]
 fn the_contracts_only_grow() {
     golden::only_grows("wire.txt", &print(&contracts().unwrap()));
 }
 
+/// Requirement: A-C35.
 #[test]
-fn whatever_a_client_relies_on_is_missed() {
+fn every_incompatible_change_is_found() {
     let boat = |source: &str| print(&compile("berth/boat/v1/boat.proto", source).unwrap());
     let then = boat(BOAT);
     assert_eq!(missing(&then, &boat(BOAT)), [""; 0]);

@@ -83,7 +83,7 @@ impl Balancer {
             .keys()
             .flat_map(|context| services_of(&format!("berth.{context}.v1")));
         let services: Vec<String> = services.collect();
-        let health = Health::new(services.clone());
+        let health = self.runtime()?.block_on(Health::new(services.clone()));
         let own = Routes::new(health.server());
         let named = [services, vec!["grpc.health.v1.Health".to_owned()]].concat();
         let own = with_reflection(own, &named)?;
@@ -103,16 +103,11 @@ impl Balancer {
         drop(self.runtime()?.spawn(async move {
             let mut beats = interval(BEAT);
             loop {
-                health.beat();
                 let absent = pools.iter().filter(|(_, pool)| pool.ready() == 0);
                 let why_not: Vec<_> = absent
                     .map(|(name, _)| format!("no {name} is ready"))
                     .collect();
-                if why_not.is_empty() {
-                    health.set_ready();
-                } else {
-                    health.set_unready(why_not);
-                }
+                health.report(why_not).await;
                 tokio::select! {
                     _ = beats.tick() => {}
                     // The sender is there as long as the balancer.

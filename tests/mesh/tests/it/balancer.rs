@@ -66,7 +66,7 @@ async fn who_goes_finishes_what_is_in_hand_and_gets_nothing_more() {
     balancer.add("room", bob.public, bob.admin).unwrap();
     balancer.until_ready("room", 2, MOMENT).await.unwrap();
 
-    ada.health.set_unready(vec!["it goes".to_owned()]);
+    ada.health.report(vec!["it goes".to_owned()]).await;
     balancer.until_ready("room", 1, MOMENT).await.unwrap();
     for _ in 0..10 {
         assert_eq!(ask(public, NAME).await, said_by("bob"));
@@ -75,7 +75,7 @@ async fn who_goes_finishes_what_is_in_hand_and_gets_nothing_more() {
     ada.goes_on();
     assert_eq!(slow.await.unwrap(), said_by("ada"));
 
-    ada.health.set_ready();
+    ada.health.set_ready().await;
     balancer.until_ready("room", 2, MOMENT).await.unwrap();
     ask(public, NAME).await;
     ask(public, NAME).await;
@@ -197,7 +197,7 @@ async fn doors_lead_where_they_should() {
         .into_inner();
     for expected in [ServingStatus::Serving, ServingStatus::NotServing] {
         if expected == ServingStatus::NotServing {
-            ada.health.set_unready(vec!["it goes".to_owned()]);
+            ada.health.report(vec!["it goes".to_owned()]).await;
         }
         let comes = async { while told.message().await.unwrap().unwrap().status() != expected {} };
         timeout(MOMENT, comes).await.unwrap();

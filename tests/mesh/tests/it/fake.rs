@@ -67,8 +67,8 @@ impl Fake {
         });
         let (public, admin) = (listener().await, listener().await);
         let addresses = (public.local_addr().unwrap(), admin.local_addr().unwrap());
-        let health = Health::new([]);
-        health.set_ready();
+        let health = Health::new([]).await;
+        health.set_ready().await;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

@@ -1,4 +1,4 @@
-//! The invariants. Each is checked from the history alone, after the platform has come to rest.
+//! The invariants. Each is checked from the recorded history alone, when the platform is quiet.
 
 mod money;
 #[cfg(test)]
@@ -11,16 +11,16 @@ use chassis::base::time;
 
 use crate::history::{History, ReservationStep, holds, slots};
 
-/// An invariant that does not hold, and the evidence.
+/// A violated invariant, and the evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// Which one.
+    /// The invariant.
     pub invariant: Invariant,
     /// What was found.
     pub evidence: String,
 }
 
-/// What must never break.
+/// The invariants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Invariant {
     /// No unit of an offer is held twice for the same time, at any instant of the history.
@@ -29,29 +29,29 @@ pub enum Invariant {
     I2Coherence,
     /// Nothing is confirmed without a payment of exactly its price.
     I3NoUnpaidConfirmation,
-    /// No payment is kept without a booking, or is refunded.
+    /// A payment without a booking is refunded.
     I4NoBookinglessPayment,
-    /// What was kept is what is due in the final state.
+    /// The amount kept equals the amount due in the final state.
     I5Conservation,
     /// A booking is charged at most once.
     I6SingleEffect,
-    /// Only legal transitions; versions grow by one; what is final stays; what is stored is what the log makes of it.
+    /// Only legal transitions; versions grow by one; final states stay; the stored state equals the one restored from the log.
     I7LegalTransitions,
-    /// Every change of a reservation is told to its customer, once.
+    /// Every change of a reservation leads to one message to its customer.
     I8NoLostEvent,
-    /// Nobody is told of what did not happen.
+    /// Every message belongs to an event that happened.
     I9NoPhantomEvent,
-    /// A hold lapses at its deadline or later, never earlier.
+    /// A hold lapses at its deadline or later.
     I10ExpiryNeverEarly,
-    /// Nothing is stuck between two states when all is quiet.
+    /// No reservation or payment is in an intermediate state when the platform is quiet.
     I11NoStuckProcess,
-    /// The view shows what the logs say.
+    /// The view equals one that is rebuilt from the logs.
     I12ViewIsTrue,
-    /// Who was refused holds nothing and has paid nothing.
+    /// A rejected or lapsed reservation holds nothing and is not paid.
     I13CleanLosers,
 }
 
-/// Everything that does not hold.
+/// All violations.
 pub fn check(history: &History) -> Vec<Broken> {
     let mut broken = Vec::new();
     let mut report = |invariant, found: Vec<String>| {
@@ -68,16 +68,19 @@ pub fn check(history: &History) -> Vec<Broken> {
         money::bookingless(history),
     );
     report(Invariant::I5Conservation, money::unconserved(history));
-    report(Invariant::I5Conservation, money::misbooked(history));
+    report(
+        Invariant::I5Conservation,
+        money::differs_from_provider(history),
+    );
     report(Invariant::I6SingleEffect, money::charged_twice(history));
     report(Invariant::I7LegalTransitions, illegal(history));
     report(Invariant::I7LegalTransitions, history.unlike_log.clone());
-    report(Invariant::I8NoLostEvent, untold(history));
+    report(Invariant::I8NoLostEvent, without_message(history));
     report(Invariant::I9NoPhantomEvent, phantoms(history));
     report(Invariant::I10ExpiryNeverEarly, early(history));
     report(Invariant::I11NoStuckProcess, stuck(history));
-    report(Invariant::I12ViewIsTrue, untrue(history));
-    report(Invariant::I13CleanLosers, dirty_losers(history));
+    report(Invariant::I12ViewIsTrue, view_differs(history));
+    report(Invariant::I13CleanLosers, unclean_rejections(history));
     broken
 }
 
@@ -88,26 +91,26 @@ fn oversold(history: &History) -> Vec<String> {
     for step in &history.reservations {
         let reservation = &step.reservation;
         let id = reservation.reservation_id.as_str();
-        for place in held.remove(id).unwrap_or_default() {
-            holders.remove(&place);
+        for slot in held.remove(id).unwrap_or_default() {
+            holders.remove(&slot);
         }
         if !holds(reservation.status()) {
             continue;
         }
-        let mut places = Vec::new();
+        let mut claimed = Vec::new();
         for slot in slots(reservation) {
             for unit in &reservation.units {
-                let place = (reservation.offer_id.clone(), slot.clone(), *unit);
-                if let Some(other) = holders.insert(place.clone(), id) {
+                let unit_slot = (reservation.offer_id.clone(), slot.clone(), *unit);
+                if let Some(other) = holders.insert(unit_slot.clone(), id) {
                     found.push(format!(
-                        "{place:?} is held by {other} and {id} after event {}",
+                        "{unit_slot:?} is held by {other} and {id} after event {}",
                         step.seq
                     ));
                 }
-                places.push(place);
+                claimed.push(unit_slot);
             }
         }
-        if places.is_empty() {
+        if claimed.is_empty() {
             found.push(format!(
                 "{id} holds nothing while {:?}",
                 reservation.status()
@@ -128,7 +131,7 @@ fn oversold(history: &History) -> Vec<String> {
                 reservation.units
             ));
         }
-        held.insert(id, places);
+        held.insert(id, claimed);
     }
     found
 }
@@ -140,7 +143,7 @@ fn last_steps(history: &History) -> impl Iterator<Item = &ReservationStep> {
         .filter_map(|steps| steps.last().copied())
 }
 
-/// Claims are compared by count per reservation and scope: how a key is spelled is the store's own business.
+/// Claims are compared by count for each reservation and scope, because the form of a key is internal to `reservation`.
 fn incoherent(history: &History) -> Vec<String> {
     let mut claimed: BTreeMap<(String, String), usize> = BTreeMap::new();
     for (scope, _, owner) in &history.claims {
@@ -198,7 +201,7 @@ fn legal(from: Option<Status>, to: Status) -> bool {
         }
         Some(S::Confirmed) => matches!(to, S::CancelRequested | S::Cancelled | S::Completed),
         Some(S::CancelRequested) => to == S::Cancelled,
-        // ConfirmationMissed tells of a final state again.
+        // ConfirmationMissed carries a final state again.
         Some(from) => from == to,
     }
 }
@@ -227,8 +230,8 @@ fn illegal(history: &History) -> Vec<String> {
     found
 }
 
-fn untold(history: &History) -> Vec<String> {
-    let told: BTreeSet<(&str, &str)> = history
+fn without_message(history: &History) -> Vec<String> {
+    let written: BTreeSet<(&str, &str)> = history
         .messages
         .iter()
         .map(|(event, recipient)| (event.as_str(), recipient.as_str()))
@@ -237,15 +240,15 @@ fn untold(history: &History) -> Vec<String> {
     for step in &history.reservations {
         let customer = step.reservation.customer_id.as_str();
         let key = format!("{}/{}", step.event_type, step.reservation.reservation_id);
-        if !told.contains(&(key.as_str(), customer)) {
-            found.push(format!("{customer} was not told of {key}"));
+        if !written.contains(&(key.as_str(), customer)) {
+            found.push(format!("{customer} has no message about {key}"));
         }
     }
-    if told.len() != history.messages.len() {
+    if written.len() != history.messages.len() {
         found.push(format!(
             "{} messages, {} different ones",
             history.messages.len(),
-            told.len()
+            written.len()
         ));
     }
     found
@@ -260,7 +263,7 @@ fn phantoms(history: &History) -> Vec<String> {
     let messages = history.messages.iter();
     messages
         .filter(|(event, _)| !happened.contains(event))
-        .map(|(event, _)| format!("told of {event}"))
+        .map(|(event, _)| format!("there is a message but no event {event}"))
         .collect()
 }
 
@@ -324,15 +327,15 @@ fn stuck(history: &History) -> Vec<String> {
     reservations.chain(payments).collect()
 }
 
-fn untrue(history: &History) -> Vec<String> {
+fn view_differs(history: &History) -> Vec<String> {
     let differs = history.view_differs;
     differs
-        .then(|| "the view is not what the logs say".to_owned())
+        .then(|| "the view differs from the logs".to_owned())
         .into_iter()
         .collect()
 }
 
-fn dirty_losers(history: &History) -> Vec<String> {
+fn unclean_rejections(history: &History) -> Vec<String> {
     let payments = history.by_payment();
     let mut found = Vec::new();
     for (id, steps) in history.by_reservation() {

@@ -8,7 +8,7 @@ use berth::{
 };
 use chassis::Money;
 
-use crate::history::{Books, History, PaymentStep};
+use crate::history::{History, PaymentStep, ProviderLedger};
 
 pub(super) fn unpaid(history: &History) -> Vec<String> {
     let payments = history.by_payment();
@@ -105,8 +105,8 @@ pub(super) fn unconserved(history: &History) -> Vec<String> {
     found
 }
 
-/// What the provider keeps is what is kept by our books.
-pub(super) fn misbooked(history: &History) -> Vec<String> {
+/// The amount that the provider keeps equals the amount by our payments.
+pub(super) fn differs_from_provider(history: &History) -> Vec<String> {
     let payments = history.by_payment();
     let kept = |id: &str| {
         let steps = payments.get(id)?;
@@ -126,7 +126,7 @@ pub(super) fn misbooked(history: &History) -> Vec<String> {
     let mut found = Vec::new();
     for id in ids {
         let ours = kept(id).unwrap_or(0);
-        let theirs = history.provider.get(id).map_or(0, Books::kept);
+        let theirs = history.provider.get(id).map_or(0, ProviderLedger::kept);
         if ours != theirs {
             found.push(format!("{id}: we keep {ours}, the provider keeps {theirs}"));
         }
@@ -145,9 +145,9 @@ pub(super) fn charged_twice(history: &History) -> Vec<String> {
     let by_our_books = payments
         .filter(|(_, steps)| approvals(steps) > 1)
         .map(|(id, _)| format!("{id} was charged more than once"));
-    let by_theirs = history.provider.iter();
-    let by_theirs = by_theirs
-        .filter(|(_, books)| books.charges.len() > 1)
+    let by_the_provider = history.provider.iter();
+    let by_the_provider = by_the_provider
+        .filter(|(_, ledger)| ledger.charges.len() > 1)
         .map(|(id, _)| format!("the provider charged {id} more than once"));
-    by_our_books.chain(by_theirs).collect()
+    by_our_books.chain(by_the_provider).collect()
 }

@@ -16,13 +16,13 @@ use chassis::{
 
 use super::{Invariant, check};
 use crate::{
-    history::{Books, History, PaymentStep, ReservationStep},
+    history::{History, PaymentStep, ProviderLedger, ReservationStep},
     world::eur,
 };
 
 const CUSTOMER: &str = "customer";
 const OFFER: &str = "offer";
-/// How long a hold is held.
+/// How long a hold lasts.
 const HOLD: SignedDuration = SignedDuration::from_mins(15);
 
 fn at(minutes: i64) -> Timestamp {
@@ -34,7 +34,7 @@ fn money(units: i64) -> Money {
     Money::new("EUR".parse().unwrap(), units * 100)
 }
 
-/// Two nights of one unit for 80, from a day of April on.
+/// A reservation of one unit for two nights from a day in April, for 80.
 fn reservation(id: &str, day: i32, unit: i32) -> Reservation {
     let date = |day| google::Date {
         year: 2027,
@@ -59,11 +59,11 @@ fn reservation(id: &str, day: i32, unit: i32) -> Reservation {
     }
 }
 
-/// Writes histories.
-struct Scribe(History);
+/// Builds a history.
+struct Builder(History);
 
-impl Scribe {
-    /// A reservation goes through some states, a minute each; whatever happens is told.
+impl Builder {
+    /// Adds the states of a reservation, one for each minute, with their messages.
     fn reserves(&mut self, reservation: &Reservation, states: &[(&str, Status)]) {
         for (version, (event, status)) in (1..).zip(states) {
             let mut reservation = reservation.clone();
@@ -72,8 +72,8 @@ impl Scribe {
                 reservation.hold_expire_time = None;
             }
             let event_type = format!("berth.reservation.v1.{event}");
-            let told = format!("{event_type}/{}", reservation.reservation_id);
-            self.0.messages.push((told, CUSTOMER.into()));
+            let about = format!("{event_type}/{}", reservation.reservation_id);
+            self.0.messages.push((about, CUSTOMER.into()));
             let lapsed = *status == Status::Lapsed;
             self.0.reservations.push(ReservationStep {
                 seq: i64::try_from(self.0.reservations.len()).unwrap() + 1,
@@ -85,7 +85,7 @@ impl Scribe {
         }
     }
 
-    /// An open reservation claims two nights and a place of its customer.
+    /// Adds the claims of an open reservation: two nights, and one slot of its customer.
     fn claims(&mut self, id: &str) {
         for (scope, key) in [
             ("offer/offer", "1"),
@@ -97,7 +97,7 @@ impl Scribe {
         }
     }
 
-    /// A payment goes through some states.
+    /// Adds the states of a payment.
     fn pays(&mut self, id: &str, states: &[(&str, Paid)], refunded: i64) {
         for (event, status) in states {
             let mut payment = Payment {
@@ -118,12 +118,12 @@ impl Scribe {
             });
         }
         let charged = states.iter().any(|(event, _)| *event == APPROVED.0);
-        let books = Books {
+        let ledger = ProviderLedger {
             charges: charged.then(|| money(80)).into_iter().collect(),
             refunds: [("refund".into(), (1, Some(money(refunded))))].into(),
             voided: false,
         };
-        self.0.provider.insert(id.into(), books);
+        self.0.provider.insert(id.into(), ledger);
     }
 }
 
@@ -139,9 +139,10 @@ const COMPLETED: (&str, Status) = ("ReservationCompleted", Status::Completed);
 const APPROVED: (&str, Paid) = ("PaymentApproved", Paid::Paid);
 const REFUNDED: (&str, Paid) = ("PaymentCancelled", Paid::Refunded);
 
-/// One of everything: kept, kept beside it, cancelled with half of the money back, declined, lapsed, over, and paid too late.
+/// A legal history: two confirmed reservations on the same dates, one cancelled with a refund of 50 percent, declined,
+/// lapsed, completed, and paid too late.
 fn legal() -> History {
-    let mut scribe = Scribe(History::default());
+    let mut scribe = Builder(History::default());
     scribe.0.capacities.insert(OFFER.into(), 2);
     for (id, unit) in [("kept", 1), ("beside", 2)] {
         scribe.reserves(&reservation(id, 1, unit), &[REQUESTED, CONFIRMED]);
@@ -181,13 +182,13 @@ fn last_payment<'a>(history: &'a mut History, id: &str) -> &'a mut Payment {
     &mut found.unwrap().payment
 }
 
-fn told(history: &History) -> Vec<Invariant> {
-    let mut told: Vec<_> = check(history)
+fn violated(history: &History) -> Vec<Invariant> {
+    let mut found: Vec<_> = check(history)
         .into_iter()
         .map(|broken| broken.invariant)
         .collect();
-    told.dedup();
-    told
+    found.dedup();
+    found
 }
 
 #[test]
@@ -196,22 +197,23 @@ fn a_legal_history_passes() {
     assert_eq!(check(&History::default()), []);
 }
 
-/// Plants a fault in a legal history; exactly these must be reported.
+/// Changes a legal history. Exactly the expected invariants must be reported.
 #[track_caller]
-fn bites(plant: impl FnOnce(&mut History), expected: &[Invariant]) {
+fn reports(change: impl FnOnce(&mut History), expected: &[Invariant]) {
     let mut history = legal();
-    plant(&mut history);
-    assert_eq!(told(&history), expected, "{:#?}", check(&history));
+    change(&mut history);
+    assert_eq!(violated(&history), expected, "{:#?}", check(&history));
 }
 
+/// Invariant: I1.
 #[test]
-fn i1_a_unit_that_two_hold_is_oversold() {
+fn a_unit_held_by_two_reservations_is_reported() {
     let both = |history: &mut History| {
         for step in &mut history.reservations {
             step.reservation.units = vec![1];
         }
     };
-    bites(both, &[Invariant::I1NoOversell]);
+    reports(both, &[Invariant::I1NoOversell]);
     // Only for a moment, in the middle of the history.
     let moment = |history: &mut History| {
         let mut late = step(history, "late", Status::Requested).clone();
@@ -219,21 +221,23 @@ fn i1_a_unit_that_two_hold_is_oversold() {
         late.reservation.period = step(history, "kept", Status::Requested).reservation.period;
         *step(history, "late", Status::Requested) = late;
     };
-    bites(moment, &[Invariant::I1NoOversell]);
+    reports(moment, &[Invariant::I1NoOversell]);
 }
 
+/// Invariant: I1.
 #[test]
-fn i1_a_unit_that_does_not_exist_is_oversold() {
+fn a_unit_above_the_capacity_is_reported() {
     let beyond = |history: &mut History| {
         history.capacities.insert(OFFER.into(), 1);
     };
-    bites(beyond, &[Invariant::I1NoOversell]);
+    reports(beyond, &[Invariant::I1NoOversell]);
 }
 
+/// Invariant: I2.
 #[test]
-fn i2_a_claim_that_is_lost_or_leaked_is_incoherent() {
+fn a_lost_or_leaked_claim_is_reported() {
     let lost = |history: &mut History| drop(history.claims.pop());
-    bites(lost, &[Invariant::I2Coherence]);
+    reports(lost, &[Invariant::I2Coherence]);
     let leaked = |history: &mut History| {
         let leak = ("offer/offer", "3", "reservation/cancelled");
         let (scope, key, owner) = leak;
@@ -241,18 +245,19 @@ fn i2_a_claim_that_is_lost_or_leaked_is_incoherent() {
             .claims
             .push((scope.into(), key.into(), owner.into()));
     };
-    bites(leaked, &[Invariant::I2Coherence]);
+    reports(leaked, &[Invariant::I2Coherence]);
 }
 
+/// Invariant: I3.
 #[test]
-fn i3_what_is_confirmed_and_not_charged_is_unpaid() {
+fn a_confirmation_without_a_charge_is_reported() {
     let unpaid = |history: &mut History| {
         history
             .payments
             .retain(|step| step.payment.payment_id != "kept");
         history.provider.remove("kept");
     };
-    bites(unpaid, &[Invariant::I3NoUnpaidConfirmation]);
+    reports(unpaid, &[Invariant::I3NoUnpaidConfirmation]);
     // Refunded in full, and charged less than it costs.
     let cheap = |history: &mut History| {
         for step in &mut history.payments {
@@ -262,73 +267,78 @@ fn i3_what_is_confirmed_and_not_charged_is_unpaid() {
         }
     };
     let expected = [Invariant::I3NoUnpaidConfirmation, Invariant::I5Conservation];
-    bites(cheap, &expected);
+    reports(cheap, &expected);
 }
 
+/// Invariant: I4.
 #[test]
-fn i4_what_is_kept_for_no_booking_is_bookingless() {
+fn a_payment_kept_without_a_booking_is_reported() {
     let nothing = |history: &mut History| {
-        let mut scribe = Scribe(std::mem::take(history));
+        let mut scribe = Builder(std::mem::take(history));
         scribe.pays("nothing", &[APPROVED], 0);
         *history = scribe.0;
     };
-    bites(nothing, &[Invariant::I4NoBookinglessPayment]);
+    reports(nothing, &[Invariant::I4NoBookinglessPayment]);
 }
 
+/// Invariant: I5.
 #[test]
-fn i5_money_that_comes_or_goes_is_not_conserved() {
+fn a_wrong_refund_is_reported() {
     let short = |history: &mut History| {
         last_payment(history, "cancelled").refunded = eur(39);
-        let books = history.provider.get_mut("cancelled").unwrap();
-        books.refunds.insert("refund".into(), (1, Some(money(39))));
+        let ledger = history.provider.get_mut("cancelled").unwrap();
+        ledger.refunds.insert("refund".into(), (1, Some(money(39))));
     };
-    bites(short, &[Invariant::I5Conservation]);
+    reports(short, &[Invariant::I5Conservation]);
     let over = |history: &mut History| last_payment(history, "late").refunded = eur(81);
-    bites(over, &[Invariant::I5Conservation]);
+    reports(over, &[Invariant::I5Conservation]);
 }
 
+/// Invariant: I5.
 #[test]
-fn i5_the_provider_keeps_what_we_keep() {
+fn a_difference_from_the_ledger_of_the_provider_is_reported() {
     let twice = |history: &mut History| {
-        let books = history.provider.get_mut("cancelled").unwrap();
-        books.refunds.insert("again".into(), (1, Some(money(40))));
+        let ledger = history.provider.get_mut("cancelled").unwrap();
+        ledger.refunds.insert("again".into(), (1, Some(money(40))));
     };
-    bites(twice, &[Invariant::I5Conservation]);
+    reports(twice, &[Invariant::I5Conservation]);
     let unknown = |history: &mut History| {
         let charges = vec![money(80)];
-        let books = Books {
+        let ledger = ProviderLedger {
             charges,
-            ..Books::default()
+            ..ProviderLedger::default()
         };
-        history.provider.insert("lapsed".into(), books);
+        history.provider.insert("lapsed".into(), ledger);
     };
-    bites(unknown, &[Invariant::I5Conservation]);
+    reports(unknown, &[Invariant::I5Conservation]);
 }
 
+/// Invariant: I6.
 #[test]
-fn i6_a_second_charge_is_a_second_effect() {
+fn a_second_charge_is_reported() {
     let twice = |history: &mut History| {
         let again = history.payments.first().unwrap().clone();
         history.payments.push(again);
     };
-    bites(twice, &[Invariant::I6SingleEffect]);
+    reports(twice, &[Invariant::I6SingleEffect]);
     let refunded = |history: &mut History| {
-        let books = history.provider.get_mut("kept").unwrap();
-        books.charges.push(money(80));
-        books.refunds.insert("again".into(), (1, Some(money(80))));
+        let ledger = history.provider.get_mut("kept").unwrap();
+        ledger.charges.push(money(80));
+        ledger.refunds.insert("again".into(), (1, Some(money(80))));
     };
-    bites(refunded, &[Invariant::I6SingleEffect]);
+    reports(refunded, &[Invariant::I6SingleEffect]);
 }
 
+/// Invariant: I7.
 #[test]
-fn i7_only_legal_transitions_and_every_version() {
+fn an_illegal_transition_or_a_version_gap_is_reported() {
     let skipped = |history: &mut History| step(history, "kept", Status::Confirmed).version = 3;
-    bites(skipped, &[Invariant::I7LegalTransitions]);
+    reports(skipped, &[Invariant::I7LegalTransitions]);
     let shortcut = |history: &mut History| {
         let of = step(history, "over", Status::Confirmed);
         of.reservation.set_status(Status::Requested);
     };
-    bites(shortcut, &[Invariant::I7LegalTransitions]);
+    reports(shortcut, &[Invariant::I7LegalTransitions]);
     let revived = |history: &mut History| {
         let confirmed = step(history, "cancelled", Status::Confirmed).clone();
         let revived = ReservationStep {
@@ -343,46 +353,50 @@ fn i7_only_legal_transitions_and_every_version() {
             ..cancelled
         });
     };
-    bites(revived, &[Invariant::I7LegalTransitions]);
+    reports(revived, &[Invariant::I7LegalTransitions]);
 }
 
+/// Invariant: I8.
 #[test]
-fn i8_what_nobody_was_told_or_twice_is_lost() {
+fn a_missing_or_repeated_message_is_reported() {
     let lost = |history: &mut History| drop(history.messages.pop());
-    bites(lost, &[Invariant::I8NoLostEvent]);
+    reports(lost, &[Invariant::I8NoLostEvent]);
     let twice = |history: &mut History| {
         let again = history.messages.first().unwrap().clone();
         history.messages.push(again);
     };
-    bites(twice, &[Invariant::I8NoLostEvent]);
+    reports(twice, &[Invariant::I8NoLostEvent]);
 }
 
+/// Invariant: I9.
 #[test]
-fn i9_what_never_happened_is_a_phantom() {
+fn a_message_about_an_event_that_did_not_happen_is_reported() {
     let phantom = |history: &mut History| {
-        let told = "berth.reservation.v1.ReservationConfirmed/lapsed";
-        history.messages.push((told.into(), CUSTOMER.into()));
+        let about = "berth.reservation.v1.ReservationConfirmed/lapsed";
+        history.messages.push((about.into(), CUSTOMER.into()));
     };
-    bites(phantom, &[Invariant::I9NoPhantomEvent]);
+    reports(phantom, &[Invariant::I9NoPhantomEvent]);
 }
 
+/// Invariant: I10.
 #[test]
-fn i10_a_hold_that_lapses_a_moment_too_soon_is_early() {
+fn a_hold_that_lapses_before_its_deadline_is_reported() {
     let early = |history: &mut History| {
         step(history, "lapsed", Status::Lapsed).at = at(15) - SignedDuration::from_micros(1);
     };
-    bites(early, &[Invariant::I10ExpiryNeverEarly]);
+    reports(early, &[Invariant::I10ExpiryNeverEarly]);
 }
 
+/// Invariant: I11.
 #[test]
-fn i11_what_waits_while_all_is_quiet_is_stuck() {
+fn an_intermediate_state_on_a_quiet_platform_is_reported() {
     let refund = |history: &mut History| {
         last_payment(history, "late").set_status(Paid::RefundPending);
     };
-    bites(refund, &[Invariant::I11NoStuckProcess]);
+    reports(refund, &[Invariant::I11NoStuckProcess]);
     for status in [Status::Approved, Status::PaymentPending] {
         let waits = |history: &mut History| {
-            let mut scribe = Scribe(std::mem::take(history));
+            let mut scribe = Builder(std::mem::take(history));
             let first = if status == Status::Approved {
                 ("ReservationRequested", Status::PendingApproval)
             } else {
@@ -393,24 +407,27 @@ fn i11_what_waits_while_all_is_quiet_is_stuck() {
             scribe.claims("waits");
             *history = scribe.0;
         };
-        bites(waits, &[Invariant::I11NoStuckProcess]);
+        reports(waits, &[Invariant::I11NoStuckProcess]);
     }
 }
 
+/// Invariant: I7.
 #[test]
-fn i7_what_is_stored_is_what_the_log_makes_of_it() {
+fn a_stored_state_that_differs_from_the_log_is_reported() {
     let unlike = |history: &mut History| history.unlike_log.push("version 2, not 3".into());
-    bites(unlike, &[Invariant::I7LegalTransitions]);
+    reports(unlike, &[Invariant::I7LegalTransitions]);
 }
 
+/// Invariant: I12.
 #[test]
-fn i12_a_view_that_differs_is_untrue() {
+fn a_view_that_differs_from_the_logs_is_reported() {
     let differs = |history: &mut History| history.view_differs = true;
-    bites(differs, &[Invariant::I12ViewIsTrue]);
+    reports(differs, &[Invariant::I12ViewIsTrue]);
 }
 
+/// Invariant: I13.
 #[test]
-fn i13_who_was_refused_holds_nothing_and_has_paid_nothing() {
+fn a_rejected_reservation_with_claims_or_a_payment_is_reported() {
     // What a loser holds or has paid always breaks another promise, too.
     let holds = |history: &mut History| {
         let (scope, key, owner) = ("offer/offer", "3", "reservation/declined");
@@ -418,7 +435,7 @@ fn i13_who_was_refused_holds_nothing_and_has_paid_nothing() {
             .claims
             .push((scope.into(), key.into(), owner.into()));
     };
-    bites(holds, &[Invariant::I2Coherence, Invariant::I13CleanLosers]);
+    reports(holds, &[Invariant::I2Coherence, Invariant::I13CleanLosers]);
     let paid = |history: &mut History| {
         history
             .payments
@@ -440,5 +457,5 @@ fn i13_who_was_refused_holds_nothing_and_has_paid_nothing() {
         Invariant::I5Conservation,
         Invariant::I13CleanLosers,
     ];
-    bites(paid, &expected);
+    reports(paid, &expected);
 }

@@ -1,4 +1,4 @@
-//! Backups: the database of a context is put aside as it is, and later takes the place of what has become of it.
+//! Backups: the database of a context is copied, and later restored.
 
 use std::fs;
 
@@ -7,29 +7,29 @@ use tempfile::TempDir;
 
 use super::World;
 
-/// The database of a context as it was.
+/// A copy of the database of a context.
 #[derive(Debug)]
 pub enum Backup {
-    /// A copy of the file, beside which what it replaces is kept.
+    /// A directory with a copy of the file. The database that it replaces is kept there, too.
     File(TempDir),
-    /// Copies of the tables, beside them.
+    /// Copies of the tables in the same schema.
     Tables,
 }
 
-/// For each table of the schema what `$do` says; the leader of tomorrow is not the one of yesterday.
+/// Executes `$do` for each table of the schema. The lease is not restored, because its leader has changed.
 const EACH_TABLE: &str = "DO $$ DECLARE t TEXT; BEGIN
     FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema()
         AND tablename NOT LIKE 'yesterday_%' AND tablename <> 'lease' LOOP
         EXECUTE format($do$, t); END LOOP; END $$";
-const PUT_ASIDE: &str = "'CREATE TABLE yesterday_%1$s AS TABLE %1$s'";
-const PUT_BACK: &str = "'TRUNCATE %1$s; \
+const COPY: &str = "'CREATE TABLE yesterday_%1$s AS TABLE %1$s'";
+const RESTORE: &str = "'TRUNCATE %1$s; \
     INSERT INTO %1$s OVERRIDING SYSTEM VALUE SELECT * FROM yesterday_%1$s'";
 
 impl World {
     /// Makes a backup of a context while everything runs.
     pub async fn back_up(&self, context: &str) -> Backup {
-        if let Some(scratch) = self.around.scratch(context) {
-            scratch.run(&EACH_TABLE.replace("$do$", PUT_ASIDE)).await;
+        if let Some(scratch) = self.infrastructure.scratch(context) {
+            scratch.run(&EACH_TABLE.replace("$do$", COPY)).await;
             return Backup::Tables;
         }
         let dir = tempfile::tempdir().expect("a directory");
@@ -41,11 +41,11 @@ impl World {
         Backup::File(dir)
     }
 
-    /// The backup takes the place of the database, which nobody uses.
-    pub async fn put_back(&self, context: &str, backup: &Backup) {
+    /// Restores the backup. The context must not be running.
+    pub async fn restore(&self, context: &str, backup: &Backup) {
         let Backup::File(dir) = backup else {
-            let scratch = self.around.scratch(context).expect("a schema");
-            scratch.run(&EACH_TABLE.replace("$do$", PUT_BACK)).await;
+            let scratch = self.infrastructure.scratch(context).expect("a schema");
+            scratch.run(&EACH_TABLE.replace("$do$", RESTORE)).await;
             return;
         };
         let database = self.file(context);
@@ -58,7 +58,7 @@ impl World {
         fs::copy(dir.path().join("yesterday.db"), database).expect("copies");
     }
 
-    /// What the process of a context was told.
+    /// The configuration of the process of a context.
     pub fn config(&self, context: &str) -> &Config {
         self.one_of(context).config()
     }

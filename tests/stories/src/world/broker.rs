@@ -1,4 +1,4 @@
-//! The broker of a world: a prefix of its own on the NATS that tests are given, behind a gate.
+//! The broker of a world: a prefix of its own on the NATS server of the tests, behind a gate.
 
 use std::env;
 
@@ -10,12 +10,12 @@ use futures::future::join_all;
 
 use super::{Gate, setup::server};
 
-/// The variable that says where tests may make streams.
+/// The variable with the URL of the NATS server of the tests.
 const VARIABLE: &str = "BERTH_TEST_NATS_URL";
-/// What a stream may keep: a story is short, and a server counts what streams might become.
+/// The size limit of a stream. Small, because a server reserves the limits of all streams.
 const BYTES: i64 = 8 * 1024 * 1024;
 
-/// The broker of a world. Its streams go with it.
+/// The broker of a world. Its streams are deleted when it is dropped.
 #[derive(Debug)]
 pub(super) struct Broker {
     url: String,
@@ -37,7 +37,7 @@ impl Broker {
         }
     }
 
-    /// What a process is told of it.
+    /// The settings of a process for this broker.
     pub(super) fn settings(&self) -> NatsSettings {
         let address = self.gate.address().to_string();
         NatsSettings {
@@ -69,7 +69,7 @@ impl Drop for Broker {
                 Ok::<_, std::io::Error>(())
             })
         });
-        // What is left behind must not hide how the story ended.
+        // A failed clean-up must not hide the result of the story.
         let _ = tidies.join();
     }
 }

@@ -1,14 +1,16 @@
-//! What is found in the stores when a story is over, and whether the invariants hold.
+//! Reads the recorded history from the stores at the end of a story, and checks the invariants.
 
 use std::collections::BTreeMap;
 
 use berth::{message::v1::MessageWritten, offer::v1::Offer, view::v1::RebuildRequest};
-use chassis::{Store, args, domain::event::Recorded, store::DeadLetter};
+use chassis::{
+    Store, args, domain::event::Recorded, messaging::consumer::ATTEMPTS, store::DeadLetter,
+};
 use prost::Message;
 
 use super::World;
 use crate::{
-    history::{Books, History},
+    history::{History, ProviderLedger},
     invariants,
 };
 
@@ -18,42 +20,43 @@ impl World {
         log(self.store(context)).await
     }
 
-    /// Everything that was recorded.
+    /// The recorded history.
     pub async fn history(&self) -> History {
         history(&|context| self.store(context).clone()).await
     }
 
-    /// Comes to rest and checks every invariant, and that nothing is left among the dead letters.
+    /// Waits until the platform is quiet and every retry is done. Then checks every invariant, and that no dead letter is
+    /// left.
     pub async fn check(&self) {
-        self.quiet().await;
+        self.retried(ATTEMPTS).await;
         let mut history = self.history().await;
         history.view_differs = !self.rebuilds_equal().await;
-        for site in self.sites() {
-            for restorer in &site.context.restores {
-                let unlike = restorer.compare(&site.deps.store).await;
-                history.unlike_log.extend(unlike.expect("reads"));
+        for runtime in self.runtimes() {
+            for restorer in &runtime.context.restores {
+                let differences = restorer.compare(&runtime.deps.store).await;
+                history.unlike_log.extend(differences.expect("reads"));
             }
         }
         let broken = invariants::check(&history);
         assert!(broken.is_empty(), "{broken:#?}");
-        for site in self.sites() {
-            let letters = self.dead_letters(site.context.name).await;
+        for runtime in self.runtimes() {
+            let letters = self.dead_letters(runtime.context.name).await;
             assert!(
                 letters.is_empty(),
                 "dead letters of {}: {letters:#?}",
-                site.context.name
+                runtime.context.name
             );
         }
     }
 
-    /// What a context could not consume.
+    /// The dead letters of a context.
     pub async fn dead_letters(&self, context: &str) -> Vec<DeadLetter> {
         let store = self.store(context);
         let first = (String::new(), String::new(), 0);
         store.dead_letters(first, 1000).await.expect("reads")
     }
 
-    /// Whether the view equals the one that is built anew from the logs.
+    /// Whether the view equals one that is rebuilt from the logs.
     async fn rebuilds_equal(&self) -> bool {
         let admin = self.admin().await;
         let rebuilt = admin.views().rebuild(RebuildRequest {}).await;
@@ -61,7 +64,7 @@ impl World {
     }
 }
 
-/// Everything that was recorded in the stores of a platform.
+/// The history recorded in the stores of a platform.
 pub async fn history(store: &(dyn Fn(&str) -> Store + Sync)) -> History {
     let mut history = History::default();
     history
@@ -98,17 +101,17 @@ async fn log(store: &Store) -> Vec<Recorded> {
     }
 }
 
-/// The books of the simulated payment provider, which no log tells of.
-async fn provider(store: &Store) -> BTreeMap<String, Books> {
+/// The ledger of the simulated payment provider. Its changes are not published, so it is read from its table.
+async fn provider(store: &Store) -> BTreeMap<String, ProviderLedger> {
     let sql = "SELECT id, state FROM aggregate WHERE kind = 'simulated-provider'";
     let rows = store.read(|conn| conn.query(sql, args![]));
     let rows = rows.await.expect("reads");
-    let books = rows.iter().map(|row| {
+    let ledger = rows.iter().map(|row| {
         let state = row.text(1).expect("a state");
-        let books = serde_json::from_str(state).expect("books");
-        (row.text(0).expect("an id").to_owned(), books)
+        let ledger = serde_json::from_str(state).expect("a ledger");
+        (row.text(0).expect("an id").to_owned(), ledger)
     });
-    books.collect()
+    ledger.collect()
 }
 
 /// The wrapper of the events that carry an offer as their second field.

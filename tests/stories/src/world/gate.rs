@@ -1,4 +1,4 @@
-//! A gate before a server: connections go through it, and a story can shut it.
+//! A gate: a TCP proxy before a server that a story can shut.
 
 use std::net::SocketAddr;
 
@@ -9,13 +9,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A gate before a server. Shut, it breaks the connections there are and takes no new ones. It is gone when it is dropped.
+/// A TCP proxy before a server. When it is shut, open connections are closed and new ones refused. Dropping it ends it.
 #[derive(Debug)]
 pub struct Gate {
     address: SocketAddr,
     open: watch::Sender<bool>,
     server: watch::Sender<String>,
-    keeper: JoinHandle<()>,
+    proxy: JoinHandle<()>,
 }
 
 impl Gate {
@@ -24,34 +24,34 @@ impl Gate {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (open, is_open) = watch::channel(true);
-        let (server, behind) = watch::channel(server.to_owned());
-        let keeper = tokio::spawn(keep(listener, behind, is_open));
+        let (server, target) = watch::channel(server.to_owned());
+        let proxy = tokio::spawn(accept(listener, target, is_open));
         Self {
             address,
             open,
             server,
-            keeper,
+            proxy,
         }
     }
 
-    /// Where it is.
+    /// Its own address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Breaks every connection and takes no more.
+    /// Closes every connection and refuses new ones.
     pub fn shut(&self) {
         self.open.send_replace(false);
     }
 
-    /// Breaks every connection; new ones lead to another server.
+    /// Closes every connection; new ones lead to another server.
     pub fn turn_to(&self, server: &str) {
         self.shut();
         self.server.send_replace(server.to_owned());
         self.open();
     }
 
-    /// Takes connections again.
+    /// Accepts connections again.
     pub fn open(&self) {
         self.open.send_replace(true);
     }
@@ -60,25 +60,29 @@ impl Gate {
 impl Drop for Gate {
     fn drop(&mut self) {
         self.shut();
-        self.keeper.abort();
+        self.proxy.abort();
     }
 }
 
-async fn keep(listener: TcpListener, server: watch::Receiver<String>, open: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    server: watch::Receiver<String>,
+    open: watch::Receiver<bool>,
+) {
     while let Ok((client, _)) = listener.accept().await {
         if *open.borrow() {
             let server = server.borrow().clone();
-            tokio::spawn(pass(client, server, open.clone()));
+            tokio::spawn(forward(client, server, open.clone()));
         }
     }
 }
 
-/// Carries one connection until one of its ends hangs up or the gate is shut.
-async fn pass(mut client: TcpStream, server: String, mut open: watch::Receiver<bool>) {
+/// Forwards one connection until one of its ends closes it or the gate is shut.
+async fn forward(mut client: TcpStream, server: String, mut open: watch::Receiver<bool>) {
     let Ok(mut server) = TcpStream::connect(server).await else {
         return;
     };
-    // What is said is not held back to wait for more of it.
+    // Without delay for small packets.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     tokio::select! {
         _ = copy_bidirectional(&mut client, &mut server) => {}

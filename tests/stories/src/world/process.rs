@@ -1,4 +1,4 @@
-//! A process of the platform, as a story sees one: it starts, is switched off, and starts again where it was.
+//! A process of the platform in a story: it starts, crashes, and starts again with the same ports.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -13,18 +13,18 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::eventually;
 
-/// A process of the platform. It keeps its ports when it is switched off, as a process in production has its address.
+/// A process of the platform. It keeps its ports after a crash, as a process in production keeps its address.
 #[derive(Debug)]
 pub struct Process {
     contexts: Vec<&'static str>,
     options: Options,
     platform: Option<Platform>,
-    /// Bound and never listened on, so that nobody else is given them.
+    /// Bound and never listened on, so that no other process gets these ports.
     _ports: [TcpSocket; 2],
 }
 
 impl Process {
-    /// A process for contexts, which does not run yet.
+    /// A process for contexts. It is not started.
     pub fn of(contexts: Vec<&'static str>, mut options: Options) -> Self {
         let (public, listen) = port();
         let (admin, admin_listen) = port();
@@ -38,32 +38,32 @@ impl Process {
         }
     }
 
-    /// What it is told at its next start.
+    /// The options of its next start.
     pub fn options(&mut self) -> &mut Options {
         &mut self.options
     }
 
-    /// What it was told.
+    /// Its configuration.
     pub fn config(&self) -> &Config {
         &self.options.config
     }
 
-    /// The context that runs in it; of several the first.
+    /// Its context; of several the first.
     pub fn context(&self) -> &'static str {
         self.contexts.first().expect("a context")
     }
 
-    /// The contexts that run in it.
+    /// Its contexts.
     pub fn contexts(&self) -> &[&'static str] {
         &self.contexts
     }
 
-    /// Where its public port is, whether it runs or not.
+    /// The address of its public port, also when it does not run.
     pub fn public(&self) -> SocketAddr {
         self.options.config.listen
     }
 
-    /// Where its admin port is.
+    /// The address of its admin port.
     pub fn admin(&self) -> SocketAddr {
         self.options.config.admin_listen
     }
@@ -73,13 +73,13 @@ impl Process {
         channel(self.public())
     }
 
-    /// The database of one of its contexts, where it is a file.
+    /// The database file of one of its contexts.
     pub fn database(&self, context: &str) -> PathBuf {
         let dir = &self.options.config.data_dir;
         dir.join(format!("{context}.db"))
     }
 
-    /// Starts it, if it does not run.
+    /// Starts it, unless it runs.
     pub async fn start(&mut self) {
         while self.platform.is_none() {
             let contexts = all::contexts().into_iter();
@@ -88,7 +88,7 @@ impl Process {
                 .collect();
             match Platform::start(contexts, self.options.clone()).await {
                 Ok(platform) => self.platform = Some(platform),
-                // What was switched off a moment ago has not let go of its ports yet. A real process has when it is gone.
+                // A platform that has just crashed may still hold its ports. A real process releases them when it ends.
                 Err(StartError::Listen(address, _)) => {
                     eventually(async || std::net::TcpListener::bind(address).is_ok()).await;
                 }
@@ -97,7 +97,7 @@ impl Process {
         }
     }
 
-    /// It dies without warning, if it runs.
+    /// Crashes it, if it runs.
     pub async fn crash(&mut self) {
         if let Some(platform) = self.platform.take() {
             platform.crash().await;
@@ -114,19 +114,19 @@ impl Process {
         self.platform.as_mut()
     }
 
-    /// Whether a context runs in it and leads.
+    /// Whether it runs a context and is its leader.
     pub fn leads(&self, context: &str) -> bool {
         let mut sites = self.sites().iter();
         sites.any(|site| site.context.name == context && site.leads())
     }
 
-    /// The contexts at work in it; none if it does not run.
+    /// Its running contexts; none if it does not run.
     pub fn sites(&self) -> &[ContextRuntime] {
         self.platform.as_ref().map_or(&[], Platform::sites)
     }
 }
 
-/// A connection to a port, made when it is used.
+/// A connection to a port, opened at the first call.
 pub(super) fn channel(port: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{port}"))
         .expect("an address")
@@ -134,10 +134,10 @@ pub(super) fn channel(port: SocketAddr) -> Channel {
         .connect_lazy()
 }
 
-/// A port of this machine that nobody else has.
+/// A free port of this machine.
 fn port() -> (TcpSocket, SocketAddr) {
     let socket = TcpSocket::new_v4().expect("a socket");
-    // The process may listen on it beside this one, which never listens; who asks for any port is given another one.
+    // Another socket may listen on this port, because this one never does; the system gives the port to no one else.
     socket.set_reuseaddr(true).expect("an option");
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     socket.bind(any).expect("a port");

@@ -1,4 +1,4 @@
-//! How a world is set up: its processes, and what is around them.
+//! The set-up of a world: its processes, databases, broker and balancer.
 
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration};
 
@@ -14,12 +14,12 @@ use mesh::balancer::Balancer;
 use super::{ADMIN, Gate, Process, broker::Broker};
 use crate::{mode::Mode, people::PASSWORD};
 
-/// By it the processes of the mesh know each other: 32 bytes in base64.
+/// The service key with which the processes of the mesh authenticate each other: 32 bytes in base64.
 const SERVICE_KEY: &str = "QSBrZXkgdGhhdCBpcyBvbmx5IHVzZWQgaW4gc3Rvcmk=";
-/// How long a replica that was switched off is still taken for the leader. Stories do not wait for seconds.
+/// The lease of a leader. Short, so that a follower takes over soon after a crash.
 const LEASE: Duration = Duration::from_millis(500);
 
-/// The settings of every context, by flags that each of them may know.
+/// The settings of every context, parsed from flags.
 pub(super) fn settings(flags: &[&str]) -> Settings {
     let contexts = all::contexts();
     let types = contexts.iter().flat_map(|context| context.settings.clone());
@@ -35,25 +35,25 @@ pub(super) fn settings(flags: &[&str]) -> Settings {
     Settings::read(&types, &matches).expect("settings")
 }
 
-/// What is around the processes of a world. It goes after them.
+/// The infrastructure of a world. It is dropped after the processes.
 #[derive(Debug, Default)]
-pub(super) struct Around {
-    /// Brings requests to one of several replicas.
+pub(super) struct Infrastructure {
+    /// Balances requests between replicas.
     pub(super) balancer: Option<Balancer>,
     /// The database of each context.
     databases: BTreeMap<&'static str, Database>,
     broker: Option<Broker>,
 }
 
-/// A schema for a context alone, behind a gate.
+/// A schema of its own for a context, behind a gate.
 #[derive(Debug)]
 struct Database {
     scratch: Scratch,
     gate: Gate,
 }
 
-impl Around {
-    /// What a mode needs around its processes.
+impl Infrastructure {
+    /// The infrastructure of a mode.
     pub(super) async fn of(mode: Mode) -> Self {
         if mode == Mode::One {
             return Self::default();
@@ -92,7 +92,7 @@ impl Around {
         &self.broker.as_ref().expect("a broker").gate
     }
 
-    /// The processes of a mode, none of which runs yet.
+    /// The processes of a mode. None of them is started.
     pub(super) async fn processes(&self, mode: Mode, dir: &Path, base: &Options) -> Vec<Process> {
         let contexts = all::contexts();
         if mode == Mode::One {
@@ -124,12 +124,12 @@ impl Around {
             replicas.collect::<Vec<_>>()
         });
         let mut processes: Vec<_> = join_all(each).await.into_iter().flatten().collect();
-        self.introduce(&mut processes);
+        self.connect(&mut processes);
         processes
     }
 
-    /// Tells every process where the others are.
-    fn introduce(&self, processes: &mut [Process]) {
+    /// Configures every process with the addresses of the others.
+    fn connect(&self, processes: &mut [Process]) {
         let direct = |port: fn(&Process) -> SocketAddr| {
             let named = processes
                 .iter()
@@ -158,7 +158,7 @@ impl Around {
     }
 }
 
-/// Brings the schema of a context up, as `<context> migrate` does.
+/// Migrates the schema of a context, as `<context> migrate` does.
 async fn migrate(context: &Context, options: &Options) {
     let (config, clock, faults) = (&options.config, &options.clock, &options.faults);
     let (database, dir) = (&config.database, &config.data_dir);
@@ -168,7 +168,7 @@ async fn migrate(context: &Context, options: &Options) {
 }
 
 async fn balancer() -> Balancer {
-    // It waits for its own threads, which a task must not.
+    // It blocks on its own threads, which a task must not.
     let start = || {
         let contexts = all::contexts();
         let names: Vec<_> = contexts.iter().map(|context| context.name).collect();

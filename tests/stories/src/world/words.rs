@@ -1,4 +1,4 @@
-//! The words in which stories are told.
+//! Values and waiting, in the short form that stories use.
 
 use berth::{
     google::r#type::{Date, Money},
@@ -15,7 +15,7 @@ pub fn eur(units: i64) -> Option<Money> {
     })
 }
 
-/// From the first of two dates to the second.
+/// The nights between two dates.
 pub fn nights(start: &str, end: &str) -> Period {
     let date = |text: &str| {
         let date: chassis::base::time::Date = text.parse().expect("a date");
@@ -31,7 +31,7 @@ pub fn nights(start: &str, end: &str) -> Period {
     }
 }
 
-/// From the first of two instants to the second.
+/// The time between two instants.
 pub fn hours(start: &str, end: &str) -> Period {
     let instant = |text: &str| {
         let at: Timestamp = text.parse().expect("a time");
@@ -46,16 +46,17 @@ pub fn hours(start: &str, end: &str) -> Period {
     }
 }
 
-/// Waits until something holds that comes about by itself; gives up loudly.
+/// Waits until a condition holds. Fails after five minutes: the bound only ends a story that will never go on, so it is
+/// generous enough for a busy machine.
 pub async fn eventually(holds: impl AsyncFn() -> bool) {
-    let patience = std::time::Duration::from_mins(1);
+    let patience = std::time::Duration::from_mins(5);
     let wait = async {
-        let mut look = tokio::time::interval(std::time::Duration::from_millis(10));
+        let mut polls = tokio::time::interval(std::time::Duration::from_millis(10));
         while !holds().await {
-            look.tick().await;
+            polls.tick().await;
         }
     };
     tokio::time::timeout(patience, wait)
         .await
-        .expect("comes about");
+        .expect("the condition holds within five minutes");
 }

@@ -1,4 +1,4 @@
-//! The brief's accommodation stories: what hosts and guests do (A-F…).
+//! The functions for hosts and guests.
 
 use berth::{
     message::v1::ListMessagesRequest,
@@ -18,16 +18,17 @@ use stories::{
 };
 use tonic::Code;
 
-stories::told! { one, mesh: [
-    a_f1_a_host_registers_modifies_and_deletes_a_room,
-    a_f2_a_f3_a_customer_reserves_a_room_and_pays_at_the_same_time,
-    a_f4_a_f6_a_n5_every_change_is_told_to_the_customer_and_the_host,
-    a_f5_a_customer_cancels_and_is_refunded_by_the_notice_given,
-    a_f7_a_completed_stay_is_reviewed_once,
-    a_f8_a_n4_a_i2_b_2_everything_is_on_one_screen,
+stories::stories! { one, mesh: [
+    a_host_registers_modifies_and_deletes_a_room,
+    a_customer_reserves_a_room_and_pays_at_the_same_time,
+    the_customer_and_the_host_are_notified_of_every_change,
+    a_customer_cancels_and_is_refunded_by_the_notice_given,
+    a_completed_stay_is_reviewed_once,
+    a_room_view_and_my_page_show_everything_on_one_screen,
 ] }
 
-async fn a_f1_a_host_registers_modifies_and_deletes_a_room(mode: Mode) {
+/// Requirement: A-F1.
+async fn a_host_registers_modifies_and_deletes_a_room(mode: Mode) {
     let world = World::start(mode).await;
     let host = world.host().await;
     let mut room = world
@@ -84,7 +85,8 @@ async fn a_f1_a_host_registers_modifies_and_deletes_a_room(mode: Mode) {
     world.check().await;
 }
 
-pub(crate) async fn a_f2_a_f3_a_customer_reserves_a_room_and_pays_at_the_same_time(mode: Mode) {
+/// Requirement: A-F2, A-F3.
+pub(crate) async fn a_customer_reserves_a_room_and_pays_at_the_same_time(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
@@ -102,7 +104,8 @@ pub(crate) async fn a_f2_a_f3_a_customer_reserves_a_room_and_pays_at_the_same_ti
     world.check().await;
 }
 
-async fn a_f4_a_f6_a_n5_every_change_is_told_to_the_customer_and_the_host(mode: Mode) {
+/// Requirement: A-F4, A-F6, A-N5.
+async fn the_customer_and_the_host_are_notified_of_every_change(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
@@ -127,14 +130,14 @@ async fn a_f4_a_f6_a_n5_every_change_is_told_to_the_customer_and_the_host(mode: 
         page_size: 100,
         ..Default::default()
     };
-    let told = guest
+    let to_customer = guest
         .messages()
         .list_messages(about.clone())
         .await
         .unwrap()
         .into_inner()
         .messages;
-    let mut events: Vec<_> = told
+    let mut events: Vec<_> = to_customer
         .iter()
         .map(|message| message.event_type.rsplit('.').next().unwrap())
         .collect();
@@ -147,18 +150,19 @@ async fn a_f4_a_f6_a_n5_every_change_is_told_to_the_customer_and_the_host(mode: 
         "ReservationRequested",
     ];
     assert_eq!(events, life);
-    let host_told = host
+    let to_host = host
         .messages()
         .list_messages(about)
         .await
         .unwrap()
         .into_inner()
         .messages;
-    assert!(!host_told.is_empty(), "the host is told, too");
+    assert!(!to_host.is_empty(), "the host is notified, too");
     world.check().await;
 }
 
-async fn a_f5_a_customer_cancels_and_is_refunded_by_the_notice_given(mode: Mode) {
+/// Requirement: A-F5.
+async fn a_customer_cancels_and_is_refunded_by_the_notice_given(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let tiers = [(168, 100), (24, 50)];
@@ -206,7 +210,7 @@ async fn a_f5_a_customer_cancels_and_is_refunded_by_the_notice_given(mode: Mode)
             (ReservationStatus::Cancelled, refund.clone())
         );
         assert_eq!(guest.payment(&id).await.unwrap().refunded, refund);
-        // Again, and nothing more happens.
+        // A repeat changes nothing.
         let again = guest
             .reservations()
             .cancel_reservation(cancel)
@@ -220,7 +224,8 @@ async fn a_f5_a_customer_cancels_and_is_refunded_by_the_notice_given(mode: Mode)
     world.check().await;
 }
 
-async fn a_f7_a_completed_stay_is_reviewed_once(mode: Mode) {
+/// Requirement: A-F7.
+async fn a_completed_stay_is_reviewed_once(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
@@ -298,7 +303,8 @@ async fn a_f7_a_completed_stay_is_reviewed_once(mode: Mode) {
     world.check().await;
 }
 
-pub(crate) async fn a_f8_a_n4_a_i2_b_2_everything_is_on_one_screen(mode: Mode) {
+/// Requirement: A-F8, A-N4, A-I2, B-2.
+pub(crate) async fn a_room_view_and_my_page_show_everything_on_one_screen(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world
@@ -344,11 +350,11 @@ pub(crate) async fn a_f8_a_n4_a_i2_b_2_everything_is_on_one_screen(mode: Mode) {
             (id.as_str(), 0)
         );
     }
-    let stranger = world.customer().await;
+    let other_member = world.customer().await;
     let get = GetRoomViewRequest {
         room_id: room.room_id.clone(),
     };
-    let view = stranger
+    let view = other_member
         .views()
         .get_room_view(get)
         .await
@@ -356,11 +362,11 @@ pub(crate) async fn a_f8_a_n4_a_i2_b_2_everything_is_on_one_screen(mode: Mode) {
         .into_inner()
         .room_view
         .unwrap();
-    assert_eq!(view.reservation_id, "", "not for strangers");
+    assert_eq!(view.reservation_id, "", "not shown to other members");
     let get = GetRoomViewRequest {
         room_id: free.room_id.clone(),
     };
-    let view = stranger
+    let view = other_member
         .views()
         .get_room_view(get)
         .await
@@ -376,6 +382,6 @@ pub(crate) async fn a_f8_a_n4_a_i2_b_2_everything_is_on_one_screen(mode: Mode) {
         (page[0].reservation_id.as_str(), page[0].status()),
         (id.as_str(), ReservationStatus::Confirmed)
     );
-    assert!(stranger.my_page().await.unwrap().is_empty());
+    assert!(other_member.my_page().await.unwrap().is_empty());
     world.check().await;
 }

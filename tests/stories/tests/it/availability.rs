@@ -1,4 +1,4 @@
-//! The brief's accommodation stories, continued: what must hold meanwhile (A-N…), and how it was built (A-I…, B-…).
+//! Availability, approval, limits and listings.
 
 use berth::{
     member::v1::GetMemberRequest,
@@ -17,25 +17,26 @@ use stories::{
 };
 use tonic::Code;
 
-stories::told! { one, mesh: [
-    a_n1_a_i9_no_reservation_is_established_without_payment,
-    a_n2_a_i11_b_9_reservations_are_taken_while_rooms_and_messages_are_down,
-    a_n3_when_payment_is_down_the_breaker_refuses_at_once_and_closes_again,
-    a_i6_booking_and_cancelling_change_room_reservation_and_payment_together,
-    a_i10_payment_and_confirmation_are_told_as_events,
-    b_1_a_host_approves_before_it_is_charged,
-    b_1_a_host_rejects_or_does_not_answer,
-    b_4_b_6_rooms_have_status_reviews_and_last_action_and_come_in_pages,
-    a_o15_nobody_holds_more_than_the_configured_number_of_reservations,
-    meeting_rooms_are_let_by_the_hour,
+stories::stories! { one, mesh: [
+    a_reservation_is_confirmed_only_with_a_payment,
+    reservations_are_accepted_while_room_message_and_view_are_down,
+    the_circuit_breaker_opens_while_payment_is_down_and_closes_again,
+    booking_and_cancelling_change_room_reservation_and_payment,
+    payment_and_confirmation_are_published_as_events,
+    a_customer_is_charged_after_the_host_has_approved,
+    a_request_that_the_host_rejects_or_ignores_is_not_charged,
+    rooms_have_status_reviews_and_last_action_and_are_listed_in_pages,
+    a_customer_has_at_most_the_configured_number_of_open_reservations,
+    meeting_rooms_are_sold_by_the_hour,
 ] }
 
-async fn a_n1_a_i9_no_reservation_is_established_without_payment(mode: Mode) {
+/// Requirement: A-N1, A-I9.
+async fn a_reservation_is_confirmed_only_with_a_payment(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
 
-    // Declined: nothing is held, nothing is charged.
+    // Declined: no claim and no charge.
     let mut declined = guest.wants(world.id(), &room, nights("2027-04-01", "2027-04-02"));
     declined.payment_method = "tok_declined".into();
     let refused = guest.request(declined).await.unwrap_err();
@@ -44,7 +45,7 @@ async fn a_n1_a_i9_no_reservation_is_established_without_payment(mode: Mode) {
         (Code::FailedPrecondition, "PAYMENT_DECLINED")
     );
 
-    // Payment down: held, not established; paid later, or it lapses.
+    // Payment down: held but not confirmed; paid later, or it lapses.
     world.down("payment");
     let (later, never) = (world.id(), world.id());
     let wanted = guest.wants(later.clone(), &room, nights("2027-04-01", "2027-04-02"));
@@ -86,7 +87,8 @@ async fn a_n1_a_i9_no_reservation_is_established_without_payment(mode: Mode) {
     world.check().await;
 }
 
-async fn a_n2_a_i11_b_9_reservations_are_taken_while_rooms_and_messages_are_down(mode: Mode) {
+/// Requirement: A-N2, A-I11, B-9.
+async fn reservations_are_accepted_while_room_message_and_view_are_down(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
@@ -111,33 +113,34 @@ async fn a_n2_a_i11_b_9_reservations_are_taken_while_rooms_and_messages_are_down
     assert_eq!(
         guest.inbox().await.unwrap().len(),
         2,
-        "told of what happened meanwhile"
+        "notified of the events during the outage"
     );
     assert_eq!(guest.my_page().await.unwrap().len(), 1);
     world.check().await;
 }
 
-async fn a_n3_when_payment_is_down_the_breaker_refuses_at_once_and_closes_again(mode: Mode) {
+/// Requirement: A-N3.
+async fn the_circuit_breaker_opens_while_payment_is_down_and_closes_again(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.units = 50).await;
     let another = world.customer().await;
     world.down("payment");
     for person in [&guest, &another] {
-        // Nobody may hold more than ten.
+        // A customer may have at most ten open reservations.
         for _ in 0..9 {
             let wanted = person.wants(world.id(), &room, nights("2027-04-01", "2027-04-02"));
             let held = person.request(wanted).await.unwrap();
-            assert!(held.retry_delay.is_some(), "asked to come back");
+            assert!(held.retry_delay.is_some(), "the response has a retry delay");
         }
     }
-    // Payment answers again, but nobody asks it: the breaker is open, and stays so while the clock stands still.
+    // Payment responds again, but is not called: the breaker is open and stays open while the clock stands still.
     world.faults.disarm("peer.payment");
     let wanted = guest.wants(world.id(), &room, nights("2027-04-01", "2027-04-02"));
-    let spared = guest.request(wanted).await.unwrap();
-    assert!(spared.retry_delay.is_some(), "the breaker is open");
+    let not_charged = guest.request(wanted).await.unwrap();
+    assert!(not_charged.retry_delay.is_some(), "the breaker is open");
     assert_eq!(
-        spared.reservation.unwrap().status(),
+        not_charged.reservation.unwrap().status(),
         ReservationStatus::Requested
     );
     world.up("payment").await;
@@ -155,7 +158,8 @@ async fn a_n3_when_payment_is_down_the_breaker_refuses_at_once_and_closes_again(
     world.check().await;
 }
 
-async fn a_i6_booking_and_cancelling_change_room_reservation_and_payment_together(mode: Mode) {
+/// Requirement: A-I6.
+async fn booking_and_cancelling_change_room_reservation_and_payment(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
@@ -212,7 +216,8 @@ async fn a_i6_booking_and_cancelling_change_room_reservation_and_payment_togethe
     world.check().await;
 }
 
-async fn a_i10_payment_and_confirmation_are_told_as_events(mode: Mode) {
+/// Requirement: A-I10.
+async fn payment_and_confirmation_are_published_as_events(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
@@ -226,7 +231,7 @@ async fn a_i10_payment_and_confirmation_are_told_as_events(mode: Mode) {
     assert_eq!(approved.event_type, "berth.payment.v1.PaymentApproved");
     assert_eq!(
         approved.cause.correlation, id,
-        "the reservation's id goes along"
+        "the correlation id is the reservation's id"
     );
     let history = GetReservationHistoryRequest {
         reservation_id: id.clone(),
@@ -246,7 +251,8 @@ async fn a_i10_payment_and_confirmation_are_told_as_events(mode: Mode) {
     world.check().await;
 }
 
-async fn b_1_a_host_approves_before_it_is_charged(mode: Mode) {
+/// Requirement: B-1.
+async fn a_customer_is_charged_after_the_host_has_approved(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world
@@ -267,13 +273,17 @@ async fn b_1_a_host_approves_before_it_is_charged(mode: Mode) {
     let approve = ApproveReservationRequest {
         reservation_id: id.clone(),
     };
-    let foreign = world.host().await;
-    let refused = foreign
+    let other_host = world.host().await;
+    let refused = other_host
         .reservations()
         .approve_reservation(approve.clone())
         .await
         .unwrap_err();
-    assert_eq!(refused.code(), Code::NotFound, "another host's is nobody's");
+    assert_eq!(
+        refused.code(),
+        Code::NotFound,
+        "another host's reservation is not found"
+    );
     host.reservations()
         .approve_reservation(approve.clone())
         .await
@@ -306,7 +316,8 @@ async fn b_1_a_host_approves_before_it_is_charged(mode: Mode) {
     world.check().await;
 }
 
-async fn b_1_a_host_rejects_or_does_not_answer(mode: Mode) {
+/// Requirement: B-1.
+async fn a_request_that_the_host_rejects_or_ignores_is_not_charged(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world
@@ -340,7 +351,7 @@ async fn b_1_a_host_rejects_or_does_not_answer(mode: Mode) {
         guest.reservation(&unanswered).await.unwrap().status(),
         ReservationStatus::Lapsed
     );
-    // What was held is free again.
+    // The units are free again.
     let again = guest
         .book(guest.wants(world.id(), &room, nights("2027-04-01", "2027-04-02")))
         .await
@@ -350,7 +361,8 @@ async fn b_1_a_host_rejects_or_does_not_answer(mode: Mode) {
     world.check().await;
 }
 
-async fn b_4_b_6_rooms_have_status_reviews_and_last_action_and_come_in_pages(mode: Mode) {
+/// Requirement: B-4, B-6.
+async fn rooms_have_status_reviews_and_last_action_and_are_listed_in_pages(mode: Mode) {
     let world = World::start(mode).await;
     let host = world.host().await;
     for _ in 0..5 {
@@ -358,7 +370,7 @@ async fn b_4_b_6_rooms_have_status_reviews_and_last_action_and_come_in_pages(mod
             .room(&host, |room| room.title = "Beautiful House".into())
             .await;
     }
-    let mut seen = Vec::new();
+    let mut listed = Vec::new();
     let mut list = ListRoomsRequest {
         host_id: host.id.clone(),
         page_size: 2,
@@ -372,14 +384,14 @@ async fn b_4_b_6_rooms_have_status_reviews_and_last_action_and_come_in_pages(mod
             .unwrap()
             .into_inner();
         assert!(page.rooms.len() <= 2);
-        seen.extend(page.rooms);
+        listed.extend(page.rooms);
         if page.next_page_token.is_empty() {
             break;
         }
         list.page_token = page.next_page_token;
     }
-    assert_eq!(seen.len(), 5);
-    let first = &seen[0];
+    assert_eq!(listed.len(), 5);
+    let first = &listed[0];
     assert_eq!(
         (first.status(), first.review_count),
         (RoomStatus::Available, 0)
@@ -391,7 +403,8 @@ async fn b_4_b_6_rooms_have_status_reviews_and_last_action_and_come_in_pages(mod
     world.check().await;
 }
 
-async fn a_o15_nobody_holds_more_than_the_configured_number_of_reservations(mode: Mode) {
+/// Requirement: A-O15.
+async fn a_customer_has_at_most_the_configured_number_of_open_reservations(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.units = 20).await;
@@ -416,7 +429,7 @@ async fn a_o15_nobody_holds_more_than_the_configured_number_of_reservations(mode
     world.check().await;
 }
 
-async fn meeting_rooms_are_let_by_the_hour(mode: Mode) {
+async fn meeting_rooms_are_sold_by_the_hour(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.set_unit(Unit::Hour)).await;
@@ -443,13 +456,16 @@ async fn meeting_rooms_are_let_by_the_hour(mode: Mode) {
     world.check().await;
 }
 
-/// In one process, and with twins behind the one port of their balancer; in the mesh people go to each context by itself.
+/// For one process, and for twins behind the port of their balancer. In the mesh people call each context directly.
+///
+/// Requirement: B-3.
 #[tokio::test(flavor = "multi_thread")]
-async fn b_3_one_port_carries_every_service_of_one_process() {
-    b_3_one_port_carries_every_service_of_the_platform(Mode::One).await;
+async fn one_port_serves_every_service_of_one_process() {
+    one_port_serves_every_service_of_the_platform(Mode::One).await;
 }
 
-pub(crate) async fn b_3_one_port_carries_every_service_of_the_platform(mode: Mode) {
+/// Requirement: B-3.
+pub(crate) async fn one_port_serves_every_service_of_the_platform(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
@@ -457,7 +473,7 @@ pub(crate) async fn b_3_one_port_carries_every_service_of_the_platform(mode: Mod
     let wanted = guest.wants(id.clone(), &room, nights("2027-04-01", "2027-04-02"));
     guest.book(wanted).await.unwrap();
     world.quiet().await;
-    // Rooms, reservations, payments, messages, views and members, all at one address.
+    // Rooms, reservations, payments, messages, views and members at one address.
     let get = GetRoomRequest {
         room_id: room.room_id.clone(),
     };

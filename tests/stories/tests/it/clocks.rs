@@ -1,4 +1,4 @@
-//! Clocks: they are wrong, jump, and run backwards; and news that come late, whatever the reason.
+//! Clocks that are wrong, jump or run backwards, and events that arrive late.
 
 use berth::{
     offer::v1::Approval,
@@ -18,12 +18,12 @@ use stories::{
 };
 use tonic::{Code, Status};
 
-stories::told! { one, mesh: [
-    s27_a_hold_lapses_by_the_clock_however_that_jumps_and_never_early,
-    s27_a_token_is_good_within_five_seconds_of_its_time,
-    s27_a_clock_that_jumps_five_minutes_to_and_fro_breaks_no_promise,
-    s11_a_hold_is_frozen_for_as_long_as_nobody_knows_whether_it_is_paid,
-    s10_a_context_that_hears_everything_three_days_late_ends_where_it_should,
+stories::stories! { one, mesh: [
+    a_hold_lapses_at_its_deadline_and_not_before_when_the_clock_jumps,
+    a_token_is_valid_with_five_seconds_of_leeway,
+    a_clock_that_jumps_by_five_minutes_breaks_no_invariant,
+    a_hold_is_extended_while_the_outcome_of_its_payment_is_unknown,
+    a_context_that_consumes_events_three_days_late_reaches_the_same_state,
 ] }
 
 async fn cancel(guest: &Person, id: &str) -> Result<Reservation, Status> {
@@ -51,11 +51,12 @@ async fn pay(guest: &Person, id: &str) -> Result<Reservation, Status> {
     Ok(paid.into_inner().reservation.unwrap_or_default())
 }
 
-async fn s27_a_hold_lapses_by_the_clock_however_that_jumps_and_never_early(mode: Mode) {
+/// Scenario: S27.
+async fn a_hold_lapses_at_its_deadline_and_not_before_when_the_clock_jumps(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
-    // Nobody can pay, so the hold is held for a quarter of an hour.
+    // Payment is unavailable, so the hold lasts for 15 minutes.
     world.faults.arm("peer.payment", u32::MAX);
     let id = world.id();
     let wanted = guest.wants(id.clone(), &room, nights("2027-04-01", "2027-04-02"));
@@ -63,7 +64,7 @@ async fn s27_a_hold_lapses_by_the_clock_however_that_jumps_and_never_early(mode:
     let held = guest.book(wanted).await.unwrap();
     let until = held.hold_expire_time.as_ref().and_then(time::from_proto);
     assert_eq!(until, Some(begin + SignedDuration::from_mins(15)));
-    // Minutes after the beginning, as the clock shows them one after the other.
+    // The times of the clock, in minutes after the beginning.
     for minute in [5, 0, -5, 10, 5, 14, -5, 9, 14] {
         world.clock.set(begin + SignedDuration::from_mins(minute));
         world.advance_minutes(0).await;
@@ -80,7 +81,7 @@ async fn s27_a_hold_lapses_by_the_clock_however_that_jumps_and_never_early(mode:
     world.advance(micro).await;
     let found = guest.reservation(&id).await.unwrap();
     assert_eq!(found.status(), ReservationStatus::Lapsed);
-    // A clock that is set back does not bring it back.
+    // Setting the clock back does not restore the hold.
     world.clock.set(begin);
     world.advance_minutes(0).await;
     let found = guest.reservation(&id).await.unwrap();
@@ -88,20 +89,21 @@ async fn s27_a_hold_lapses_by_the_clock_however_that_jumps_and_never_early(mode:
     world.check().await;
 }
 
-async fn s27_a_token_is_good_within_five_seconds_of_its_time(mode: Mode) {
+/// Scenario: S27.
+async fn a_token_is_valid_with_five_seconds_of_leeway(mode: Mode) {
     let world = World::start(mode).await;
     let guest = world.customer().await;
     let begin = world.clock.now();
-    // Seconds from when it was issued; it is good for fifteen minutes.
-    let good = [0, -5, 300, 899, 904, 0, -5];
-    let bad = [-6, -300, 905, 1200];
-    for second in good.into_iter().chain(bad).chain(good) {
+    // Seconds after the token was issued; it is valid for 15 minutes.
+    let valid = [0, -5, 300, 899, 904, 0, -5];
+    let invalid = [-6, -300, 905, 1200];
+    for second in valid.into_iter().chain(invalid).chain(valid) {
         world.clock.set(begin + SignedDuration::from_secs(second));
         let code = guest
             .inbox()
             .await
             .map_or_else(|status| status.code(), |_| Code::Ok);
-        let expected = if good.contains(&second) {
+        let expected = if valid.contains(&second) {
             Code::Ok
         } else {
             Code::Unauthenticated
@@ -110,8 +112,8 @@ async fn s27_a_token_is_good_within_five_seconds_of_its_time(mode: Mode) {
     }
 }
 
-/// Nothing ends before it begins, and history does not run backwards.
-async fn runs_forwards(person: &Person, id: &str) {
+/// Checks that no period ends before it begins, and that the history is in order of time.
+async fn has_ordered_times(person: &Person, id: &str) {
     let found = person.reservation(id).await.unwrap();
     let at = |at: &Option<prost_types::Timestamp>| at.as_ref().and_then(time::from_proto);
     let (created, updated) = (at(&found.create_time), at(&found.update_time));
@@ -132,11 +134,12 @@ async fn runs_forwards(person: &Person, id: &str) {
     }
 }
 
-async fn s27_a_clock_that_jumps_five_minutes_to_and_fro_breaks_no_promise(mode: Mode) {
-    // Over the wire once is enough: what it is about is the clock.
+/// Scenario: S27.
+async fn a_clock_that_jumps_by_five_minutes_breaks_no_invariant(mode: Mode) {
+    // One seed is enough for the mesh, because the story is about the clock.
     let seeds = if mode == Mode::One { 3 } else { 1 };
     for seed in 1..=seeds {
-        let mut chance = StdRng::seed_from_u64(seed);
+        let mut random = StdRng::seed_from_u64(seed);
         let world = World::with_flags(mode, &["--max-reservation-per-person", "100"]).await;
         let (host, guest) = (world.host().await, world.customer().await);
         let at_once = world.room(&host, |room| room.units = 3).await;
@@ -148,13 +151,13 @@ async fn s27_a_clock_that_jumps_five_minutes_to_and_fro_breaks_no_promise(mode: 
             .await;
         let mut ids: Vec<String> = Vec::new();
         for step in 0..60 {
-            let second = chance.random_range(-300..=330);
+            let second = random.random_range(-300..=330);
             world.advance(SignedDuration::from_secs(second)).await;
-            let known = |chance: &mut StdRng| ids[chance.random_range(0..ids.len())].clone();
-            let done = match chance.random_range(0..6) {
+            let known = |random: &mut StdRng| ids[random.random_range(0..ids.len())].clone();
+            let done = match random.random_range(0..6) {
                 0..3 => {
-                    let room = if chance.random() { &at_once } else { &asks };
-                    let night = chance.random_range(1..4);
+                    let room = if random.random() { &at_once } else { &asks };
+                    let night = random.random_range(1..4);
                     let (from, to) = (
                         format!("2027-04-0{night}"),
                         format!("2027-04-0{}", night + 1),
@@ -166,7 +169,7 @@ async fn s27_a_clock_that_jumps_five_minutes_to_and_fro_breaks_no_promise(mode: 
                         "tok_down_3",
                         "tok_refund_fails_2",
                     ];
-                    wanted.payment_method = methods[chance.random_range(0..4)].into();
+                    wanted.payment_method = methods[random.random_range(0..4)].into();
                     let id = wanted.reservation_id.clone();
                     let booked = guest.request(wanted).await.map(|_| ());
                     if booked.is_ok() {
@@ -174,9 +177,9 @@ async fn s27_a_clock_that_jumps_five_minutes_to_and_fro_breaks_no_promise(mode: 
                     }
                     booked
                 }
-                3 if !ids.is_empty() => approve(&host, &known(&mut chance)).await,
-                4 if !ids.is_empty() => cancel(&guest, &known(&mut chance)).await.map(|_| ()),
-                5 if !ids.is_empty() => pay(&guest, &known(&mut chance)).await.map(|_| ()),
+                3 if !ids.is_empty() => approve(&host, &known(&mut random)).await,
+                4 if !ids.is_empty() => cancel(&guest, &known(&mut random)).await.map(|_| ()),
+                5 if !ids.is_empty() => pay(&guest, &known(&mut random)).await.map(|_| ()),
                 _ => Ok(()),
             };
             if let Err(status) = done {
@@ -186,7 +189,7 @@ async fn s27_a_clock_that_jumps_five_minutes_to_and_fro_breaks_no_promise(mode: 
             }
         }
         for id in &ids {
-            runs_forwards(&guest, id).await;
+            has_ordered_times(&guest, id).await;
         }
         assert!(ids.len() > 5, "seed {seed}: only {} were booked", ids.len());
         for _ in 0..26 {
@@ -196,7 +199,8 @@ async fn s27_a_clock_that_jumps_five_minutes_to_and_fro_breaks_no_promise(mode: 
     }
 }
 
-async fn s11_a_hold_is_frozen_for_as_long_as_nobody_knows_whether_it_is_paid(mode: Mode) {
+/// Scenario: S11.
+async fn a_hold_is_extended_while_the_outcome_of_its_payment_is_unknown(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
@@ -204,7 +208,7 @@ async fn s11_a_hold_is_frozen_for_as_long_as_nobody_knows_whether_it_is_paid(mod
     wanted.payment_method = "tok_down_10".into();
     let id = wanted.reservation_id.clone();
     guest.book(wanted.clone()).await.unwrap();
-    // Far longer than a hold that nobody has tried to pay.
+    // Far longer than a hold without an attempt to pay.
     for _ in 0..8 {
         world.advance_minutes(2).await;
     }
@@ -224,30 +228,31 @@ async fn s11_a_hold_is_frozen_for_as_long_as_nobody_knows_whether_it_is_paid(mod
     world.check().await;
 }
 
-async fn s10_a_context_that_hears_everything_three_days_late_ends_where_it_should(mode: Mode) {
+/// Scenario: S10.
+async fn a_context_that_consumes_events_three_days_late_reaches_the_same_state(mode: Mode) {
     for context in ["room", "payment", "message", "view"] {
         let world = World::start(mode).await;
         let (host, guest) = (world.host().await, world.customer().await);
         let room = world.room(&host, |room| room.units = 4).await;
         world.quiet().await;
-        let late = [
+        let stopped = [
             format!("consumer.{context}"),
             format!("consumer.{context}.views"),
         ];
-        for point in &late {
+        for point in &stopped {
             world.faults.arm(point, u32::MAX);
         }
-        let (over, given_up, kept) = (world.id(), world.id(), world.id());
+        let (over, cancelled_id, kept) = (world.id(), world.id(), world.id());
         for (id, period) in [
             (&over, nights("2027-03-02", "2027-03-03")),
-            (&given_up, nights("2027-03-20", "2027-03-21")),
+            (&cancelled_id, nights("2027-03-20", "2027-03-21")),
             (&kept, nights("2027-03-20", "2027-03-21")),
         ] {
             let wanted = guest.wants(id.clone(), &room, period);
             let booked = guest.book(wanted).await.unwrap();
             assert_eq!(booked.status(), ReservationStatus::Confirmed);
         }
-        let cancelled = cancel(&guest, &given_up).await.unwrap();
+        let cancelled = cancel(&guest, &cancelled_id).await.unwrap();
         assert_eq!(cancelled.status(), ReservationStatus::CancelRequested);
         world.clock.turn(SignedDuration::from_hours(72));
         stories::world::eventually(async || {
@@ -256,15 +261,15 @@ async fn s10_a_context_that_hears_everything_three_days_late_ends_where_it_shoul
             over.status() == ReservationStatus::Completed
         })
         .await;
-        for point in &late {
+        for point in &stopped {
             world.faults.disarm(point);
         }
         for _ in 0..3 {
             world.advance_minutes(2).await;
         }
-        let found = guest.reservation(&given_up).await.unwrap();
+        let found = guest.reservation(&cancelled_id).await.unwrap();
         assert_eq!(found.status(), ReservationStatus::Cancelled, "{context}");
-        let payment = guest.payment(&given_up).await.unwrap();
+        let payment = guest.payment(&cancelled_id).await.unwrap();
         assert_eq!(payment.status(), PaymentStatus::Refunded, "{context}");
         let request = GetRoomRequest {
             room_id: room.room_id.clone(),

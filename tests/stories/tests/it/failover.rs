@@ -1,4 +1,4 @@
-//! S24: the database of a context dies, and a standby that lacks its last commits takes its place.
+//! Failover: the database of a context crashes, and a standby without its last commits is promoted.
 
 use std::process::ExitCode;
 
@@ -14,31 +14,33 @@ use tonic::Code;
 
 use crate::regress::{LATER, Scene, reservation, why};
 
-// Only what runs on PostgreSQL has a standby.
-stories::told! { mesh: [
-    s24_what_a_failover_has_lost_is_had_again_from_the_broker,
-    s24_with_synchronous_replication_a_failover_loses_nothing,
+// Only PostgreSQL has a standby.
+stories::stories! { mesh: [
+    commits_lost_in_a_failover_are_recovered_from_the_broker,
+    a_failover_with_synchronous_replication_loses_nothing,
 ] }
 
-/// A server and one that follows it.
+/// A server and its standby.
 struct Cluster {
     primary: Postgres,
     standby: Postgres,
 }
 
-/// Where a server takes connections.
-fn place(server: &Postgres) -> String {
+/// The host and port of a server.
+fn host_and_port(server: &Postgres) -> String {
     let url = server.url("");
-    let (_, place) = url.split_once('@').unwrap();
-    place.trim_end_matches('/').to_owned()
+    let (_, server) = url.split_once('@').unwrap();
+    server.trim_end_matches('/').to_owned()
 }
 
-/// A world in which reservations are on a cluster of their own.
+/// A world in which `reservation` has a cluster of its own.
 async fn world() -> (World, Cluster) {
     let mut world = World::start(Mode::Mesh).await;
     world.crash_of("reservation").await;
     let primary = block_in_place(|| Postgres::start(PostgresOptions::default()).unwrap());
-    world.database("reservation").turn_to(&place(&primary));
+    world
+        .database("reservation")
+        .turn_to(&host_and_port(&primary));
     let config = world.config("reservation");
     let (context, clock) = (reservation(), Clock::Manual(world.clock.clone()));
     let (database, dir) = (&config.database, &config.data_dir);
@@ -49,7 +51,7 @@ async fn world() -> (World, Cluster) {
     (world, Cluster { primary, standby })
 }
 
-/// The primary is killed, and the standby takes its place while everything else runs.
+/// Kills the primary and promotes the standby while everything else runs.
 fn fail_over(world: &World, cluster: &mut Cluster) {
     block_in_place(|| {
         cluster.primary.kill().unwrap();
@@ -57,7 +59,7 @@ fn fail_over(world: &World, cluster: &mut Cluster) {
     });
     world
         .database("reservation")
-        .turn_to(&place(&cluster.standby));
+        .turn_to(&host_and_port(&cluster.standby));
 }
 
 async fn scene(losing: bool) -> (Scene, Cluster) {
@@ -73,12 +75,12 @@ async fn scene(losing: bool) -> (Scene, Cluster) {
     let before = book(nights("2027-03-10", "2027-03-12")).await;
     world.quiet().await;
     let Cluster { primary, standby } = &cluster;
-    let ahead = block_in_place(|| {
+    let position = block_in_place(|| {
         primary
             .sql("postgres", "SELECT pg_current_wal_lsn()")
             .unwrap()
     });
-    let has = format!("SELECT pg_last_wal_replay_lsn() >= '{}'", ahead.trim());
+    let has = format!("SELECT pg_last_wal_replay_lsn() >= '{}'", position.trim());
     eventually(async || block_in_place(|| standby.sql("postgres", &has).unwrap()).trim() == "t")
         .await;
     block_in_place(|| {
@@ -111,29 +113,34 @@ async fn scene(losing: bool) -> (Scene, Cluster) {
     (scene, cluster)
 }
 
-async fn s24_what_a_failover_has_lost_is_had_again_from_the_broker(_: Mode) {
+/// Scenario: S24.
+async fn commits_lost_in_a_failover_are_recovered_from_the_broker(_: Mode) {
     let (mut scene, _cluster) = scene(true).await;
-    scene.stand_still().await;
+    scene.until_fenced().await;
     let refused = scene.book_later().await.unwrap_err();
     let regressed = (Code::Unavailable, "LOG_REGRESSED".to_owned());
     assert_eq!(why(&refused), regressed);
-    let report = scene.look().await;
+    let report = scene.inspect().await;
     assert!(report.is_whole(), "{report}");
     assert_eq!(report.losses.len(), 2, "{report}");
-    assert_eq!(scene.recover(&scene.there()).await, ExitCode::SUCCESS);
+    assert_eq!(
+        scene.recover(&scene.source_flags()).await,
+        ExitCode::SUCCESS
+    );
     nothing_is_lost(scene).await;
 }
 
-async fn s24_with_synchronous_replication_a_failover_loses_nothing(_: Mode) {
+/// Scenario: S24.
+async fn a_failover_with_synchronous_replication_loses_nothing(_: Mode) {
     let (scene, _cluster) = scene(false).await;
     nothing_is_lost(scene).await;
 }
 
 async fn nothing_is_lost(mut scene: Scene) {
-    // Connections that broke are replaced by themselves.
+    // Broken connections are replaced by the pool.
     let answers = async || scene.guest.reservation(&scene.before).await.is_ok();
     eventually(answers).await;
-    scene.go_on().await;
+    scene.resume().await;
     for id in [&scene.before, &scene.after] {
         let kept = scene.guest.reservation(id).await.unwrap();
         assert_eq!(kept.status(), ReservationStatus::Confirmed);

@@ -1,4 +1,4 @@
-//! Faults: what carries the news behaves badly, an event cannot be read, an answer is lost, a disk is full.
+//! Faults: an unreliable bus, an unreadable event, a lost response, a full disk.
 
 use std::sync::Arc;
 
@@ -27,12 +27,12 @@ use tonic::{
 };
 use tonic_types::StatusExt;
 
-stories::told! { one, mesh: [
-    s17_a_bus_that_loses_repeats_and_shuffles_changes_nothing,
-    s17_a_restart_behind_a_bad_bus_changes_nothing,
-    s18_a_relay_that_dies_before_or_after_it_tells_loses_and_repeats_nothing,
-    s20_an_event_that_cannot_be_read_parks_its_own_reservation_and_nothing_else,
-    s23_a_commit_whose_answer_is_lost_and_repeated_has_one_effect,
+stories::stories! { one, mesh: [
+    a_bus_that_loses_repeats_and_reorders_events_changes_nothing,
+    a_restart_with_an_unreliable_bus_changes_nothing,
+    a_relay_that_fails_before_or_after_it_publishes_loses_and_repeats_nothing,
+    an_unreadable_event_parks_only_its_own_reservation,
+    a_repeated_command_whose_first_response_was_lost_has_one_effect,
 ] }
 
 pub(crate) async fn cancel(guest: &Person, id: &str) -> Result<(), Status> {
@@ -60,16 +60,16 @@ async fn approve(host: &Person, id: &str) -> Result<(), Status> {
     reservations.approve_reservation(request).await.map(|_| ())
 }
 
-/// Two moments of a busy day at which something may go wrong.
+/// The moments of a busy day at which a story injects a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
     /// Everything is booked.
     Booked,
-    /// Something has just been cancelled, and something approved.
+    /// A reservation has just been cancelled, and one approved.
     Decided,
 }
 
-/// A bit of everything, always the same: what is left of it, in words.
+/// A fixed sequence of bookings, cancellations and approvals. Returns the resulting state as text.
 pub(crate) async fn a_busy_day(
     world: &mut World,
     meanwhile: impl AsyncFn(&mut World, Moment),
@@ -117,14 +117,14 @@ pub(crate) async fn a_busy_day(
     }
     let mut inbox = guest.inbox().await.unwrap();
     for message in &mut inbox {
-        // An id begins with the time of its event, which may differ, and ends with which event it is of.
+        // The first part of an id is the time of its event, which may differ.
         message.message_id = message.message_id.split_off(19);
     }
     inbox.sort_by(|a, b| a.message_id.cmp(&b.message_id));
     let mut page = guest.my_page().await.unwrap();
     page.sort_by(|a, b| a.reservation_id.cmp(&b.reservation_id));
     left.push(format!("{inbox:#?}\n{page:#?}"));
-    // When it was may differ, and how often it was tried: what is not told in time is told later.
+    // Times and versions may differ, because delayed work is done later or retried.
     let lines = left.iter().flat_map(|text| text.lines());
     let timeless = lines.filter(|line| {
         let line = line.trim_start();
@@ -133,16 +133,17 @@ pub(crate) async fn a_busy_day(
     timeless.collect::<Vec<_>>().join("\n")
 }
 
-/// The state that a busy day ends in on the bus of one process.
-pub(crate) async fn after_a_good_day(mode: Mode) -> String {
+/// The state after a busy day without faults.
+pub(crate) async fn after_a_day_without_faults(mode: Mode) -> String {
     let mut world = World::start(mode).await;
     let left = a_busy_day(&mut world, async |_, _| ()).await;
     world.check().await;
     left
 }
 
-async fn s17_a_bus_that_loses_repeats_and_shuffles_changes_nothing(mode: Mode) {
-    let good = after_a_good_day(mode).await;
+/// Scenario: S17.
+async fn a_bus_that_loses_repeats_and_reorders_events_changes_nothing(mode: Mode) {
+    let expected = after_a_day_without_faults(mode).await;
     for (seed, lost, repeated) in [(1, 0, 1000), (2, 497, 300), (3, 141, 800), (4, 1000, 0)] {
         let fault_rates = FaultRates {
             lost,
@@ -152,13 +153,14 @@ async fn s17_a_bus_that_loses_repeats_and_shuffles_changes_nothing(mode: Mode) {
         let bus = UnreliableBus::new(seed, fault_rates);
         let mut world = World::on_bus(mode, Arc::new(bus.clone())).await;
         let left = a_busy_day(&mut world, async |_, _| bus.forget()).await;
-        similar_asserts(&left, &good, seed);
+        assert_same_state(&left, &expected, seed);
         world.check().await;
     }
 }
 
-async fn s17_a_restart_behind_a_bad_bus_changes_nothing(mode: Mode) {
-    let good = after_a_good_day(mode).await;
+/// Scenario: S17.
+async fn a_restart_with_an_unreliable_bus_changes_nothing(mode: Mode) {
+    let expected = after_a_day_without_faults(mode).await;
     let fault_rates = FaultRates {
         lost: 300,
         repeated: 300,
@@ -171,23 +173,28 @@ async fn s17_a_restart_behind_a_bad_bus_changes_nothing(mode: Mode) {
         world.crash_and_restart().await;
     };
     let left = a_busy_day(&mut world, restart).await;
-    similar_asserts(&left, &good, 5);
+    assert_same_state(&left, &expected, 5);
     world.check().await;
 }
 
-/// The first line that differs says more than both texts.
+/// Compares line by line, so that a failure shows the first difference.
 #[track_caller]
-pub(crate) fn similar_asserts(left: &str, good: &str, seed: u64) {
-    for (left, good) in left.lines().zip(good.lines()) {
-        assert_eq!(left, good, "seed {seed}");
+pub(crate) fn assert_same_state(left: &str, expected: &str, seed: u64) {
+    for (left, expected) in left.lines().zip(expected.lines()) {
+        assert_eq!(left, expected, "seed {seed}");
     }
-    assert_eq!(left.lines().count(), good.lines().count(), "seed {seed}");
+    assert_eq!(
+        left.lines().count(),
+        expected.lines().count(),
+        "seed {seed}"
+    );
 }
 
-async fn s18_a_relay_that_dies_before_or_after_it_tells_loses_and_repeats_nothing(mode: Mode) {
-    let good = after_a_good_day(mode).await;
+/// Scenario: S18.
+async fn a_relay_that_fails_before_or_after_it_publishes_loses_and_repeats_nothing(mode: Mode) {
+    let expected = after_a_day_without_faults(mode).await;
     for point in ["relay.publish", "relay.published"] {
-        // Now and then, and then for good until the next start; on the bus of one process and on one that carries events.
+        // First a few times, then until the restart; on the bus of one process and on one that carries events.
         let fault_rates = FaultRates {
             lost: 0,
             repeated: 0,
@@ -200,21 +207,21 @@ async fn s18_a_relay_that_dies_before_or_after_it_tells_loses_and_repeats_nothin
                 World::start(mode).await
             };
             world.faults.arm(point, 5);
-            let dies = async |world: &mut World, moment: Moment| match moment {
+            let fault = async |world: &mut World, moment: Moment| match moment {
                 Moment::Booked => world.faults.arm(point, u32::MAX),
                 Moment::Decided => {
                     world.crash_and_restart().await;
                     world.faults.disarm(point);
                 }
             };
-            let left = a_busy_day(&mut world, dies).await;
-            similar_asserts(&left, &good, 6);
+            let left = a_busy_day(&mut world, fault).await;
+            assert_same_state(&left, &expected, 6);
             world.check().await;
         }
     }
 }
 
-/// Sets the payload of an event that waits on a log or among the dead letters.
+/// Replaces the payload of an event in a log or among the dead letters.
 async fn rewrite(world: &World, context: &str, table: &'static str, id: &str, payload: Vec<u8>) {
     let id = id.to_owned();
     let done: Result<u64, StoreError> = world
@@ -240,7 +247,8 @@ fn by<T>(admin: &Person, message: T) -> Request<T> {
     request
 }
 
-async fn s20_an_event_that_cannot_be_read_parks_its_own_reservation_and_nothing_else(mode: Mode) {
+/// Scenario: S20.
+async fn an_unreadable_event_parks_only_its_own_reservation(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.units = 9).await;
@@ -250,7 +258,7 @@ async fn s20_an_event_that_cannot_be_read_parks_its_own_reservation_and_nothing_
         world.down(context);
     }
     if mode == Mode::Mesh {
-        // It must not have carried the event before that is spoilt.
+        // The broker must not carry the event before its payload is replaced.
         world.broker().shut();
     }
     let ids: Vec<String> = (0..6).map(|_| world.id()).collect();
@@ -258,7 +266,7 @@ async fn s20_an_event_that_cannot_be_read_parks_its_own_reservation_and_nothing_
         let wanted = guest.wants(id.clone(), &room, nights("2027-04-01", "2027-04-02"));
         guest.book(wanted).await.unwrap();
     }
-    // The producer writes what nobody can read: the confirmation of one of them.
+    // One confirmation gets a payload that cannot be decoded.
     let confirmed = async || {
         let mut log = world.log("reservation").await.into_iter();
         log.find(|event| {
@@ -295,15 +303,18 @@ async fn s20_an_event_that_cannot_be_read_parks_its_own_reservation_and_nothing_
             .filter_map(|letter| letter.event.as_ref())
             .map(|event| event.subject.as_str());
         assert!(subjects.into_iter().all(|subject| subject == ids[2]));
-        assert!(letters.len() > 1, "what came after it waits behind it");
+        assert!(
+            letters.len() > 1,
+            "later events of the same reservation wait behind it"
+        );
     }
-    // Everybody else was told of everything.
-    let told = guest.inbox().await.unwrap();
+    // The events of the other reservations were all consumed.
+    let inbox = guest.inbox().await.unwrap();
     for (n, id) in ids.iter().enumerate() {
-        let of = told.iter().filter(|told| told.reservation_id == *id);
+        let of = inbox.iter().filter(|message| message.reservation_id == *id);
         assert_eq!(of.count(), if n == 2 { 1 } else { 2 }, "reservation {n}");
     }
-    // Repaired and redriven it is as if nothing had been.
+    // After the repair and a redrive the state is complete.
     let payload = poisoned.data.to_vec();
     rewrite(&world, "reservation", "log", &poisoned.id, payload.clone()).await;
     for context in readers {
@@ -329,7 +340,7 @@ async fn s20_an_event_that_cannot_be_read_parks_its_own_reservation_and_nothing_
     world.check().await;
 }
 
-/// Repeats a call until it is answered; the first tries each lose the answer of a commit.
+/// Repeats a call until it has a response; each of the first three attempts loses the acknowledgement of a commit.
 async fn until_answered<T>(world: &World, call: impl AsyncFn() -> Result<T, Status>) -> (T, usize) {
     for tries in 1..50 {
         if tries <= 3 {
@@ -349,10 +360,11 @@ async fn until_answered<T>(world: &World, call: impl AsyncFn() -> Result<T, Stat
         world.faults.disarm("store.answer");
         world.quiet().await;
     }
-    panic!("never answered");
+    panic!("the call was never answered");
 }
 
-async fn s23_a_commit_whose_answer_is_lost_and_repeated_has_one_effect(mode: Mode) {
+/// Scenario: S23.
+async fn a_repeated_command_whose_first_response_was_lost_has_one_effect(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let at_once = world.room(&host, |room| room.units = 9).await;
@@ -388,12 +400,12 @@ async fn s23_a_commit_whose_answer_is_lost_and_repeated_has_one_effect(mode: Mod
             }
         }
     }
-    assert!(lost >= 8, "only {lost} answers were lost");
+    assert!(lost >= 8, "only {lost} acknowledgements were lost");
     world.advance_minutes(20).await;
     world.check().await;
 }
 
-/// Sets how large the database of a context may become; answers how large it is, in pages.
+/// Limits the size of the database of a context. Returns its present size. Both in pages.
 async fn disk(world: &World, context: &str, pages: Option<i64>) -> i64 {
     let set: Result<i64, StoreError> = world
         .store(context)
@@ -411,9 +423,11 @@ async fn disk(world: &World, context: &str, pages: Option<i64>) -> i64 {
     set.unwrap()
 }
 
-/// Of SQLite only: a production database has its disk to itself, and is not reached at worst (`cut`, S25).
+/// For SQLite only: a production database is unavailable when its disk is full (`cut`, S25).
+///
+/// Scenario: S25.
 #[tokio::test(flavor = "multi_thread")]
-async fn s25_a_full_disk_refuses_and_loses_nothing_that_was_acknowledged() {
+async fn a_full_disk_loses_nothing_that_was_acknowledged() {
     let mode = Mode::One;
     for context in ["reservation", "payment", "message", "room", "view"] {
         let world = World::with_flags(mode, &["--max-reservation-per-person", "1000"]).await;
@@ -423,7 +437,7 @@ async fn s25_a_full_disk_refuses_and_loses_nothing_that_was_acknowledged() {
         let full = disk(&world, context, None).await;
         let mut acknowledged = Vec::new();
         let mut unanswered: Vec<RequestReservationRequest> = Vec::new();
-        // A few go through as long as there is room in the pages that are there.
+        // A few requests succeed as long as the allocated pages have room.
         while acknowledged.len() < 70 && unanswered.len() < 5 {
             let mut wanted = guest.wants(world.id(), &room, nights("2027-04-01", "2027-04-02"));
             wanted.payment_method = "tok_approved".into();
@@ -463,7 +477,7 @@ async fn s25_a_full_disk_refuses_and_loses_nothing_that_was_acknowledged() {
         for before in acknowledged {
             let id = &before.reservation_id;
             let now = guest.reservation(id).await.unwrap();
-            assert_eq!(now, before, "{context}: what was acknowledged is there");
+            assert_eq!(now, before, "{context}: acknowledged reservations are kept");
             let paid = pay(&guest, id).await.unwrap();
             assert_eq!(paid.status(), ReservationStatus::Confirmed);
         }
@@ -471,9 +485,11 @@ async fn s25_a_full_disk_refuses_and_loses_nothing_that_was_acknowledged() {
     }
 }
 
-/// Of SQLite only: elsewhere a connection breaks, and nobody knows what was committed on it (`cut`, S23).
+/// For SQLite only: with PostgreSQL the connection breaks and the outcome of the commit is unknown (`cut`, S23).
+///
+/// Scenario: S25.
 #[tokio::test(flavor = "multi_thread")]
-async fn s25_a_disk_that_cannot_sync_ends_the_process_and_a_restart_heals() {
+async fn a_failed_disk_sync_ends_the_process_and_a_restart_recovers() {
     let mode = Mode::One;
     let mut world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);

@@ -1,4 +1,4 @@
-//! The stories.
+//! The stories: end-to-end tests.
 
 #[cfg(test)]
 mod accommodation;

@@ -1,4 +1,4 @@
-//! Money: what happens when the payment provider answers late, never, twice, or the wrong way round.
+//! Payments when the provider responds late, never, twice, or in the wrong order.
 
 use berth::{
     offer::v1::Approval,
@@ -14,18 +14,18 @@ use stories::{
 };
 use tonic::Code;
 
-stories::told! { one, mesh: [
-    s7_a_refund_that_fails_twice_is_made_once,
-    s11_a_charge_whose_answer_is_lost_freezes_the_hold_until_it_is_known,
-    s12_a_charge_that_never_reached_the_provider_is_asked_for_again,
-    s14_a_provider_that_is_down_for_days_ends_in_a_clean_no,
-    s4_a_payment_that_comes_after_the_hold_lapsed_is_refunded,
-    s13_a_notification_without_the_right_signature_is_not_believed,
-    the_ledger_sums_to_zero_whatever_happened,
-    c_n3_a_slow_provider_holds_nobody_up_for_long_and_is_paid_later,
+stories::stories! { one, mesh: [
+    a_refund_that_fails_twice_is_made_once,
+    a_charge_whose_response_is_lost_extends_the_hold_until_the_outcome_is_known,
+    a_charge_that_never_reached_the_provider_is_retried,
+    a_provider_that_is_down_for_days_leads_to_a_rejection,
+    a_payment_after_the_hold_has_lapsed_is_refunded,
+    a_notification_with_an_invalid_signature_is_refused,
+    the_balances_of_the_ledger_sum_to_zero,
+    a_slow_provider_times_out_and_the_payment_succeeds_later,
 ] }
 
-/// Books with a payment method and answers the reservation's id.
+/// Books with a payment method. Returns the guest and the reservation's id.
 async fn book(world: &World, method: &str) -> (stories::people::Person, String) {
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
@@ -36,7 +36,8 @@ async fn book(world: &World, method: &str) -> (stories::people::Person, String) 
     (guest, id)
 }
 
-async fn s7_a_refund_that_fails_twice_is_made_once(mode: Mode) {
+/// Scenario: S7.
+async fn a_refund_that_fails_twice_is_made_once(mode: Mode) {
     let world = World::start(mode).await;
     let (guest, id) = book(&world, "tok_refund_fails_twice").await;
     let cancel = CancelReservationRequest {
@@ -68,7 +69,8 @@ async fn s7_a_refund_that_fails_twice_is_made_once(mode: Mode) {
     world.check().await;
 }
 
-async fn s11_a_charge_whose_answer_is_lost_freezes_the_hold_until_it_is_known(mode: Mode) {
+/// Scenario: S11.
+async fn a_charge_whose_response_is_lost_extends_the_hold_until_the_outcome_is_known(mode: Mode) {
     let world = World::start(mode).await;
     let (guest, id) = book(&world, "tok_timeout_after").await;
     for _ in 0..10 {
@@ -85,7 +87,8 @@ async fn s11_a_charge_whose_answer_is_lost_freezes_the_hold_until_it_is_known(mo
     world.check().await;
 }
 
-async fn s12_a_charge_that_never_reached_the_provider_is_asked_for_again(mode: Mode) {
+/// Scenario: S12.
+async fn a_charge_that_never_reached_the_provider_is_retried(mode: Mode) {
     let world = World::start(mode).await;
     let (guest, id) = book(&world, "tok_timeout_before").await;
     for _ in 0..10 {
@@ -98,7 +101,8 @@ async fn s12_a_charge_that_never_reached_the_provider_is_asked_for_again(mode: M
     world.check().await;
 }
 
-async fn s14_a_provider_that_is_down_for_days_ends_in_a_clean_no(mode: Mode) {
+/// Scenario: S14.
+async fn a_provider_that_is_down_for_days_leads_to_a_rejection(mode: Mode) {
     let world = World::start(mode).await;
     let (guest, id) = book(&world, "tok_down").await;
     for _ in 0..40 {
@@ -113,7 +117,8 @@ async fn s14_a_provider_that_is_down_for_days_ends_in_a_clean_no(mode: Mode) {
     world.check().await;
 }
 
-async fn s4_a_payment_that_comes_after_the_hold_lapsed_is_refunded(mode: Mode) {
+/// Scenario: S4.
+async fn a_payment_after_the_hold_has_lapsed_is_refunded(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world
@@ -124,7 +129,7 @@ async fn s4_a_payment_that_comes_after_the_hold_lapsed_is_refunded(mode: Mode) {
         .book(guest.wants(id.clone(), &room, nights("2027-04-01", "2027-04-02")))
         .await
         .unwrap();
-    // Payment hears of the approval only after the hold has lapsed.
+    // Payment consumes the approval only after the hold has lapsed.
     world.down("payment");
     host.reservations()
         .approve_reservation(ApproveReservationRequest {
@@ -161,14 +166,15 @@ async fn s4_a_payment_that_comes_after_the_hold_lapsed_is_refunded(mode: Mode) {
         assert_ne!(
             payment.status(),
             PaymentStatus::Paid,
-            "whatever was charged was refunded"
+            "a charge was refunded"
         );
     }
     world.advance_hours(25).await;
     world.check().await;
 }
 
-async fn s13_a_notification_without_the_right_signature_is_not_believed(mode: Mode) {
+/// Scenario: S13.
+async fn a_notification_with_an_invalid_signature_is_refused(mode: Mode) {
     let world = World::with_flags(
         mode,
         &["--payment-webhook-secret", "a secret of the stories"],
@@ -195,7 +201,7 @@ async fn s13_a_notification_without_the_right_signature_is_not_believed(mode: Mo
     world.check().await;
 }
 
-async fn the_ledger_sums_to_zero_whatever_happened(mode: Mode) {
+async fn the_balances_of_the_ledger_sum_to_zero(mode: Mode) {
     let world = World::start(mode).await;
     let (guest, id) = book(&world, "tok_approved").await;
     let cancel = CancelReservationRequest {
@@ -232,14 +238,15 @@ async fn the_ledger_sums_to_zero_whatever_happened(mode: Mode) {
     world.check().await;
 }
 
-async fn c_n3_a_slow_provider_holds_nobody_up_for_long_and_is_paid_later(mode: Mode) {
+/// Requirement: C-N3.
+async fn a_slow_provider_times_out_and_the_payment_succeeds_later(mode: Mode) {
     let world = World::with_flags(mode, &["--payment-provider-timeout-ms", "100"]).await;
     let (guest, id) = book(&world, "tok_slow_5000").await;
     let held = guest.reservation(&id).await.unwrap();
     assert_eq!(
         held.status(),
         ReservationStatus::PaymentPending,
-        "the hold is frozen"
+        "the hold is extended"
     );
     for _ in 0..10 {
         world.advance_minutes(2).await;

@@ -1,4 +1,4 @@
-//! Outages: what still works while one of the contexts is down.
+//! Outages: the functions that work while one of the contexts is down.
 
 use berth::{
     reservation::v1::{CancelReservationRequest, PayReservationRequest, ReservationStatus},
@@ -10,26 +10,26 @@ use stories::{
 };
 use tonic::Code;
 
-stories::told! { one, mesh: [
-    s28_what_works_while_a_context_is_down,
+stories::stories! { one, mesh: [
+    each_outage_of_a_context_affects_only_its_own_functions,
 ] }
 
-/// What a guest finds while a context is down.
+/// The results of a guest's calls while a context is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Finds {
-    /// Whether a room is found by searching.
+struct Results {
+    /// Whether a search results the room.
     search: bool,
-    /// What a request for it becomes at once.
+    /// The status of a new request.
     request: ReservationStatus,
-    /// What paying for a hold says.
+    /// The status code of a payment for a hold.
     pay: Code,
-    /// What a booking that is given up becomes by and by.
+    /// The status that a cancelled booking reaches.
     cancel: ReservationStatus,
-    /// Whether the page of the guest shows the new booking.
+    /// Whether the guest's page shows the new booking.
     page: bool,
 }
 
-const EVERYTHING: Finds = Finds {
+const ALL: Results = Results {
     search: true,
     request: ReservationStatus::Confirmed,
     pay: Code::Ok,
@@ -37,38 +37,33 @@ const EVERYTHING: Finds = Finds {
     page: true,
 };
 
-/// What works without each: only money waits, and only for payment.
-const TABLE: [(&str, Finds); 6] = [
-    ("member", EVERYTHING),
-    ("message", EVERYTHING),
-    ("room", EVERYTHING),
-    (
-        "view",
-        Finds {
-            page: false,
-            ..EVERYTHING
-        },
-    ),
+/// The results without each context: only payments and refunds wait, and only for `payment`.
+const TABLE: [(&str, Results); 6] = [
+    ("member", ALL),
+    ("message", ALL),
+    ("room", ALL),
+    ("view", Results { page: false, ..ALL }),
     (
         "payment",
-        Finds {
+        Results {
             request: ReservationStatus::Requested,
             pay: Code::Unavailable,
             cancel: ReservationStatus::CancelRequested,
-            ..EVERYTHING
+            ..ALL
         },
     ),
-    // It answers its callers and hears nothing.
+    // It responds to its callers but consumes no events.
     (
         "reservation",
-        Finds {
+        Results {
             cancel: ReservationStatus::CancelRequested,
-            ..EVERYTHING
+            ..ALL
         },
     ),
 ];
 
-async fn s28_what_works_while_a_context_is_down(mode: Mode) {
+/// Scenario: S28.
+async fn each_outage_of_a_context_affects_only_its_own_functions(mode: Mode) {
     for (context, expected) in TABLE {
         let world = World::start(mode).await;
         let (host, guest) = (world.host().await, world.customer().await);
@@ -77,10 +72,10 @@ async fn s28_what_works_while_a_context_is_down(mode: Mode) {
         let (booked, held, new) = (world.id(), world.id(), world.id());
         let wanted = guest.wants(booked.clone(), &room, period);
         guest.book(wanted).await.unwrap();
-        // Three tries of one call.
-        world.faults.arm("peer.payment", 3);
+        world.faults.arm("peer.payment", u32::MAX);
         let wanted = guest.wants(held.clone(), &room, period);
         guest.book(wanted).await.unwrap();
+        world.faults.disarm("peer.payment");
         world.quiet().await;
 
         world.down(context);
@@ -101,19 +96,19 @@ async fn s28_what_works_while_a_context_is_down(mode: Mode) {
         cancelled.unwrap();
         world.quiet_without(context).await;
         let page = guest.my_page().await.unwrap();
-        let finds = Finds {
+        let results = Results {
             search: found,
             request,
             pay: paid.map_or_else(|status| status.code(), |_| Code::Ok),
             cancel: guest.reservation(&booked).await.unwrap().status(),
             page: page.iter().any(|entry| entry.reservation_id == new),
         };
-        assert_eq!(finds, expected, "without {context}");
+        assert_eq!(results, expected, "without {context}");
 
         world.up(context).await;
         world.advance_minutes(1).await;
-        let given_up = guest.reservation(&booked).await.unwrap();
-        assert_eq!(given_up.status(), ReservationStatus::Cancelled);
+        let cancelled = guest.reservation(&booked).await.unwrap();
+        assert_eq!(cancelled.status(), ReservationStatus::Cancelled);
         world.check().await;
     }
 }

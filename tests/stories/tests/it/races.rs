@@ -1,10 +1,11 @@
-//! Races: many want the same, or one reservation is told several things at once. Whoever wins, nothing breaks.
+//! Concurrency: many requests for one unit, and concurrent commands to one reservation.
 
 use berth::{
     offer::v1::Approval,
     reservation::v1::{
         ApproveReservationRequest, CancelReservationRequest, PayReservationRequest,
-        RejectReservationRequest, RequestReservationRequest, ReservationStatus,
+        RejectReservationRequest, RequestReservationRequest, RequestReservationResponse,
+        ReservationStatus,
     },
     room::v1::{DeleteRoomRequest, ModifyRoomRequest, Room},
 };
@@ -16,14 +17,14 @@ use stories::{
 };
 use tonic::{Code, Status};
 
-stories::told! { one, mesh: [
-    s1_of_a_thousand_requests_for_one_night_one_wins,
-    s1_of_a_thousand_requests_for_seven_rooms_seven_win,
-    s2_a_stay_of_which_one_night_is_taken_holds_nothing,
-    s5_the_same_request_ten_times_is_one_booking,
-    s3_every_two_of_approve_reject_cancel_and_lapse,
-    s3_every_two_of_pay_cancel_and_lapse,
-    s9_a_host_who_edits_or_deletes_a_held_room_keeps_what_was_agreed,
+stories::stories! { one, mesh: [
+    of_a_thousand_requests_for_one_room_one_succeeds,
+    of_a_thousand_requests_for_seven_rooms_seven_succeed,
+    a_refused_stay_with_one_sold_out_night_holds_no_other_night,
+    ten_concurrent_requests_with_one_id_make_one_booking,
+    concurrent_approval_rejection_cancellation_and_lapse_keep_the_invariants,
+    concurrent_payment_cancellation_and_lapse_keep_the_invariants,
+    a_held_reservation_keeps_its_terms_when_the_room_is_changed_or_deleted,
 ] }
 
 async fn crowd(world: &World, size: usize) -> Vec<Person> {
@@ -34,9 +35,8 @@ async fn crowd(world: &World, size: usize) -> Vec<Person> {
     crowd
 }
 
-/// A thousand requests at once by a crowd; answers how many were confirmed.
+/// Sends a thousand requests for one room at once. Returns how many of them hold the room; all of those become confirmed.
 async fn rush(world: &World, crowd: &[Person], room: &Room) -> usize {
-    // Nobody waits for the terms of the room longer than a moment, and many ask at once: they must be known already.
     world.quiet().await;
     let requests: Vec<(Person, RequestReservationRequest)> = (0..1000)
         .map(|n| {
@@ -47,29 +47,56 @@ async fn rush(world: &World, crowd: &[Person], room: &Room) -> usize {
         .collect();
     let racing: Vec<_> = requests
         .into_iter()
-        .map(|(person, wanted)| tokio::spawn(async move { person.request(wanted).await }))
+        .map(|(person, wanted)| {
+            tokio::spawn(async move { (until_decided(&person, &wanted).await, person, wanted) })
+        })
         .collect();
-    let mut won = 0;
+    let mut succeeded = Vec::new();
     for racer in racing {
         match racer.await.unwrap() {
-            Ok(answer) => {
-                assert_eq!(
-                    answer.reservation.unwrap().status(),
-                    ReservationStatus::Confirmed
-                );
-                won += 1;
-            }
-            Err(refused) => {
+            (Ok(_), person, wanted) => succeeded.push((person, wanted)),
+            (Err(refused), ..) => {
                 let reason = reason_of(&refused);
                 assert_eq!(reason.as_deref(), Some("SOLD_OUT"), "{refused:?}");
                 assert_eq!(refused.code(), Code::FailedPrecondition);
             }
         }
     }
-    won
+    // A charge that was too slow on a busy machine is finished by the retry of its job.
+    for (person, wanted) in &succeeded {
+        let id = &wanted.reservation_id;
+        for _ in 0..60 {
+            if person.reservation(id).await.unwrap().status() == ReservationStatus::Confirmed {
+                break;
+            }
+            world.advance(SignedDuration::from_secs(5)).await;
+            until_decided(person, wanted).await.unwrap();
+        }
+        let found = person.reservation(id).await.unwrap();
+        assert_eq!(found.status(), ReservationStatus::Confirmed);
+    }
+    succeeded.len()
 }
 
-async fn s1_of_a_thousand_requests_for_one_night_one_wins(mode: Mode) {
+/// Repeats a request with the same id while the platform is overloaded, as a client must.
+async fn until_decided(
+    person: &Person,
+    wanted: &RequestReservationRequest,
+) -> Result<RequestReservationResponse, Status> {
+    loop {
+        match person.request(wanted.clone()).await {
+            Err(status) if is_overload(&status) => tokio::task::yield_now().await,
+            decided => return decided,
+        }
+    }
+}
+
+fn is_overload(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded)
+}
+
+/// Scenario: S1.
+async fn of_a_thousand_requests_for_one_room_one_succeeds(mode: Mode) {
     let world = World::start(mode).await;
     let (host, crowd) = (world.host().await, crowd(&world, 20).await);
     let room = world.room(&host, |_| ()).await;
@@ -77,7 +104,8 @@ async fn s1_of_a_thousand_requests_for_one_night_one_wins(mode: Mode) {
     world.check().await;
 }
 
-pub(crate) async fn s1_of_a_thousand_requests_for_seven_rooms_seven_win(mode: Mode) {
+/// Scenario: S1.
+pub(crate) async fn of_a_thousand_requests_for_seven_rooms_seven_succeed(mode: Mode) {
     let world = World::start(mode).await;
     let (host, crowd) = (world.host().await, crowd(&world, 20).await);
     let room = world.room(&host, |room| room.units = 7).await;
@@ -85,7 +113,8 @@ pub(crate) async fn s1_of_a_thousand_requests_for_seven_rooms_seven_win(mode: Mo
     world.check().await;
 }
 
-async fn s2_a_stay_of_which_one_night_is_taken_holds_nothing(mode: Mode) {
+/// Scenario: S2.
+async fn a_refused_stay_with_one_sold_out_night_holds_no_other_night(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.units = 2).await;
@@ -105,12 +134,13 @@ async fn s2_a_stay_of_which_one_night_is_taken_holds_nothing(mode: Mode) {
     assert_eq!(
         guest.book(both).await.unwrap().units,
         [1, 2],
-        "nothing was left behind"
+        "the refused request left no claims"
     );
     world.check().await;
 }
 
-pub(crate) async fn s5_the_same_request_ten_times_is_one_booking(mode: Mode) {
+/// Scenario: S5.
+pub(crate) async fn ten_concurrent_requests_with_one_id_make_one_booking(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.units = 20).await;
@@ -132,7 +162,7 @@ pub(crate) async fn s5_the_same_request_ten_times_is_one_booking(mode: Mode) {
     let confirmed = guest.reservation(&wanted.reservation_id).await.unwrap();
     assert_eq!(confirmed.status(), ReservationStatus::Confirmed);
     let again = guest.book(wanted.clone()).await.unwrap();
-    assert_eq!(again, confirmed, "a repeat answers the same");
+    assert_eq!(again, confirmed, "a repeat has the same response");
     let mut other = wanted;
     other.persons = 2;
     let reused = guest.request(other).await.unwrap_err();
@@ -143,7 +173,7 @@ pub(crate) async fn s5_the_same_request_ten_times_is_one_booking(mode: Mode) {
     world.check().await;
 }
 
-/// What a reservation can be told at the same time as something else.
+/// A command to a reservation, or the lapse of its hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
     Approve,
@@ -156,7 +186,7 @@ enum Act {
 
 struct Scene {
     world: World,
-    /// How long a hold is held.
+    /// How long a hold lasts.
     hold: SignedDuration,
     host: Person,
     guest: Person,
@@ -217,9 +247,9 @@ impl Scene {
     }
 }
 
-/// Has every two of the acts race on a reservation of its own, several times, and checks what became of it.
+/// Runs every pair of acts concurrently on a new reservation, three times each, and checks the invariants.
 async fn all_pairs(mode: Mode, approval: Approval, acts: &[Act]) {
-    // A hold lapses after an hour, and a token is just good for that.
+    // A hold lapses after an hour, so a token must be valid for an hour.
     let world = World::with_flags(
         mode,
         &["--approval-hours", "1", "--access-token-seconds", "3600"],
@@ -238,7 +268,7 @@ async fn all_pairs(mode: Mode, approval: Approval, acts: &[Act]) {
     for one in acts {
         for two in acts {
             for round in 0..3 {
-                // A night for each race would run out of the year: all race for the same one, which each gives back.
+                // Every race uses the same night and frees it afterwards.
                 let id = scene.world.id();
                 let wanted =
                     scene
@@ -253,17 +283,16 @@ async fn all_pairs(mode: Mode, approval: Approval, acts: &[Act]) {
                 }
                 let (first, second) = tokio::join!(scene.act(*one, &id), scene.act(*two, &id));
                 for refused in [first, second].into_iter().filter_map(Result::err) {
-                    let expected = matches!(
-                        refused.code(),
-                        Code::FailedPrecondition | Code::Aborted | Code::Unavailable
-                    );
+                    let expected =
+                        matches!(refused.code(), Code::FailedPrecondition | Code::Aborted)
+                            || is_overload(&refused);
                     assert!(
                         expected,
                         "{one:?} against {two:?}, round {round}: {refused:?}"
                     );
                 }
                 scene.world.quiet().await;
-                // Whoever won, the night is free again for the next race.
+                // The night is freed for the next race.
                 let _ = scene.act(Act::CancelByHost, &id).await;
                 scene.world.quiet().await;
                 scene.world.clock.set(begin);
@@ -274,7 +303,8 @@ async fn all_pairs(mode: Mode, approval: Approval, acts: &[Act]) {
     scene.world.check().await;
 }
 
-async fn s3_every_two_of_approve_reject_cancel_and_lapse(mode: Mode) {
+/// Scenario: S3.
+async fn concurrent_approval_rejection_cancellation_and_lapse_keep_the_invariants(mode: Mode) {
     use Act::{Approve, CancelByGuest, CancelByHost, Lapse, Reject};
     all_pairs(
         mode,
@@ -284,7 +314,8 @@ async fn s3_every_two_of_approve_reject_cancel_and_lapse(mode: Mode) {
     .await;
 }
 
-pub(crate) async fn s3_every_two_of_pay_cancel_and_lapse(mode: Mode) {
+/// Scenario: S3.
+pub(crate) async fn concurrent_payment_cancellation_and_lapse_keep_the_invariants(mode: Mode) {
     use Act::{CancelByGuest, CancelByHost, Lapse, Pay};
     all_pairs(
         mode,
@@ -294,7 +325,8 @@ pub(crate) async fn s3_every_two_of_pay_cancel_and_lapse(mode: Mode) {
     .await;
 }
 
-async fn s9_a_host_who_edits_or_deletes_a_held_room_keeps_what_was_agreed(mode: Mode) {
+/// Scenario: S9.
+async fn a_held_reservation_keeps_its_terms_when_the_room_is_changed_or_deleted(mode: Mode) {
     let world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |_| ()).await;
@@ -322,6 +354,8 @@ async fn s9_a_host_who_edits_or_deletes_a_held_room_keeps_what_was_agreed(mode: 
         })
         .await
         .unwrap();
+    // The replica of offers must hold the deletion, because GetOffer may be too slow on a busy machine.
+    world.quiet().await;
     let pay = PayReservationRequest {
         reservation_id: id.clone(),
     };

@@ -1,4 +1,4 @@
-//! A context comes back from yesterday's backup while the others have gone on.
+//! A context is restored from an old backup while the others are up to date.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -21,28 +21,28 @@ use stories::{
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-stories::told! { one, mesh: [
-    s30_a_context_from_yesterdays_backup_sells_nothing_and_can_be_read,
-    s30_what_was_lost_is_had_again_and_cannot_be_sold_twice,
-    s30_what_nobody_has_any_more_is_refunded,
+stories::stories! { one, mesh: [
+    a_context_restored_from_an_old_backup_is_read_only,
+    recovered_reservations_cannot_be_sold_twice,
+    reservations_without_any_copy_are_refunded,
 ] }
 
-/// A night that is booked after the backup.
+/// A period that is booked after the backup.
 pub(crate) const LATER: (&str, &str) = ("2027-03-20", "2027-03-22");
 
 pub(crate) struct Scene {
     pub(crate) world: World,
     pub(crate) guest: Person,
     pub(crate) room: Room,
-    /// What was booked before the backup, and after it.
+    /// The reservations from before and after the backup.
     pub(crate) before: String,
     pub(crate) after: String,
-    /// The backup, and what it has replaced.
+    /// The backup, with the database that it has replaced.
     pub(crate) backup: Backup,
 }
 
 impl Scene {
-    /// Something is booked, a backup is made, and more is booked. Then the backup is put back.
+    /// Books, makes a backup, books again, and restores the backup.
     async fn of(mode: Mode) -> Self {
         let mut world = World::start(mode).await;
         let (host, guest) = (world.host().await, world.customer().await);
@@ -60,7 +60,7 @@ impl Scene {
         let after = book(&world, nights(LATER.0, LATER.1)).await;
         world.quiet().await;
         world.crash().await;
-        world.put_back("reservation", &backup).await;
+        world.restore("reservation", &backup).await;
         world.restart().await;
         Self {
             world,
@@ -79,7 +79,8 @@ pub(crate) fn why(status: &Status) -> (Code, String) {
     (status.code(), reason)
 }
 
-async fn s30_a_context_from_yesterdays_backup_sells_nothing_and_can_be_read(mode: Mode) {
+/// Scenario: S30.
+async fn a_context_restored_from_an_old_backup_is_read_only(mode: Mode) {
     let Scene {
         world,
         guest,
@@ -89,7 +90,7 @@ async fn s30_a_context_from_yesterdays_backup_sells_nothing_and_can_be_read(mode
         ..
     } = Scene::of(mode).await;
     let store = world.store("reservation").clone();
-    // In one process that is noticed before anybody is let in; elsewhere when the others subscribe.
+    // One process detects the regression before it is ready; in the mesh it is detected when the others subscribe.
     if mode == Mode::Mesh {
         eventually(async || store.fenced().is_some()).await;
     }
@@ -101,14 +102,14 @@ async fn s30_a_context_from_yesterdays_backup_sells_nothing_and_can_be_read(mode
     let regressed = (Code::Unavailable, "LOG_REGRESSED".to_owned());
     assert_eq!(why(&refused), regressed);
 
-    // What is there is shown, and who looks at the view sees what was booked.
+    // Reservations in the backup can be read, and the view still shows the lost one.
     let kept = guest.reservation(&before).await.unwrap();
     assert_eq!(kept.status(), ReservationStatus::Confirmed);
     let lost = guest.reservation(&after).await.unwrap_err();
     assert_eq!(lost.code(), Code::NotFound);
     let shown = guest.my_page().await.unwrap();
     assert!(shown.iter().any(|entry| entry.reservation_id == after));
-    // The others go on.
+    // The other contexts keep working.
     world.quiet().await;
     world.room(&world.host().await, |_| {}).await;
     world.quiet().await;
@@ -120,8 +121,8 @@ pub(crate) fn reservation() -> Context {
 }
 
 impl Scene {
-    /// Waits for the fence. Where the database is a file the process must let go of it then.
-    pub(crate) async fn stand_still(&mut self) {
+    /// Waits for the write fence. If the database is a file, the process is stopped then, so that it can be opened.
+    pub(crate) async fn until_fenced(&mut self) {
         let store = self.world.store("reservation").clone();
         eventually(async || store.fenced().is_some()).await;
         drop(store);
@@ -130,7 +131,7 @@ impl Scene {
         }
     }
 
-    /// The context's database, as an operator opens it.
+    /// Opens the context's database as an operator does.
     async fn open(&self) -> Store {
         let config = self.world.config("reservation");
         let clock = Clock::Manual(self.world.clock.clone());
@@ -139,7 +140,7 @@ impl Scene {
         opened.await.unwrap()
     }
 
-    /// Who still has what was lost: the file that was replaced, or the broker.
+    /// The sources that still have the lost events: the replaced file, or the broker.
     async fn sources(&self, store: &Store) -> Vec<Source> {
         if let Backup::File(dir) = &self.backup {
             let file = dir.path().join("lost.db");
@@ -155,8 +156,8 @@ impl Scene {
         vec![Source::Bus(bus)]
     }
 
-    /// What a recovery would do, and everything that was lost.
-    pub(crate) async fn look(&self) -> Report {
+    /// Inspects the losses without recovering them.
+    pub(crate) async fn inspect(&self) -> Report {
         let store = self.open().await;
         let sources = self.sources(&store).await;
         let restores = reservation().restores;
@@ -165,7 +166,7 @@ impl Scene {
         report.unwrap().expect("the store is fenced")
     }
 
-    /// `reservation recover …`, with the databases and without a broker.
+    /// Runs `reservation recover …` on the context's database.
     pub(crate) async fn recover(&self, words: &[String]) -> ExitCode {
         let config = self.world.config("reservation");
         let mut all = vec!["recover".to_owned()];
@@ -179,8 +180,8 @@ impl Scene {
         tokio::task::spawn_blocking(play).await.unwrap()
     }
 
-    /// Where a recovery is told to look.
-    pub(crate) fn there(&self) -> Vec<String> {
+    /// The flags with the source of a recovery.
+    pub(crate) fn source_flags(&self) -> Vec<String> {
         if let Backup::File(dir) = &self.backup {
             let file = dir.path().join("lost.db");
             return vec!["--from".into(), file.display().to_string()];
@@ -196,8 +197,8 @@ impl Scene {
         ]
     }
 
-    /// The context goes on by itself; where its database is a file it is started again.
-    pub(crate) async fn go_on(&mut self) {
+    /// Waits until the write fence is lifted and the platform is quiet. Starts the context again if it was stopped.
+    pub(crate) async fn resume(&mut self) {
         self.world.restart().await;
         let store = self.world.store("reservation");
         eventually(async || store.fenced().is_none()).await;
@@ -211,10 +212,11 @@ impl Scene {
     }
 }
 
-async fn s30_what_was_lost_is_had_again_and_cannot_be_sold_twice(mode: Mode) {
+/// Scenario: S30.
+async fn recovered_reservations_cannot_be_sold_twice(mode: Mode) {
     let mut scene = Scene::of(mode).await;
-    scene.stand_still().await;
-    let report = scene.look().await;
+    scene.until_fenced().await;
+    let report = scene.inspect().await;
     assert!(report.is_whole(), "{report}");
     let lost = report.losses.iter().map(|loss| {
         let event = loss.event.as_ref().unwrap();
@@ -234,12 +236,18 @@ async fn s30_what_was_lost_is_had_again_and_cannot_be_sold_twice(mode: Mode) {
     ];
     assert_eq!(lost, expected);
 
-    let look = [scene.there(), vec!["--dry-run".into()]].concat();
-    assert_eq!(scene.recover(&look).await, ExitCode::SUCCESS);
-    assert_eq!(scene.recover(&scene.there()).await, ExitCode::SUCCESS);
-    // A repeat finds nothing to do.
-    assert_eq!(scene.recover(&scene.there()).await, ExitCode::SUCCESS);
-    scene.go_on().await;
+    let dry_run = [scene.source_flags(), vec!["--dry-run".into()]].concat();
+    assert_eq!(scene.recover(&dry_run).await, ExitCode::SUCCESS);
+    assert_eq!(
+        scene.recover(&scene.source_flags()).await,
+        ExitCode::SUCCESS
+    );
+    // A repeat changes nothing.
+    assert_eq!(
+        scene.recover(&scene.source_flags()).await,
+        ExitCode::SUCCESS
+    );
+    scene.resume().await;
     for id in [&scene.before, &scene.after] {
         let kept = scene.guest.reservation(id).await.unwrap();
         assert_eq!(kept.status(), ReservationStatus::Confirmed);
@@ -249,9 +257,10 @@ async fn s30_what_was_lost_is_had_again_and_cannot_be_sold_twice(mode: Mode) {
     scene.world.check().await;
 }
 
-async fn s30_what_nobody_has_any_more_is_refunded(mode: Mode) {
+/// Scenario: S30.
+async fn reservations_without_any_copy_are_refunded(mode: Mode) {
     let mut scene = Scene::of(mode).await;
-    scene.stand_still().await;
+    scene.until_fenced().await;
     assert_eq!(scene.recover(&[]).await, ExitCode::FAILURE);
     let store = scene.open().await;
     let report = recover(&store, &[], &[], May::Recover).await.unwrap();
@@ -263,14 +272,14 @@ async fn s30_what_nobody_has_any_more_is_refunded(mode: Mode) {
     let lose = ["--accept-losses".to_owned()];
     assert_eq!(scene.recover(&lose).await, ExitCode::SUCCESS);
 
-    scene.go_on().await;
+    scene.resume().await;
     let payment = scene.guest.payment(&scene.after).await.unwrap();
     assert_eq!(payment.status(), PaymentStatus::Refunded);
     let page = scene.guest.my_page().await.unwrap();
     let mut shown = page.iter();
     let shown = shown.find(|entry| entry.reservation_id == scene.after);
     assert_eq!(shown.unwrap().status(), ReservationStatus::Cancelled);
-    // The night is free again, and sold once.
+    // The period is free again and can be sold.
     let sold = scene.book_later().await.unwrap();
     assert_eq!(sold, ReservationStatus::Confirmed);
     let admin = scene.world.admin().await;
@@ -279,11 +288,11 @@ async fn s30_what_nobody_has_any_more_is_refunded(mode: Mode) {
 
     scene.world.quiet().await;
     let broken = invariants::check(&scene.world.history().await);
-    // All that is left of it is that somebody was told of it.
-    let told = |broken: &&invariants::Broken| {
+    // The only trace of the lost reservation is a message about it.
+    let is_message = |broken: &&invariants::Broken| {
         broken.invariant == Invariant::I9NoPhantomEvent && broken.evidence.ends_with(&scene.after)
     };
-    let other: Vec<_> = broken.iter().filter(|broken| !told(broken)).collect();
+    let other: Vec<_> = broken.iter().filter(|broken| !is_message(broken)).collect();
     assert!(other.is_empty(), "{other:#?}");
     assert!(!broken.is_empty());
 }

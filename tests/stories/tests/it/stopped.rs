@@ -1,7 +1,6 @@
-//! Stopped: a process of the mesh is gone, with everything it answers. In one process that would be the end of the story;
-//! what a context's silence does there, S28 tells.
+//! Stopped processes of the mesh. For one process see `outages`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use berth::{
     reservation::v1::{CancelReservationRequest, PayReservationRequest, ReservationStatus},
@@ -14,30 +13,30 @@ use stories::{
 };
 use tonic::{Code, Status};
 
-stories::told! { mesh: [
-    s28_what_works_while_the_process_of_a_context_is_gone,
-    a_c23_whoever_was_gone_hears_what_it_missed_and_nothing_twice,
-    s29_processes_start_in_any_order,
+stories::stories! { mesh: [
+    each_stopped_process_affects_only_its_own_functions,
+    a_restarted_context_consumes_each_missed_event_once,
+    processes_start_in_any_order,
 ] }
 
-/// What a guest finds while a process is gone.
+/// The results of a guest's calls while a process is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Finds {
-    /// Whether a room is found by searching.
+struct Results {
+    /// Whether a search results the room.
     search: bool,
-    /// What a request for it becomes at once; nothing if nobody takes it.
+    /// The status of a new request; none if it is unavailable.
     request: Option<ReservationStatus>,
-    /// What paying for a hold says.
+    /// The status code of a payment for a hold.
     pay: Code,
-    /// What a booking that is given up becomes by and by; nothing if nobody tells.
+    /// The status that a cancelled booking reaches; none if it is unavailable.
     cancel: Option<ReservationStatus>,
-    /// Whether the guest is told of things.
+    /// Whether the guest can read the inbox.
     inbox: bool,
-    /// Whether the page of the guest shows the new booking.
+    /// Whether the guest's page shows the new booking.
     page: bool,
 }
 
-const EVERYTHING: Finds = Finds {
+const ALL: Results = Results {
     search: true,
     request: Some(ReservationStatus::Confirmed),
     pay: Code::Ok,
@@ -46,49 +45,49 @@ const EVERYTHING: Finds = Finds {
     page: true,
 };
 
-/// What works without each: its own rpcs are gone, and for everybody else it is as if it were only slow to hear.
-const TABLE: [(&str, Finds); 6] = [
-    ("member", EVERYTHING),
+/// The results without each process: its rpcs are unavailable, and its events are consumed later.
+const TABLE: [(&str, Results); 6] = [
+    ("member", ALL),
     (
         "message",
-        Finds {
+        Results {
             inbox: false,
-            ..EVERYTHING
+            ..ALL
         },
     ),
-    ("room", EVERYTHING),
+    ("room", ALL),
     (
         "view",
-        Finds {
+        Results {
             search: false,
             page: false,
-            ..EVERYTHING
+            ..ALL
         },
     ),
     (
         "payment",
-        Finds {
+        Results {
             request: Some(ReservationStatus::Requested),
             pay: Code::Unavailable,
             cancel: Some(ReservationStatus::CancelRequested),
-            ..EVERYTHING
+            ..ALL
         },
     ),
     (
         "reservation",
-        Finds {
+        Results {
             request: None,
             pay: Code::Unavailable,
             cancel: None,
             page: false,
-            ..EVERYTHING
+            ..ALL
         },
     ),
 ];
 
-/// An answer, or nothing if nobody is there to give it.
+/// A response, or none if the context is unavailable.
 #[track_caller]
-fn if_there<T>(answered: Result<T, Status>) -> Option<T> {
+fn if_available<T>(answered: Result<T, Status>) -> Option<T> {
     match answered {
         Ok(answer) => Some(answer),
         Err(status) => {
@@ -107,7 +106,8 @@ async fn cancel(guest: &Person, id: &str) -> Result<(), Status> {
     reservations.cancel_reservation(request).await.map(|_| ())
 }
 
-async fn s28_what_works_while_the_process_of_a_context_is_gone(mode: Mode) {
+/// Scenario: S28.
+async fn each_stopped_process_affects_only_its_own_functions(mode: Mode) {
     for (context, expected) in TABLE {
         let mut world = World::start(mode).await;
         let (host, guest) = (world.host().await, world.customer().await);
@@ -116,60 +116,67 @@ async fn s28_what_works_while_the_process_of_a_context_is_gone(mode: Mode) {
         let (booked, held, new) = (world.id(), world.id(), world.id());
         let wanted = guest.wants(booked.clone(), &room, period);
         guest.book(wanted).await.unwrap();
-        world.faults.arm("peer.payment", 3);
+        world.faults.arm("peer.payment", u32::MAX);
         let wanted = guest.wants(held.clone(), &room, period);
         guest.book(wanted).await.unwrap();
+        world.faults.disarm("peer.payment");
         world.quiet().await;
 
         world.crash_of(context).await;
         let search = ListRoomViewsRequest::default();
-        let listed = if_there(guest.views().list_room_views(search).await);
+        let listed = if_available(guest.views().list_room_views(search).await);
         let wanted = guest.wants(new.clone(), &room, period);
-        let requested = if_there(guest.book(wanted.clone()).await);
+        let requested = if_available(guest.book(wanted.clone()).await);
         let pay = PayReservationRequest {
             reservation_id: held,
         };
         let paid = guest.reservations().pay_reservation(pay).await;
-        if_there(cancel(&guest, &booked).await);
-        let mut finds = Finds {
+        if_available(cancel(&guest, &booked).await);
+        let mut results = Results {
             search: listed.is_some_and(|listed| !listed.into_inner().room_views.is_empty()),
             request: requested.map(|booked| booked.status()),
             pay: paid.map_or_else(|status| status.code(), |_| Code::Ok),
             ..expected
         };
-        // The rest comes by and by.
-        let mut look = tokio::time::interval(Duration::from_millis(10));
-        for _ in 0..500 {
-            let given_up = if_there(guest.reservation(&booked).await);
-            let page = if_there(guest.my_page().await).unwrap_or_default();
-            finds.cancel = given_up.map(|given_up| given_up.status());
-            finds.page = page.iter().any(|entry| entry.reservation_id == new);
-            finds.inbox = if_there(guest.inbox().await).is_some();
-            if finds == expected {
+        // The rest follows asynchronously. The bound is generous, for a busy machine.
+        let mut polls = tokio::time::interval(Duration::from_millis(10));
+        let end = Instant::now() + Duration::from_mins(5);
+        while Instant::now() < end {
+            let cancelled = if_available(guest.reservation(&booked).await);
+            let page = if_available(guest.my_page().await).unwrap_or_default();
+            results.cancel = cancelled.map(|cancelled| cancelled.status());
+            results.page = page.iter().any(|entry| entry.reservation_id == new);
+            results.inbox = if_available(guest.inbox().await).is_some();
+            if results == expected {
                 break;
             }
-            look.tick().await;
+            polls.tick().await;
         }
-        assert_eq!(finds, expected, "without {context}");
+        assert_eq!(results, expected, "without {context}");
 
         world.restart_of(context).await;
-        // What nobody took is asked for again, and what was taken is not done twice.
+        // Repeats of requests that failed succeed, and repeats of the others change nothing.
         guest.book(wanted).await.unwrap();
         cancel(&guest, &booked).await.unwrap();
         world.advance_minutes(1).await;
-        let given_up = guest.reservation(&booked).await.unwrap();
-        assert_eq!(given_up.status(), ReservationStatus::Cancelled, "{context}");
+        let cancelled = guest.reservation(&booked).await.unwrap();
+        assert_eq!(
+            cancelled.status(),
+            ReservationStatus::Cancelled,
+            "{context}"
+        );
         assert_eq!(guest.my_page().await.unwrap().len(), 3, "{context}");
         world.check().await;
     }
 }
 
-async fn a_c23_whoever_was_gone_hears_what_it_missed_and_nothing_twice(mode: Mode) {
+/// Requirement: A-C23.
+async fn a_restarted_context_consumes_each_missed_event_once(mode: Mode) {
     let mut world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.units = 9).await;
     world.quiet().await;
-    let mut told = 0;
+    let mut messages = 0;
     for _ in 0..3 {
         for context in ["message", "view"] {
             world.crash_of(context).await;
@@ -178,26 +185,27 @@ async fn a_c23_whoever_was_gone_hears_what_it_missed_and_nothing_twice(mode: Mod
             let wanted = guest.wants(world.id(), &room, nights("2027-04-01", "2027-04-02"));
             let booked = guest.book(wanted).await.unwrap();
             assert_eq!(booked.status(), ReservationStatus::Confirmed);
-            told += 2;
+            messages += 2;
         }
         for context in ["message", "view"] {
             world.restart_of(context).await;
         }
         world.quiet().await;
-        assert_eq!(guest.inbox().await.unwrap().len(), told);
-        assert_eq!(guest.my_page().await.unwrap().len(), told / 2);
+        assert_eq!(guest.inbox().await.unwrap().len(), messages);
+        assert_eq!(guest.my_page().await.unwrap().len(), messages / 2);
     }
     world.check().await;
 }
 
-async fn s29_processes_start_in_any_order(mode: Mode) {
+/// Scenario: S29.
+async fn processes_start_in_any_order(mode: Mode) {
     let mut world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.units = 9).await;
     for last in ["member", "payment", "reservation", "view"] {
         world.crash().await;
         world.restart_with_last(last).await;
-        // Who was signed in is so still, and whoever was there first has found whoever came last.
+        // Members are still signed in, and the processes that started first are connected to the last one.
         let wanted = guest.wants(world.id(), &room, nights("2027-04-01", "2027-04-02"));
         let booked = guest.book(wanted).await.unwrap();
         assert_eq!(booked.status(), ReservationStatus::Confirmed, "{last}");

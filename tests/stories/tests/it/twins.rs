@@ -1,5 +1,5 @@
-//! Twins: two replicas of every context behind a balancer. One of them leads; whichever that is, and whoever dies, what
-//! happens happens once.
+//! Twins: two replicas of every context behind a balancer. One of them leads. Every effect happens once, also when
+//! replicas crash.
 
 use std::time::Duration;
 
@@ -13,27 +13,28 @@ use tonic::{Code, Status};
 
 use crate::{
     accommodation::{
-        a_f2_a_f3_a_customer_reserves_a_room_and_pays_at_the_same_time,
-        a_f8_a_n4_a_i2_b_2_everything_is_on_one_screen,
+        a_customer_reserves_a_room_and_pays_at_the_same_time,
+        a_room_view_and_my_page_show_everything_on_one_screen,
     },
-    availability::b_3_one_port_carries_every_service_of_the_platform,
-    faults::{Moment, a_busy_day, after_a_good_day, cancel, similar_asserts},
+    availability::one_port_serves_every_service_of_the_platform,
+    faults::{Moment, a_busy_day, after_a_day_without_faults, assert_same_state, cancel},
     races::{
-        s1_of_a_thousand_requests_for_seven_rooms_seven_win, s3_every_two_of_pay_cancel_and_lapse,
-        s5_the_same_request_ten_times_is_one_booking,
+        concurrent_payment_cancellation_and_lapse_keep_the_invariants,
+        of_a_thousand_requests_for_seven_rooms_seven_succeed,
+        ten_concurrent_requests_with_one_id_make_one_booking,
     },
 };
 
-stories::told! { twins: [
-    a_f2_a_f3_a_customer_reserves_a_room_and_pays_at_the_same_time,
-    a_f8_a_n4_a_i2_b_2_everything_is_on_one_screen,
-    b_3_one_port_carries_every_service_of_the_platform,
-    s1_of_a_thousand_requests_for_seven_rooms_seven_win,
-    s3_every_two_of_pay_cancel_and_lapse,
-    s5_the_same_request_ten_times_is_one_booking,
-    a_c24_one_of_two_replicas_leads_and_the_other_follows_it,
-    a_c24_a_leader_that_dies_in_the_middle_of_a_busy_day_changes_nothing,
-    a_c24_replicas_that_come_and_go_lose_and_repeat_nothing,
+stories::stories! { twins: [
+    a_customer_reserves_a_room_and_pays_at_the_same_time,
+    a_room_view_and_my_page_show_everything_on_one_screen,
+    one_port_serves_every_service_of_the_platform,
+    of_a_thousand_requests_for_seven_rooms_seven_succeed,
+    concurrent_payment_cancellation_and_lapse_keep_the_invariants,
+    ten_concurrent_requests_with_one_id_make_one_booking,
+    one_of_two_replicas_leads_and_the_other_takes_over,
+    a_crash_of_the_leaders_during_work_changes_nothing,
+    restarts_of_replicas_lose_and_repeat_nothing,
 ] }
 
 /// Every context of the platform.
@@ -46,7 +47,8 @@ const CONTEXTS: [&str; 6] = [
     "view",
 ];
 
-async fn a_c24_one_of_two_replicas_leads_and_the_other_follows_it(mode: Mode) {
+/// Requirement: A-C24.
+async fn one_of_two_replicas_leads_and_the_other_takes_over(mode: Mode) {
     let mut world = World::start(mode).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.units = 24).await;
@@ -55,12 +57,12 @@ async fn a_c24_one_of_two_replicas_leads_and_the_other_follows_it(mode: Mode) {
         for context in CONTEXTS {
             eventually(async || world.leaders(context) == 1).await;
             world.crash_leader(context).await;
-            // The other one answers meanwhile, and what it does is told when it leads.
+            // The other replica serves requests, and publishes its events when it leads.
             let wanted = guest.wants(world.id(), &room, nights("2027-04-01", "2027-04-02"));
-            let booked = asked_again(&guest, &wanted).await;
+            let booked = repeat_until_decided(&guest, &wanted).await;
             assert_eq!(booked.status(), ReservationStatus::Confirmed, "{context}");
             eventually(async || world.leaders(context) == 1).await;
-            // Who comes back follows.
+            // The restarted replica follows.
             world.restart_of(context).await;
             eventually(async || world.leaders(context) == 1).await;
         }
@@ -74,10 +76,10 @@ async fn a_c24_one_of_two_replicas_leads_and_the_other_follows_it(mode: Mode) {
     world.check().await;
 }
 
-/// Asks until somebody answers who does not die meanwhile.
-async fn asked_again(guest: &Person, wanted: &RequestReservationRequest) -> Reservation {
+/// Repeats a request until it has a response with a decision.
+async fn repeat_until_decided(guest: &Person, wanted: &RequestReservationRequest) -> Reservation {
     let mut tries = tokio::time::interval(Duration::from_millis(20));
-    for _ in 0..100 {
+    for _ in 0..10_000 {
         match guest.book(wanted.clone()).await {
             Ok(booked) if booked.status() != ReservationStatus::Requested => return booked,
             Ok(_) => {}
@@ -85,15 +87,16 @@ async fn asked_again(guest: &Person, wanted: &RequestReservationRequest) -> Rese
         }
         tries.tick().await;
     }
-    panic!("nobody answers");
+    panic!("the request was never answered");
 }
 
-async fn a_c24_a_leader_that_dies_in_the_middle_of_a_busy_day_changes_nothing(mode: Mode) {
-    let good = after_a_good_day(Mode::One).await;
+/// Requirement: A-C24.
+async fn a_crash_of_the_leaders_during_work_changes_nothing(mode: Mode) {
+    let expected = after_a_day_without_faults(Mode::One).await;
     let mut world = World::start(mode).await;
-    let dies = async |world: &mut World, moment: Moment| {
+    let crash = async |world: &mut World, moment: Moment| {
         if moment == Moment::Decided {
-            // Those who died come back, as followers of those who took over and die now.
+            // The crashed replicas restart as followers; the new leaders crash next.
             world.restart().await;
         }
         for context in CONTEXTS {
@@ -102,13 +105,14 @@ async fn a_c24_a_leader_that_dies_in_the_middle_of_a_busy_day_changes_nothing(mo
         }
         world.recover().await;
     };
-    let left = a_busy_day(&mut world, dies).await;
-    similar_asserts(&left, &good, 0);
+    let left = a_busy_day(&mut world, crash).await;
+    assert_same_state(&left, &expected, 0);
     world.restart().await;
     world.check().await;
 }
 
-async fn a_c24_replicas_that_come_and_go_lose_and_repeat_nothing(mode: Mode) {
+/// Requirement: A-C24.
+async fn restarts_of_replicas_lose_and_repeat_nothing(mode: Mode) {
     let mut world = World::with_flags(mode, &["--max-reservation-per-person", "1000"]).await;
     let (host, guest) = (world.host().await, world.customer().await);
     let room = world.room(&host, |room| room.units = 200).await;
@@ -117,29 +121,29 @@ async fn a_c24_replicas_that_come_and_go_lose_and_repeat_nothing(mode: Mode) {
     let wanted: Vec<_> = (0..120)
         .map(|_| guest.wants(world.id(), &room, period))
         .collect();
-    // Somebody books all the time, and asks again with the same id whenever nobody answers.
-    let books = tokio::spawn(async move {
+    // A customer books continuously, and repeats a request with the same id when it has no response.
+    let bookings = tokio::spawn(async move {
         for wanted in &wanted {
-            asked_again(&guest, wanted).await;
+            repeat_until_decided(&guest, wanted).await;
         }
         Ok::<_, Status>(guest)
     });
     for context in CONTEXTS.into_iter().cycle() {
-        if books.is_finished() {
+        if bookings.is_finished() {
             break;
         }
         eventually(async || world.leaders(context) == 1).await;
         world.crash_leader(context).await;
         world.restart_of(context).await;
     }
-    let guest = books.await.unwrap().unwrap();
+    let guest = bookings.await.unwrap().unwrap();
     world.advance_minutes(20).await;
-    let mut told = 0;
+    let mut events = 0;
     for context in CONTEXTS {
         eventually(async || world.leaders(context) == 1).await;
-        told += world.log(context).await.len();
+        events += world.log(context).await.len();
     }
-    assert!(told > 240, "{told}");
+    assert!(events > 240, "{events}");
     assert_eq!(
         guest.my_page().await.unwrap().len(),
         100,

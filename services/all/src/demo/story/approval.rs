@@ -1,4 +1,4 @@
-//! The host must agree: asked, approved, then charged; or rejected, and never charged.
+//! A room whose host must approve: a reservation is charged after the approval, and never after a rejection.
 
 use berth::{
     payment::v1::GetPaymentRequest,
@@ -8,13 +8,13 @@ use berth::{
     },
 };
 
-use super::{MEETING, Story, wish};
-use crate::demo::teller::Wrong;
+use super::{MEETING, Story, booking_request};
+use crate::demo::narrator::Mismatch;
 
 impl Story<'_> {
-    pub(super) async fn approval(&mut self) -> Result<(), Wrong> {
+    pub(super) async fn approval(&mut self) -> Result<(), Mismatch> {
         let Self {
-            teller,
+            narrator,
             hanna,
             gus,
             rita,
@@ -22,13 +22,13 @@ impl Story<'_> {
             day,
             ..
         } = self;
-        teller.chapter("A host approves, and only then it is charged");
+        narrator.chapter("A reservation is charged after the host has approved it");
 
-        let wanted = wish(rita, meeting, day.hours(9, 11), "tok_approved");
+        let wanted = booking_request(rita, meeting, day.hours(9, 11), "tok_approved");
         let reservation_id = wanted.reservation_id.clone();
-        teller
-            .asks(
-                "Rita asks for the meeting room for two hours",
+        narrator
+            .expect(
+                "Rita requests the meeting room for two hours",
                 rita.reservations().request_reservation(wanted),
                 &format!("{MEETING}: PENDING_APPROVAL, 90.00 EUR"),
             )
@@ -36,8 +36,8 @@ impl Story<'_> {
         let request = GetPaymentRequest {
             payment_id: reservation_id.clone(),
         };
-        teller
-            .is_refused(
+        narrator
+            .expect_refusal(
                 "Nothing is charged yet: Rita has no such payment",
                 rita.payments().get_payment(request),
                 "NOT_FOUND",
@@ -47,9 +47,9 @@ impl Story<'_> {
             status: ReservationStatus::PendingApproval.into(),
             ..ListReservationsRequest::default()
         };
-        teller
-            .asks(
-                "Hanna looks at what waits for her",
+        narrator
+            .expect(
+                "Hanna lists the reservations that await her approval",
                 hanna.reservations().list_reservations(request),
                 &format!("{MEETING}: PENDING_APPROVAL, 90.00 EUR"),
             )
@@ -57,27 +57,27 @@ impl Story<'_> {
         let request = ApproveReservationRequest {
             reservation_id: reservation_id.clone(),
         };
-        teller
-            .asks(
+        narrator
+            .expect(
                 "Hanna approves it",
                 hanna.reservations().approve_reservation(request),
                 &format!("{MEETING}: APPROVED, 90.00 EUR"),
             )
             .await?;
         let request = GetReservationRequest { reservation_id };
-        teller
-            .sees(
-                "It is charged by itself, and Rita's reservation is confirmed",
+        narrator
+            .eventually(
+                "The payment follows automatically, and Rita's reservation is confirmed",
                 async || rita.reservations().get_reservation(request.clone()).await,
                 &format!("{MEETING}: CONFIRMED, 90.00 EUR"),
             )
             .await?;
 
-        let wanted = wish(gus, meeting, day.hours(14, 15), "tok_approved");
+        let wanted = booking_request(gus, meeting, day.hours(14, 15), "tok_approved");
         let reservation_id = wanted.reservation_id.clone();
-        teller
-            .asks(
-                "Gus asks for an hour in the afternoon",
+        narrator
+            .expect(
+                "Gus requests an hour in the afternoon",
                 gus.reservations().request_reservation(wanted),
                 &format!("{MEETING}: PENDING_APPROVAL, 45.00 EUR"),
             )
@@ -86,9 +86,9 @@ impl Story<'_> {
             reservation_id,
             reason: "It is being painted".to_owned(),
         };
-        teller
-            .asks(
-                "Hanna rejects it and says why",
+        narrator
+            .expect(
+                "Hanna rejects it with a reason",
                 hanna.reservations().reject_reservation(request),
                 &format!("{MEETING}: REJECTED, 45.00 EUR, It is being painted"),
             )

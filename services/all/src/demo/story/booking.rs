@@ -1,27 +1,27 @@
-//! Nobody has to approve: reserved, charged and confirmed at once, or not at all.
+//! A room without approval: a reservation is held, charged and confirmed at once, or rejected.
 
 use berth::{
     payment::v1::ListPaymentsRequest,
     reservation::v1::{GetAvailabilityRequest, GetReservationRequest, RequestReservationRequest},
 };
 
-use super::{HOUSE, Story, wish};
-use crate::demo::teller::Wrong;
+use super::{HOUSE, Story, booking_request};
+use crate::demo::narrator::Mismatch;
 
 impl Story<'_> {
-    /// Answers the reservation of Gus.
-    pub(super) async fn booking(&mut self) -> Result<String, Wrong> {
+    /// Returns the id of Gus' reservation.
+    pub(super) async fn booking(&mut self) -> Result<String, Mismatch> {
         let Self {
-            teller,
+            narrator,
             gus,
             house,
             day,
             ..
         } = self;
-        teller.chapter("A reservation is paid at once, or it is none");
+        narrator.chapter("A reservation is paid at once or rejected");
 
         let stay = day.nights(0, 2);
-        let wanted = wish(gus, house, stay, "tok_approved");
+        let wanted = booking_request(gus, house, stay, "tok_approved");
         let id = wanted.reservation_id.clone();
 
         let free = GetAvailabilityRequest {
@@ -29,43 +29,43 @@ impl Story<'_> {
             period: Some(stay),
             quantity: 1,
         };
-        teller
-            .asks(
+        narrator
+            .expect(
                 &format!(
-                    "Gus asks whether the house is free for two nights, from {}",
+                    "Gus checks whether the house is free for two nights, from {}",
                     day.0
                 ),
                 gus.reservations().get_availability(free),
                 "1 free, 260.00 EUR",
             )
             .await?;
-        let booked = teller
-            .asks(
-                "Gus books it with a card that works",
+        let booked = narrator
+            .expect(
+                "Gus books it with a valid card",
                 gus.reservations().request_reservation(wanted.clone()),
                 &format!("{HOUSE}: CONFIRMED, 260.00 EUR"),
             )
             .await?;
-        teller
-            .asks(
+        narrator
+            .expect(
                 "Gus looks at his payments",
                 gus.payments().list_payments(ListPaymentsRequest::default()),
                 "PAID, 260.00 EUR",
             )
             .await?;
-        let repeated = teller
-            .asks(
-                "Gus' phone lost the answer and asks for the same again",
+        let repeated = narrator
+            .expect(
+                "Gus' phone did not receive the response and repeats the request",
                 gus.reservations().request_reservation(wanted.clone()),
                 &format!("{HOUSE}: CONFIRMED, 260.00 EUR"),
             )
             .await?;
         if repeated != booked {
-            return Err(teller.wrong(&format!("{repeated:?}"), &format!("{booked:?}")));
+            return Err(narrator.mismatch(&format!("{repeated:?}"), &format!("{booked:?}")));
         }
-        teller
-            .asks(
-                "It was the same reservation, and Gus has paid once",
+        narrator
+            .expect(
+                "It is the same reservation, and Gus has paid once",
                 gus.payments().list_payments(ListPaymentsRequest::default()),
                 "PAID, 260.00 EUR",
             )
@@ -74,9 +74,9 @@ impl Story<'_> {
             persons: 4,
             ..wanted
         };
-        teller
-            .is_refused(
-                "The same reservation id for something else",
+        narrator
+            .expect_refusal(
+                "The same reservation id with a different request",
                 gus.reservations().request_reservation(other),
                 "IDEMPOTENCY_KEY_REUSED",
             )
@@ -84,10 +84,10 @@ impl Story<'_> {
         Ok(id)
     }
 
-    /// What Gus has cannot be had, and what is not paid is nobody's.
-    pub(super) async fn rivals(&mut self) -> Result<(), Wrong> {
+    /// Nights that Gus has booked are not available to others, and an unpaid request holds nothing.
+    pub(super) async fn rivals(&mut self) -> Result<(), Mismatch> {
         let Self {
-            teller,
+            narrator,
             rita,
             house,
             day,
@@ -98,44 +98,44 @@ impl Story<'_> {
             period: Some(period),
             quantity: 1,
         };
-        teller
-            .asks(
-                "Rita asks for the same nights",
+        narrator
+            .expect(
+                "Rita checks the same nights",
                 rita.reservations()
                     .get_availability(availability(day.nights(0, 2))),
                 "0 free, 260.00 EUR, SOLD_OUT",
             )
             .await?;
-        let late = wish(rita, house, day.nights(1, 3), "tok_approved");
-        teller
-            .is_refused(
-                "Rita wants one of them and the one after it",
-                rita.reservations().request_reservation(late),
+        let overlapping = booking_request(rita, house, day.nights(1, 3), "tok_approved");
+        narrator
+            .expect_refusal(
+                "Rita requests one of them and the following night",
+                rita.reservations().request_reservation(overlapping),
                 "SOLD_OUT",
             )
             .await?;
-        let poor = wish(rita, house, day.nights(2, 4), "tok_declined");
-        let poor_id = poor.reservation_id.clone();
-        teller
-            .is_refused(
-                "Rita wants the two nights after Gus, with a card that is declined",
-                rita.reservations().request_reservation(poor),
+        let declined = booking_request(rita, house, day.nights(2, 4), "tok_declined");
+        let declined_id = declined.reservation_id.clone();
+        narrator
+            .expect_refusal(
+                "Rita requests the two nights after Gus with a card that is declined",
+                rita.reservations().request_reservation(declined),
                 "PAYMENT_DECLINED",
             )
             .await?;
         let request = GetReservationRequest {
-            reservation_id: poor_id,
+            reservation_id: declined_id,
         };
-        teller
-            .asks(
-                "What became of it",
+        narrator
+            .expect(
+                "The reservation of that request",
                 rita.reservations().get_reservation(request),
                 &format!("{HOUSE}: REJECTED, 260.00 EUR, PAYMENT_DECLINED"),
             )
             .await?;
-        teller
-            .asks(
-                "No reservation without payment: those nights are still free",
+        narrator
+            .expect(
+                "Without a payment nothing is held: those nights are still free",
                 rita.reservations()
                     .get_availability(availability(day.nights(2, 4))),
                 "1 free, 260.00 EUR",

@@ -1,4 +1,4 @@
-//! A guest is told what is refunded, cancels, is refunded, and others can book.
+//! A guest gets a refund quote, cancels, gets the refund, and other guests can book the nights.
 
 use berth::{
     payment::v1::GetPaymentRequest,
@@ -9,27 +9,27 @@ use berth::{
     room::v1::GetRoomRequest,
 };
 
-use super::{HOUSE, Story, eur, wish};
-use crate::demo::teller::Wrong;
+use super::{HOUSE, Story, booking_request, eur};
+use crate::demo::narrator::Mismatch;
 
 impl Story<'_> {
-    pub(super) async fn cancellation(&mut self, booked: &str) -> Result<(), Wrong> {
+    pub(super) async fn cancellation(&mut self, booked: &str) -> Result<(), Mismatch> {
         let Self {
-            teller,
+            narrator,
             gus,
             rita,
             house,
             day,
             ..
         } = self;
-        teller.chapter("A guest cancels");
+        narrator.chapter("A guest cancels");
 
         let request = QuoteCancellationRequest {
             reservation_id: booked.to_owned(),
         };
-        teller
-            .asks(
-                "Gus asks what he would get back for the house, a month before",
+        narrator
+            .expect(
+                "Gus asks for the refund of the house a month before the stay",
                 gus.reservations().quote_cancellation(request),
                 "refund 130.00 EUR, fee 130.00 EUR",
             )
@@ -39,9 +39,9 @@ impl Story<'_> {
             reason: "I am ill".to_owned(),
             expected_refund: Some(eur(260)),
         };
-        teller
-            .is_refused(
-                "Gus cancels only if he gets back everything",
+        narrator
+            .expect_refusal(
+                "Gus cancels on condition of a full refund",
                 gus.reservations().cancel_reservation(hopeful.clone()),
                 "REFUND_CHANGED",
             )
@@ -50,9 +50,9 @@ impl Story<'_> {
             expected_refund: Some(eur(130)),
             ..hopeful
         };
-        teller
-            .asks(
-                "Gus cancels for what he was told",
+        narrator
+            .expect(
+                "Gus cancels on condition of the quoted refund",
                 gus.reservations().cancel_reservation(request),
                 &format!("{HOUSE}: CANCEL_REQUESTED, 260.00 EUR, refund 130.00 EUR, I am ill"),
             )
@@ -60,8 +60,8 @@ impl Story<'_> {
         let request = GetReservationRequest {
             reservation_id: booked.to_owned(),
         };
-        teller
-            .sees(
+        narrator
+            .eventually(
                 "The refund is made, and the reservation is cancelled",
                 async || gus.reservations().get_reservation(request.clone()).await,
                 &format!("{HOUSE}: CANCELLED, 260.00 EUR, refund 130.00 EUR, I am ill"),
@@ -70,8 +70,8 @@ impl Story<'_> {
         let request = GetPaymentRequest {
             payment_id: booked.to_owned(),
         };
-        teller
-            .asks(
+        narrator
+            .expect(
                 "Gus looks at his payment",
                 gus.payments().get_payment(request),
                 "REFUNDED, 260.00 EUR, refund 130.00 EUR",
@@ -80,8 +80,8 @@ impl Story<'_> {
         let request = GetReservationHistoryRequest {
             reservation_id: booked.to_owned(),
         };
-        teller
-            .asks(
+        narrator
+            .expect(
                 "Gus reads its history",
                 gus.reservations().get_reservation_history(request),
                 "REQUESTED → CONFIRMED → CANCEL_REQUESTED → CANCELLED",
@@ -90,24 +90,24 @@ impl Story<'_> {
         let request = GetRoomRequest {
             room_id: house.room_id.clone(),
         };
-        teller
-            .sees(
+        narrator
+            .eventually(
                 "Rita sees that the house is free again",
                 async || rita.rooms().get_room(request.clone()).await,
                 &format!("{HOUSE}: 130.00 EUR a night, AVAILABLE"),
             )
             .await?;
-        let wanted = wish(rita, house, day.nights(0, 2), "tok_approved");
-        teller
-            .asks(
+        let wanted = booking_request(rita, house, day.nights(0, 2), "tok_approved");
+        narrator
+            .expect(
                 "The nights are sold again: Rita books them",
                 rita.reservations().request_reservation(wanted),
                 &format!("{HOUSE}: CONFIRMED, 260.00 EUR"),
             )
             .await?;
-        teller
-            .sees(
-                "And the house is taken again",
+        narrator
+            .eventually(
+                "The house is reserved again",
                 async || rita.rooms().get_room(request.clone()).await,
                 &format!("{HOUSE}: 130.00 EUR a night, RESERVED"),
             )

@@ -1,4 +1,4 @@
-//! Nobody can keep everything to themselves.
+//! The limit of open reservations for each customer.
 
 use berth::{
     common::v1::Role,
@@ -8,27 +8,27 @@ use berth::{
 };
 use tonic::{Response, Status};
 
-use super::{MEETING, Story, wish};
-use crate::demo::{people::Person, teller::Wrong};
+use super::{MEETING, Story, booking_request};
+use crate::demo::{narrator::Mismatch, people::Person};
 
-/// How many open reservations a customer may have, unless the operator says otherwise.
+/// The default limit of open reservations for each customer.
 const LIMIT: i32 = 10;
 
 impl Story<'_> {
-    pub(super) async fn limit(&mut self) -> Result<(), Wrong> {
+    pub(super) async fn limit(&mut self) -> Result<(), Mismatch> {
         let Self {
-            teller,
+            narrator,
             channel,
             meeting,
             day,
             ..
         } = self;
-        teller.chapter("Ten open reservations are enough for one");
+        narrator.chapter("A customer may have ten open reservations");
 
-        let nils = Person::joins(teller, channel, "Nils", Role::Customer).await?;
+        let nils = Person::join(narrator, channel, "Nils", Role::Customer).await?;
         let hour = |hour: i32| {
             let tomorrow = 24 + hour;
-            wish(
+            booking_request(
                 &nils,
                 meeting,
                 day.hours(tomorrow, tomorrow + 1),
@@ -36,16 +36,16 @@ impl Story<'_> {
             )
         };
         let waits = format!("{MEETING}: PENDING_APPROVAL, 45.00 EUR");
-        let all = teller
-            .asks(
-                "Nils asks for ten hours in a row, one by one",
+        let all = narrator
+            .expect(
+                "Nils requests ten consecutive hours, one by one",
                 one_by_one(&nils, (0..LIMIT).map(hour)),
                 &format!("{LIMIT} × {waits}"),
             )
             .await?;
-        teller
-            .is_refused(
-                "Nils asks for one more",
+        narrator
+            .expect_refusal(
+                "Nils requests one more",
                 nils.reservations().request_reservation(hour(LIMIT)),
                 "TOO_MANY_RESERVATIONS",
             )
@@ -55,16 +55,16 @@ impl Story<'_> {
             reservation_id: first.reservation_id,
             ..CancelReservationRequest::default()
         };
-        teller
-            .asks(
-                "Nils gives the first one up",
+        narrator
+            .expect(
+                "Nils cancels the first one",
                 nils.reservations().cancel_reservation(request),
                 &format!("{MEETING}: CANCELLED, 45.00 EUR, CANCELLED_BY_GUEST"),
             )
             .await?;
-        teller
-            .asks(
-                "Now he may ask for another one",
+        narrator
+            .expect(
+                "Now he may request another one",
                 nils.reservations().request_reservation(hour(LIMIT)),
                 &waits,
             )
@@ -78,8 +78,11 @@ async fn one_by_one(
     wishes: impl Iterator<Item = RequestReservationRequest>,
 ) -> Result<Response<ListReservationsResponse>, Status> {
     let mut made = ListReservationsResponse::default();
-    for wish in wishes {
-        let answer = customer.reservations().request_reservation(wish).await?;
+    for booking_request in wishes {
+        let answer = customer
+            .reservations()
+            .request_reservation(booking_request)
+            .await?;
         made.reservations.extend(answer.into_inner().reservation);
     }
     Ok(Response::new(made))

@@ -1,4 +1,4 @@
-//! The story: Hanna offers a house and a meeting room; Gus, Rita and Nils want them.
+//! The story: Hanna offers a house and a meeting room; Gus, Rita and Nils book them.
 
 mod approval;
 mod booking;
@@ -27,17 +27,17 @@ use chassis::{
 use tonic::transport::Channel;
 
 use super::{
+    narrator::{Mismatch, Narrator},
     people::Person,
-    teller::{Teller, Wrong},
 };
 
 const HOUSE: &str = "House by the harbour";
 const MEETING: &str = "Meeting room with a view";
 const ATTIC: &str = "Attic";
 
-/// Who and what it is about.
+/// The people and rooms of the story.
 struct Story<'a> {
-    teller: &'a mut Teller,
+    narrator: &'a mut Narrator,
     channel: Channel,
     hanna: Person,
     gus: Person,
@@ -47,9 +47,9 @@ struct Story<'a> {
     day: Day,
 }
 
-/// Plays it from the beginning to the end.
-pub(crate) async fn play(teller: &mut Teller, channel: Channel) -> Result<(), Wrong> {
-    let mut story = begin(teller, channel).await?;
+/// Plays the whole story.
+pub(crate) async fn play(narrator: &mut Narrator, channel: Channel) -> Result<(), Mismatch> {
+    let mut story = begin(narrator, channel).await?;
     story.rooms().await?;
     let booked = story.booking().await?;
     story.rivals().await?;
@@ -60,20 +60,24 @@ pub(crate) async fn play(teller: &mut Teller, channel: Channel) -> Result<(), Wr
     Ok(())
 }
 
-async fn begin(teller: &mut Teller, channel: Channel) -> Result<Story<'_>, Wrong> {
-    teller.chapter("Members");
-    let hanna = Person::joins(teller, &channel, "Hanna", Role::Host).await?;
-    let gus = Person::joins(teller, &channel, "Gus", Role::Customer).await?;
-    let rita = Person::joins(teller, &channel, "Rita", Role::Customer).await?;
+async fn begin(narrator: &mut Narrator, channel: Channel) -> Result<Story<'_>, Mismatch> {
+    narrator.chapter("Members");
+    let hanna = Person::join(narrator, &channel, "Hanna", Role::Host).await?;
+    let gus = Person::join(narrator, &channel, "Gus", Role::Customer).await?;
+    let rita = Person::join(narrator, &channel, "Rita", Role::Customer).await?;
     let mut stranger = ReservationServiceClient::new(channel.clone());
     let call = stranger.list_reservations(ListReservationsRequest::default());
-    teller
-        .is_refused("A stranger asks for reservations", call, "UNAUTHENTICATED")
+    narrator
+        .expect_refusal(
+            "An anonymous caller lists reservations",
+            call,
+            "UNAUTHENTICATED",
+        )
         .await?;
 
     let today = Clock::System.now().to_zoned(TimeZone::UTC).date();
     Ok(Story {
-        teller,
+        narrator,
         channel,
         house: house(&hanna),
         meeting: meeting(&hanna),
@@ -84,12 +88,12 @@ async fn begin(teller: &mut Teller, channel: Channel) -> Result<Story<'_>, Wrong
     })
 }
 
-/// The day around which the story turns, a month from now.
+/// The first day of the stays, a month from now.
 #[derive(Clone, Copy)]
 struct Day(Date);
 
 impl Day {
-    /// From a number of days after it to another one.
+    /// A period of nights, as numbers of days after this day.
     fn nights(self, from: i32, to: i32) -> Period {
         let date = |days: i32| Some(time::date_to_proto(self.0.saturating_add(days.days())));
         let dates = DateRange {
@@ -101,7 +105,7 @@ impl Day {
         }
     }
 
-    /// From a full hour of it to another one.
+    /// A period of hours on this day.
     fn hours(self, from: i32, to: i32) -> Period {
         let instant = |hours: i32| {
             let at = DateTime::from(self.0).saturating_add(hours.hours());
@@ -155,8 +159,8 @@ fn tier(hours_before: i32, refund_percent: i32) -> CancellationTier {
     }
 }
 
-/// What somebody asks for.
-fn wish(
+/// A booking request.
+fn booking_request(
     customer: &Person,
     room: &Room,
     period: Period,

@@ -1,4 +1,4 @@
-//! The host registers, modifies and deletes what she offers.
+//! The host registers, modifies and deletes rooms.
 
 use berth::room::v1::{
     DeleteRoomRequest, ListRoomsRequest, ModifyRoomRequest, RegisterRoomRequest, Room,
@@ -6,24 +6,24 @@ use berth::room::v1::{
 use prost_types::FieldMask;
 
 use super::{ATTIC, HOUSE, MEETING, Story, eur, new_id};
-use crate::demo::teller::Wrong;
+use crate::demo::narrator::Mismatch;
 
 impl Story<'_> {
-    pub(super) async fn rooms(&mut self) -> Result<(), Wrong> {
+    pub(super) async fn rooms(&mut self) -> Result<(), Mismatch> {
         let Self {
-            teller,
+            narrator,
             hanna,
             gus,
             house,
             meeting,
             ..
         } = self;
-        teller.chapter("Rooms");
+        narrator.chapter("Rooms");
 
         let room = Some(house.clone());
-        let answer = teller
-            .asks(
-                "Hanna offers a house by the night; whoever cancels late gets half or nothing back",
+        let answer = narrator
+            .expect(
+                "Hanna offers a house by the night; late cancellations are refunded by half or not at all",
                 hanna.rooms().register_room(RegisterRoomRequest { room }),
                 &format!("{HOUSE}: 120.00 EUR a night, AVAILABLE"),
             )
@@ -31,8 +31,8 @@ impl Story<'_> {
         *house = answer.room.unwrap_or_default();
 
         let room = Some(meeting.clone());
-        let answer = teller
-            .asks(
+        let answer = narrator
+            .expect(
                 "Hanna offers a meeting room by the hour and wants to approve each reservation",
                 hanna.rooms().register_room(RegisterRoomRequest { room }),
                 &format!("{MEETING}: 45.00 EUR an hour, AVAILABLE"),
@@ -50,8 +50,8 @@ impl Story<'_> {
                 paths: vec!["price".to_owned()],
             }),
         };
-        teller
-            .asks(
+        narrator
+            .expect(
                 "Hanna raises the price of the house",
                 hanna.rooms().modify_room(request),
                 &format!("{HOUSE}: 130.00 EUR a night, AVAILABLE"),
@@ -64,9 +64,9 @@ impl Story<'_> {
             }),
             update_mask: None,
         };
-        teller
-            .is_refused(
-                "In another window Hanna changes what she saw before that",
+        narrator
+            .expect_refusal(
+                "In another window Hanna changes an outdated version of it",
                 hanna.rooms().modify_room(request),
                 "VERSION_MISMATCH",
             )
@@ -80,8 +80,8 @@ impl Story<'_> {
         let request = RegisterRoomRequest {
             room: Some(attic.clone()),
         };
-        teller
-            .asks(
+        narrator
+            .expect(
                 "Hanna offers her attic",
                 hanna.rooms().register_room(request),
                 &format!("{ATTIC}: 120.00 EUR a night, AVAILABLE"),
@@ -90,9 +90,9 @@ impl Story<'_> {
         let request = DeleteRoomRequest {
             room_id: attic.room_id.clone(),
         };
-        teller
-            .asks(
-                "Hanna thinks again and takes it off offer",
+        narrator
+            .expect(
+                "Hanna deletes the attic",
                 hanna.rooms().delete_room(request),
                 &format!("{ATTIC}: 120.00 EUR a night, DELETED"),
             )
@@ -101,9 +101,9 @@ impl Story<'_> {
             host_id: hanna.id.clone(),
             ..ListRoomsRequest::default()
         };
-        teller
-            .asks(
-                "Gus looks around at Hanna's",
+        narrator
+            .expect(
+                "Gus lists Hanna's rooms",
                 gus.rooms().list_rooms(request),
                 &format!(
                     "{MEETING}: 45.00 EUR an hour, AVAILABLE | {HOUSE}: 130.00 EUR a night, AVAILABLE"

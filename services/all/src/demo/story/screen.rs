@@ -1,4 +1,4 @@
-//! What people are told and shown, and what is not allowed.
+//! Messages, the view, and actions that are not allowed.
 
 use berth::{
     message::v1::ListMessagesRequest,
@@ -7,40 +7,40 @@ use berth::{
 };
 
 use super::{HOUSE, MEETING, Story};
-use crate::demo::teller::Wrong;
+use crate::demo::narrator::Mismatch;
 
 impl Story<'_> {
-    pub(super) async fn screen(&mut self, cancelled: &str) -> Result<(), Wrong> {
+    pub(super) async fn screen(&mut self, cancelled: &str) -> Result<(), Mismatch> {
         let Self {
-            teller,
+            narrator,
             hanna,
             gus,
             house,
             ..
         } = self;
-        teller.chapter("Everybody is told, and sees everything on one screen");
+        narrator.chapter("Everybody gets messages and sees all reservations on one page");
 
         let about = ListMessagesRequest {
             reservation_id: cancelled.to_owned(),
             ..ListMessagesRequest::default()
         };
-        teller
-            .sees(
+        narrator
+            .eventually(
                 "Gus reads his messages about the house",
                 async || gus.messages().list_messages(about.clone()).await,
                 "Reservation received | Reservation confirmed | Cancellation received | Reservation cancelled",
             )
             .await?;
-        teller
-            .sees(
+        narrator
+            .eventually(
                 "Hanna reads hers",
                 async || hanna.messages().list_messages(about.clone()).await,
                 "Reservation confirmed | Reservation given up | Reservation cancelled",
             )
             .await?;
         let request = ListMyPageRequest::default();
-        teller
-            .sees(
+        narrator
+            .eventually(
                 "Gus looks at his page",
                 async || gus.views().list_my_page(request.clone()).await,
                 &format!(
@@ -52,9 +52,9 @@ impl Story<'_> {
         let request = GetRoomViewRequest {
             room_id: house.room_id.clone(),
         };
-        teller
-            .sees(
-                "Hanna looks at how the house is doing",
+        narrator
+            .eventually(
+                "Hanna looks at the summary of the house",
                 async || hanna.views().get_room_view(request.clone()).await,
                 &format!(
                     "{HOUSE}: RESERVED, 3 reservations, the latest CONFIRMED, payment PAID, 0 reviews"
@@ -64,9 +64,9 @@ impl Story<'_> {
         let request = DeleteRoomRequest {
             room_id: house.room_id.clone(),
         };
-        teller
-            .is_refused(
-                "Hanna cannot take it off offer now",
+        narrator
+            .expect_refusal(
+                "Hanna cannot delete the house now",
                 hanna.rooms().delete_room(request),
                 "ROOM_HAS_RESERVATIONS",
             )
@@ -81,15 +81,15 @@ impl Story<'_> {
         let request = CreateReviewRequest {
             review: Some(review),
         };
-        teller
-            .is_refused(
+        narrator
+            .expect_refusal(
                 "Gus reviews the house although he has not stayed there",
                 gus.rooms().create_review(request),
                 "STAY_NOT_COMPLETED",
             )
             .await?;
-        teller.notes(
-            "after the stay he may: the tests of the platform turn the clock, here it takes its time",
+        narrator.note(
+            "after the stay he may; the tests of the platform advance the clock, the demo does not",
         );
         Ok(())
     }

@@ -10,14 +10,14 @@ fn doctor(dir: &Path, flags: &[&str]) -> Output {
 }
 
 #[test]
-fn a_local_platform_is_examined_with_the_key_that_it_made() {
+fn a_local_platform_is_examined_with_its_own_key() {
     let dir = tempfile::tempdir().unwrap();
     let mut berth = Berth::start(dir.path(), &[]);
     let admin = format!("berth=http://{}", berth.admin);
     let well = doctor(dir.path(), &["--admin", &admin]);
     let said = String::from_utf8(well.stdout).unwrap();
     assert_eq!(well.status.code(), Some(0), "{said}");
-    assert_eq!(said, "Berth doctor: 1 process asked.\nNothing is wrong.\n");
+    assert_eq!(said, "Berth doctor: 1 process inspected.\nNo findings.\n");
     assert!(well.stderr.is_empty());
 
     let json = doctor(dir.path(), &["--json", "--admin", &admin]);
@@ -25,7 +25,7 @@ fn a_local_platform_is_examined_with_the_key_that_it_made() {
     assert_eq!(json["healthy"], true);
     assert_eq!(json["processes"][0]["contexts"][0], "member");
 
-    // From elsewhere there is no key to ask with.
+    // In another directory there is no service key.
     let other = tempfile::tempdir().unwrap();
     let refused = doctor(other.path(), &["--admin", &admin]);
     assert_eq!(refused.status.code(), Some(17));
@@ -42,7 +42,7 @@ fn a_local_platform_is_examined_with_the_key_that_it_made() {
 }
 
 #[test]
-fn a_doctor_that_is_told_nonsense_says_so_on_one_line() {
+fn invalid_flags_are_reported_on_one_line() {
     let cases: [&[&str]; 4] = [
         &["doctor", "--admin", "somewhere"],
         &["doctor", "--admin", "room=https://127.0.0.1:1"],

@@ -1,43 +1,43 @@
-//! A broker that goes away, and a producer that is not heard on it any more.
+//! A broker that is down, and a producer whose heartbeats stop.
 
 use all::doctor::Code;
 use servers::{Nats, NatsOptions};
 
-use super::{House, codes, seen};
+use super::{Platform, codes, seen};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_is_away_and_a_producer_that_is_silent_are_found() {
+async fn a_dead_broker_and_a_silent_producer_are_found() {
     let mut nats = Nats::start(NatsOptions::default()).unwrap();
-    let mut house = House::new();
-    for ward in house.wards() {
-        ward.process.options().config.nats.nats_url = Some(nats.url().into());
-        ward.process.start().await;
+    let mut platform = Platform::new();
+    for node in platform.nodes() {
+        node.process.options().config.nats.nats_url = Some(nats.url().into());
+        node.process.start().await;
     }
-    house.register(1).await;
-    house.recovers().await;
+    platform.register(1).await;
+    platform.recovers().await;
 
     nats.kill().unwrap();
-    let report = house
+    let report = platform
         .until(|report| codes(report).contains(&"BUS_DISCONNECTED"))
         .await;
     let lost = seen(&report, Code::BusDisconnected);
-    assert!(lost.contains("it cannot reach the bus"), "{lost}");
+    assert!(lost.contains("no connection to the bus"), "{lost}");
     nats.restart().unwrap();
-    house.recovers().await;
+    platform.recovers().await;
 
-    house.payments.process.crash().await;
-    let targets = house.targets();
+    platform.payments.process.crash().await;
+    let targets = platform.targets();
     let flags = ["--admin", &*targets, "--max-silence", "3s"];
-    let report = house
+    let report = platform
         .until_only(&flags, |report| codes(report).contains(&"PRODUCER_SILENT"))
         .await;
     let silent = seen(&report, Code::ProducerSilent);
     assert!(
-        silent.starts_with("nothing was heard of payment for"),
+        silent.starts_with("no heartbeat of payment for"),
         "{silent}"
     );
-    house.payments.process.start().await;
-    house
+    platform.payments.process.start().await;
+    platform
         .until_only(&flags, |report| report.findings.is_empty())
         .await;
 }

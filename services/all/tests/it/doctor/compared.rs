@@ -1,4 +1,4 @@
-//! What only some processes can say of themselves: told by one that says anything.
+//! Findings that compare several answers, provoked by a fake process that sends arbitrary answers.
 
 use all::doctor::Code;
 use berth::inspection::v1::{Bus, Consumer, Context, EventLog, Heartbeat, InspectResponse, Store};
@@ -10,12 +10,12 @@ use chassis_testing::noon;
 use tonic::{Status, metadata::MetadataMap};
 
 use super::{
-    House, admin, codes,
+    Platform, admin, codes,
     fake::{context, fake, process},
     seen,
 };
 
-fn told(name: &str, contexts: Vec<Context>) -> InspectResponse {
+fn reported(name: &str, contexts: Vec<Context>) -> InspectResponse {
     InspectResponse {
         process: Some(process(name, noon())),
         contexts,
@@ -23,33 +23,33 @@ fn told(name: &str, contexts: Vec<Context>) -> InspectResponse {
     }
 }
 
-/// What is found when a process called `view` says this, each time it is asked.
+/// The report on a process called `view` that sends these answers; the argument counts the requests.
 async fn found(
     says: impl Fn(u32) -> InspectResponse + Send + Sync + 'static,
     flags: &[&str],
 ) -> all::doctor::Report {
-    let house = House::new();
+    let platform = Platform::new();
     let running = fake(move |times| Ok(says(times))).await;
     let target = admin("view", running.address);
-    house
+    platform
         .examine_only(&[&["--admin", &target], flags].concat())
         .await
 }
 
 #[tokio::test]
 async fn a_process_of_another_version_is_found() {
-    let house = House::healthy().await;
-    let now = house.clock.now();
+    let platform = Platform::healthy().await;
+    let now = platform.clock.now();
     let other = fake(move |_| {
-        let mut other = told("view", vec![context("view")]);
+        let mut other = reported("view", vec![context("view")]);
         let mut who = process("view", now);
         who.version = "0.0.9".into();
         other.process = Some(who);
         Ok(other)
     })
     .await;
-    let targets = format!("{},{}", house.targets(), admin("view", other.address));
-    let report = house.examine_only(&["--admin", &targets]).await;
+    let targets = format!("{},{}", platform.targets(), admin("view", other.address));
+    let report = platform.examine_only(&["--admin", &targets]).await;
     assert_eq!(
         (codes(&report), report.exit_code()),
         (vec!["VERSION_MIXED"], 39)
@@ -61,13 +61,13 @@ async fn a_process_of_another_version_is_found() {
 }
 
 #[tokio::test]
-async fn a_bus_that_is_away_or_brings_nothing_is_found() {
+async fn a_disconnected_bus_and_a_missing_heartbeat_are_found() {
     let away = |_| InspectResponse {
         bus: Some(Bus {
             kind: 3,
             ..Bus::default()
         }),
-        ..told("view", vec![])
+        ..reported("view", vec![])
     };
     assert_eq!(codes(&found(away, &[]).await), ["BUS_DISCONNECTED"]);
     let heard = |seconds| {
@@ -84,17 +84,14 @@ async fn a_bus_that_is_away_or_brings_nothing_is_found() {
             };
             InspectResponse {
                 bus: Some(bus),
-                ..told("view", vec![])
+                ..reported("view", vec![])
             }
         }
     };
     assert_eq!(codes(&found(heard(9), &[]).await), [""; 0]);
     let report = found(heard(11), &[]).await;
     assert_eq!(codes(&report), ["PRODUCER_SILENT"]);
-    assert_eq!(
-        report.findings[0].what,
-        "nothing was heard of room for 11.0 s"
-    );
+    assert_eq!(report.findings[0].what, "no heartbeat of room for 11.0 s");
 }
 
 #[tokio::test]
@@ -102,10 +99,10 @@ async fn a_fence_and_events_without_a_number_are_found() {
     let fenced = |_| {
         let store = Store {
             writable: true,
-            fence_reason: "reservation has seen more".into(),
+            fence_reason: "reservation has applied more".into(),
             ..Store::default()
         };
-        told(
+        reported(
             "view",
             vec![Context {
                 store: Some(store),
@@ -117,7 +114,7 @@ async fn a_fence_and_events_without_a_number_are_found() {
     assert_eq!(codes(&report), ["STORE_FENCED"]);
     assert_eq!(
         seen(&report, Code::StoreFenced),
-        "reservation has seen more"
+        "reservation has applied more"
     );
 
     let unnumbered = |counts: [i64; 2]| {
@@ -129,7 +126,7 @@ async fn a_fence_and_events_without_a_number_are_found() {
                 unnumbered: count,
                 ..EventLog::default()
             };
-            told(
+            reported(
                 "view",
                 vec![Context {
                     log: Some(log),
@@ -146,15 +143,15 @@ async fn a_fence_and_events_without_a_number_are_found() {
 async fn a_consumer_that_moves_lags_only_if_it_is_far_behind() {
     let moving = |heads: [i64; 2], cursors: [i64; 2]| {
         move |times: u32| {
-            let look = (times as usize).min(1);
+            let sample = (times as usize).min(1);
             let log = EventLog {
-                head: heads[look],
+                head: heads[sample],
                 ..EventLog::default()
             };
             let consumer = Consumer {
                 consumer: "view.views".into(),
                 producer: "room".into(),
-                cursor: Some(cursors[look]),
+                cursor: Some(cursors[sample]),
                 ..Consumer::default()
             };
             let room = Context {
@@ -165,7 +162,7 @@ async fn a_consumer_that_moves_lags_only_if_it_is_far_behind() {
                 consumers: vec![consumer],
                 ..context("view")
             };
-            told("view", vec![room, view])
+            reported("view", vec![room, view])
         }
     };
     let report = found(moving([5000, 5000], [0, 100]), &[]).await;
@@ -177,7 +174,7 @@ async fn a_consumer_that_moves_lags_only_if_it_is_far_behind() {
         codes(&found(moving([5000, 5000], [0, 100]), &["--max-lag", "5000"]).await),
         [""; 0]
     );
-    // It kept up, and the cursor that is newer than the head is no regression.
+    // The consumer keeps up. A cursor that was read after the head may be greater without a regression.
     assert_eq!(
         codes(&found(moving([10, 12], [11, 12]), &[]).await),
         [""; 0]
@@ -187,7 +184,7 @@ async fn a_consumer_that_moves_lags_only_if_it_is_far_behind() {
         ["LOG_REGRESSED"]
     );
     assert_eq!(codes(&found(moving([10, 12], [9, 13]), &[]).await), [""; 0]);
-    // What just came is on its way.
+    // A new event is still being delivered.
     assert_eq!(codes(&found(moving([10, 11], [9, 10]), &[]).await), [""; 0]);
     assert_eq!(
         codes(&found(moving([10, 11], [9, 9]), &[]).await),
@@ -195,23 +192,23 @@ async fn a_consumer_that_moves_lags_only_if_it_is_far_behind() {
     );
 }
 
-/// A lease that changes hands is nobody's for a moment.
+/// A lease that moves to another replica has no holder for a moment.
 #[tokio::test]
-async fn nobody_leads_only_if_nobody_does_in_both_looks() {
+async fn a_missing_leader_is_found_only_in_both_samples() {
     let leading = |leads: [bool; 2]| {
         move |times: u32| {
-            let look = (times as usize).min(1);
-            // Something is on its way, so that there is a second look.
+            let sample = (times as usize).min(1);
+            // An event without a number forces a second sample.
             let log = EventLog {
                 unnumbered: i64::from(times == 0),
                 ..EventLog::default()
             };
             let context = Context {
-                leads: leads[look],
+                leads: leads[sample],
                 log: Some(log),
                 ..context("view")
             };
-            told("view", vec![context])
+            reported("view", vec![context])
         }
     };
     for leads in [[true, false], [false, true], [true, true]] {
@@ -222,9 +219,9 @@ async fn nobody_leads_only_if_nobody_does_in_both_looks() {
     assert_eq!(codes(&report), ["NO_LEADER"]);
 }
 
-/// With more than a few seconds between the clocks nobody is believed; the header of HTTP tells why.
+/// If clocks differ by more than a few seconds all tokens are rejected; the `date` header of the answer shows why.
 #[tokio::test]
-async fn a_clock_that_is_far_off_is_told_though_the_token_is_refused() {
+async fn a_clock_that_is_far_off_is_found_although_the_token_is_refused() {
     let refuse = |date: &'static str| {
         move |_: u32| {
             let mut metadata = MetadataMap::new();
@@ -237,7 +234,7 @@ async fn a_clock_that_is_far_off_is_told_though_the_token_is_refused() {
         }
     };
     let at: Timestamp = noon();
-    let house = House::new();
+    let platform = Platform::new();
     let date = |hours: i64| {
         let at =
             (at + SignedDuration::from_hours(hours)).to_zoned(chassis::base::time::TimeZone::UTC);
@@ -249,7 +246,7 @@ async fn a_clock_that_is_far_off_is_told_though_the_token_is_refused() {
         (1, vec!["ACCESS_REFUSED", "CLOCK_DIFFERS"]),
     ] {
         let running = fake(refuse(date(hours))).await;
-        let report = house
+        let report = platform
             .examine_only(&["--admin", &admin("view", running.address)])
             .await;
         assert_eq!(codes(&report), expected, "{}", report.text());

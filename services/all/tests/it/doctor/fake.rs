@@ -1,4 +1,4 @@
-//! A process that says what it is told to say: what no process of ours says when it is well.
+//! A fake process that sends arbitrary answers.
 
 use std::{
     net::SocketAddr,
@@ -14,12 +14,12 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
-type Says = dyn Fn(u32) -> Result<InspectResponse, Status> + Send + Sync;
+type Respond = dyn Fn(u32) -> Result<InspectResponse, Status> + Send + Sync;
 
-/// Says something each time it is asked, by how often it was asked before.
+/// Creates an answer from the number of earlier requests.
 #[derive(Clone)]
 struct Fake {
-    says: Arc<Says>,
+    respond: Arc<Respond>,
     times: Arc<Mutex<u32>>,
 }
 
@@ -30,26 +30,26 @@ impl InspectionService for Fake {
         _: Request<InspectRequest>,
     ) -> Result<Response<InspectResponse>, Status> {
         let mut times = self.times.lock().unwrap();
-        let said = (self.says)(*times);
+        let said = (self.respond)(*times);
         *times += 1;
         said.map(Response::new)
     }
 }
 
-/// Where a fake is, until it is dropped.
+/// A running fake; stopped when dropped.
 pub(super) struct Running {
     pub(super) address: SocketAddr,
-    _serves: JoinSet<()>,
+    _server: JoinSet<()>,
 }
 
-/// Starts one.
+/// Starts a fake process.
 pub(super) async fn fake(
-    says: impl Fn(u32) -> Result<InspectResponse, Status> + Send + Sync + 'static,
+    respond: impl Fn(u32) -> Result<InspectResponse, Status> + Send + Sync + 'static,
 ) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let fake = Fake {
-        says: Arc::new(says),
+        respond: Arc::new(respond),
         times: Arc::default(),
     };
     let server = Server::builder().add_service(InspectionServiceServer::new(fake));
@@ -59,11 +59,11 @@ pub(super) async fn fake(
     };
     Running {
         address,
-        _serves: JoinSet::from_iter([serve]),
+        _server: JoinSet::from_iter([serve]),
     }
 }
 
-/// A process with nothing wrong.
+/// A healthy process.
 pub(super) fn process(name: &str, at: Timestamp) -> Process {
     Process {
         process: name.to_owned(),
@@ -76,7 +76,7 @@ pub(super) fn process(name: &str, at: Timestamp) -> Process {
     }
 }
 
-/// A context with nothing wrong and nothing to do.
+/// A healthy context without work.
 pub(super) fn context(name: &str) -> Context {
     Context {
         context: name.to_owned(),

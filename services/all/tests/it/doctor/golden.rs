@@ -1,8 +1,8 @@
-//! What programs read stays as it is: one of every finding, as JSON.
+//! The JSON report with one finding of every code, compared with a golden file.
 
 use std::{collections::BTreeSet, env, fs};
 
-use all::doctor::{Answer, Code, Limits, Report, Silence, judge};
+use all::doctor::{Answer, Code, Limits, NoAnswer, Report, diagnose};
 use berth::inspection::v1::{
     Bus, Consumer, Context, DeadLetters, Due, EventLog, Heartbeat, InspectResponse, Peer, Process,
     Store,
@@ -21,13 +21,13 @@ fn ago(seconds: i64) -> Timestamp {
     noon() - SignedDuration::from_secs(seconds)
 }
 
-fn says(process: &str, said: Result<InspectResponse, Silence>) -> Answer {
+fn says(process: &str, response: Result<InspectResponse, NoAnswer>) -> Answer {
     Answer {
         process: process.into(),
         address: format!("http://{process}:9200"),
         asked: noon(),
         answered: noon(),
-        said,
+        response,
     }
 }
 
@@ -49,7 +49,7 @@ fn consumer(producer: &str, cursor: i64, gap: bool) -> Consumer {
     }
 }
 
-/// The sickest of all processes.
+/// A process with as many problems as possible.
 fn sick(times: i64) -> InspectResponse {
     let view = Context {
         store: Some(Store {
@@ -110,11 +110,11 @@ fn sick(times: i64) -> InspectResponse {
     }
 }
 
-/// A platform with everything wrong at once. The second look is the first one, but for a consumer that moves.
-fn look(times: i64) -> Vec<Answer> {
-    let log = |head, told| EventLog {
+/// A platform with every problem at once. In the second sample one consumer has made progress.
+fn sample(times: i64) -> Vec<Answer> {
+    let log = |head, published| EventLog {
         head,
-        handed_over: Some(told),
+        handed_over: Some(published),
         ..EventLog::default()
     };
     let room = Context {
@@ -161,18 +161,18 @@ fn look(times: i64) -> Vec<Answer> {
         says("view", Ok(sick(times))),
         says(
             "car",
-            Err(Silence::Unreachable("no answer within 2s".into())),
+            Err(NoAnswer::Unreachable("no answer within 2s".into())),
         ),
         says(
             "flight",
-            Err(Silence::Refused("Unauthenticated: no".into(), None)),
+            Err(NoAnswer::Refused("Unauthenticated: no".into(), None)),
         ),
-        says("book", Err(Silence::Unreadable("Unimplemented".into()))),
+        says("book", Err(NoAnswer::Unreadable("Unimplemented".into()))),
     ]
 }
 
 #[test]
-fn one_of_every_finding_is_told_to_programs_as_it_always_was() {
+fn the_json_report_has_every_code_and_does_not_change() {
     let limits = Limits {
         clock: SignedDuration::from_secs(2),
         lag: 1000,
@@ -180,9 +180,9 @@ fn one_of_every_finding_is_told_to_programs_as_it_always_was() {
         silence: SignedDuration::from_secs(10),
         recent: SignedDuration::from_secs(300),
     };
-    let (first, second) = (look(0), look(1));
+    let (first, second) = (sample(0), sample(1));
     let report = Report {
-        findings: judge(&first, &second, &limits),
+        findings: diagnose(&first, &second, &limits),
         answers: second,
     };
     let found: BTreeSet<Code> = report.findings.iter().map(|finding| finding.code).collect();

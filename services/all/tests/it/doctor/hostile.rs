@@ -1,6 +1,6 @@
-//! Answers that nobody of ours would give: the doctor neither falls for them nor over them.
+//! Invalid and malicious answers: the doctor neither trusts them nor fails.
 
-use all::doctor::{Answer, Limits, Report, is_doubtful, judge};
+use all::doctor::{Answer, Limits, Report, diagnose, needs_second_sample};
 use berth::inspection::v1::{
     Bus, Consumer, Context, DeadLetters, Due, EventLog, Heartbeat, InspectResponse, Peer, Process,
     Store,
@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use tokio::{io::AsyncWriteExt, net::TcpListener, task::JoinSet, time::timeout};
 
 use super::{
-    BOUND, House, admin, codes,
+    BOUND, Platform, admin, codes,
     fake::{fake, process},
 };
 
@@ -28,10 +28,10 @@ const TEXTS: &[&str] = &[
 ];
 const NUMBERS: &[i64] = &[i64::MIN, -1, 0, 1, 2, 1000, i64::MAX - 1, i64::MAX];
 
-/// Says anything.
-struct Babble(StdRng);
+/// Generates random answers.
+struct RandomAnswers(StdRng);
 
-impl Babble {
+impl RandomAnswers {
     fn text(&mut self) -> String {
         let text = TEXTS.choose(&mut self.0).copied().unwrap();
         if self.0.random_ratio(1, 50) {
@@ -141,13 +141,13 @@ impl Babble {
         }
     }
 
-    fn look(&mut self) -> Vec<Answer> {
+    fn sample(&mut self) -> Vec<Answer> {
         self.some(|this| Answer {
             process: "room".into(),
             address: "http://127.0.0.1:1".into(),
             asked: noon(),
             answered: noon(),
-            said: Ok(this.answer()),
+            response: Ok(this.answer()),
         })
     }
 }
@@ -161,13 +161,13 @@ const LIMITS: Limits = Limits {
 };
 
 #[test]
-fn whatever_is_said_is_judged_and_shown_in_plain_text() {
-    let mut babble = Babble(StdRng::seed_from_u64(1));
+fn arbitrary_answers_are_reported_in_plain_text() {
+    let mut random = RandomAnswers(StdRng::seed_from_u64(1));
     for _ in 0..400 {
-        let (first, mut second) = (babble.look(), babble.look());
+        let (first, mut second) = (random.sample(), random.sample());
         second.extend(first.clone());
-        is_doubtful(&first);
-        let findings = judge(&first, &second, &LIMITS);
+        needs_second_sample(&first);
+        let findings = diagnose(&first, &second, &LIMITS);
         for finding in &findings {
             let remedy = finding.remedy();
             assert!(!remedy.contains("rm -rf"), "{remedy}");
@@ -185,11 +185,11 @@ fn whatever_is_said_is_judged_and_shown_in_plain_text() {
 }
 
 #[tokio::test]
-async fn an_answer_without_an_end_or_without_sense_is_unreadable() {
-    let house = House::new();
+async fn an_endless_or_inconsistent_answer_is_unreadable() {
+    let platform = Platform::new();
     let says = async |answer: fn() -> InspectResponse| {
         let running = fake(move |_| Ok(answer())).await;
-        house
+        platform
             .examine_only(&["--admin", &admin("room", running.address)])
             .await
     };
@@ -223,8 +223,8 @@ async fn an_answer_without_an_end_or_without_sense_is_unreadable() {
 }
 
 #[tokio::test]
-async fn what_does_not_speak_the_language_is_not_listened_to_for_long() {
-    let house = House::new();
+async fn another_protocol_does_not_delay_the_report() {
+    let platform = Platform::new();
     let noises: [&[u8]; 4] = [
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
         b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
@@ -237,14 +237,14 @@ async fn what_does_not_speak_the_language_is_not_listened_to_for_long() {
         let _speaks = JoinSet::from_iter([async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                // Who has gone away does not listen.
+                // The doctor may have closed the connection.
                 let _ = stream.write_all(noise).await;
                 drop(stream);
             }
         }]);
         let room = admin("room", address);
         let flags = ["--admin", &*room];
-        let report = timeout(BOUND, house.examine_only(&flags)).await.unwrap();
+        let report = timeout(BOUND, platform.examine_only(&flags)).await.unwrap();
         assert_eq!(report.findings.len(), 1, "{}", report.text());
         assert!([16, 18].contains(&report.exit_code()), "{}", report.text());
     }

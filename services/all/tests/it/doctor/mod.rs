@@ -1,4 +1,4 @@
-//! What the doctor finds: every finding is provoked, and goes when its remedy is followed.
+//! The findings of the doctor: each one is provoked, and disappears when its remedy is applied.
 
 mod binary;
 mod broker;
@@ -33,26 +33,25 @@ use tonic::Request;
 /// 32 bytes in base64.
 const KEY: &str = "QSBrZXkgdGhhdCBpcyBvbmx5IHVzZWQgaW4gc3Rvcmk=";
 
-/// Contexts that need nobody else, each as a process of its own.
-struct House {
-    rooms: Ward,
-    reservations: Ward,
-    payments: Ward,
+/// Three contexts that need no other context, each in a process of its own.
+struct Platform {
+    rooms: Node,
+    reservations: Node,
+    payments: Node,
     clock: ManualClock,
     dir: tempfile::TempDir,
-    /// Its streams go when it is dropped.
-    _broker: ScratchBroker,
+    broker: ScratchBroker,
 }
 
-/// A process, with what is broken in it and its clock.
-struct Ward {
+/// A process with its clock and the faults injected into it.
+struct Node {
     name: &'static str,
     process: Process,
     faults: Faults,
     clock: ManualClock,
 }
 
-impl Ward {
+impl Node {
     fn store(&self) -> &Store {
         &self.process.sites()[0].deps.store
     }
@@ -86,19 +85,19 @@ async fn run(store: &Store, sql: &'static str) {
     done.unwrap();
 }
 
-/// A process to be asked.
+/// A value of `--admin`.
 fn admin(name: &str, address: SocketAddr) -> String {
     format!("{name}=http://{address}")
 }
 
-impl House {
-    /// None of it runs yet.
+impl Platform {
+    /// No process runs yet.
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("key"), KEY).unwrap();
         let clock = ManualClock::new(noon());
         let broker = ScratchBroker::new();
-        let ward = |name: &'static str| {
+        let node = |name: &'static str| {
             let (faults, clock) = (Faults::default(), ManualClock::new(noon()));
             let mut options = Options::in_dir(&dir.path().join(name));
             name.clone_into(&mut options.process);
@@ -106,73 +105,73 @@ impl House {
             options.faults = faults.clone();
             options.config.trust.service_key_file = Some(dir.path().join("key"));
             options.config.nats = broker.settings();
-            Ward {
+            Node {
                 name,
                 process: Process::of(vec![name], options),
                 faults,
                 clock,
             }
         };
-        let mut house = Self {
-            rooms: ward("room"),
-            reservations: ward("reservation"),
-            payments: ward("payment"),
+        let mut platform = Self {
+            rooms: node("room"),
+            reservations: node("reservation"),
+            payments: node("payment"),
             clock,
             dir,
-            _broker: broker,
+            broker,
         };
-        let at = |of: fn(&Process) -> SocketAddr| {
-            let wards = [&house.rooms, &house.reservations, &house.payments];
-            wards.map(|ward| {
+        let addresses = |of: fn(&Process) -> SocketAddr| {
+            let nodes = [&platform.rooms, &platform.reservations, &platform.payments];
+            nodes.map(|node| {
                 (
-                    ward.name.to_owned(),
-                    format!("http://{}", of(&ward.process)),
+                    node.name.to_owned(),
+                    format!("http://{}", of(&node.process)),
                 )
             })
         };
-        let (peers, logs) = (at(Process::public), at(Process::admin));
-        for ward in house.wards() {
+        let (peers, logs) = (addresses(Process::public), addresses(Process::admin));
+        for node in platform.nodes() {
             let others = |all: &[(String, String)]| {
-                let others = all.iter().filter(|(name, _)| name != ward.name);
+                let others = all.iter().filter(|(name, _)| name != node.name);
                 Addresses(others.cloned().collect())
             };
             let (peers, logs) = (others(&peers), others(&logs));
-            let options = ward.process.options();
+            let options = node.process.options();
             (options.peers, options.logs) = (peers, logs);
         }
-        house
+        platform
     }
 
-    fn wards(&mut self) -> [&mut Ward; 3] {
+    fn nodes(&mut self) -> [&mut Node; 3] {
         [&mut self.rooms, &mut self.reservations, &mut self.payments]
     }
 
-    /// Lets seconds go by, on every clock.
+    /// Advances every clock.
     fn turn(&self, seconds: i64) {
-        let wards = [&self.rooms, &self.reservations, &self.payments];
-        let clocks = wards.map(|ward| &ward.clock);
+        let nodes = [&self.rooms, &self.reservations, &self.payments];
+        let clocks = nodes.map(|node| &node.clock);
         for clock in clocks.into_iter().chain([&self.clock]) {
             clock.turn(SignedDuration::from_secs(seconds));
         }
     }
 
-    /// All of it runs, and nothing is wrong.
+    /// All processes run, and there are no findings.
     async fn healthy() -> Self {
-        let mut house = Self::new();
-        for ward in house.wards() {
-            ward.process.start().await;
+        let mut platform = Self::new();
+        for node in platform.nodes() {
+            node.process.start().await;
         }
-        house.recovers().await;
-        house
+        platform.recovers().await;
+        platform
     }
 
     fn targets(&self) -> String {
         [&self.rooms, &self.reservations, &self.payments]
-            .map(Ward::admin)
+            .map(Node::admin)
             .join(",")
     }
 
-    /// Examined by the clock of the house.
+    /// Examines all processes by the clock of the platform.
     async fn examine(&self, flags: &[&str]) -> Report {
         let targets = self.targets();
         let flags = [&["--admin", &targets], flags].concat();
@@ -186,46 +185,46 @@ impl House {
         settings(&flags).examine(clock).await.unwrap()
     }
 
-    /// Examines until a code is found. Answers the report.
+    /// Examines until a code is found, and returns the report.
     async fn shows(&self, code: Code) -> Report {
         self.until(|report| codes(report).contains(&code.name()))
             .await
     }
 
-    /// Examines until nothing is wrong any more.
+    /// Examines until there are no findings.
     async fn recovers(&self) {
         self.until(|report| report.findings.is_empty()).await;
     }
 
     /// Examines until the report is as expected.
-    async fn until(&self, is: impl Fn(&Report) -> bool) -> Report {
+    async fn until(&self, expected: impl Fn(&Report) -> bool) -> Report {
         let targets = self.targets();
-        self.until_only(&["--admin", &targets], is).await
+        self.until_only(&["--admin", &targets], expected).await
     }
 
-    async fn until_only(&self, flags: &[&str], is: impl Fn(&Report) -> bool) -> Report {
+    async fn until_only(&self, flags: &[&str], expected: impl Fn(&Report) -> bool) -> Report {
         let last = Mutex::new(None);
         eventually(async || {
             let report = self.examine_only(flags).await;
-            let is = is(&report);
-            if !is {
-                // A breaker that opened while the others were away lets a call through after a second.
+            let done = expected(&report);
+            if !done {
+                // A breaker that opened while another process was down lets a call through after a second.
                 self.turn(1);
             }
             *last.lock().unwrap() = Some(report);
-            is
+            done
         })
         .await;
         last.into_inner().unwrap().unwrap()
     }
 
-    /// A room is registered: an event that reservations listen to.
+    /// Registers a room, which publishes an event that `reservation` consumes.
     async fn register(&self, number: u128) {
         register(&self.rooms, number).await;
     }
 }
 
-async fn register(rooms: &Ward, number: u128) {
+async fn register(rooms: &Node, number: u128) {
     let site = &rooms.process.sites()[0];
     let routes = site.context.make_routes(&site.deps);
     let host = MemberId::from_u128(7);
@@ -255,7 +254,7 @@ fn uuid(number: u128) -> String {
     MemberId::from_u128(number).to_string()
 }
 
-/// What the doctor is told. It is quick here: nothing is slow.
+/// What the doctor is reported. It is quick here: nothing is slow.
 fn settings(flags: &[&str]) -> doctor::Settings {
     let command = doctor::Settings::augment_args(clap::Command::new("doctor"));
     let command = command.mut_args(|flag| flag.env(None::<&str>));
@@ -269,7 +268,7 @@ fn settings(flags: &[&str]) -> doctor::Settings {
     doctor::Settings::from_arg_matches(&matches).unwrap()
 }
 
-/// The codes that were found, the worst first.
+/// The codes of the findings, the worst first.
 fn codes(report: &Report) -> Vec<&'static str> {
     let codes = report.findings.iter().map(|finding| finding.code.name());
     let mut codes: Vec<_> = codes.collect();
@@ -277,7 +276,7 @@ fn codes(report: &Report) -> Vec<&'static str> {
     codes
 }
 
-/// What was seen under a code.
+/// The details of all findings with a code.
 fn seen(report: &Report, code: Code) -> String {
     let findings = report.findings.iter();
     let of_code = findings.filter(|finding| finding.code == code);
@@ -285,5 +284,5 @@ fn seen(report: &Report, code: Code) -> String {
     seen.join("\n")
 }
 
-/// Longer than the doctor may take when nobody answers.
+/// An upper limit for an examination in which no process answers.
 const BOUND: Duration = Duration::from_secs(6);

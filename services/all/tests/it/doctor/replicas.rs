@@ -1,4 +1,4 @@
-//! Replicas of a context: who leads, and what their database is like.
+//! Replicas of a context: their leases and their databases.
 
 use std::path::Path;
 
@@ -13,16 +13,16 @@ use chassis::{
 use chassis_testing::Scratch;
 use stories::world::Process;
 
-use super::{House, admin, codes, seen};
+use super::{Platform, admin, codes, seen};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_that_lead_have_two_databases() {
-    let house = House::healthy().await;
-    let mut second = twin(&house, None);
+async fn two_leaders_with_different_databases_are_found() {
+    let platform = Platform::healthy().await;
+    let mut second = twin(&platform, None);
     second.start().await;
-    let targets = format!("{},{}", house.targets(), admin("room", second.admin()));
+    let targets = format!("{},{}", platform.targets(), admin("room", second.admin()));
     let flags = ["--admin", &*targets];
-    let report = house
+    let report = platform
         .until_only(&flags, |report| codes(report) == ["TWO_LEADERS"])
         .await;
     assert_eq!(
@@ -32,30 +32,30 @@ async fn two_that_lead_have_two_databases() {
     let both = seen(&report, Code::TwoLeaders);
     assert_eq!(both.matches("room at http://").count(), 2, "{both}");
     second.crash().await;
-    house.recovers().await;
+    platform.recovers().await;
 }
 
-/// Another process for rooms.
-fn twin(house: &House, database: Option<DatabaseSettings>) -> Process {
-    let mut options = Options::in_dir(&house.dir.path().join("twin"));
+/// Another replica of `room`, on a database of its own.
+fn twin(platform: &Platform, database: Option<DatabaseSettings>) -> Process {
+    let mut options = Options::in_dir(&platform.dir.path().join("twin"));
     "room".clone_into(&mut options.process);
-    options.clock = Clock::Manual(house.clock.clone());
-    options.config.trust.service_key_file = Some(house.dir.path().join("key"));
+    options.clock = Clock::Manual(platform.clock.clone());
+    options.config.trust.service_key_file = Some(platform.dir.path().join("key"));
     options.config.database = database.unwrap_or_default();
-    let others = house_addresses(house);
-    (options.peers, options.logs) = others;
+    options.config.nats = platform.broker.settings();
+    (options.peers, options.logs) = addresses(platform);
     Process::of(vec!["room"], options)
 }
 
-fn house_addresses(house: &House) -> (Addresses, Addresses) {
-    let of = |ward: &super::Ward| {
+fn addresses(platform: &Platform) -> (Addresses, Addresses) {
+    let of = |node: &super::Node| {
         (
-            ward.name.to_owned(),
-            ward.process.public(),
-            ward.process.admin(),
+            node.name.to_owned(),
+            node.process.public(),
+            node.process.admin(),
         )
     };
-    let others = [of(&house.reservations), of(&house.payments)];
+    let others = [of(&platform.reservations), of(&platform.payments)];
     let peers = others
         .iter()
         .map(|(name, public, _)| (name.clone(), format!("http://{public}")));
@@ -66,22 +66,22 @@ fn house_addresses(house: &House) -> (Addresses, Addresses) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_that_is_behind_and_a_lease_that_nobody_holds_are_found() {
+async fn a_missing_migration_and_a_missing_leader_are_found() {
     let scratch = Scratch::new().await;
-    let house = House::healthy().await;
-    let mut alone = twin(&house, Some(scratch.settings()));
+    let platform = Platform::healthy().await;
+    let mut replica = twin(&platform, Some(scratch.settings()));
     migrate(&scratch).await;
-    alone.start().await;
-    let target = admin("room", alone.admin());
+    replica.start().await;
+    let target = admin("room", replica.admin());
     let flags = ["--admin", &*target];
     let until = async |codes_are: &[&str]| {
-        house
+        platform
             .until_only(&flags, |report| codes(report) == codes_are)
             .await
     };
     until(&[]).await;
 
-    // Somebody who is gone holds the lease, for long.
+    // A process that no longer exists holds the lease for an hour.
     scratch
         .run("UPDATE lease SET holder = 'nobody', ends = now() + interval '1 hour'")
         .await;
@@ -91,17 +91,20 @@ async fn a_schema_that_is_behind_and_a_lease_that_nobody_holds_are_found() {
     until(&[]).await;
 
     scratch.run("CREATE TABLE kept AS SELECT * FROM migration; DELETE FROM migration WHERE name LIKE '0001%'").await;
-    let report = house.examine_only(&flags).await;
+    let report = platform.examine_only(&flags).await;
     assert_eq!(codes(&report)[0], "SCHEMA_BEHIND");
-    assert_eq!(seen(&report, Code::SchemaBehind), "it lacks 0001_listings");
+    assert_eq!(
+        seen(&report, Code::SchemaBehind),
+        "missing migrations: 0001_listings"
+    );
     scratch
         .run("DELETE FROM migration; INSERT INTO migration SELECT * FROM kept")
         .await;
     until(&[]).await;
-    alone.crash().await;
+    replica.crash().await;
 }
 
-/// Makes the tables of rooms.
+/// Creates the tables of `room`.
 async fn migrate(scratch: &Scratch) {
     let contexts = all::contexts();
     let rooms = contexts.iter().find(|context| context.name == "room");

@@ -28,6 +28,6 @@ impl Consumer {
 
     /// Notes why a step failed.
     pub(crate) fn fails(&self, why: &dyn fmt::Display) {
-        self.0.track.fails(self.0.store.clock().now(), why);
+        self.0.track.record_failure(self.0.store.clock().now(), why);
     }
 }

@@ -1,9 +1,9 @@
-//! Every decision about an account.
+//! Every decision of an account.
 
 use chassis_testing::{Given, given, noon};
 
 use super::*;
-use crate::domain::properties::{hash, proof, roles};
+use crate::domain::properties::{check, hash, roles};
 
 const ANN: MemberId = MemberId::from_u128(1);
 const HERE: SessionId = SessionId::from_u128(7);
@@ -20,13 +20,13 @@ fn join() -> Join {
         email: "ann@example.org".parse().unwrap(),
         display_name: "Ann".into(),
         roles: roles(&[Role::Customer]),
-        password: Password::New(hash(1)),
+        password: JoinPassword::New(hash(1)),
     }
 }
 
-fn again(good: bool) -> Command {
+fn repeated(matches: bool) -> Command {
     Command::Join(Join {
-        password: Password::Again(proof(1, good)),
+        password: JoinPassword::Repeated(check(1, matches)),
         ..join()
     })
 }
@@ -51,10 +51,10 @@ fn suspended() -> Event {
     }
 }
 
-fn change(old: bool, is_set: bool) -> Command {
+fn change(old: bool, is_current: bool) -> Command {
     Command::ChangePassword(NewPassword {
-        old: proof(1, old),
-        is_set,
+        old: check(1, old),
+        is_current,
         new: hash(2),
         keep: Some(HERE),
     })
@@ -64,7 +64,7 @@ fn ann(events: impl IntoIterator<Item = Event>) -> Given<Account> {
     given(std::iter::once(joined()).chain(events))
 }
 
-fn shut() -> Given<Account> {
+fn locked() -> Given<Account> {
     ann((0..10).map(|_| wrong()))
 }
 
@@ -75,7 +75,7 @@ fn too_many() -> Refusal {
 }
 
 #[test]
-fn somebody_new_joins() {
+fn a_join_creates_an_account_and_claims_its_email_address() {
     let account = given::<Account>([])
         .when(Command::Join(join()))
         .then([joined()]);
@@ -84,7 +84,7 @@ fn somebody_new_joins() {
 }
 
 #[test]
-fn an_address_belongs_to_one() {
+fn an_email_address_in_use_is_refused() {
     given::<Account>([])
         .taken("email", "ann@example.org")
         .when(Command::Join(join()))
@@ -92,42 +92,42 @@ fn an_address_belongs_to_one() {
 }
 
 #[test]
-fn only_its_own_address_is_looked_at() {
-    let looks = Account::claim_ranges(None, &Command::Join(join()));
-    let [look] = looks.as_slice() else {
-        panic!("{looks:?}")
+fn a_join_reads_the_claim_of_its_own_email_address_only() {
+    let ranges = Account::claim_ranges(None, &Command::Join(join()));
+    let [range] = ranges.as_slice() else {
+        panic!("{ranges:?}")
     };
-    let holds = |key: &str| look.from.as_str() <= key && key < look.to.as_str();
+    let holds = |key: &str| range.from.as_str() <= key && key < range.to.as_str();
     assert!(holds("ann@example.org"));
     assert!(!holds("ann@example.or"));
     assert!(!holds("ann@example.org.uk"));
 }
 
 #[test]
-fn nobody_joins_with_a_password_that_was_checked_against_nothing() {
+fn a_repeated_join_conflicts_if_there_is_no_account() {
     given::<Account>([])
-        .when(again(true))
-        .refuses(&Refusal::Raced);
+        .when(repeated(true))
+        .refuses(&Refusal::Conflict);
 }
 
 #[test]
-fn joining_twice_with_the_same_content_changes_nothing() {
-    ann([]).when(again(true)).then([]);
+fn a_repeated_join_with_the_same_content_changes_nothing() {
+    ann([]).when(repeated(true)).then([]);
     let host = Event::RolesSet {
         roles: roles(&[Role::Host]),
         tokens_valid_from: later(1),
     };
-    ann([host]).when(again(true)).then([]);
+    ann([host]).when(repeated(true)).then([]);
 }
 
 #[test]
-fn a_repeat_with_another_password_is_counted() {
-    ann([]).when(again(false)).then([wrong()]);
-    shut().when(again(true)).refuses(&too_many());
+fn a_repeated_join_with_a_wrong_password_counts_as_an_attempt() {
+    ann([]).when(repeated(false)).then([wrong()]);
+    locked().when(repeated(true)).refuses(&too_many());
 }
 
 #[test]
-fn an_id_stands_for_one_member() {
+fn a_repeated_join_with_other_content_is_refused() {
     let others = [
         Join {
             email: "bob@example.org".parse().unwrap(),
@@ -150,14 +150,16 @@ fn an_id_stands_for_one_member() {
 }
 
 #[test]
-fn of_two_who_join_at_once_the_second_looks_again() {
-    ann([]).when(Command::Join(join())).refuses(&Refusal::Raced);
+fn a_first_join_conflicts_if_there_is_an_account() {
+    ann([])
+        .when(Command::Join(join()))
+        .refuses(&Refusal::Conflict);
 }
 
 #[test]
-fn nobody_else_is_known() {
+fn every_command_but_a_join_needs_an_account() {
     let commands = [
-        Command::SignIn(proof(1, true)),
+        Command::SignIn(check(1, true)),
         change(true, false),
         Command::SetRoles(roles(&[Role::Host])),
         Command::Suspend(true),
@@ -170,57 +172,57 @@ fn nobody_else_is_known() {
 }
 
 #[test]
-fn the_right_password_lets_in() {
-    ann([]).when(Command::SignIn(proof(1, true))).then([]);
+fn a_sign_in_with_the_right_password_changes_nothing() {
+    ann([]).when(Command::SignIn(check(1, true))).then([]);
 }
 
 #[test]
-fn the_right_password_forgives_wrong_ones() {
+fn a_sign_in_with_the_right_password_resets_the_failed_attempts() {
     let account = ann([wrong()])
-        .when(Command::SignIn(proof(1, true)))
+        .when(Command::SignIn(check(1, true)))
         .then([Event::SignedIn]);
     assert!(account.unwrap().attempts.is_empty());
 }
 
 #[test]
-fn a_wrong_password_is_counted() {
+fn a_sign_in_with_a_wrong_password_counts_as_an_attempt() {
     ann([])
-        .when(Command::SignIn(proof(1, false)))
+        .when(Command::SignIn(check(1, false)))
         .then([wrong()]);
 }
 
 #[test]
-fn after_ten_wrong_passwords_even_the_right_one_is_not_listened_to() {
-    for good in [false, true] {
-        shut()
-            .when(Command::SignIn(proof(1, good)))
+fn ten_wrong_passwords_lock_the_account_for_15_minutes() {
+    for matches in [false, true] {
+        locked()
+            .when(Command::SignIn(check(1, matches)))
             .refuses(&too_many());
     }
-    shut()
+    locked()
         .at(later(900_000_000))
-        .when(Command::SignIn(proof(1, true)))
+        .when(Command::SignIn(check(1, true)))
         .then([Event::SignedIn]);
 }
 
 #[test]
-fn a_password_that_was_changed_meanwhile_proves_nothing() {
+fn a_check_against_a_former_password_conflicts() {
     ann([])
-        .when(Command::SignIn(proof(2, true)))
-        .refuses(&Refusal::Raced);
+        .when(Command::SignIn(check(2, true)))
+        .refuses(&Refusal::Conflict);
 }
 
 #[test]
-fn who_is_shut_out_cannot_sign_in() {
+fn a_suspended_member_cannot_sign_in_and_wrong_passwords_still_count() {
     ann([suspended()])
-        .when(Command::SignIn(proof(1, true)))
+        .when(Command::SignIn(check(1, true)))
         .refuses(&Refusal::Suspended);
     ann([suspended()])
-        .when(Command::SignIn(proof(1, false)))
+        .when(Command::SignIn(check(1, false)))
         .then([wrong()]);
 }
 
 #[test]
-fn a_new_password_ends_all_sessions_but_one() {
+fn a_password_change_ends_all_sessions_but_the_one_to_keep() {
     let account = ann([wrong()])
         .when(change(true, false))
         .then([Event::PasswordChanged {
@@ -239,19 +241,19 @@ fn a_new_password_ends_all_sessions_but_one() {
 }
 
 #[test]
-fn a_repeated_change_of_the_password_changes_nothing() {
+fn a_repeated_password_change_changes_nothing() {
     ann([]).when(change(false, true)).then([]);
 }
 
 #[test]
-fn a_wrong_old_password_is_counted() {
+fn a_password_change_with_a_wrong_old_password_counts_as_an_attempt() {
     ann([]).when(change(false, false)).then([wrong()]);
-    shut().when(change(true, false)).refuses(&too_many());
-    shut().when(change(false, true)).refuses(&too_many());
+    locked().when(change(true, false)).refuses(&too_many());
+    locked().when(change(false, true)).refuses(&too_many());
 }
 
 #[test]
-fn new_roles_end_the_tokens_with_the_former_ones() {
+fn new_roles_revoke_earlier_access_tokens_and_keep_sessions() {
     let host = roles(&[Role::Host, Role::Admin]);
     let account = ann([])
         .when(Command::SetRoles(host.clone()))
@@ -267,14 +269,14 @@ fn new_roles_end_the_tokens_with_the_former_ones() {
 }
 
 #[test]
-fn the_same_roles_again_change_nothing() {
+fn setting_the_same_roles_changes_nothing() {
     ann([])
         .when(Command::SetRoles(roles(&[Role::Customer])))
         .then([]);
 }
 
 #[test]
-fn who_is_shut_out_has_no_session_any_more() {
+fn a_suspension_ends_all_sessions_for_good() {
     let account = ann([])
         .when(Command::Suspend(true))
         .then([suspended()])
@@ -289,13 +291,13 @@ fn who_is_shut_out_has_no_session_any_more() {
 }
 
 #[test]
-fn shutting_out_twice_changes_nothing() {
+fn a_repeated_suspension_changes_nothing() {
     ann([suspended()]).when(Command::Suspend(true)).then([]);
     ann([]).when(Command::Suspend(false)).then([]);
 }
 
 #[test]
-fn a_token_issued_after_a_revocation_is_never_older_than_it() {
+fn a_token_issued_after_a_revocation_has_a_later_issue_time() {
     let (account, _) = ann([]).when(Command::Suspend(true)).happens();
     let account = account.unwrap();
     let from = account.tokens_valid_from.unwrap();
@@ -303,13 +305,13 @@ fn a_token_issued_after_a_revocation_is_never_older_than_it() {
     for at in [later(-1_000_000), noon(), later(1), later(1_000_000)] {
         assert!(account.issue_time(at) >= from);
     }
-    // The clock stands still or is turned back: the next revocation is later all the same.
+    // The next revocation is later even if the clock was set back.
     let next = account.next_valid_from(&Now::at(later(-1_000_000)));
     assert!(next > account.issue_time(noon()));
 }
 
 #[test]
-fn no_event_but_the_first_makes_an_account() {
+fn an_account_evolves_from_joined_exactly_once() {
     assert_eq!(Account::evolve(None, &Event::SignedIn), None);
     let account = Account::evolve(None, &joined());
     assert_eq!(Account::evolve(account, &joined()), None);

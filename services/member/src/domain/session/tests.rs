@@ -1,4 +1,4 @@
-//! Every decision about a session.
+//! Every decision of a session.
 
 use chassis::base::time::SignedDuration;
 use chassis_testing::{Given, given, noon};
@@ -14,8 +14,8 @@ fn days(n: i64) -> Timestamp {
         .unwrap()
 }
 
-fn ticket(family: u8, current: u8) -> Ticket {
-    Ticket {
+fn hashes(family: u8, current: u8) -> TokenHashes {
+    TokenHashes {
         family: token(family),
         current: token(current),
     }
@@ -26,14 +26,14 @@ fn begin() -> Begin {
         session: HERE,
         member: MemberId::from_u128(1),
         epoch: 0,
-        token: ticket(0, 1),
+        token: hashes(0, 1),
         expires: days(30),
     }
 }
 
-fn refresh(family: u8, shown: u8, next: u8) -> Refresh {
+fn refresh(family: u8, current: u8, next: u8) -> Refresh {
     Refresh {
-        shown: ticket(family, shown),
+        presented: hashes(family, current),
         next: token(next),
         expires: days(40),
         admitted: Ok(()),
@@ -56,13 +56,13 @@ fn session(events: impl IntoIterator<Item = Event>) -> Given<Session> {
 }
 
 #[test]
-fn a_session_begins_once() {
+fn a_repeated_begin_changes_nothing_and_another_token_is_refused() {
     given::<Session>([])
         .when(Command::Begin(begin()))
         .then([Event::Begun(begin())]);
     session([]).when(Command::Begin(begin())).then([]);
     let other = Begin {
-        token: ticket(0, 2),
+        token: hashes(0, 2),
         ..begin()
     };
     session([])
@@ -71,7 +71,7 @@ fn a_session_begins_once() {
 }
 
 #[test]
-fn a_token_is_exchanged_for_the_next() {
+fn the_current_token_is_exchanged_for_the_next() {
     session([])
         .when(Command::Refresh(refresh(0, 1, 2)))
         .then([refreshed(2)]);
@@ -81,7 +81,7 @@ fn a_token_is_exchanged_for_the_next() {
 }
 
 #[test]
-fn a_token_that_was_exchanged_before_ends_the_session() {
+fn a_former_token_ends_the_session() {
     let session = session([refreshed(2)])
         .when(Command::Refresh(refresh(0, 1, 3)))
         .then([ended()])
@@ -94,7 +94,7 @@ fn a_token_that_was_exchanged_before_ends_the_session() {
 }
 
 #[test]
-fn after_a_reuse_no_token_is_good() {
+fn after_a_reuse_every_token_is_refused() {
     let over = || session([refreshed(2), ended()]);
     over()
         .when(Command::Refresh(refresh(0, 1, 3)))
@@ -105,17 +105,17 @@ fn after_a_reuse_no_token_is_good() {
 }
 
 #[test]
-fn nobody_ends_a_session_by_its_id() {
+fn a_token_with_another_family_does_not_end_the_session() {
     session([])
         .when(Command::Refresh(refresh(9, 9, 3)))
         .refuses(&Refusal::SessionEnded);
     session([])
-        .when(Command::End(ticket(9, 1)))
+        .when(Command::End(hashes(9, 1)))
         .refuses(&Refusal::SessionEnded);
 }
 
 #[test]
-fn a_token_ends() {
+fn a_token_is_refused_from_its_expiry_on() {
     let exchange = || Command::Refresh(refresh(0, 1, 2));
     let before = days(30).checked_sub(SignedDuration::from_micros(1));
     session([])
@@ -129,7 +129,7 @@ fn a_token_ends() {
 }
 
 #[test]
-fn the_account_decides_too_but_tells_only_the_holder() {
+fn a_refusal_by_the_account_is_reported_only_to_the_holder_of_a_token() {
     for refusal in [Refusal::Suspended, Refusal::SessionEnded] {
         let with = |family| {
             Command::Refresh(Refresh {
@@ -143,22 +143,22 @@ fn the_account_decides_too_but_tells_only_the_holder() {
 }
 
 #[test]
-fn any_of_its_tokens_ends_a_session_once() {
-    for shown in [1, 2] {
+fn every_token_of_a_session_ends_it_and_a_repeat_changes_nothing() {
+    for current in [1, 2] {
         session([refreshed(2)])
-            .when(Command::End(ticket(0, shown)))
+            .when(Command::End(hashes(0, current)))
             .then([ended()]);
         session([refreshed(2), ended()])
-            .when(Command::End(ticket(0, shown)))
+            .when(Command::End(hashes(0, current)))
             .then([]);
     }
 }
 
 #[test]
-fn what_never_began_cannot_go_on() {
+fn a_session_that_never_began_is_refused() {
     for command in [
         Command::Refresh(refresh(0, 1, 2)),
-        Command::End(ticket(0, 1)),
+        Command::End(hashes(0, 1)),
     ] {
         given::<Session>([])
             .when(command)

@@ -5,7 +5,7 @@ use chassis::{Aggregate, Now};
 use super::*;
 
 #[test]
-fn a_request_is_kept_before_the_provider_is_asked() {
+fn a_request_is_stored_before_the_provider_is_called() {
     let payment = paying([]).when(request()).then([requested()]).unwrap();
     assert_eq!(payment.task(noon()), Some(Task::Charge(order())));
     assert_eq!(payment.due(), Some(in_secs(3)));
@@ -66,7 +66,7 @@ fn the_provider_declines() {
 }
 
 #[test]
-fn an_outcome_that_comes_again_changes_nothing() {
+fn a_repeated_outcome_changes_nothing() {
     paying([requested(), charged()])
         .when(notify(yes()))
         .then([]);
@@ -76,7 +76,7 @@ fn an_outcome_that_comes_again_changes_nothing() {
 }
 
 #[test]
-fn who_gets_no_answer_asks_again_ever_more_patiently() {
+fn retries_without_a_response_back_off() {
     let first = Event::Delayed(retry(1, in_secs(1)));
     let second = Event::Delayed(retry(2, in_secs(2)));
     paying([requested()])
@@ -92,7 +92,7 @@ fn who_gets_no_answer_asks_again_ever_more_patiently() {
 }
 
 #[test]
-fn no_answer_after_the_answer_changes_nothing() {
+fn a_timeout_after_the_outcome_changes_nothing() {
     for settled in [charged(), declined(), given_up()] {
         paying([requested(), settled])
             .when(Command::NoAnswer)
@@ -101,7 +101,7 @@ fn no_answer_after_the_answer_changes_nothing() {
 }
 
 #[test]
-fn after_a_day_it_is_only_found_out_and_then_given_up() {
+fn after_a_day_the_outcome_is_queried_and_the_payment_given_up() {
     let payment = state([requested()]);
     let almost = after(in_hours(24), SignedDuration::from_micros(-1));
     assert_eq!(payment.task(almost), Some(Task::Charge(order())));
@@ -116,7 +116,7 @@ fn after_a_day_it_is_only_found_out_and_then_given_up() {
 }
 
 #[test]
-fn what_was_given_up_is_voided_and_stays_declined() {
+fn a_payment_that_was_given_up_is_voided_and_stays_declined() {
     let delayed = Event::VoidDelayed(retry(1, in_secs(1)));
     paying([requested(), given_up()])
         .when(Command::NotVoided)
@@ -143,7 +143,7 @@ fn what_was_given_up_is_voided_and_stays_declined() {
 }
 
 #[test]
-fn what_was_not_given_up_is_not_voided() {
+fn a_payment_that_was_not_given_up_is_not_voided() {
     for settled in [charged(), declined()] {
         for command in [Command::Voided, Command::NotVoided] {
             paying([requested(), settled.clone()])
@@ -154,7 +154,7 @@ fn what_was_not_given_up_is_not_voided() {
 }
 
 #[test]
-fn a_charge_after_a_decline_goes_back() {
+fn a_charge_after_a_decline_is_refunded() {
     let events = [
         charged(),
         wished(Why::Unwanted, None),
@@ -187,7 +187,7 @@ fn a_decline_after_a_charge_is_ignored() {
 }
 
 #[test]
-fn an_event_that_cannot_have_happened_leads_nowhere() {
+fn impossible_events_are_rejected() {
     assert_eq!(Payment::evolve(None, &charged()), None);
     let paid = state([requested(), charged()]);
     assert_eq!(Payment::evolve(Some(paid), &declined()), None);
@@ -200,7 +200,7 @@ fn a_payment_method_is_not_shown() {
 }
 
 #[test]
-fn a_refusal_says_why() {
+fn a_refusal_has_a_reason() {
     use chassis::{Kind, Refused};
     let all = [
         (Refusal::Unknown, Kind::NotFound, "NOT_FOUND"),

@@ -94,7 +94,7 @@ fn declined() -> Event {
 }
 
 fn wished(why: Why, minor: Option<i64>) -> Event {
-    Event::RefundWished {
+    Event::RefundRequested {
         why,
         amount: minor.map(eur),
     }

@@ -5,7 +5,7 @@ use chassis::{Aggregate, Claims};
 use super::*;
 
 #[test]
-fn a_report_of_a_refund_has_the_provider_asked_at_once() {
+fn a_refund_notification_makes_the_refund_due_at_once() {
     let later = Event::RefundDelayed {
         why: Why::Cancelled,
         retry: retry(3, in_secs(8)),
@@ -29,7 +29,7 @@ fn a_report_of_a_refund_has_the_provider_asked_at_once() {
 }
 
 #[test]
-fn a_report_about_an_unknown_payment_is_kept_and_used_when_it_is_requested() {
+fn a_notification_of_an_unknown_payment_is_applied_when_it_is_requested() {
     let payment = paying([])
         .taken("announced", "0001")
         .when(notify(yes()))
@@ -52,7 +52,7 @@ fn a_report_about_an_unknown_payment_is_kept_and_used_when_it_is_requested() {
 }
 
 #[test]
-fn of_contradicting_reports_the_charge_counts() {
+fn of_contradicting_notifications_the_charge_counts() {
     paying([announced(yes(), 1)]).when(notify(yes())).then([]);
     paying([announced(yes(), 1)]).when(notify(no())).then([]);
     paying([announced(no(), 1)])
@@ -61,7 +61,7 @@ fn of_contradicting_reports_the_charge_counts() {
 }
 
 #[test]
-fn only_so_many_reports_about_unknown_payments_are_kept() {
+fn the_number_of_notifications_of_unknown_payments_is_limited() {
     let full = (1..=SLOTS).fold(paying([]), |given, slot| {
         given.taken("announced", format!("{slot:04}"))
     });
@@ -69,7 +69,7 @@ fn only_so_many_reports_about_unknown_payments_are_kept() {
 }
 
 #[test]
-fn a_report_about_an_unknown_payment_is_forgotten_in_time() {
+fn a_notification_of_an_unknown_payment_expires() {
     let payment = state([announced(yes(), 1)]);
     assert_eq!(payment.task(noon()), Some(Task::Forget));
     assert_eq!(payment.due(), Some(in_hours(24)));
@@ -91,7 +91,7 @@ fn a_report_about_an_unknown_payment_is_forgotten_in_time() {
 }
 
 #[test]
-fn nothing_but_a_request_or_a_report_begins_a_payment() {
+fn only_a_request_or_a_notification_creates_a_payment() {
     for command in [
         Command::Settle(yes()),
         Command::NoAnswer,

@@ -94,12 +94,12 @@ proptest! {
     }
 
     #[test]
-    fn every_wish_for_a_refund_is_answered_once(
-        wishes in prop::collection::vec((why(), 1_i64..20_000), 1..4), outcome in outcome(), first in 0_usize..4,
+    fn every_requested_refund_is_settled_once(
+        refund_requests in prop::collection::vec((why(), 1_i64..20_000), 1..4), outcome in outcome(), first in 0_usize..4,
     ) {
         let mut state = chassis_testing::fold(None, [requested()]);
         let mut events = Vec::new();
-        for (index, (why, minor)) in wishes.iter().enumerate() {
+        for (index, (why, minor)) in refund_requests.iter().enumerate() {
             if index == first {
                 tell(&mut state, &mut events, &Command::Settle(outcome.clone()));
             }
@@ -108,7 +108,7 @@ proptest! {
         tell(&mut state, &mut events, &Command::Settle(outcome));
         for why in [Why::Cancelled, Why::Unwanted] {
             tell(&mut state, &mut events, &Command::Refunded(why));
-            let wished = wishes.iter().any(|(wished, _)| *wished == why);
+            let wished = refund_requests.iter().any(|(wished, _)| *wished == why);
             let answers = events.iter().filter(|event| match event {
                 Event::Refunded { why: of, .. } | Event::NothingRefunded { why: of } => *of == why,
                 _ => false,

@@ -5,7 +5,7 @@ use chassis::Aggregate;
 use super::*;
 
 #[test]
-fn a_cancelled_reservation_is_refunded_as_far_as_asked() {
+fn a_cancelled_reservation_is_refunded_by_the_requested_amount() {
     let payment = paying([requested(), charged()])
         .when(cancel(4_000))
         .then([
@@ -49,7 +49,7 @@ fn no_more_is_refunded_than_was_paid() {
 }
 
 #[test]
-fn a_refund_asked_for_twice_is_made_once() {
+fn a_refund_requested_twice_is_made_once() {
     paying(cancelling(4_000)).when(cancel(4_000)).then([]);
     let mut done = cancelling(4_000);
     done.push(refunded(Why::Cancelled, 4_000));
@@ -75,7 +75,7 @@ fn a_refund_in_another_currency_is_refused() {
 }
 
 #[test]
-fn a_refund_that_is_not_answered_is_asked_for_again_for_ever() {
+fn a_refund_without_a_response_is_retried_for_ever() {
     let later = |attempts, due| Event::RefundDelayed {
         why: Why::Cancelled,
         retry: retry(attempts, due),
@@ -92,7 +92,7 @@ fn a_refund_that_is_not_answered_is_asked_for_again_for_ever() {
 }
 
 #[test]
-fn an_answer_about_a_refund_that_is_not_open_changes_nothing() {
+fn an_outcome_of_a_refund_that_is_not_open_changes_nothing() {
     for command in [
         Command::Refunded(Why::Unwanted),
         Command::NotRefunded(Why::Unwanted),
@@ -104,7 +104,7 @@ fn an_answer_about_a_refund_that_is_not_open_changes_nothing() {
 }
 
 #[test]
-fn a_refund_waits_for_an_outcome_that_is_not_known() {
+fn a_refund_waits_for_an_unknown_outcome() {
     let wish = wished(Why::Cancelled, Some(4_000));
     paying([requested()])
         .when(cancel(4_000))
@@ -129,7 +129,7 @@ fn a_refund_waits_for_an_outcome_that_is_not_known() {
 }
 
 #[test]
-fn a_refund_of_what_was_declined_is_answered_with_nothing() {
+fn a_refund_of_a_declined_payment_is_zero() {
     paying([requested(), declined()])
         .when(cancel(1))
         .then([wished(Why::Cancelled, Some(1)), nothing(Why::Cancelled)]);

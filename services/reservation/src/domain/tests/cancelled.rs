@@ -1,10 +1,10 @@
 //! What giving up means.
 
 use super::*;
-use crate::domain::refund::Quote;
+use crate::domain::refund::CancellationQuote;
 
 #[test]
-fn what_is_not_paid_is_cancelled_at_once() {
+fn an_unpaid_reservation_is_cancelled_at_once() {
     for events in [
         has::requested(),
         has::pending(),
@@ -58,8 +58,12 @@ fn a_guest_is_refunded_by_the_notice_given() {
 }
 
 #[test]
-fn a_quote_says_what_and_until_when() {
-    let quote = |at| state(has::confirmed()).quote(actor(GUEST), at).unwrap();
+fn a_quote_has_its_refund_and_its_validity() {
+    let quote = |at| {
+        state(has::confirmed())
+            .cancellation_quote(actor(GUEST), at)
+            .unwrap()
+    };
     let week = later(start(), -hours(168));
     let day = later(start(), -hours(24));
     let (full, half, none) = (
@@ -67,7 +71,7 @@ fn a_quote_says_what_and_until_when() {
         quote(later(week, minutes(1))),
         quote(later(day, minutes(1))),
     );
-    let quoted = |refund, fee, until| Quote {
+    let quoted = |refund, fee, until| CancellationQuote {
         refund: eur(refund),
         fee: eur(fee),
         valid_until: Some(until),
@@ -78,9 +82,12 @@ fn a_quote_says_what_and_until_when() {
     // It holds at the moment until which it is valid.
     assert_eq!(quote(week).refund, full.refund);
     assert_eq!(quote(day).refund, half.refund);
-    let host = state(has::confirmed()).quote(actor(HOST), quote(day).valid_until.unwrap());
+    let host =
+        state(has::confirmed()).cancellation_quote(actor(HOST), quote(day).valid_until.unwrap());
     assert_eq!(host, Ok(quoted(PRICE, 0, start())));
-    let unpaid = state(has::requested()).quote(actor(GUEST), noon()).unwrap();
+    let unpaid = state(has::requested())
+        .cancellation_quote(actor(GUEST), noon())
+        .unwrap();
     assert_eq!(
         (unpaid.refund, unpaid.fee, unpaid.valid_until),
         (eur(0), eur(0), None)
@@ -90,7 +97,7 @@ fn a_quote_says_what_and_until_when() {
 #[test]
 fn without_tiers_everything_is_refunded_until_the_start() {
     let last = later(start(), -SignedDuration::from_micros(1));
-    let quote = Quote::by_notice(eur(PRICE), &[], start(), last);
+    let quote = CancellationQuote::by_notice(eur(PRICE), &[], start(), last);
     assert_eq!(
         (quote.refund, quote.valid_until),
         (eur(PRICE), Some(start()))
@@ -114,7 +121,8 @@ fn the_order_of_the_tiers_does_not_matter() {
         },
     ];
     for (notice, refund) in [(49, 90), (48, 90), (47, 50), (24, 50), (1, 10), (0, 10)] {
-        let quote = Quote::by_notice(eur(100), &tiers, start(), later(start(), -hours(notice)));
+        let quote =
+            CancellationQuote::by_notice(eur(100), &tiers, start(), later(start(), -hours(notice)));
         assert_eq!(quote.refund, eur(refund), "{notice} hours");
     }
 }
@@ -166,13 +174,13 @@ fn a_stay_that_has_begun_cannot_be_cancelled() {
             .refuses(&Refusal::StayHasBegun);
     }
     assert_eq!(
-        state(has::confirmed()).quote(actor(GUEST), end()),
+        state(has::confirmed()).cancellation_quote(actor(GUEST), end()),
         Err(Refusal::StayHasBegun)
     );
 }
 
 #[test]
-fn what_has_ended_otherwise_cannot_be_cancelled() {
+fn a_final_reservation_cannot_be_cancelled() {
     for events in [
         has::rejected(),
         has::declined(),
@@ -183,13 +191,13 @@ fn what_has_ended_otherwise_cannot_be_cancelled() {
             .when(cancel(GUEST))
             .refuses(&Refusal::NotCancellable);
         assert_eq!(
-            state(events).quote(actor(HOST), noon()),
+            state(events).cancellation_quote(actor(HOST), noon()),
             Err(Refusal::NotCancellable)
         );
     }
     for events in [has::cancelled(), has::cancel_requested(), has::refunded()] {
         assert_eq!(
-            state(events).quote(actor(HOST), noon()),
+            state(events).cancellation_quote(actor(HOST), noon()),
             Err(Refusal::NotCancellable)
         );
     }
@@ -203,20 +211,20 @@ fn cancelling_again_changes_nothing() {
 }
 
 #[test]
-fn strangers_cancel_nothing() {
+fn other_members_cannot_cancel() {
     for events in has::every_state() {
         on(events.clone())
             .when(cancel(STRANGER))
             .refuses(&Refusal::NotFound);
         assert_eq!(
-            state(events).quote(actor(STRANGER), noon()),
+            state(events).cancellation_quote(actor(STRANGER), noon()),
             Err(Refusal::NotFound)
         );
     }
 }
 
 #[test]
-fn nothing_is_cancelled_for_another_refund_than_expected() {
+fn a_cancellation_with_another_refund_than_expected_is_refused() {
     let expecting = |refund| Command::Cancel {
         by: actor(GUEST),
         reason: "ill".into(),

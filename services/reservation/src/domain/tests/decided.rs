@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::status::Lapse;
 
 #[test]
-fn nothing_can_be_done_with_what_never_was() {
+fn commands_to_a_missing_reservation_are_refused() {
     for command in [
         approve(HOST),
         reject(HOST, ""),
@@ -39,7 +39,7 @@ fn approving_again_changes_nothing() {
 }
 
 #[test]
-fn what_does_not_wait_for_the_host_cannot_be_approved_or_rejected() {
+fn a_reservation_without_approval_cannot_be_approved_or_rejected() {
     for events in [
         has::requested(),
         has::payment_pending(),
@@ -67,7 +67,7 @@ fn what_does_not_wait_for_the_host_cannot_be_approved_or_rejected() {
 }
 
 #[test]
-fn a_host_who_comes_too_late_cannot_decide() {
+fn a_host_cannot_decide_after_the_deadline() {
     let late = later(noon(), hours(24));
     on(has::pending())
         .at(late)
@@ -107,7 +107,7 @@ fn only_the_host_decides() {
 }
 
 #[test]
-fn what_is_not_paid_or_approved_in_time_lapses_and_not_before() {
+fn a_hold_lapses_at_its_deadline_and_not_before() {
     let cases = [
         (has::requested(), minutes(15), Lapse::NotPaid),
         (has::approved(), minutes(15), Lapse::NotPaid),
@@ -143,7 +143,7 @@ fn a_stay_completes_when_it_ends() {
 }
 
 #[test]
-fn what_has_ended_is_not_woken() {
+fn a_final_reservation_has_no_deadline() {
     for events in [
         has::rejected(),
         has::declined(),
@@ -162,7 +162,7 @@ fn what_has_ended_is_not_woken() {
 }
 
 #[test]
-fn what_cannot_have_happened_is_not_believed() {
+fn impossible_events_are_rejected() {
     let completed = Some(state(has::completed()));
     for event in [
         happens(&request()),
@@ -193,7 +193,7 @@ fn what_cannot_have_happened_is_not_believed() {
 }
 
 #[test]
-fn states_that_were_stored_can_be_read_for_ever() {
+fn stored_states_of_earlier_versions_can_be_read() {
     let stored = include_str!("../../../tests/golden/states-v1.jsonl");
     let read: Vec<Reservation> = stored
         .lines()
@@ -201,14 +201,14 @@ fn states_that_were_stored_can_be_read_for_ever() {
         .collect();
     let mut states: Vec<Reservation> = has::every_state().into_iter().map(state).collect();
     states.push(state(has::and(has::lapsed(), [missed()])));
-    let wish = Wish {
+    let booking_request = BookingRequest {
         period: times("2027-04-01T10:15:00Z", 2),
-        ..wish()
+        ..booking_request()
     };
     let terms = Terms {
-        unit: Unit::Hour,
+        sold_by: SoldBy::Hour,
         ..terms()
     };
-    states.push(state(vec![happens(&request_of(wish, terms))]));
+    states.push(state(vec![happens(&request_of(booking_request, terms))]));
     assert_eq!(read, states);
 }

@@ -15,10 +15,10 @@ use chassis::{
 use chassis_testing::{Given, fold, given, noon};
 
 use super::{
-    booking::{PaymentMethod, Rules, Wish, later},
+    booking::{BookingRequest, PaymentMethod, Rules, later},
     period::Period,
     refund::Tier,
-    terms::{Approval, OfferKind, Terms, Unit},
+    terms::{Approval, OfferKind, SoldBy, Terms},
     *,
 };
 
@@ -74,7 +74,7 @@ fn terms() -> Terms {
         kind: OfferKind::Room,
         host: HOST,
         title: "Beautiful House".into(),
-        unit: Unit::Night,
+        sold_by: SoldBy::Night,
         capacity: 2,
         max_persons: 2,
         price: eur(10_000),
@@ -98,8 +98,8 @@ fn terms() -> Terms {
 }
 
 /// Two nights in April for two.
-fn wish() -> Wish {
-    Wish {
+fn booking_request() -> BookingRequest {
+    BookingRequest {
         offer: OFFER,
         customer: GUEST,
         period: nights(date(2027, 4, 1), date(2027, 4, 3)),
@@ -117,22 +117,22 @@ fn rules() -> Rules {
     }
 }
 
-fn request_of(wish: Wish, terms: Terms) -> Command {
-    Command::Request(Box::new(Request {
-        wish,
+fn request_of(booking_request: BookingRequest, terms: Terms) -> Command {
+    Command::Request(Box::new(Proposal {
+        booking_request,
         terms,
         rules: rules(),
     }))
 }
 
 fn request() -> Command {
-    request_of(wish(), terms())
+    request_of(booking_request(), terms())
 }
 
-/// The same wish for a room whose host must agree.
+/// The same booking_request for a room whose host must agree.
 fn request_to_host() -> Command {
     request_of(
-        wish(),
+        booking_request(),
         Terms {
             approval: Approval::Host,
             ..terms()

@@ -29,7 +29,7 @@ fn paid() -> [Vec<Event>; 4] {
 }
 
 #[test]
-fn a_payment_confirms_what_awaits_it() {
+fn a_payment_confirms_a_reservation_that_awaits_it() {
     for events in unpaid() {
         let state = on(events)
             .when(confirm())
@@ -41,7 +41,7 @@ fn a_payment_confirms_what_awaits_it() {
 }
 
 #[test]
-fn a_payment_after_its_time_still_confirms_what_is_held() {
+fn a_late_payment_confirms_a_reservation_that_is_still_held() {
     let late = later(noon(), hours(1));
     on(has::requested())
         .at(late)
@@ -50,7 +50,7 @@ fn a_payment_after_its_time_still_confirms_what_is_held() {
 }
 
 #[test]
-fn a_payment_that_is_not_wanted_is_reported_once() {
+fn a_payment_that_is_not_awaited_is_published_as_missed_once() {
     for events in unpayable() {
         let claims = state(events.clone()).claims();
         let after = on(events.clone()).when(confirm()).then([missed()]).unwrap();
@@ -64,7 +64,7 @@ fn a_payment_that_is_not_wanted_is_reported_once() {
 }
 
 #[test]
-fn a_payment_after_the_stay_is_not_wanted() {
+fn a_payment_after_the_stay_is_missed() {
     on(has::requested())
         .at(end())
         .when(confirm())
@@ -72,7 +72,7 @@ fn a_payment_after_the_stay_is_not_wanted() {
 }
 
 #[test]
-fn a_payment_of_another_amount_is_not_wanted() {
+fn a_payment_of_another_amount_is_missed() {
     let dollars = Money::new("USD".parse().unwrap(), PRICE);
     for amount in [eur(PRICE - 1), eur(PRICE + 1), dollars] {
         let confirm = Command::Confirm {
@@ -84,14 +84,14 @@ fn a_payment_of_another_amount_is_not_wanted() {
 }
 
 #[test]
-fn the_payment_that_is_known_changes_nothing() {
+fn a_repeated_payment_changes_nothing() {
     for events in paid() {
         on(events).when(confirm()).then([]);
     }
 }
 
 #[test]
-fn a_second_payment_is_not_wanted() {
+fn a_second_payment_is_missed() {
     for events in paid() {
         let confirm = Command::Confirm {
             payment: OTHER_PAYMENT,
@@ -105,7 +105,7 @@ fn a_second_payment_is_not_wanted() {
 }
 
 #[test]
-fn a_declined_payment_rejects_what_awaits_it() {
+fn a_declined_payment_rejects_a_reservation_that_awaits_it() {
     let why = Rejection::PaymentDeclined("INSUFFICIENT_FUNDS".into());
     for events in unpaid() {
         let state = on(events)
@@ -119,7 +119,7 @@ fn a_declined_payment_rejects_what_awaits_it() {
 }
 
 #[test]
-fn an_unknown_outcome_freezes_the_hold_for_a_day() {
+fn an_unknown_outcome_extends_the_hold_for_a_day() {
     let give_up = later(noon(), hours(24));
     for events in [has::requested(), has::approved()] {
         let state = on(events)
@@ -166,7 +166,7 @@ fn a_refund_of_anything_else_changes_nothing() {
 }
 
 #[test]
-fn it_is_known_what_is_to_be_paid() {
+fn a_payment_is_due_only_while_it_is_awaited() {
     let to_pay = |events, at| state(events).is_to_pay(at);
     for events in unpaid() {
         assert_eq!(to_pay(events, noon()), Ok(true));

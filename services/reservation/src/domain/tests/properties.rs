@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{
     availability::Availability,
-    claims::{Free, look_at_units, offer_scope},
+    claims::{Free, offer_scope, unit_claim_range},
 };
 
 /// One thing that somebody does.
@@ -21,9 +21,9 @@ struct Step {
     command: Command,
 }
 
-fn rooms(unit: Unit, approval: Approval) -> Terms {
+fn rooms(sold_by: SoldBy, approval: Approval) -> Terms {
     Terms {
-        unit,
+        sold_by,
         approval,
         capacity: 3,
         max_persons: 4,
@@ -42,10 +42,10 @@ fn a_request() -> impl Strategy<Value = Command> {
     );
     (what, 0_u128..3).prop_map(
         |((from, length, quantity, persons, hour, host), customer)| {
-            let (unit, offer) = if hour {
-                (Unit::Hour, 101)
+            let (sold_by, offer) = if hour {
+                (SoldBy::Hour, 101)
             } else {
-                (Unit::Night, 102)
+                (SoldBy::Night, 102)
             };
             let period = if hour {
                 let start = later(noon(), minutes(15 * from));
@@ -54,13 +54,13 @@ fn a_request() -> impl Strategy<Value = Command> {
                 let start = date(2027, 3, 1).saturating_add(hours(24 * (from / 8)));
                 Period::dates(start, start.saturating_add(hours(24 * length)))
             };
-            let wish = Wish {
+            let booking_request = BookingRequest {
                 offer: OfferId::from_u128(offer),
                 customer: MemberId::from_u128(1_000 + customer),
                 period: period.unwrap(),
                 quantity,
                 persons,
-                ..wish()
+                ..booking_request()
             };
             let approval = if host {
                 Approval::Host
@@ -71,8 +71,12 @@ fn a_request() -> impl Strategy<Value = Command> {
                 per_person: 3,
                 ..rules()
             };
-            let terms = rooms(unit, approval);
-            Command::Request(Box::new(Request { wish, terms, rules }))
+            let terms = rooms(sold_by, approval);
+            Command::Request(Box::new(Proposal {
+                booking_request,
+                terms,
+                rules,
+            }))
         },
     )
 }
@@ -179,7 +183,7 @@ impl World {
                 before.status
             );
         }
-        can_be_made_again(before, &events)?;
+        can_be_restored(before, &events)?;
         self.told.entry(*id).or_default().extend(events);
         prop_assert_eq!(fold(None, self.told[id].clone()), Some(after.clone()));
         let stored = serde_json::to_string(&after).unwrap();
@@ -189,10 +193,10 @@ impl World {
         );
         check(&after)?;
         self.states.insert(*id, after);
-        self.nothing_is_held_twice()
+        self.no_unit_is_held_twice()
     }
 
-    fn nothing_is_held_twice(&self) -> Result<(), TestCaseError> {
+    fn no_unit_is_held_twice(&self) -> Result<(), TestCaseError> {
         let mut held = BTreeSet::new();
         for state in self.states.values() {
             for (scope, key) in state.claims().iter() {
@@ -209,7 +213,7 @@ impl World {
 }
 
 /// What the world is told of events is enough to make of it what came of them.
-fn can_be_made_again(before: Option<Reservation>, events: &[Event]) -> Result<(), TestCaseError> {
+fn can_be_restored(before: Option<Reservation>, events: &[Event]) -> Result<(), TestCaseError> {
     let mut state = before;
     for event in events {
         let after = Reservation::evolve(state.clone(), event).unwrap();
@@ -249,8 +253,8 @@ fn check(state: &Reservation) -> Result<(), TestCaseError> {
         status,
         missed,
     } = state;
-    let quantity = usize::try_from(booking.wish.quantity).unwrap();
-    let slots = booking.wish.period.slots().len();
+    let quantity = usize::try_from(booking.request.quantity).unwrap();
+    let slots = booking.request.period.slots().len();
     let claims = if status.is_open() {
         slots * quantity + 1
     } else {
@@ -258,9 +262,14 @@ fn check(state: &Reservation) -> Result<(), TestCaseError> {
     };
     prop_assert_eq!(state.claims().len(), claims);
     prop_assert_eq!(state.due().is_some(), status.is_open());
-    prop_assert_eq!(booking.units.len(), quantity);
-    prop_assert!(booking.units.iter().all(|unit| (1..=3).contains(unit)));
-    prop_assert!((1..=3).contains(&booking.place));
+    prop_assert_eq!(booking.unit_numbers.len(), quantity);
+    prop_assert!(
+        booking
+            .unit_numbers
+            .iter()
+            .all(|unit| (1..=3).contains(unit))
+    );
+    prop_assert!((1..=3).contains(&booking.customer_slot));
     prop_assert!(booking.price.is_positive() && booking.stay.start < booking.stay.end);
     prop_assert!(
         status
@@ -275,7 +284,7 @@ fn check(state: &Reservation) -> Result<(), TestCaseError> {
 }
 
 /// What is taken of a room, and what is wanted of it.
-fn a_wish_in_a_full_house() -> impl Strategy<Value = (Vec<(i64, u32)>, i64, i64, u32, Terms)> {
+fn a_request_with_other_claims() -> impl Strategy<Value = (Vec<(i64, u32)>, i64, i64, u32, Terms)> {
     let taken = prop::collection::vec((0_i64..8, 1_u32..6), 0..12);
     let terms = (1_u32..5, any::<bool>(), prop::bool::weighted(0.1), 0_i8..24).prop_map(
         |(capacity, hour, withdrawn, check_in)| Terms {
@@ -283,7 +292,7 @@ fn a_wish_in_a_full_house() -> impl Strategy<Value = (Vec<(i64, u32)>, i64, i64,
             withdrawn,
             check_in: Time::constant(check_in, 0, 0, 0),
             ..rooms(
-                if hour { Unit::Hour } else { Unit::Night },
+                if hour { SoldBy::Hour } else { SoldBy::Night },
                 Approval::Nobody,
             )
         },
@@ -295,7 +304,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_nothing_is_sold_twice(steps in steps()) {
+    fn no_sequence_of_commands_sells_a_unit_twice(steps in steps()) {
         let mut world = World::default();
         let mut at = noon();
         for step in &steps {
@@ -305,10 +314,10 @@ proptest! {
     }
 
     #[test]
-    fn what_is_available_can_be_had(
-        (taken, from, length, quantity, terms) in a_wish_in_a_full_house()
+    fn availability_equals_the_outcome_of_a_request(
+        (taken, from, length, quantity, terms) in a_request_with_other_claims()
     ) {
-        let period = if terms.unit == Unit::Hour {
+        let period = if terms.sold_by == SoldBy::Hour {
             let start = later(noon(), hours(from));
             Period::times(start, later(start, hours(length)))
         } else {
@@ -316,10 +325,10 @@ proptest! {
             Period::dates(start, start.saturating_add(hours(24 * length)))
         }.unwrap();
         let scope = offer_scope(OFFER);
-        let look = look_at_units(OFFER, &period);
+        let look = unit_claim_range(OFFER, &period);
         let mut now = Now::at(noon());
         for (at, unit) in taken {
-            let slots = if terms.unit == Unit::Hour {
+            let slots = if terms.sold_by == SoldBy::Hour {
                 Period::times(later(noon(), hours(at)), later(noon(), hours(at + 1))).unwrap().slots()
             } else {
                 vec![date(2027, 3, 1).saturating_add(hours(24 * at)).to_string()]
@@ -332,8 +341,8 @@ proptest! {
         }
         let free = Free::of(terms.capacity, now.taken(&scope));
         let seen = Availability::of(&terms, &period, quantity, &free, now.at).unwrap();
-        let wish = Wish { period, quantity, persons: 1, ..wish() };
-        let decided = Reservation::decide(None, &request_of(wish, terms), &now);
+        let booking_request = BookingRequest { period, quantity, persons: 1, ..booking_request() };
+        let decided = Reservation::decide(None, &request_of(booking_request, terms), &now);
         prop_assert_eq!(seen.free >= quantity, decided.is_ok());
         prop_assert_eq!(seen.refusal, decided.err());
     }

@@ -279,7 +279,7 @@ fn cancellation_by_guest_against_host() {
 }
 
 #[test]
-fn a_refund_that_is_told_twice_ends_the_cancellation_once() {
+fn a_repeated_refund_ends_the_cancellation_once() {
     race(
         &has::cancel_requested(),
         noon(),

@@ -11,17 +11,17 @@ fn nothing() -> Given<Reservation> {
     on(vec![])
 }
 
-fn wanting(change: impl FnOnce(&mut Wish, &mut Terms)) -> Command {
-    let (mut wish, mut terms) = (wish(), terms());
-    change(&mut wish, &mut terms);
-    request_of(wish, terms)
+fn wanting(change: impl FnOnce(&mut BookingRequest, &mut Terms)) -> Command {
+    let (mut booking_request, mut terms) = (booking_request(), terms());
+    change(&mut booking_request, &mut terms);
+    request_of(booking_request, terms)
 }
 
 #[test]
 fn a_request_holds_the_lowest_free_units_until_it_is_paid() {
     let held = nothing().when(request()).happens().0.unwrap();
-    assert_eq!(held.booking.units, [1]);
-    assert_eq!(held.booking.place, 1);
+    assert_eq!(held.booking.unit_numbers, [1]);
+    assert_eq!(held.booking.customer_slot, 1);
     assert_eq!(held.booking.price, eur(PRICE));
     assert_eq!(
         (held.booking.stay.start, held.booking.stay.end),
@@ -48,7 +48,7 @@ fn a_request_holds_the_lowest_free_units_until_it_is_paid() {
 }
 
 #[test]
-fn a_request_to_a_host_waits_for_the_host() {
+fn a_request_that_needs_approval_waits_for_the_host() {
     let held = nothing().when(request_to_host()).happens().0.unwrap();
     assert_eq!(
         held.status,
@@ -59,7 +59,7 @@ fn a_request_to_a_host_waits_for_the_host() {
 }
 
 #[test]
-fn a_host_does_not_decide_after_the_start() {
+fn a_host_cannot_decide_after_the_start() {
     let at = later(start(), -hours(3));
     let held = nothing()
         .at(at)
@@ -71,17 +71,18 @@ fn a_host_does_not_decide_after_the_start() {
 }
 
 #[test]
-fn what_others_hold_in_any_slot_is_passed_over() {
-    let two = || wanting(|wish, terms| (wish.quantity, terms.capacity) = (2, 4));
+fn units_held_by_others_in_any_slot_are_skipped() {
+    let two =
+        || wanting(|booking_request, terms| (booking_request.quantity, terms.capacity) = (2, 4));
     let taken = nothing().taken(offer_scope(OFFER), "2027-04-02/0002");
     let held = taken.when(two()).happens().0.unwrap();
-    assert_eq!(held.booking.units, [1, 3]);
+    assert_eq!(held.booking.unit_numbers, [1, 3]);
     assert_eq!(held.claims().len(), 5);
     assert_eq!(held.booking.price, eur(2 * PRICE));
 }
 
 #[test]
-fn what_is_free_in_each_slot_but_not_in_all_is_sold_out() {
+fn a_unit_must_be_free_in_every_slot() {
     nothing()
         .taken(offer_scope(OFFER), "2027-04-01/0001")
         .taken(offer_scope(OFFER), "2027-04-02/0002")
@@ -90,9 +91,9 @@ fn what_is_free_in_each_slot_but_not_in_all_is_sold_out() {
 }
 
 #[test]
-fn more_than_there_is_is_sold_out() {
+fn a_quantity_above_the_capacity_is_sold_out() {
     nothing()
-        .when(wanting(|wish, _| wish.quantity = 3))
+        .when(wanting(|booking_request, _| booking_request.quantity = 3))
         .refuses(&Refusal::SoldOut);
 }
 
@@ -104,12 +105,12 @@ fn units_beyond_a_capacity_that_has_shrunk_do_not_count() {
 }
 
 #[test]
-fn a_customer_takes_the_lowest_free_place() {
+fn a_reservation_claims_the_lowest_free_customer_slot() {
     let held = nothing()
         .taken(customer_scope(GUEST), "1")
         .taken(customer_scope(GUEST), "3")
         .when(request());
-    assert_eq!(held.happens().0.unwrap().booking.place, 2);
+    assert_eq!(held.happens().0.unwrap().booking.customer_slot, 2);
 }
 
 #[test]
@@ -121,21 +122,27 @@ fn a_customer_has_ten_open_reservations_at_most() {
 }
 
 #[test]
-fn asking_again_for_the_same_changes_nothing_whatever_became_of_it() {
+fn a_repeated_request_changes_nothing_in_any_status() {
     for events in has::every_state() {
         on(events).at(end()).when(request()).then([]);
     }
 }
 
 #[test]
-fn asking_for_something_else_under_the_same_id_is_refused() {
+fn a_repeated_id_with_other_content_is_refused() {
     for change in [
-        |wish: &mut Wish, _: &mut Terms| wish.customer = STRANGER,
-        |wish: &mut Wish, _: &mut Terms| wish.offer = OfferId::from_u128(99),
-        |wish: &mut Wish, _: &mut Terms| wish.quantity = 2,
-        |wish: &mut Wish, _: &mut Terms| wish.persons = 1,
-        |wish: &mut Wish, _: &mut Terms| wish.payment_method = PaymentMethod("tok_b".into()),
-        |wish: &mut Wish, _: &mut Terms| wish.period = nights(date(2027, 4, 1), date(2027, 4, 4)),
+        |booking_request: &mut BookingRequest, _: &mut Terms| booking_request.customer = STRANGER,
+        |booking_request: &mut BookingRequest, _: &mut Terms| {
+            booking_request.offer = OfferId::from_u128(99);
+        },
+        |booking_request: &mut BookingRequest, _: &mut Terms| booking_request.quantity = 2,
+        |booking_request: &mut BookingRequest, _: &mut Terms| booking_request.persons = 1,
+        |booking_request: &mut BookingRequest, _: &mut Terms| {
+            booking_request.payment_method = PaymentMethod("tok_b".into());
+        },
+        |booking_request: &mut BookingRequest, _: &mut Terms| {
+            booking_request.period = nights(date(2027, 4, 1), date(2027, 4, 4));
+        },
     ] {
         on(has::requested())
             .when(wanting(change))
@@ -144,9 +151,9 @@ fn asking_for_something_else_under_the_same_id_is_refused() {
 }
 
 #[test]
-fn what_the_offer_does_not_give_is_refused() {
+fn a_request_outside_the_terms_is_refused() {
     let blackout = |start, end| {
-        move |_: &mut Wish, terms: &mut Terms| {
+        move |_: &mut BookingRequest, terms: &mut Terms| {
             terms.blackouts = vec![Blackout { start, end }];
         }
     };
@@ -154,7 +161,7 @@ fn what_the_offer_does_not_give_is_refused() {
         .when(wanting(|_, terms| terms.withdrawn = true))
         .refuses(&Refusal::OfferWithdrawn);
     nothing()
-        .when(wanting(|wish, _| wish.persons = 3))
+        .when(wanting(|booking_request, _| booking_request.persons = 3))
         .refuses(&Refusal::TooManyPersons);
     nothing()
         .when(wanting(blackout(date(2027, 4, 2), date(2027, 4, 3))))
@@ -166,8 +173,12 @@ fn what_the_offer_does_not_give_is_refused() {
         .when(wanting(blackout(date(2027, 3, 1), date(2027, 4, 1))))
         .happens();
     nothing()
-        .when(wanting(|wish, terms| {
-            (wish.persons, wish.quantity, terms.max_persons) = (4, 2, 2);
+        .when(wanting(|booking_request, terms| {
+            (
+                booking_request.persons,
+                booking_request.quantity,
+                terms.max_persons,
+            ) = (4, 2, 2);
         }))
         .happens();
 }
@@ -175,35 +186,36 @@ fn what_the_offer_does_not_give_is_refused() {
 #[test]
 fn a_period_of_the_wrong_kind_is_refused() {
     nothing()
-        .when(wanting(|_, terms| terms.unit = Unit::Hour))
+        .when(wanting(|_, terms| terms.sold_by = SoldBy::Hour))
         .refuses(&Refusal::WrongPeriod);
     let hour = times("2027-04-01T10:00:00Z", 1);
-    for unit in [Unit::Night, Unit::Day] {
+    for unit in [SoldBy::Night, SoldBy::Day] {
         nothing()
-            .when(wanting(|wish, terms| {
-                (wish.period, terms.unit) = (hour, unit);
+            .when(wanting(|booking_request, terms| {
+                (booking_request.period, terms.sold_by) = (hour, unit);
             }))
             .refuses(&Refusal::WrongPeriod);
     }
 }
 
 #[test]
-fn what_has_begun_cannot_be_reserved() {
+fn a_period_that_has_begun_is_refused() {
     let just_before = later(start(), -SignedDuration::from_micros(1));
     nothing().at(just_before).when(request()).happens();
     nothing()
         .at(start())
         .when(request())
         .refuses(&Refusal::PeriodInPast);
-    let year_one = wanting(|wish, _| wish.period = nights(date(1, 1, 1), date(1, 1, 2)));
+    let year_one =
+        wanting(|booking_request, _| booking_request.period = nights(date(1, 1, 1), date(1, 1, 2)));
     nothing().when(year_one).refuses(&Refusal::PeriodInPast);
 }
 
 #[test]
-fn nobody_reserves_more_than_two_years_ahead() {
+fn a_period_more_than_two_years_ahead_is_refused() {
     let from = |start: Date| {
-        wanting(move |wish, _| {
-            wish.period = nights(start, start.tomorrow().unwrap());
+        wanting(move |booking_request, _| {
+            booking_request.period = nights(start, start.tomorrow().unwrap());
         })
     };
     nothing().when(from(date(2029, 2, 28))).happens();
@@ -213,8 +225,8 @@ fn nobody_reserves_more_than_two_years_ahead() {
     nothing()
         .when(from(date(9999, 12, 30)))
         .refuses(&Refusal::TooFarAhead);
-    let last_hour = wanting(|wish, terms| {
-        wish.period = nights(date(9999, 12, 30), date(9999, 12, 31));
+    let last_hour = wanting(|booking_request, terms| {
+        booking_request.period = nights(date(9999, 12, 30), date(9999, 12, 31));
         terms.zone = chassis::base::time::zone("America/New_York").unwrap();
         terms.check_out = chassis::base::time::Time::constant(23, 0, 0, 0);
     });
@@ -222,7 +234,7 @@ fn nobody_reserves_more_than_two_years_ahead() {
 }
 
 #[test]
-fn a_price_that_cannot_be_counted_is_refused() {
+fn a_price_that_overflows_is_refused() {
     nothing()
         .when(wanting(|_, terms| terms.price = eur(i64::MAX / 2 + 1)))
         .refuses(&Refusal::PriceOutOfRange);
@@ -235,22 +247,22 @@ fn a_price_is_for_every_night_and_every_unit() {
         (nights(date(2027, 4, 1), date(2027, 5, 1)), 2, 600_000),
     ];
     for (period, quantity, price) in cases {
-        assert_eq!(terms().quote(&period, quantity), Ok(eur(price)));
+        assert_eq!(terms().price_of(&period, quantity), Ok(eur(price)));
     }
     assert_eq!(
-        terms().quote(&times("2027-04-01T10:15:00Z", 8), 3),
+        terms().price_of(&times("2027-04-01T10:15:00Z", 8), 3),
         Ok(eur(240_000))
     );
 }
 
 #[test]
-fn what_is_no_period_is_told_apart() {
+fn invalid_periods_are_refused_with_their_reason() {
     let day = date(2027, 4, 1);
     let dates = |days: i32| Period::dates(day, day.saturating_add(hours(24 * i64::from(days))));
     assert_eq!(dates(0), Err(NoPeriod::Empty));
     assert_eq!(dates(-1), Err(NoPeriod::Empty));
     assert_eq!(dates(367), Err(NoPeriod::TooLong));
-    assert_eq!(dates(366).map(|period| period.units()), Ok(366));
+    assert_eq!(dates(366).map(|period| period.length()), Ok(366));
     assert_eq!(
         Period::dates(date(1, 1, 1), date(9999, 12, 31)),
         Err(NoPeriod::TooLong)
@@ -283,13 +295,13 @@ fn what_is_no_period_is_told_apart() {
         Err(NoPeriod::TooLong)
     );
     assert_eq!(
-        times("1960-04-01T04:45:00Z", "1960-04-01T05:45:00Z").map(|period| period.units()),
+        times("1960-04-01T04:45:00Z", "1960-04-01T05:45:00Z").map(|period| period.length()),
         Ok(1)
     );
 }
 
 #[test]
-fn what_is_claimed_at_once_is_limited() {
+fn the_claims_of_one_reservation_are_limited() {
     let day = date(2027, 4, 1);
     let hundred = nights(day, day.saturating_add(hours(24 * 100)));
     assert!(hundred.fits(100));
@@ -300,7 +312,7 @@ fn what_is_claimed_at_once_is_limited() {
 }
 
 #[test]
-fn hours_are_held_in_quarters_of_utc() {
+fn hours_are_claimed_in_quarter_hours_of_utc() {
     let period = times("2027-04-01T23:15:00Z", 1);
     let slots = [
         "20270401T2315Z",

@@ -5,10 +5,10 @@ use chassis::base::time::Time;
 use super::*;
 use crate::domain::terms::{Blackout, Stay};
 
-fn in_zone(zone: &str, unit: Unit) -> Terms {
+fn in_zone(zone: &str, sold_by: SoldBy) -> Terms {
     Terms {
         zone: chassis::base::time::zone(zone).unwrap(),
-        unit,
+        sold_by,
         ..terms()
     }
 }
@@ -22,7 +22,7 @@ fn instant(text: &str) -> Timestamp {
 }
 
 #[test]
-fn a_night_begins_and_ends_by_the_clock_of_the_place() {
+fn a_night_begins_and_ends_in_the_time_zone_of_the_offer() {
     let cases = [
         (
             "Asia/Seoul",
@@ -91,7 +91,7 @@ fn a_night_begins_and_ends_by_the_clock_of_the_place() {
     for (zone, (year, month, day), start, end) in cases {
         let first = date(year, month, day);
         let stay = stay_of(
-            &in_zone(zone, Unit::Night),
+            &in_zone(zone, SoldBy::Night),
             first,
             first.tomorrow().unwrap(),
         );
@@ -104,7 +104,7 @@ fn a_night_begins_and_ends_by_the_clock_of_the_place() {
 }
 
 #[test]
-fn a_time_that_clocks_skip_or_repeat_has_one_meaning() {
+fn a_skipped_or_repeated_local_time_has_one_instant() {
     let at = |hour, minute, day: Date| {
         let terms = Terms {
             check_in: Time::constant(hour, minute, 0, 0),
@@ -124,16 +124,16 @@ fn a_time_that_clocks_skip_or_repeat_has_one_meaning() {
 }
 
 #[test]
-fn notice_is_counted_in_hours_that_pass() {
+fn notice_is_counted_in_elapsed_hours() {
     // A day before the first afternoon of summer time lies 24 hours before it, at 14:00 by the clock.
-    let wish = Wish {
+    let booking_request = BookingRequest {
         period: nights(date(2027, 3, 28), date(2027, 3, 29)),
-        ..wish()
+        ..booking_request()
     };
-    let requested = happens(&request_of(wish, terms()));
+    let requested = happens(&request_of(booking_request, terms()));
     let confirmed = vec![requested, Event::Confirmed { payment: PAYMENT }];
     let refund = |at: &str| {
-        let quote = state(confirmed.clone()).quote(actor(GUEST), instant(at));
+        let quote = state(confirmed.clone()).cancellation_quote(actor(GUEST), instant(at));
         quote.unwrap().refund
     };
     assert_eq!(refund("2027-03-27T13:00:00Z"), eur(5_000));
@@ -141,7 +141,7 @@ fn notice_is_counted_in_hours_that_pass() {
 }
 
 #[test]
-fn hours_around_a_change_of_the_clocks_are_as_many_as_pass() {
+fn hours_across_a_clock_change_are_elapsed_hours() {
     // From midnight to six by the clock: five hours in spring, seven in autumn.
     for (zone, start, hours) in [
         ("Europe/Paris", "2027-03-27T23:00:00Z", 5),
@@ -149,19 +149,19 @@ fn hours_around_a_change_of_the_clocks_are_as_many_as_pass() {
         ("America/New_York", "2027-03-14T05:00:00Z", 5),
         ("America/New_York", "2027-11-07T04:00:00Z", 7),
     ] {
-        let terms = in_zone(zone, Unit::Hour);
+        let terms = in_zone(zone, SoldBy::Hour);
         let period = times(start, hours);
         let slots = period.slots();
         let distinct: BTreeSet<_> = slots.iter().collect();
         assert_eq!(distinct.len(), usize::try_from(4 * hours).unwrap());
-        assert_eq!(terms.quote(&period, 1), Ok(eur(hours * 10_000)));
+        assert_eq!(terms.price_of(&period, 1), Ok(eur(hours * 10_000)));
         let (first, last) = period.days(&terms.zone);
         assert_eq!(first, last, "{zone}");
     }
 }
 
 #[test]
-fn the_hour_that_comes_twice_is_two_hours() {
+fn a_repeated_hour_counts_as_two_hours() {
     // 02:00 to 03:00 in Paris, in summer time and again in winter time.
     let (first, second) = (
         times("2027-10-31T00:00:00Z", 1),
@@ -176,7 +176,7 @@ fn the_hour_that_comes_twice_is_two_hours() {
 }
 
 #[test]
-fn hours_on_odd_quarters_overlap_where_they_do() {
+fn hours_that_start_at_different_quarters_overlap() {
     // Half past in Calcutta is the full hour of nobody; a quarter to in Kathmandu is.
     for (one, other, shared) in [
         ("2027-04-01T04:30:00Z", "2027-04-01T05:15:00Z", 1),
@@ -193,7 +193,7 @@ fn hours_on_odd_quarters_overlap_where_they_do() {
 }
 
 #[test]
-fn a_quarter_at_the_place_is_a_quarter_everywhere() {
+fn a_quarter_hour_is_one_in_every_time_zone() {
     for zone in [
         "Asia/Kolkata",
         "Asia/Kathmandu",
@@ -213,7 +213,7 @@ fn a_quarter_at_the_place_is_a_quarter_everywhere() {
 }
 
 #[test]
-fn dates_of_a_blackout_are_those_of_the_place() {
+fn blackout_dates_are_in_the_time_zone_of_the_offer() {
     let blackouts = vec![Blackout {
         start: date(2027, 4, 2),
         end: date(2027, 4, 3),
@@ -228,13 +228,14 @@ fn dates_of_a_blackout_are_those_of_the_place() {
     ] {
         let terms = Terms {
             blackouts: blackouts.clone(),
-            ..in_zone("Asia/Seoul", Unit::Hour)
+            ..in_zone("Asia/Seoul", SoldBy::Hour)
         };
-        let wish = Wish {
+        let booking_request = BookingRequest {
             period: times(start, 1),
-            ..wish()
+            ..booking_request()
         };
-        let decided = Reservation::decide(None, &request_of(wish, terms), &Now::at(noon()));
+        let decided =
+            Reservation::decide(None, &request_of(booking_request, terms), &Now::at(noon()));
         assert_eq!(
             decided.err(),
             refused.then_some(Refusal::BlackedOut),
@@ -244,10 +245,10 @@ fn dates_of_a_blackout_are_those_of_the_place() {
 }
 
 #[test]
-fn whether_a_period_has_begun_is_told_by_the_clock_of_the_place() {
-    let wish = Wish {
+fn a_period_begins_in_the_time_zone_of_the_offer() {
+    let booking_request = BookingRequest {
         period: nights(date(2027, 3, 1), date(2027, 3, 2)),
-        ..wish()
+        ..booking_request()
     };
     // At noon UTC it is 21:00 in Seoul, 13:00 in Paris and 07:00 in New York.
     for (zone, refusal) in [
@@ -255,7 +256,7 @@ fn whether_a_period_has_begun_is_told_by_the_clock_of_the_place() {
         ("Europe/Paris", None),
         ("America/New_York", None),
     ] {
-        let command = request_of(wish.clone(), in_zone(zone, Unit::Night));
+        let command = request_of(booking_request.clone(), in_zone(zone, SoldBy::Night));
         let decided = Reservation::decide(None, &command, &Now::at(noon()));
         assert_eq!(decided.err(), refusal, "{zone}");
     }

@@ -1,4 +1,4 @@
-//! Are the rules right?
+//! The rules of rooms and reviews: given events, when a command, then events or a refusal.
 
 mod properties;
 mod review;
@@ -7,13 +7,13 @@ mod room;
 use chassis::{MemberId, Money, ReservationId};
 
 use super::{
-    review::{Rating, Words},
+    review::{Content, Rating},
     terms::{ARRIVAL, Approval, DEPARTURE, Sold, Terms, Tier},
 };
 
 const HOST: MemberId = MemberId::from_u128(1);
 const GUEST: MemberId = MemberId::from_u128(2);
-const STRANGER: MemberId = MemberId::from_u128(3);
+const OTHER_MEMBER: MemberId = MemberId::from_u128(3);
 const STAY: ReservationId = ReservationId::from_u128(11);
 const OTHER_STAY: ReservationId = ReservationId::from_u128(12);
 
@@ -46,8 +46,8 @@ fn stars(stars: i32) -> Rating {
     Rating::new(stars).unwrap()
 }
 
-fn words(rating: i32, text: &str) -> Words {
-    Words {
+fn content(rating: i32, text: &str) -> Content {
+    Content {
         rating: stars(rating),
         text: text.into(),
     }

@@ -1,4 +1,4 @@
-//! Whatever is commanded, in whatever order.
+//! What holds for rooms and reviews after any sequence of commands.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::{
     super::{
         By, Review, Room, RoomId,
-        review::{self, Edit, Stay, Words},
-        room::{self, Opinion, Status},
+        review::{self, Content, Edit, Stay},
+        room::{self, RatingChange, Status},
         terms::{Approval, Change, Sold, Terms},
     },
     euros, stars, terms,
@@ -52,17 +52,19 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn opinion() -> impl Strategy<Value = Opinion> {
+fn rating_change() -> impl Strategy<Value = RatingChange> {
     let rating = || prop::option::of((1_i32..=5).prop_map(stars));
-    (reservation(), 1_i64..4, rating(), rating()).prop_map(|(review, version, was, is)| Opinion {
-        review,
-        version,
-        was,
-        is,
+    (reservation(), 1_i64..4, rating(), rating()).prop_map(|(review, version, before, after)| {
+        RatingChange {
+            review,
+            version,
+            before,
+            after,
+        }
     })
 }
 
-fn on_room() -> impl Strategy<Value = room::Command> {
+fn room_command() -> impl Strategy<Value = room::Command> {
     use room::Command;
     let changes = prop::collection::vec(change(), 1..3);
     let modify = (by(), -1_i64..6, changes);
@@ -72,14 +74,14 @@ fn on_room() -> impl Strategy<Value = room::Command> {
         1 => by().prop_map(|by| Command::Delete { by }),
         4 => reservation().prop_map(Command::Reserve),
         4 => reservation().prop_map(Command::Release),
-        2 => opinion().prop_map(Command::Count),
+        2 => rating_change().prop_map(Command::CountReview),
     ]
 }
 
-fn on_review() -> impl Strategy<Value = review::Command> {
+fn review_command() -> impl Strategy<Value = review::Command> {
     use review::Command;
     let rating = || (1_i32..=5).prop_map(stars);
-    let words = (rating(), "[a-c]").prop_map(|(rating, text)| Words { rating, text });
+    let content = (rating(), "[a-c]").prop_map(|(rating, text)| Content { rating, text });
     let edit = prop_oneof![
         rating().prop_map(Edit::Rating),
         "[a-c]".prop_map(Edit::Text)
@@ -88,14 +90,18 @@ fn on_review() -> impl Strategy<Value = review::Command> {
     let room = RoomId::from_u128(7);
     prop_oneof![
         1 => member().prop_map(move |guest| Command::Invite(Stay { room, guest })),
-        3 => (member(), words).prop_map(|(author, words)| Command::Create { author, words }),
+        3 => (member(), content).prop_map(|(author, content)| Command::Create { author, content }),
         4 => modify.prop_map(|(by, from, edits)| Command::Modify { by, from, edits }),
         1 => by().prop_map(|by| Command::Delete { by }),
     ]
 }
 
-/// Gives a command and answers the state after it. A command that was taken is at once repeated.
-fn give<A: Aggregate>(state: Option<A>, command: &A::Command) -> Result<Option<A>, TestCaseError> {
+/// Executes a command and returns the state after it. Checks that a repeat of an accepted command changes nothing and
+/// that the state survives the round trip through JSON.
+fn execute<A: Aggregate>(
+    state: Option<A>,
+    command: &A::Command,
+) -> Result<Option<A>, TestCaseError> {
     let now = Now::at(noon());
     let Ok(events) = A::decide(state.as_ref(), command, &now) else {
         return Ok(state);
@@ -119,16 +125,16 @@ fn give<A: Aggregate>(state: Option<A>, command: &A::Command) -> Result<Option<A
 
 proptest! {
     #[test]
-    fn a_room_bears_any_commands(commands in prop::collection::vec(on_room(), 0..40)) {
+    fn a_room_keeps_its_invariants(commands in prop::collection::vec(room_command(), 0..40)) {
         let mut room: Option<Room> = None;
         for command in commands {
             let before = room.clone();
-            room = give(room, &command)?;
+            room = execute(room, &command)?;
             let Some((before, room)) = before.zip(room.as_ref()) else { continue };
             prop_assert_eq!(before.host, room.host);
             prop_assert_eq!((&before.terms.zone, before.terms.units), (&room.terms.zone, room.terms.units));
-            let is_sold = |sold| matches!(sold, Sold::ByHour);
-            prop_assert_eq!(is_sold(before.terms.sold), is_sold(room.terms.sold));
+            let is_by_hour = |sold| matches!(sold, Sold::ByHour);
+            prop_assert_eq!(is_by_hour(before.terms.sold), is_by_hour(room.terms.sold));
             let has_changed = (&before.terms, before.withdrawn) != (&room.terms, room.withdrawn);
             prop_assert_eq!(room.version, before.version + i64::from(has_changed));
             prop_assert!(room.withdrawn || !before.withdrawn);
@@ -139,34 +145,34 @@ proptest! {
     }
 
     #[test]
-    fn a_review_bears_any_commands(commands in prop::collection::vec(on_review(), 0..40)) {
+    fn a_review_keeps_its_stay_and_stays_deleted(commands in prop::collection::vec(review_command(), 0..40)) {
         let mut review: Option<Review> = None;
         for command in commands {
             let before = review.clone();
-            review = give(review, &command)?;
+            review = execute(review, &command)?;
             match (before, &review) {
                 (Some(before), Some(review)) => {
                     prop_assert_eq!(before.stay(), review.stay());
                     prop_assert!(!matches!(before, Review::Deleted(_)) || before == *review);
                 }
-                (Some(_), None) => prop_assert!(false, "it vanished"),
+                (Some(_), None) => prop_assert!(false, "the state is gone"),
                 (None, _) => {}
             }
         }
     }
 
-    /// The last word on a reservation is its release, whatever came first and however often.
+    /// Once released, a reservation never reserves the room again.
     #[test]
-    fn reservations_come_in_any_order(
+    fn the_status_does_not_depend_on_the_order_of_reservations(
         orders in prop::collection::vec((reservation(), any::<bool>()), 0..60),
     ) {
         use room::Command;
         let register = Command::Register { host: MemberId::from_u128(1), terms: terms() };
-        let mut room = give::<Room>(None, &register)?;
+        let mut room = execute::<Room>(None, &register)?;
         let mut released: BTreeMap<ReservationId, bool> = BTreeMap::new();
         for (id, release) in orders {
             let command = if release { Command::Release(id) } else { Command::Reserve(id) };
-            room = give(room, &command)?;
+            room = execute(room, &command)?;
             *released.entry(id).or_default() |= release;
         }
         let expected = if released.values().all(|released| *released) {

@@ -4,9 +4,9 @@ use chassis_testing::{Given, noon};
 use super::{
     super::{
         By, Review, RoomId,
-        review::{Command, Edit, Event, Rating, Refusal, Stay, Words},
+        review::{Command, Content, Edit, Event, Rating, Refusal, Stay},
     },
-    GUEST, HOST, STRANGER, stars, words,
+    GUEST, HOST, OTHER_MEMBER, content, stars,
 };
 
 const STAYED: Stay = Stay {
@@ -19,16 +19,16 @@ fn given(past: impl IntoIterator<Item = Event>) -> Given<Review> {
 
 const BY_GUEST: By = By::Member(GUEST);
 
-fn create(words: Words) -> Command {
+fn create(content: Content) -> Command {
     Command::Create {
         author: GUEST,
-        words,
+        content,
     }
 }
 
 fn created() -> Event {
     Event::Created {
-        words: words(4, "Good"),
+        content: content(4, "Good"),
         at: noon(),
     }
 }
@@ -44,7 +44,7 @@ fn better() -> Vec<Edit> {
 fn modified() -> Event {
     Event::Modified {
         edits: better(),
-        was: stars(4),
+        before: stars(4),
     }
 }
 
@@ -64,19 +64,19 @@ fn deleted() -> Vec<Event> {
     vec![
         Event::Invited(STAYED),
         created(),
-        Event::Deleted { was: stars(4) },
+        Event::Deleted { before: stars(4) },
     ]
 }
 
-fn shown(review: Option<Review>) -> (Words, i64) {
+fn content_and_version(review: Option<Review>) -> (Content, i64) {
     match review {
-        Some(Review::Written(written)) => (written.words, written.version),
+        Some(Review::Written(written)) => (written.content, written.version),
         other => panic!("not written: {other:?}"),
     }
 }
 
 #[test]
-fn a_guest_is_invited_once() {
+fn a_repeated_invitation_changes_nothing() {
     given([]).when(Command::Invite(STAYED)).then(invited());
     for past in [invited(), written(), changed(), deleted()] {
         given(past).when(Command::Invite(STAYED)).then([]);
@@ -84,22 +84,22 @@ fn a_guest_is_invited_once() {
 }
 
 #[test]
-fn a_guest_reviews_a_stay_that_is_over() {
+fn a_guest_reviews_a_completed_stay() {
     let review = given(invited())
-        .when(create(words(4, "Good")))
+        .when(create(content(4, "Good")))
         .then([created()]);
-    assert_eq!(shown(review), (words(4, "Good"), 1));
+    assert_eq!(content_and_version(review), (content(4, "Good"), 1));
 }
 
 #[test]
-fn only_the_guest_of_a_stay_that_is_over_reviews_it() {
+fn only_the_guest_of_a_completed_stay_can_review_it() {
     let refused = Refusal::StayNotCompleted;
-    given([]).when(create(words(4, "Good"))).refuses(&refused);
-    for author in [STRANGER, HOST] {
+    given([]).when(create(content(4, "Good"))).refuses(&refused);
+    for author in [OTHER_MEMBER, HOST] {
         for past in [invited(), written(), changed(), deleted()] {
             let command = Command::Create {
                 author,
-                words: words(4, "Good"),
+                content: content(4, "Good"),
             };
             given(past).when(command).refuses(&refused);
         }
@@ -107,52 +107,52 @@ fn only_the_guest_of_a_stay_that_is_over_reviews_it() {
 }
 
 #[test]
-fn reviewing_again_with_the_same_words_changes_nothing() {
-    given(written()).when(create(words(4, "Good"))).then([]);
-    given(changed()).when(create(words(4, "Good"))).then([]);
+fn a_repeated_creation_with_the_first_content_changes_nothing() {
+    given(written()).when(create(content(4, "Good"))).then([]);
+    given(changed()).when(create(content(4, "Good"))).then([]);
 }
 
 #[test]
-fn a_stay_has_one_review() {
+fn a_second_review_of_a_stay_is_refused() {
     given(written())
-        .when(create(words(3, "Good")))
+        .when(create(content(3, "Good")))
         .refuses(&Refusal::IdReused);
     given(written())
-        .when(create(words(4, "Bad")))
+        .when(create(content(4, "Bad")))
         .refuses(&Refusal::IdReused);
     given(changed())
-        .when(create(words(5, "Good")))
+        .when(create(content(5, "Good")))
         .refuses(&Refusal::IdReused);
 }
 
 #[test]
-fn a_deleted_review_does_not_come_back() {
-    for words in [words(4, "Good"), words(1, "Bad")] {
+fn a_deleted_review_cannot_be_created_again() {
+    for content in [content(4, "Good"), content(1, "Bad")] {
         given(deleted())
-            .when(create(words))
+            .when(create(content))
             .refuses(&Refusal::Deleted);
     }
 }
 
 #[test]
-fn a_guest_changes_what_was_said() {
+fn a_guest_changes_rating_and_text() {
     let review = given(written())
         .when(modify(BY_GUEST, 1, better()))
         .then([modified()]);
-    assert_eq!(shown(review), (words(5, "Good"), 2));
+    assert_eq!(content_and_version(review), (content(5, "Good"), 2));
     let both = vec![Edit::Rating(stars(1)), Edit::Text("Bad".into())];
     let event = Event::Modified {
         edits: both.clone(),
-        was: stars(4),
+        before: stars(4),
     };
     let review = given(written())
         .when(modify(BY_GUEST, 1, both))
         .then([event]);
-    assert_eq!(shown(review), (words(1, "Bad"), 2));
+    assert_eq!(content_and_version(review), (content(1, "Bad"), 2));
 }
 
 #[test]
-fn the_same_modification_again_changes_nothing() {
+fn a_repeated_modification_changes_nothing() {
     given(changed())
         .when(modify(BY_GUEST, 1, better()))
         .then([]);
@@ -162,7 +162,7 @@ fn the_same_modification_again_changes_nothing() {
 }
 
 #[test]
-fn a_modification_is_made_from_the_present_words() {
+fn a_modification_of_another_version_is_refused() {
     for (from, edits) in [
         (1, vec![Edit::Rating(stars(1))]),
         (1, vec![Edit::Text("Good".into())]),
@@ -171,12 +171,14 @@ fn a_modification_is_made_from_the_present_words() {
         (i64::MAX, better()),
     ] {
         let command = modify(BY_GUEST, from, edits);
-        given(changed()).when(command).refuses(&Refusal::Changed);
+        given(changed())
+            .when(command)
+            .refuses(&Refusal::VersionMismatch);
     }
 }
 
 #[test]
-fn what_is_not_written_is_not_modified() {
+fn only_a_written_review_can_be_modified() {
     for past in [vec![], invited(), deleted()] {
         let command = modify(BY_GUEST, 1, better());
         given(past).when(command).refuses(&Refusal::Unknown);
@@ -184,8 +186,8 @@ fn what_is_not_written_is_not_modified() {
 }
 
 #[test]
-fn a_review_is_deleted_once() {
-    let gone = Event::Deleted { was: stars(5) };
+fn a_repeated_deletion_changes_nothing() {
+    let gone = Event::Deleted { before: stars(5) };
     given(changed())
         .when(Command::Delete { by: BY_GUEST })
         .then([gone]);
@@ -200,8 +202,8 @@ fn a_review_is_deleted_once() {
 }
 
 #[test]
-fn to_a_stranger_a_review_is_not_there() {
-    for by in [By::Member(STRANGER), By::Member(HOST)] {
+fn for_other_members_a_review_does_not_exist() {
+    for by in [By::Member(OTHER_MEMBER), By::Member(HOST)] {
         for past in [vec![], invited(), written(), changed(), deleted()] {
             let state = || given(past.clone());
             state()
@@ -215,11 +217,11 @@ fn to_a_stranger_a_review_is_not_there() {
 }
 
 #[test]
-fn an_operator_may_do_what_a_guest_may() {
+fn an_operator_can_modify_and_delete_a_review() {
     given(written())
         .when(modify(By::Operator, 1, better()))
         .then([modified()]);
-    let gone = Event::Deleted { was: stars(4) };
+    let gone = Event::Deleted { before: stars(4) };
     given(written())
         .when(Command::Delete { by: By::Operator })
         .then([gone]);
@@ -229,7 +231,7 @@ fn an_operator_may_do_what_a_guest_may() {
 }
 
 #[test]
-fn a_rating_is_one_to_five() {
+fn a_rating_is_1_to_5() {
     let ratings = [i32::MIN, -1, 0, 1, 5, 6, i32::MAX].map(|stars| Rating::new(stars).is_some());
     assert_eq!(ratings, [false, false, false, true, true, false, false]);
 }
@@ -241,7 +243,7 @@ fn every_refusal_has_its_reason() {
         (Refusal::StayNotCompleted, "STAY_NOT_COMPLETED"),
         (Refusal::IdReused, "IDEMPOTENCY_KEY_REUSED"),
         (Refusal::Deleted, "REVIEW_DELETED"),
-        (Refusal::Changed, "VERSION_MISMATCH"),
+        (Refusal::VersionMismatch, "VERSION_MISMATCH"),
     ];
     for (refusal, reason) in reasons {
         assert_eq!(refusal.reason(), reason);

@@ -1,3 +1,5 @@
+//! Every decision of a room.
+
 use chassis::{
     Refused,
     base::time::{Date, Time},
@@ -7,10 +9,10 @@ use chassis_testing::Given;
 use super::{
     super::{
         By, Room,
-        room::{Action, Command, Event, Opinion, Refusal, Status},
+        room::{Action, Command, Event, RatingChange, Refusal, Status},
         terms::{Approval, Blackout, Change, Sold, Terms},
     },
-    GUEST, HOST, OTHER_STAY, STAY, STRANGER, euros, stars, terms,
+    GUEST, HOST, OTHER_MEMBER, OTHER_STAY, STAY, euros, stars, terms,
 };
 
 fn registered() -> Event {
@@ -39,7 +41,7 @@ fn given(past: impl IntoIterator<Item = Event>) -> Given<Room> {
 const BY_HOST: By = By::Member(HOST);
 
 #[test]
-fn a_room_is_registered_and_available() {
+fn a_registered_room_is_available() {
     let room = given([]).when(register(terms())).then([registered()]);
     let room = room.unwrap();
     assert_eq!(
@@ -51,7 +53,7 @@ fn a_room_is_registered_and_available() {
 }
 
 #[test]
-fn registering_again_with_the_same_content_changes_nothing() {
+fn a_repeated_registration_with_the_first_content_changes_nothing() {
     given([registered()]).when(register(terms())).then([]);
     given([registered(), Event::Modified(titled("Loft"))])
         .when(register(terms()))
@@ -62,18 +64,18 @@ fn registering_again_with_the_same_content_changes_nothing() {
 }
 
 #[test]
-fn an_id_stands_for_one_content() {
+fn a_repeated_registration_with_other_content_is_refused() {
     let mut other = terms();
     other.units = 2;
     given([registered()])
         .when(register(other))
         .refuses(&Refusal::IdReused);
-    let stranger = Command::Register {
-        host: STRANGER,
+    let other_member = Command::Register {
+        host: OTHER_MEMBER,
         terms: terms(),
     };
     given([registered()])
-        .when(stranger)
+        .when(other_member)
         .refuses(&Refusal::IdReused);
     let mut now = terms();
     now.title = "Loft".into();
@@ -83,26 +85,26 @@ fn an_id_stands_for_one_content() {
 }
 
 #[test]
-fn a_room_that_is_not_there_can_only_be_registered() {
-    let opinion = Opinion {
+fn every_command_but_a_registration_needs_a_room() {
+    let change = RatingChange {
         review: STAY,
         version: 2,
-        was: None,
-        is: Some(stars(3)),
+        before: None,
+        after: Some(stars(3)),
     };
     for command in [
         modify(BY_HOST, 1, titled("Loft")),
         Command::Delete { by: BY_HOST },
         Command::Reserve(STAY),
         Command::Release(STAY),
-        Command::Count(opinion),
+        Command::CountReview(change),
     ] {
         given([]).when(command).refuses(&Refusal::Unknown);
     }
 }
 
 #[test]
-fn a_host_changes_what_may_change() {
+fn a_host_changes_the_terms_that_can_change() {
     let time = |hour| Time::new(hour, 30, 0, 0).unwrap();
     let blackout = Blackout {
         start: march(1),
@@ -148,7 +150,7 @@ fn march(day: i8) -> Date {
 }
 
 #[test]
-fn without_a_time_a_stay_begins_and_ends_as_usual() {
+fn a_change_without_a_time_sets_the_default_time() {
     let late = vec![Change::CheckIn(Some(Time::constant(20, 0, 0, 0)))];
     let changed = Event::Modified(late);
     let usual = vec![Change::CheckIn(None), Change::CheckOut(None)];
@@ -159,12 +161,12 @@ fn without_a_time_a_stay_begins_and_ends_as_usual() {
 }
 
 #[test]
-fn the_same_modification_again_changes_nothing() {
+fn a_repeated_modification_changes_nothing() {
     let modified = Event::Modified(titled("Loft"));
     given([registered(), modified.clone()])
         .when(modify(BY_HOST, 1, titled("Loft")))
         .then([]);
-    // Nor does one that says what is said already.
+    // Nor does a modification to the current terms.
     given([registered()])
         .when(modify(BY_HOST, 1, titled("Attic")))
         .then([]);
@@ -174,42 +176,44 @@ fn the_same_modification_again_changes_nothing() {
 }
 
 #[test]
-fn a_modification_is_made_from_the_present_terms() {
+fn a_modification_of_another_version_is_refused() {
     let modified = || [registered(), Event::Modified(titled("Loft"))];
     for (from, changes) in [
         (1, titled("Cellar")),
-        // Another modification from that version, although it would change nothing.
+        // Not a repeat of the last modification, although it would change nothing.
         (1, vec![Change::Price(euros(80))]),
         (3, titled("Cellar")),
         (i64::MIN, titled("Cellar")),
         (i64::MAX, titled("Cellar")),
     ] {
         let command = modify(BY_HOST, from, changes);
-        given(modified()).when(command).refuses(&Refusal::Changed);
+        given(modified())
+            .when(command)
+            .refuses(&Refusal::VersionMismatch);
     }
 }
 
 #[test]
-fn guests_do_not_make_a_modification_fail() {
-    let opinion = Opinion {
+fn reservations_and_reviews_do_not_change_the_version() {
+    let change = RatingChange {
         review: STAY,
         version: 2,
-        was: None,
-        is: Some(stars(3)),
+        before: None,
+        after: Some(stars(3)),
     };
     given([
         registered(),
         Event::Reserved(STAY),
         Event::Released(STAY),
-        Event::Reviewed(opinion),
+        Event::Reviewed(change),
     ])
     .when(modify(BY_HOST, 1, titled("Loft")))
     .then([Event::Modified(titled("Loft"))]);
 }
 
 #[test]
-fn to_a_stranger_a_room_is_not_there() {
-    for by in [By::Member(STRANGER), By::Member(GUEST)] {
+fn for_other_members_a_room_does_not_exist() {
+    for by in [By::Member(OTHER_MEMBER), By::Member(GUEST)] {
         for past in [vec![registered()], vec![registered(), Event::Deleted]] {
             let state = || given(past.clone());
             state()
@@ -223,7 +227,7 @@ fn to_a_stranger_a_room_is_not_there() {
 }
 
 #[test]
-fn an_operator_may_do_what_a_host_may() {
+fn an_operator_can_modify_and_delete_a_room() {
     given([registered()])
         .when(modify(By::Operator, 1, titled("Loft")))
         .then([Event::Modified(titled("Loft"))]);
@@ -233,7 +237,7 @@ fn an_operator_may_do_what_a_host_may() {
 }
 
 #[test]
-fn nobody_arrives_before_the_last_guest_has_left() {
+fn a_check_out_later_than_the_check_in_is_refused() {
     let time = |hour| Some(Time::new(hour, 0, 0, 0).unwrap());
     for changes in [
         vec![Change::CheckIn(time(10))],
@@ -243,7 +247,7 @@ fn nobody_arrives_before_the_last_guest_has_left() {
         let command = modify(BY_HOST, 1, changes);
         given([registered()])
             .when(command)
-            .refuses(&Refusal::StaysOverlap);
+            .refuses(&Refusal::CheckOutAfterCheckIn);
     }
     let same = vec![Change::CheckIn(time(12)), Change::CheckOut(time(12))];
     given([registered()])
@@ -252,7 +256,7 @@ fn nobody_arrives_before_the_last_guest_has_left() {
 }
 
 #[test]
-fn a_meeting_room_has_no_check_in() {
+fn a_room_sold_by_the_hour_has_no_check_in_or_check_out_time() {
     let by_hour = Event::Registered {
         host: HOST,
         terms: Terms {
@@ -265,14 +269,14 @@ fn a_meeting_room_has_no_check_in() {
         let command = modify(BY_HOST, 1, vec![change]);
         given([by_hour.clone()])
             .when(command)
-            .refuses(&Refusal::NoStay);
+            .refuses(&Refusal::NotSoldByNight);
     }
     let none = vec![Change::CheckIn(None), Change::CheckOut(None)];
     given([by_hour]).when(modify(BY_HOST, 1, none)).then([]);
 }
 
 #[test]
-fn a_room_is_deleted_once() {
+fn a_repeated_deletion_changes_nothing() {
     let room = given([registered()])
         .when(Command::Delete { by: BY_HOST })
         .then([Event::Deleted]);
@@ -287,7 +291,7 @@ fn a_room_is_deleted_once() {
 }
 
 #[test]
-fn a_room_with_open_reservations_is_not_deleted() {
+fn a_room_with_open_reservations_cannot_be_deleted() {
     let delete = || Command::Delete { by: BY_HOST };
     given([registered(), Event::Reserved(STAY)])
         .when(delete())
@@ -306,7 +310,7 @@ fn a_room_with_open_reservations_is_not_deleted() {
 }
 
 #[test]
-fn a_deleted_room_is_not_modified() {
+fn a_deleted_room_cannot_be_modified() {
     for from in [1, 2] {
         given([registered(), Event::Deleted])
             .when(modify(BY_HOST, from, titled("Loft")))
@@ -315,7 +319,7 @@ fn a_deleted_room_is_not_modified() {
 }
 
 #[test]
-fn a_deleted_room_honours_what_was_sold() {
+fn a_deleted_room_still_records_confirmed_reservations() {
     let room = given([registered(), Event::Deleted])
         .when(Command::Reserve(STAY))
         .then([Event::Reserved(STAY)]);
@@ -326,7 +330,7 @@ fn a_deleted_room_honours_what_was_sold() {
 }
 
 #[test]
-fn a_room_is_reserved_until_the_last_reservation_is_over() {
+fn a_room_is_reserved_until_its_last_reservation_is_released() {
     let room = given([registered()])
         .when(Command::Reserve(STAY))
         .then([Event::Reserved(STAY)]);
@@ -354,7 +358,7 @@ fn a_room_is_reserved_until_the_last_reservation_is_over() {
 }
 
 #[test]
-fn reserving_and_releasing_again_changes_nothing() {
+fn repeated_reservations_and_releases_change_nothing() {
     let reserved = || vec![registered(), Event::Reserved(STAY)];
     given(reserved()).when(Command::Reserve(STAY)).then([]);
     let over = || [reserved(), vec![Event::Released(STAY)]].concat();
@@ -363,11 +367,11 @@ fn reserving_and_releasing_again_changes_nothing() {
 }
 
 #[test]
-fn a_release_that_overtakes_its_reservation_holds() {
+fn a_reservation_after_its_release_changes_nothing() {
     let room = given([registered()])
         .when(Command::Release(STAY))
         .then([Event::Forgone(STAY)]);
-    // Nothing happened that a person would see.
+    // The action that is displayed stays the same.
     assert_eq!(room.unwrap().last, Action::Registered);
     given([registered(), Event::Forgone(STAY)])
         .when(Command::Reserve(STAY))
@@ -378,33 +382,33 @@ fn a_release_that_overtakes_its_reservation_holds() {
 }
 
 #[test]
-fn reviews_are_counted() {
-    let opinion = |review, version, was: Option<i32>, is: Option<i32>| Opinion {
+fn rating_changes_are_counted_in_any_order_and_once() {
+    let change = |review, version, before: Option<i32>, after: Option<i32>| RatingChange {
         review,
         version,
-        was: was.map(stars),
-        is: is.map(stars),
+        before: before.map(stars),
+        after: after.map(stars),
     };
-    let counted = |opinions: &[Opinion]| {
-        let past = opinions.iter().copied().map(Event::Reviewed);
-        let last = Opinion {
+    let counted = |changes: &[RatingChange]| {
+        let past = changes.iter().copied().map(Event::Reviewed);
+        let last = RatingChange {
             review: STAY,
             version: 99,
-            was: None,
-            is: None,
+            before: None,
+            after: None,
         };
         let past: Vec<Event> = [registered()].into_iter().chain(past).collect();
         let room = given(past)
-            .when(Command::Count(last))
+            .when(Command::CountReview(last))
             .then([Event::Reviewed(last)]);
         let room = room.unwrap();
         assert_eq!(room.last, Action::Reviewed);
         (room.tally.reviews(), room.tally.average())
     };
-    let first = opinion(STAY, 2, None, Some(5));
-    let second = opinion(OTHER_STAY, 2, None, Some(2));
-    let better = opinion(OTHER_STAY, 3, Some(2), Some(4));
-    let gone = opinion(STAY, 3, Some(5), None);
+    let first = change(STAY, 2, None, Some(5));
+    let second = change(OTHER_STAY, 2, None, Some(2));
+    let better = change(OTHER_STAY, 3, Some(2), Some(4));
+    let gone = change(STAY, 3, Some(5), None);
     assert_eq!(counted(&[first]), (1, 5.0));
     assert_eq!(counted(&[first, second]), (2, 3.5));
     assert_eq!(counted(&[first, second, better]), (2, 4.5));
@@ -413,7 +417,7 @@ fn reviews_are_counted() {
     assert_eq!(counted(&[first, gone]), (0, 0.0));
     assert_eq!(counted(&[gone]), (0, 0.0));
     given([registered(), Event::Reviewed(first)])
-        .when(Command::Count(first))
+        .when(Command::CountReview(first))
         .then([]);
 }
 
@@ -422,11 +426,11 @@ fn every_refusal_has_its_reason() {
     let reasons = [
         (Refusal::Unknown, "NOT_FOUND"),
         (Refusal::IdReused, "IDEMPOTENCY_KEY_REUSED"),
-        (Refusal::Changed, "VERSION_MISMATCH"),
+        (Refusal::VersionMismatch, "VERSION_MISMATCH"),
         (Refusal::Deleted, "ROOM_DELETED"),
         (Refusal::HasReservations, "ROOM_HAS_RESERVATIONS"),
-        (Refusal::NoStay, "INVALID_REQUEST"),
-        (Refusal::StaysOverlap, "INVALID_REQUEST"),
+        (Refusal::NotSoldByNight, "INVALID_REQUEST"),
+        (Refusal::CheckOutAfterCheckIn, "INVALID_REQUEST"),
     ];
     for (refusal, reason) in reasons {
         assert_eq!(refusal.reason(), reason);

@@ -1,0 +1,58 @@
+//! Flags: their values, and errors on one line.
+
+use std::time::Duration;
+
+use chassis::{
+    base::flag_values::duration, cli::usage::one_line, client::addresses::Addresses,
+    runtime::config::Config, telemetry::LogFilter,
+};
+
+/// Every flag of a process.
+#[derive(clap::Parser)]
+#[command(name = "flags", no_binary_name = true)]
+struct Flags {
+    #[command(flatten)]
+    _config: Config,
+}
+
+#[test]
+fn an_error_of_the_command_line_is_one_line() {
+    let command = <Flags as clap::CommandFactory>::command();
+    let error = command
+        .try_get_matches_from(["--max-in-flight", "0"])
+        .unwrap_err();
+    let line = one_line(&error);
+    assert!(line.contains("--max-in-flight"), "{line}");
+    assert!(line.contains("from 1"), "{line}");
+    assert!(!line.contains('\n'), "{line}");
+}
+
+#[test]
+fn durations_are_parsed() {
+    assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+    assert_eq!(duration("1h 30m"), Ok(Duration::from_mins(90)));
+    assert!(duration("-1s").is_err());
+    assert!(duration("soon").is_err());
+}
+
+#[test]
+fn addresses_are_read() {
+    let read: Addresses = "room=http://a:1, payment=http://b:2,".parse().unwrap();
+    assert_eq!(read.0.len(), 2);
+    assert_eq!(read.0["payment"], "http://b:2");
+    assert!("room".parse::<Addresses>().is_err());
+    assert!("room=somewhere".parse::<Addresses>().is_err());
+}
+
+#[test]
+fn a_filter_is_read_and_changed() {
+    let (layer, filter) = LogFilter::layer("info").unwrap();
+    assert_eq!(filter.get().unwrap(), "info");
+    filter.set("warn,room=debug").unwrap();
+    assert!(filter.get().unwrap().contains("room=debug"));
+    for wrong in ["", "loud", "room=loud", "=,="] {
+        assert!(filter.set(wrong).is_err(), "{wrong:?}");
+    }
+    drop(layer);
+    assert!(filter.get().is_err());
+}
