@@ -6,7 +6,7 @@ use berth::{
 };
 use chassis::{
     MemberId, Received, ReservationId, Store, StoreError, Views, args,
-    store::{Conn, Migration, Value},
+    store::{Conn, Migration, Value, Write},
 };
 
 use crate::domain::MessageId;
@@ -15,6 +15,22 @@ pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
     name: "0001_inbox",
     sql: include_str!("../migrations/0001_inbox.sql"),
 }];
+
+const ADD_MESSAGE: Write = Write::insert(
+    "inbox",
+    "message_id, recipient_id, reservation_id, unread, created_at",
+    "$1, $2, $3, 1, $4",
+);
+const MARK_READ: Write =
+    Write::statement("inbox", "UPDATE inbox SET unread = 0 WHERE message_id = $1");
+const PUT_ADDRESS: Write = Write::upsert(
+    "address",
+    "member_id, email, version",
+    "$1, $2, $3",
+    &[1],
+    "(member_id) DO UPDATE SET email = excluded.email, version = excluded.version
+     WHERE address.version < excluded.version",
+);
 
 pub(crate) fn list() -> Views {
     Views::new()
@@ -29,23 +45,20 @@ async fn message_written(
     received: Received<MessageWritten>,
 ) -> Result<(), StoreError> {
     let message = received.event.message.unwrap_or_default();
-    let sql = "INSERT INTO inbox (message_id, recipient_id, reservation_id, unread, created_at)
-               VALUES ($1, $2, $3, 1, $4)";
     let values = args![
         message.message_id,
         message.recipient_id,
         message.reservation_id,
         received.at
     ];
-    conn.write(sql, values).await
+    conn.write(&ADD_MESSAGE, values).await
 }
 
 async fn message_read(
     conn: &mut dyn Conn,
     received: Received<MessageRead>,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE inbox SET unread = 0 WHERE message_id = $1";
-    conn.write(sql, args![received.subject]).await
+    conn.write(&MARK_READ, args![received.subject]).await
 }
 
 async fn member_joined(
@@ -63,10 +76,8 @@ async fn member_modified(
 }
 
 async fn note_address(conn: &mut dyn Conn, member: Member) -> Result<(), StoreError> {
-    let sql = "INSERT INTO address (member_id, email, version) VALUES ($1, $2, $3)
-               ON CONFLICT (member_id) DO UPDATE SET email = $2, version = $3 WHERE address.version < $3";
     let values = args![member.member_id, member.email, member.version];
-    conn.write(sql, values).await
+    conn.write(&PUT_ADDRESS, values).await
 }
 
 /// The e-mail address of a member, if known.

@@ -10,7 +10,7 @@ use berth::{
 use chassis::{
     MemberId, Money, Received, StoreError, Timestamp, Views, args,
     base::time,
-    store::{Conn, Migration},
+    store::{Conn, Migration, Write},
 };
 
 use crate::domain::PaymentId;
@@ -20,6 +20,21 @@ pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
     name: "0001_views",
     sql: include_str!("../migrations/0001_views.sql"),
 }];
+
+const ADD_PAYMENT: Write = Write::upsert(
+    "payment_list",
+    "payment_id, customer_id, created_at",
+    "$1, $2, $3",
+    &[1],
+    "(payment_id) DO NOTHING",
+);
+/// Both entries of a movement of money, numbered after the earlier entries of the payment.
+const ADD_ENTRIES: Write = Write::statement(
+    "ledger",
+    "INSERT INTO ledger (payment_id, entry, kind, account, currency, minor, at)
+     SELECT $1, COUNT(*) + 1, $2, $3, $4, $5, $6 FROM ledger WHERE payment_id = $1
+     UNION ALL SELECT $1, COUNT(*) + 2, $7, $8, $4, $9, $6 FROM ledger WHERE payment_id = $1",
+);
 
 pub(crate) fn list() -> Views {
     Views::new()
@@ -161,14 +176,12 @@ async fn list_declined(
 
 async fn put(conn: &mut dyn Conn, payment: &Payment) -> Result<(), StoreError> {
     let created = payment.create_time.as_ref().and_then(time::from_proto);
-    let sql = "INSERT INTO payment_list (payment_id, customer_id, created_at) VALUES ($1, $2, $3)
-        ON CONFLICT (payment_id) DO NOTHING";
     let args = args![
         payment.payment_id.as_str(),
         payment.customer_id.as_str(),
         created.ok_or_else(|| bug("the event has no create_time"))?
     ];
-    conn.write(sql, args).await
+    conn.write(&ADD_PAYMENT, args).await
 }
 
 async fn enter_charge(
@@ -237,20 +250,18 @@ async fn enter(
     if amount.is_zero() {
         return Ok(());
     }
-    for (account, minor) in [(from, amount.minor.saturating_neg()), (to, amount.minor)] {
-        let sql = "INSERT INTO ledger (payment_id, entry, kind, account, currency, minor, at)
-            SELECT $1, COUNT(*) + 1, $2, $3, $4, $5, $6 FROM ledger WHERE payment_id = $1";
-        let args = args![
-            payment,
-            account.kind(),
-            account.name(),
-            amount.currency.code(),
-            minor,
-            at
-        ];
-        conn.write(sql, args).await?;
-    }
-    Ok(())
+    let args = args![
+        payment,
+        from.kind(),
+        from.name(),
+        amount.currency.code(),
+        amount.minor.saturating_neg(),
+        at,
+        to.kind(),
+        to.name(),
+        amount.minor
+    ];
+    conn.write(&ADD_ENTRIES, args).await
 }
 
 fn given(payment: Option<Payment>) -> Result<Payment, StoreError> {

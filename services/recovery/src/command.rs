@@ -30,22 +30,22 @@ use crate::{
 pub const SUBCOMMAND: Subcommand = Subcommand {
     name: "recover",
     command,
-    run: play,
+    run,
 };
 
-/// What it is told.
+/// The flags.
 #[derive(Args, Debug)]
 struct Recover {
-    /// Which context; a process that has one needs not be told
+    /// The context; optional if the process has only one
     #[arg(long, env = "BERTH_RECOVER_CONTEXT", value_name = "NAME")]
     context: Option<String>,
-    /// Only say what was lost and what can be done
+    /// Report the lost events and change nothing
     #[arg(long, env = "BERTH_RECOVER_DRY_RUN")]
     dry_run: bool,
-    /// Do without what is lost for good
+    /// Recover even if events are lost for good
     #[arg(long, env = "BERTH_RECOVER_ACCEPT_LOSSES")]
     accept_losses: bool,
-    /// Another copy of the context's database that has more: a SQLite file, or `postgres://…`
+    /// Another copy of the context's database that has the lost events: a SQLite file, or `postgres://…`
     #[arg(
         long,
         env = "BERTH_RECOVER_FROM",
@@ -68,18 +68,18 @@ struct Recover {
 }
 
 fn command() -> Command {
-    let about = "Gets back what others have seen of a context whose log has gone back, and ends";
+    let about = "Recovers events that a context's log has lost but others have seen, and ends";
     Recover::augment_args(Command::new(SUBCOMMAND.name).about(about))
 }
 
-/// Runs it for one of some contexts.
-fn play(_process: &str, contexts: &[Context], matches: &ArgMatches) -> ExitCode {
-    let told = match Recover::from_arg_matches(matches) {
-        Ok(told) => told,
+/// Runs the subcommand for one of the contexts.
+fn run(_process: &str, contexts: &[Context], matches: &ArgMatches) -> ExitCode {
+    let flags = match Recover::from_arg_matches(matches) {
+        Ok(flags) => flags,
         Err(error) => return usage::refuse(&error),
     };
     let is_meant = |context: &&Context| {
-        let name = told.context.as_deref();
+        let name = flags.context.as_deref();
         name.map_or(contexts.len() == 1, |name| name == context.name)
     };
     let Some(context) = contexts.iter().find(is_meant) else {
@@ -90,13 +90,13 @@ fn play(_process: &str, contexts: &[Context], matches: &ArgMatches) -> ExitCode 
         .enable_all()
         .build();
     let done = match runtime {
-        Ok(runtime) => runtime.block_on(told.recover(context, contexts)),
+        Ok(runtime) => runtime.block_on(flags.recover(context, contexts)),
         Err(error) => return usage::fail(&error),
     };
     match done {
         Ok(report) => {
-            say(context.name, report.as_ref());
-            let stuck = |report: &Report| !report.recovered && !told.dry_run;
+            print(context.name, report.as_ref());
+            let stuck = |report: &Report| !report.recovered && !flags.dry_run;
             ExitCode::from(u8::from(report.as_ref().is_some_and(stuck)))
         }
         Err(error) => usage::fail(&format!("{}: {error}", context.name)),
@@ -110,7 +110,7 @@ impl Recover {
         contexts: &[Context],
     ) -> Result<Option<Report>, Box<dyn std::error::Error>> {
         let in_files = self.database.database_url.is_none();
-        // Nobody else may be at work on files.
+        // No other process may use the files.
         let _lock = in_files
             .then(|| data_dir::lock(&self.data_dir))
             .transpose()?;
@@ -118,7 +118,7 @@ impl Recover {
         for other in contexts.iter().filter(|other| other.name != context.name) {
             let file = self.data_dir.join(format!("{}.db", other.name));
             if !in_files || file.exists() {
-                notice(&store, &self.open(other).await?).await?;
+                compare_cursors(&store, &self.open(other).await?).await?;
             }
         }
         let mut sources = Vec::new();
@@ -153,8 +153,8 @@ impl Recover {
     }
 }
 
-/// Looks how far another context has come with the log of this one.
-async fn notice(store: &Store, other: &Store) -> Result<(), StoreError> {
+/// Compares the log with the cursors of another context.
+async fn compare_cursors(store: &Store, other: &Store) -> Result<(), StoreError> {
     for (consumer, producer, seq) in other.cursors().await? {
         if producer == store.context() {
             store.seen(seq, &consumer, TAKEN).await?;
@@ -180,15 +180,15 @@ async fn copy(
     }
     let file = Path::new(from);
     if !file.exists() {
-        return Err(StoreError::Unavailable(format!("{from} is not there")).into());
+        return Err(StoreError::Unavailable(format!("{from} does not exist")).into());
     }
     Ok(Store::sqlite(context.name, file, StoreOptions::default()).await?)
 }
 
 #[expect(clippy::print_stdout, reason = "what the command is for")]
-fn say(context: &str, report: Option<&Report>) {
+fn print(context: &str, report: Option<&Report>) {
     match report {
         Some(report) => print!("{report}"),
-        None => println!("{context}: nothing is lost"),
+        None => println!("{context}: no events are lost"),
     }
 }

@@ -1,4 +1,4 @@
-//! Offline recovery: a context whose log has gone back gets back what others have seen of it.
+//! Offline recovery of events that a context's log has lost but others have seen.
 
 mod command;
 mod recover;

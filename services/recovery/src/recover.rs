@@ -1,7 +1,7 @@
-//! `recover`: a context whose log has gone back gets back what others have seen of it.
+//! Recovers events that a log has lost but others have seen.
 //!
-//! What is still to be had is put on the log where it was, and what comes of it into the aggregates; in the place of what
-//! nobody has any more stands an `EventLost`. All of that and the lifting of the fence is one transaction.
+//! Events that a source still has are inserted at their positions and applied to their aggregates. An `EventLost` replaces
+//! every other one. All of that and the removal of the write fence is one transaction.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,48 +22,48 @@ use chassis::{
         bus::{Bus, BusError},
         log_reader::{LogError, LogReader},
     },
-    store::{AsStoreError, Fence, Store, StoreError, Unit, restorer::Restorer},
+    store::{AsStoreError, Store, StoreError, UnitOfWork, WriteFence, restorer::Restorer},
 };
 
-/// At most so many events are fetched at once.
+/// The most events that are read at once.
 const PAGE: i64 = 500;
 
-/// Where lost events may still be.
+/// A source of lost events.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// Another copy of the log that goes further.
     Log(Arc<dyn LogReader>),
-    /// What carries events.
+    /// The bus.
     Bus(Arc<dyn Bus>),
 }
 
 /// What a recovery may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum May {
-    /// Only look.
+    /// Change nothing.
     Inspect,
     /// Recover if nothing is lost for good.
     Recover,
-    /// Recover, and do without what is lost for good.
+    /// Recover, and accept losses.
     Lose,
 }
 
-/// Why there was no recovery.
+/// Why a recovery failed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RecoverError {
-    /// The store could not.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A source could not.
+    /// A source failed.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// A source could not.
+    /// A source failed.
     #[error(transparent)]
     Bus(#[from] BusError),
-    /// A source has another event where both have one.
-    #[error("what is to be recovered from has another history: event {0} differs")]
+    /// A source has another event at a position that both have.
+    #[error("the source has another history: event {0} differs")]
     OtherHistory(i64),
-    /// Nothing was changed; this is what would have been done.
+    /// Nothing was changed; the report says what would have been done.
     #[error("nothing was changed")]
     Only(Box<Report>),
 }
@@ -77,8 +77,8 @@ impl AsStoreError for RecoverError {
     }
 }
 
-/// Recovers a store that is fenced. Returns what became of the lost events, or nothing if it is not fenced; nothing was
-/// changed if it may only inspect, or if something is lost for good and that may not be.
+/// Recovers a fenced store. Returns a report of the lost events; none if the store is not fenced. Nothing is changed if
+/// `may` does not allow it.
 pub async fn recover(
     store: &Store,
     restorers: &[Restorer],
@@ -95,8 +95,8 @@ pub async fn recover(
         let (fence, kept, restorers) = (fence.clone(), kept.clone(), restorers.clone());
         Box::pin(async move {
             let report = put_back(unit, fence, &kept, &restorers).await?;
-            let goes = may == May::Lose || may == May::Recover && report.is_whole();
-            if goes {
+            let allowed = may == May::Lose || may == May::Recover && report.is_whole();
+            if allowed {
                 Ok(report)
             } else {
                 Err(RecoverError::Only(Box::new(report)))
@@ -115,10 +115,10 @@ pub async fn recover(
     Ok(Some(report))
 }
 
-/// What the sources still have of what was lost, by its place.
+/// The lost events that a source still has, by position.
 async fn collect(
     store: &Store,
-    fence: &Fence,
+    fence: &WriteFence,
     sources: &[Source],
 ) -> Result<BTreeMap<i64, Recorded>, RecoverError> {
     let head = store.head().await?;
@@ -145,7 +145,7 @@ async fn collect(
 async fn read(
     source: &Source,
     context: &str,
-    fence: &Fence,
+    fence: &WriteFence,
     from: i64,
 ) -> Result<Vec<Recorded>, RecoverError> {
     match source {
@@ -164,34 +164,34 @@ async fn read(
     }
 }
 
-/// Lets what was lost happen again, in its order, and lifts the fence.
+/// Restores the lost events in their order and removes the fence.
 async fn put_back(
-    unit: &mut Unit<'_>,
-    fence: Fence,
+    unit: &mut UnitOfWork<'_>,
+    fence: WriteFence,
     kept: &BTreeMap<i64, Recorded>,
     restorers: &[Restorer],
 ) -> Result<Report, RecoverError> {
     let head = unit.head().await?;
     let mut losses = Vec::new();
-    // What cannot be made again takes everything along that comes after it.
+    // Later events of an aggregate cannot be restored without the earlier ones.
     let mut broken: BTreeSet<&str> = BTreeSet::new();
     for seq in head + 1..=fence.seen {
         let event = kept.get(&seq);
         let fate = match event {
             None => Fate::Gone,
             Some(event) => {
-                let fate = happen(unit, event, &broken, restorers).await?;
+                let fate = restore(unit, event, &broken, restorers).await?;
                 if matches!(fate, Fate::Impossible(_)) {
                     broken.insert(&event.subject);
                 }
                 fate
             }
         };
-        let event_again = match (event, &fate) {
-            (Some(event), Fate::Restored | Fate::Told) => event.clone(),
-            _ => instead(unit, seq, event, &fate),
+        let appended = match (event, &fate) {
+            (Some(event), Fate::Restored | Fate::Appended) => event.clone(),
+            _ => replacement(unit, seq, event, &fate),
         };
-        unit.append_again(&event_again).await?;
+        unit.append_again(&appended).await?;
         losses.push(Loss {
             seq,
             event: event.cloned(),
@@ -208,29 +208,31 @@ async fn put_back(
     })
 }
 
-async fn happen(
-    unit: &mut Unit<'_>,
+async fn restore(
+    unit: &mut UnitOfWork<'_>,
     event: &Recorded,
     broken: &BTreeSet<&str>,
     restorers: &[Restorer],
 ) -> Result<Fate, StoreError> {
     if broken.contains(event.subject.as_str()) {
-        return Ok(Fate::Impossible("what came before it is missing".into()));
+        return Ok(Fate::Impossible(
+            "an earlier event of the aggregate is missing".into(),
+        ));
     }
     if event.event_type == EventLost::full_name() {
-        return Ok(Fate::Told);
+        return Ok(Fate::Appended);
     }
-    match restorers.iter().find(|restorer| restorer.tells(event)) {
-        None => Ok(Fate::Told),
-        Some(restorer) => Ok(match restorer.put(unit, event).await? {
+    match restorers.iter().find(|restorer| restorer.concerns(event)) {
+        None => Ok(Fate::Appended),
+        Some(restorer) => Ok(match restorer.apply(unit, event).await? {
             Ok(()) => Fate::Restored,
             Err(why) => Fate::Impossible(why),
         }),
     }
 }
 
-/// What stands on the log in the place of an event that cannot be there.
-fn instead(unit: &Unit<'_>, seq: i64, event: Option<&Recorded>, fate: &Fate) -> Recorded {
+/// The event that replaces one that cannot be restored.
+fn replacement(unit: &UnitOfWork<'_>, seq: i64, event: Option<&Recorded>, fate: &Fate) -> Recorded {
     let context = unit.context();
     let lost = EventLost {
         seq,
@@ -243,7 +245,7 @@ fn instead(unit: &Unit<'_>, seq: i64, event: Option<&Recorded>, fate: &Fate) -> 
         seq,
         id: event_id(context, "lost", &seq.to_string(), 1, 0),
         event_type: EventLost::full_name(),
-        // It is about nothing that is there.
+        // It concerns no aggregate.
         subject: String::new(),
         version: 1,
         at: unit.at(),

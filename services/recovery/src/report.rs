@@ -1,19 +1,19 @@
-//! What was lost, and what became of it, for people.
+//! The report of a recovery.
 
 use std::{collections::BTreeMap, fmt};
 
-use chassis::{domain::event::Recorded, store::Fence};
+use chassis::{domain::event::Recorded, store::WriteFence};
 
-/// What became of a lost event.
+/// The result for a lost event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It is on the log again, and its aggregate is what came of it.
+    /// It is on the log again and was applied to its aggregate.
     Restored,
-    /// It is on the log again; its aggregate cannot be made of what is told, and is as it was before.
-    Told,
-    /// It contradicts what is there, and why.
+    /// It is on the log again. Its aggregate cannot be restored from events and is unchanged.
+    Appended,
+    /// It contradicts the current state; the text says why.
     Impossible(String),
-    /// Nobody has it any more.
+    /// No source has it.
     Gone,
 }
 
@@ -21,9 +21,9 @@ impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Restored => f.write_str("restored"),
-            Self::Told => f.write_str("on the log, the aggregate is as it was"),
+            Self::Appended => f.write_str("on the log, the aggregate is unchanged"),
             Self::Impossible(why) => write!(f, "impossible: {why}"),
-            Self::Gone => f.write_str("gone: nobody has it any more"),
+            Self::Gone => f.write_str("gone: no source has it"),
         }
     }
 }
@@ -31,26 +31,26 @@ impl fmt::Display for Fate {
 /// An event that was lost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loss {
-    /// Its place.
+    /// Its position.
     pub seq: i64,
-    /// The event, if anybody has it.
+    /// The event, if a source has it.
     pub event: Option<Recorded>,
-    /// What became of it.
+    /// The result.
     pub fate: Fate,
 }
 
-/// What was lost from a log, and what became of it.
+/// The lost events of a log, and the result for each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// The context.
     pub context: &'static str,
-    /// Why it can only be read.
-    pub fence: Fence,
-    /// How far its log goes.
+    /// Why the store is read-only.
+    pub fence: WriteFence,
+    /// Where its log ends.
     pub head: i64,
-    /// What was lost, in order.
+    /// The lost events, in order.
     pub losses: Vec<Loss>,
-    /// Whether it was recovered; if not nothing was changed.
+    /// Whether it was recovered. If not, nothing was changed.
     pub recovered: bool,
 }
 
@@ -64,7 +64,7 @@ impl Report {
         self.losses.iter().filter(|loss| of(&loss.fate)).count()
     }
 
-    /// From which version to which the lost events took each aggregate.
+    /// The versions of each aggregate before and after its lost events.
     fn aggregates(&self) -> BTreeMap<&str, (i64, i64)> {
         let mut versions: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
         for event in self.losses.iter().filter_map(|loss| loss.event.as_ref()) {
@@ -78,24 +78,24 @@ impl Report {
         if self.count(|fate| *fate == Fate::Gone) > 0 {
             writeln!(
                 f,
-                "  gone: look for a newer copy of the log (--from). With --accept-losses an EventLost takes the place of each;"
+                "  gone: look for a newer copy of the log (--from). With --accept-losses an EventLost replaces each;"
             )?;
             writeln!(
                 f,
-                "    payments of reservations that are gone are refunded by themselves."
+                "    payments of lost reservations are refunded automatically."
             )?;
         }
         if self.count(|fate| matches!(fate, Fate::Impossible(_))) > 0 {
             writeln!(
                 f,
-                "  impossible: something else has happened in between, and stays. With --accept-losses an EventLost takes the"
+                "  impossible: later changes contradict the event, and stay. With --accept-losses an EventLost replaces"
             )?;
             writeln!(
                 f,
-                "    place of each, and payments that belong to it are refunded. Tell the customers."
+                "    each, and its payments are refunded. Inform the customers."
             )?;
         }
-        if self.count(|fate| *fate == Fate::Told) > 0 {
+        if self.count(|fate| *fate == Fate::Appended) > 0 {
             writeln!(
                 f,
                 "  on the log only: --accept-losses leaves the aggregates as they are; docs/recovery.md says what to do then."

@@ -8,7 +8,7 @@ use berth::{
 use chassis::{
     MemberId, OfferId, Received, ReservationId, Store, StoreError, Views, args,
     base::time,
-    store::{Conn, Migration, Row},
+    store::{Conn, Migration, Row, Write},
 };
 use prost::Message;
 
@@ -25,6 +25,22 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0002_offer_replica.sql"),
     },
 ];
+
+const PUT_RESERVATION: Write = Write::upsert(
+    "reservation_list",
+    "reservation_id, customer_id, host_id, offer_id, status, created_at",
+    "$1, $2, $3, $4, $5, $6",
+    &[1],
+    "(reservation_id) DO UPDATE SET status = excluded.status",
+);
+const PUT_OFFER: Write = Write::upsert(
+    "offer_replica",
+    "offer_id, version, offer",
+    "$1, $2, $3",
+    &[1],
+    "(offer_id) DO UPDATE SET version = excluded.version, offer = excluded.offer
+     WHERE offer_replica.version < excluded.version",
+);
 
 /// The projections.
 pub(crate) fn list() -> Views {
@@ -52,8 +68,6 @@ async fn keep_status<E: CarriesReservation>(
         .reservation()
         .ok_or_else(|| missing("reservation"))?;
     let created = shown.create_time.as_ref().and_then(time::from_proto);
-    let sql = "INSERT INTO reservation_list (reservation_id, customer_id, host_id, offer_id, status, created_at)
-               VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (reservation_id) DO UPDATE SET status = $5";
     let values = args![
         &*received.subject,
         &*shown.customer_id,
@@ -62,7 +76,7 @@ async fn keep_status<E: CarriesReservation>(
         shown.status,
         created.ok_or_else(|| missing("create_time"))?
     ];
-    conn.write(sql, values).await
+    conn.write(&PUT_RESERVATION, values).await
 }
 
 async fn replicate_registered(
@@ -89,10 +103,8 @@ async fn replicate_deleted(
 /// Keeps the newest terms of an offer.
 async fn replicate(conn: &mut dyn Conn, offer: Option<Offer>) -> Result<(), StoreError> {
     let offer = offer.ok_or_else(|| missing("offer"))?;
-    let sql = "INSERT INTO offer_replica (offer_id, version, offer) VALUES ($1, $2, $3)
-               ON CONFLICT (offer_id) DO UPDATE SET version = $2, offer = $3 WHERE offer_replica.version < $2";
     let values = args![&*offer.offer_id, offer.version, offer.encode_to_vec()];
-    conn.write(sql, values).await
+    conn.write(&PUT_OFFER, values).await
 }
 
 fn missing(field: &str) -> StoreError {

@@ -4,7 +4,7 @@ use berth::room::v1::{ReviewCreated, ReviewDeleted, RoomDeleted, RoomRegistered}
 use chassis::{
     MemberId, Received, ReservationId, StoreError, Timestamp, Views, args,
     base::time,
-    store::{Conn, Migration, Row},
+    store::{Conn, Migration, Row, Write},
 };
 
 use crate::domain::RoomId;
@@ -13,6 +13,29 @@ pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
     name: "0001_listings",
     sql: include_str!("../migrations/0001_listings.sql"),
 }];
+
+const ADD_ROOM: Write = Write::upsert(
+    "room_listing",
+    "room_id, host_id, created_at",
+    "$1, $2, $3",
+    &[1],
+    "(room_id) DO NOTHING",
+);
+const REMOVE_ROOM: Write = Write::statement(
+    "room_listing",
+    "DELETE FROM room_listing WHERE room_id = $1",
+);
+const ADD_REVIEW: Write = Write::upsert(
+    "review_listing",
+    "reservation_id, room_id, created_at",
+    "$1, $2, $3",
+    &[1],
+    "(reservation_id) DO NOTHING",
+);
+const REMOVE_REVIEW: Write = Write::statement(
+    "review_listing",
+    "DELETE FROM review_listing WHERE reservation_id = $1",
+);
 
 pub(crate) fn list() -> Views {
     Views::new()
@@ -93,18 +116,15 @@ async fn list_room(
     received: Received<RoomRegistered>,
 ) -> Result<(), StoreError> {
     let room = received.event.room.ok_or_else(|| bug("no room"))?;
-    let sql = "INSERT INTO room_listing (room_id, host_id, created_at) VALUES ($1, $2, $3)
-        ON CONFLICT (room_id) DO NOTHING";
     let args = args![room.room_id, room.host_id, received.at];
-    conn.write(sql, args).await
+    conn.write(&ADD_ROOM, args).await
 }
 
 async fn unlist_room(
     conn: &mut dyn Conn,
     received: Received<RoomDeleted>,
 ) -> Result<(), StoreError> {
-    let sql = "DELETE FROM room_listing WHERE room_id = $1";
-    conn.write(sql, args![received.subject]).await
+    conn.write(&REMOVE_ROOM, args![received.subject]).await
 }
 
 async fn list_review(
@@ -112,18 +132,15 @@ async fn list_review(
     received: Received<ReviewCreated>,
 ) -> Result<(), StoreError> {
     let review = received.event.review.ok_or_else(|| bug("no review"))?;
-    let sql = "INSERT INTO review_listing (reservation_id, room_id, created_at) VALUES ($1, $2, $3)
-        ON CONFLICT (reservation_id) DO NOTHING";
     let args = args![review.reservation_id, review.room_id, received.at];
-    conn.write(sql, args).await
+    conn.write(&ADD_REVIEW, args).await
 }
 
 async fn unlist_review(
     conn: &mut dyn Conn,
     received: Received<ReviewDeleted>,
 ) -> Result<(), StoreError> {
-    let sql = "DELETE FROM review_listing WHERE reservation_id = $1";
-    conn.write(sql, args![received.subject]).await
+    conn.write(&REMOVE_REVIEW, args![received.subject]).await
 }
 
 fn bug(what: &str) -> StoreError {

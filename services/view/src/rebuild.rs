@@ -15,7 +15,7 @@ use chassis::{
     messaging::{
         bus::Signal, consume_error::ConsumeError, consumer::Consumer, log_reader::LogReader,
     },
-    store::Unit,
+    store::UnitOfWork,
 };
 use tonic::Status;
 
@@ -147,7 +147,7 @@ async fn switch(
 }
 
 async fn switch_in(
-    unit: &mut Unit<'_>,
+    unit: &mut UnitOfWork<'_>,
     generation: i64,
     read_ahead: &[ReadAhead],
 ) -> Result<Option<Rebuilt>, ConsumeError> {

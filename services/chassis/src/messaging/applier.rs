@@ -8,7 +8,7 @@ use crate::{
         consume_error::ConsumeError, dead_letters::DeadLetters, policies::ReactError,
         reactions::Reactions,
     },
-    store::{Batch, Store, StoreError, Unit},
+    store::{Batch, Store, StoreError, UnitOfWork},
 };
 
 /// How a batch is applied. Savepoints are expensive and nearly all events succeed: a batch is applied without savepoints
@@ -88,7 +88,7 @@ impl Applier {
     /// Applies a batch as part of a transaction.
     pub(super) async fn apply_in(
         &self,
-        unit: &mut Unit<'_>,
+        unit: &mut UnitOfWork<'_>,
         from: i64,
         to: i64,
         batch: &[Recorded],
@@ -99,7 +99,7 @@ impl Applier {
 
     async fn apply_with(
         &self,
-        unit: &mut Unit<'_>,
+        unit: &mut UnitOfWork<'_>,
         from: i64,
         to: i64,
         batch: &[Recorded],
@@ -135,7 +135,7 @@ impl Applier {
     /// Applies an event. Returns why it failed, if it did and a savepoint has rolled it back.
     async fn apply_event(
         &self,
-        unit: &mut Unit<'_>,
+        unit: &mut UnitOfWork<'_>,
         event: &Recorded,
         savepoints: Savepoints,
     ) -> Result<Option<String>, ConsumeError> {

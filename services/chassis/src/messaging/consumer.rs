@@ -21,7 +21,7 @@ use crate::{
         log_reader::{LogError, LogReader},
         reactions::Reactions,
     },
-    store::{Store, StoreError, Unit, projections::Views},
+    store::{Store, StoreError, UnitOfWork, projections::Views},
 };
 
 /// Maximum number of events in one transaction.
@@ -228,7 +228,7 @@ impl Consumer {
     /// Applies the events after `from` up to `to`, a contiguous batch, as part of a transaction.
     pub async fn apply_in(
         &self,
-        unit: &mut Unit<'_>,
+        unit: &mut UnitOfWork<'_>,
         from: i64,
         to: i64,
         batch: &[Recorded],

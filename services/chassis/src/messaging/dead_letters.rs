@@ -6,7 +6,7 @@ use crate::{
     base::time::{SignedDuration, Timestamp},
     domain::{event::Recorded, log_id::LogId},
     messaging::reactions::Reactions,
-    store::{DeadLetter, Store, StoreError, Unit},
+    store::{DeadLetter, Store, StoreError, UnitOfWork},
 };
 
 /// A dead letter is parked after this many attempts.
@@ -27,7 +27,7 @@ impl DeadLetters {
     /// Adds an event that failed, as part of a transaction.
     pub(super) async fn add(
         &self,
-        unit: &mut Unit<'_>,
+        unit: &mut UnitOfWork<'_>,
         event: &Recorded,
         reason: String,
     ) -> Result<(), StoreError> {
@@ -39,7 +39,7 @@ impl DeadLetters {
     /// Adds an event that is not applied because an earlier event of the same aggregate has failed.
     pub(super) async fn add_behind(
         &self,
-        unit: &mut Unit<'_>,
+        unit: &mut UnitOfWork<'_>,
         event: &Recorded,
     ) -> Result<(), StoreError> {
         self.put(unit, event, String::new(), 0).await
@@ -47,7 +47,7 @@ impl DeadLetters {
 
     async fn put(
         &self,
-        unit: &mut Unit<'_>,
+        unit: &mut UnitOfWork<'_>,
         event: &Recorded,
         reason: String,
         attempts: i64,
@@ -88,7 +88,7 @@ impl DeadLetters {
             .await
     }
 
-    async fn retry_in(&self, unit: &mut Unit<'_>) -> Result<bool, StoreError> {
+    async fn retry_in(&self, unit: &mut UnitOfWork<'_>) -> Result<bool, StoreError> {
         let mut any = false;
         for letter in unit.letters_due(&self.consumer).await? {
             let event = &letter.event;

@@ -7,7 +7,9 @@ use prost::{Message, Name};
 
 use crate::{
     domain::event::{Cause, Malformed, Publish, Received, Recorded},
-    store::{AsStoreError, ExecuteError, StoreError, Subjects, Unit, projections::ProjectionError},
+    store::{
+        AsStoreError, ExecuteError, StoreError, Subjects, UnitOfWork, projections::ProjectionError,
+    },
 };
 
 /// The commands that a policy returns, on aggregates of its own context.
@@ -43,7 +45,7 @@ impl<A: Publish> Then<A> {
         self
     }
 
-    async fn give(self, unit: &mut Unit<'_>, cause: &Cause) -> Result<(), ReactError> {
+    async fn give(self, unit: &mut UnitOfWork<'_>, cause: &Cause) -> Result<(), ReactError> {
         let Self(commands, if_lost) = self;
         for (id, command) in commands {
             let given = give::<A>(unit, id, &command, cause).await;
@@ -117,7 +119,7 @@ impl AsStoreError for ReactError {
     }
 }
 
-type Fallback = dyn for<'u> Fn(&'u mut Unit<'_>, &'u Cause) -> BoxFuture<'u, Result<(), ReactError>>
+type Fallback = dyn for<'u> Fn(&'u mut UnitOfWork<'_>, &'u Cause) -> BoxFuture<'u, Result<(), ReactError>>
     + Send
     + Sync;
 
@@ -133,7 +135,7 @@ impl fmt::Debug for IfLost {
 
 /// Gives a command to an aggregate.
 async fn give<A: Publish>(
-    unit: &mut Unit<'_>,
+    unit: &mut UnitOfWork<'_>,
     id: A::Id,
     command: &A::Command,
     cause: &Cause,
@@ -146,7 +148,7 @@ async fn give<A: Publish>(
 }
 
 type Subject = dyn Fn(&Recorded, &mut Subjects) + Send + Sync;
-type React = dyn for<'u> Fn(&'u mut Unit<'_>, &'u Recorded) -> BoxFuture<'u, Result<(), ReactError>>
+type React = dyn for<'u> Fn(&'u mut UnitOfWork<'_>, &'u Recorded) -> BoxFuture<'u, Result<(), ReactError>>
     + Send
     + Sync;
 
@@ -240,7 +242,7 @@ impl Policies {
     /// Applies every policy that handles the event. A panic of a policy is the failure of one event, not of the process.
     pub(super) async fn react(
         &self,
-        unit: &mut Unit<'_>,
+        unit: &mut UnitOfWork<'_>,
         event: &Recorded,
     ) -> Result<(), ReactError> {
         let handles = |policy: &&Policy| policy.event_type == event.event_type;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     domain::event::Recorded,
     messaging::policies::{Policies, ReactError},
-    store::{Savepoint, StoreError, Subjects, Unit, projections::Views},
+    store::{Savepoint, StoreError, Subjects, UnitOfWork, projections::Views},
 };
 
 /// What one consumer does with an event.
@@ -36,7 +36,7 @@ impl Reactions {
     /// Applies an event.
     pub(super) async fn apply(
         &self,
-        unit: &mut Unit<'_>,
+        unit: &mut UnitOfWork<'_>,
         event: &Recorded,
     ) -> Result<(), ReactError> {
         match self {
@@ -49,7 +49,7 @@ impl Reactions {
     /// store fails.
     pub(super) async fn apply_in_savepoint(
         &self,
-        unit: &mut Unit<'_>,
+        unit: &mut UnitOfWork<'_>,
         event: &Recorded,
     ) -> Result<Option<String>, StoreError> {
         unit.savepoint(Savepoint::Set).await?;

@@ -1,162 +1,36 @@
-//! The connection both engines implement: SQL in the common subset of SQLite and PostgreSQL, values of four types.
+//! The connection that both databases implement. Its SQL is the common subset of SQLite and PostgreSQL.
 
 use futures::future::BoxFuture;
 
-use crate::store::StoreError;
+use crate::store::{
+    error::StoreError,
+    row::{Row, Value},
+    write::Write,
+};
 
-/// A value of a statement or row: 64-bit integer, double, text or bytes, or none of that type.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// `BIGINT`
-    Int(Option<i64>),
-    /// `DOUBLE PRECISION`
-    Real(Option<f64>),
-    /// `TEXT`
-    Text(Option<String>),
-    /// `BYTEA`
-    Blob(Option<Vec<u8>>),
-}
+/// The result of an operation of the store.
+pub(crate) type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
-macro_rules! value_from {
-    ($($from:ty => $variant:ident $convert:expr),+ $(,)?) => {$(
-        impl From<$from> for Value {
-            fn from(value: $from) -> Self {
-                Self::$variant(Some($convert(value)))
-            }
-        }
-
-        impl From<Option<$from>> for Value {
-            fn from(value: Option<$from>) -> Self {
-                Self::$variant(value.map($convert))
-            }
-        }
-    )+};
-}
-
-value_from! {
-    i64 => Int std::convert::identity,
-    i32 => Int i64::from,
-    bool => Int i64::from,
-    f64 => Real std::convert::identity,
-    String => Text std::convert::identity,
-    &str => Text str::to_owned,
-    Vec<u8> => Blob std::convert::identity,
-    &[u8] => Blob <[u8]>::to_vec,
-    crate::base::time::Timestamp => Int crate::base::time::to_micros,
-}
-
-/// The values of a statement: `args![id, 3, None::<i64>]` for `$1`, `$2`, `$3`.
-#[macro_export]
-macro_rules! args {
-    ($($value:expr),* $(,)?) => { vec![$($crate::store::Value::from($value)),*] };
-}
-
-/// A row of an answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Row(Vec<Value>);
-
-impl Row {
-    pub(crate) fn new(values: Vec<Value>) -> Self {
-        Self(values)
-    }
-
-    /// The columns after some.
-    pub(crate) fn after(self, columns: usize) -> Self {
-        Self(self.0.into_iter().skip(columns).collect())
-    }
-
-    /// All columns.
-    pub fn values(&self) -> &[Value] {
-        &self.0
-    }
-
-    /// An integer column.
-    pub fn int(&self, column: usize) -> Result<i64, StoreError> {
-        self.opt_int(column)?
-            .ok_or_else(|| wrong(column, "an integer"))
-    }
-
-    /// An integer column that may be null.
-    pub fn opt_int(&self, column: usize) -> Result<Option<i64>, StoreError> {
-        match self.0.get(column) {
-            Some(Value::Int(value)) => Ok(*value),
-            Some(value) if value.is_null() => Ok(None),
-            _ => Err(wrong(column, "an integer")),
-        }
-    }
-
-    /// A double column.
-    pub fn real(&self, column: usize) -> Result<f64, StoreError> {
-        match self.0.get(column) {
-            Some(Value::Real(Some(value))) => Ok(*value),
-            _ => Err(wrong(column, "a double")),
-        }
-    }
-
-    /// A text column.
-    pub fn text(&self, column: usize) -> Result<&str, StoreError> {
-        match self.0.get(column) {
-            Some(Value::Text(Some(value))) => Ok(value),
-            _ => Err(wrong(column, "text")),
-        }
-    }
-
-    /// A text column that may be null.
-    pub fn opt_text(&self, column: usize) -> Result<Option<&str>, StoreError> {
-        match self.0.get(column) {
-            Some(Value::Text(Some(value))) => Ok(Some(value)),
-            Some(value) if value.is_null() => Ok(None),
-            _ => Err(wrong(column, "text")),
-        }
-    }
-
-    /// A bytes column.
-    pub fn blob(&self, column: usize) -> Result<&[u8], StoreError> {
-        match self.0.get(column) {
-            Some(Value::Blob(Some(value))) => Ok(value),
-            _ => Err(wrong(column, "bytes")),
-        }
-    }
-
-    /// An instant, stored in microseconds.
-    pub fn time(&self, column: usize) -> Result<crate::base::time::Timestamp, StoreError> {
-        self.int(column).map(crate::base::time::from_micros)
-    }
-}
-
-impl Value {
-    fn is_null(&self) -> bool {
-        matches!(
-            self,
-            Self::Int(None) | Self::Real(None) | Self::Text(None) | Self::Blob(None)
-        )
-    }
-}
-
-fn wrong(column: usize, expected: &str) -> StoreError {
-    StoreError::Bug(format!("column {column} is not {expected}"))
-}
-
-/// A connection inside a transaction. Code that runs on it must await nothing else: on SQLite it runs on the writer's
-/// thread, and on PostgreSQL it holds a transaction open.
+/// A connection inside a transaction. Code that uses it must await nothing else: on SQLite it runs on the writer's
+/// thread, on PostgreSQL it keeps a transaction open.
 pub trait Conn: Send {
-    /// Runs a statement; answers how many rows it changed.
+    /// Executes a statement and returns the number of rows that it changed.
     fn execute<'a>(
         &'a mut self,
         sql: &'a str,
         args: Vec<Value>,
     ) -> BoxFuture<'a, Result<u64, StoreError>>;
-    /// Runs a query; answers its rows.
+    /// Executes a query and returns its rows.
     fn query<'a>(
         &'a mut self,
         sql: &'a str,
         args: Vec<Value>,
     ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>>;
-    /// Runs a statement of which nobody needs to know how many rows it changed. Across a network it travels together with
-    /// others, at the latest when the transaction ends; whatever is asked before sees what it wrote.
+    /// Executes a declared write. PostgreSQL defers it to the next query or to the end of the transaction, and sends
+    /// deferred writes together; later statements and queries see what it wrote.
     fn write<'a>(
         &'a mut self,
-        sql: &'a str,
+        write: &'static Write,
         args: Vec<Value>,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 }

@@ -1,4 +1,4 @@
-//! Why something was not done.
+//! Errors of the store.
 
 use tonic::{Code, Status};
 
@@ -7,36 +7,36 @@ use crate::error::{
     status::{coded, internal, refused, status, unavailable},
 };
 
-/// Why the store did not do what it was asked.
+/// Why an operation of the store failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// It cannot be used right now: disk full, read-only, connection lost. Nothing was changed, or the answer was lost.
+    /// It cannot be used right now: disk full, read-only, connection lost. Nothing was changed, or the result was lost.
     #[error("store unavailable: {0}")]
     Unavailable(String),
-    /// Others were faster, several times in a row.
+    /// Optimistic conflicts with other transactions, several times in a row.
     #[error("store contended")]
     Contended,
-    /// It can only be read, because its log has gone back: see [`Fence`](super::Fence).
+    /// It is read-only because its log has lost its end: see [`WriteFence`](super::WriteFence).
     #[error("store fenced: {0}")]
     Fenced(String),
-    /// A fault of ours.
+    /// A fault of this program.
     #[error("store bug: {0}")]
     Bug(String),
 }
 
-/// Why a command was not done.
+/// Why a command failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExecuteError<R: Refused> {
-    /// The domain said no.
+    /// The domain refused it.
     #[error(transparent)]
     Refused(R),
-    /// The store could not.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl<R: Refused> ExecuteError<R> {
-    /// The domain's "no", if that is what it was.
+    /// The refusal, if it was one.
     pub fn refusal(&self) -> Option<&R> {
         match self {
             Self::Refused(refusal) => Some(refusal),
@@ -45,9 +45,9 @@ impl<R: Refused> ExecuteError<R> {
     }
 }
 
-/// An error that may be the store's; a lost race among them is tried again.
+/// An error that may contain a store error. A transaction is retried if that is `Contended`.
 pub trait AsStoreError {
-    /// The store's error, if it is one.
+    /// The store error, if it is one.
     fn as_store_error(&self) -> Option<&StoreError>;
 }
 
@@ -76,13 +76,13 @@ impl From<StoreError> for Status {
             StoreError::Contended => status(
                 Kind::Aborted,
                 "CONTENDED",
-                "somebody else was faster; try again",
+                "optimistic conflict with another transaction; try again",
             ),
-            // When it is recovered nobody can promise.
+            // Without RetryInfo: a recovery has no known end.
             StoreError::Fenced(_) => coded(
                 Code::Unavailable,
                 "LOG_REGRESSED",
-                "nothing can be changed until what was lost is recovered; what is there can be read",
+                "the store is read-only until lost events are recovered",
             ),
             StoreError::Bug(cause) => internal(&cause),
         }

@@ -1,4 +1,4 @@
-//! Projections: what the read models of a context make of an event.
+//! Projections: how the read models of a context change with an event.
 
 use std::{any::type_name, fmt, panic::AssertUnwindSafe, sync::Arc};
 
@@ -40,12 +40,12 @@ type Show = dyn for<'c> Fn(&'c mut dyn Conn, &'c Recorded) -> BoxFuture<'c, Resu
     + Send
     + Sync;
 
-/// A read model's reaction to an event.
+/// A projection of one event type.
 #[derive(Clone)]
 pub struct View {
-    /// The event it shows.
+    /// The type of the events.
     pub event_type: String,
-    /// Name of the function that does.
+    /// The name of the projection function.
     pub name: &'static str,
     show: Arc<Show>,
 }
@@ -56,17 +56,17 @@ impl fmt::Debug for View {
     }
 }
 
-/// The projections of a context. Those of its own events are written in the transaction that causes the event; those of
-/// other contexts' events follow.
+/// The projections of a context. Its own events are applied in the transaction that causes them, events of other contexts
+/// when they are consumed.
 #[derive(Clone, Debug, Default)]
 pub struct Views(Vec<View>);
 
-/// An `async fn(conn: &mut dyn Conn, heard: Received<E>) -> Result<(), StoreError>`.
+/// A projection function: `async fn(conn: &mut dyn Conn, event: Received<E>) -> Result<(), StoreError>`.
 pub trait Projection<'c, E>: Send + Sync {
-    /// What it answers.
+    /// The future that it returns.
     type Shown: Future<Output = Result<(), StoreError>> + Send + 'c;
-    /// Shows the event.
-    fn show(&self, conn: &'c mut dyn Conn, heard: Received<E>) -> Self::Shown;
+    /// Applies the event.
+    fn show(&self, conn: &'c mut dyn Conn, event: Received<E>) -> Self::Shown;
 }
 
 impl<'c, E, F, Shown> Projection<'c, E> for F
@@ -76,19 +76,18 @@ where
 {
     type Shown = Shown;
 
-    fn show(&self, conn: &'c mut dyn Conn, heard: Received<E>) -> Shown {
-        self(conn, heard)
+    fn show(&self, conn: &'c mut dyn Conn, event: Received<E>) -> Shown {
+        self(conn, event)
     }
 }
 
 impl Views {
-    /// None yet.
+    /// No projections.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One more: an `async fn(conn: &mut dyn Conn, heard: Received<E>) -> Result<(), StoreError>` that writes what `E` means
-    /// for a read model.
+    /// Adds a projection function: `async fn(conn: &mut dyn Conn, event: Received<E>) -> Result<(), StoreError>`.
     #[must_use]
     pub fn on<E, P>(mut self, projection: P) -> Self
     where
@@ -99,8 +98,8 @@ impl Views {
         let show: Arc<Show> = Arc::new(move |conn, recorded| {
             let projection = projection.clone();
             Box::pin(async move {
-                let heard = recorded.receive::<E>().map_err(Malformed::because)?;
-                Ok(projection.show(conn, heard).await?)
+                let event = recorded.receive::<E>().map_err(Malformed::because)?;
+                Ok(projection.show(conn, event).await?)
             })
         });
         self.0.push(View {
@@ -111,12 +110,12 @@ impl Views {
         self
     }
 
-    /// The views.
+    /// The projections.
     pub fn iter(&self) -> impl Iterator<Item = &View> {
         self.0.iter()
     }
 
-    /// Only those on some events.
+    /// Only the projections of some event types.
     #[must_use]
     pub fn only(&self, keep: impl Fn(&str) -> bool) -> Self {
         Self(
@@ -128,21 +127,21 @@ impl Views {
         )
     }
 
-    /// Shows an event in every view that listens to it.
+    /// Applies an event to every read model that has a projection for it.
     pub async fn show(&self, conn: &mut dyn Conn, event: &Recorded) -> Result<(), ProjectionError> {
         for view in self
             .0
             .iter()
             .filter(|view| view.event_type == event.event_type)
         {
-            unpanicked((view.show)(conn, event)).await?;
+            catch_panic((view.show)(conn, event)).await?;
         }
         Ok(())
     }
 }
 
-/// A handler's panic is a fault of one event, not of the process.
-async fn unpanicked(
+/// Turns a panic of a projection into an error of its event.
+async fn catch_panic(
     reaction: BoxFuture<'_, Result<(), ProjectionError>>,
 ) -> Result<(), ProjectionError> {
     AssertUnwindSafe(reaction)

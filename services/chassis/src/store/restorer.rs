@@ -1,4 +1,4 @@
-//! Aggregates made again from the log: the log is the truth, and a state is what comes of it.
+//! Restores aggregates from the events of the log.
 
 use std::{fmt, sync::Arc};
 
@@ -9,65 +9,68 @@ use crate::{
         aggregate::{Aggregate, Versioned},
         event::{Publish, Recorded},
     },
-    store::{Store, StoreError, Unit},
+    store::{error::StoreError, store::Store, unit_of_work::UnitOfWork},
 };
 
-/// The reverse of [`Publish`]: an aggregate whose facts tell everything that has happened to it, one fact for each event.
+/// The reverse of [`Publish`], for an aggregate whose published facts contain its whole history, one fact for each event.
 pub trait Restore: Publish {
-    /// The event that a fact told of, with the aggregate as it was before it. None if it told of something else, or of
-    /// less than is needed, as facts of an older version may.
-    fn event(told: &Recorded, before: Option<&Self>) -> Option<Self::Event>;
+    /// The event behind a published fact, given the aggregate before it. None if the fact is of another kind, or lacks
+    /// data, as facts of an older version may.
+    fn event(fact: &Recorded, before: Option<&Self>) -> Option<Self::Event>;
 
-    /// Whether facts of a type are about an aggregate of this kind.
+    /// Whether this kind of aggregate publishes facts of a type.
     fn is_told_by(event_type: &str) -> bool;
 }
 
-/// An aggregate after one more fact; why there is none, if it cannot have come of it.
+/// Applies one fact to an aggregate. The error says why it does not fit.
 pub fn step<A: Restore>(
     before: Option<Versioned<A>>,
-    told: &Recorded,
+    fact: &Recorded,
 ) -> Result<Versioned<A>, String> {
     let version = before.as_ref().map_or(0, |before| before.version);
-    if told.version != version + 1 {
+    if fact.version != version + 1 {
         return Err(format!(
-            "it is version {version}, and what is told of made it version {}",
-            told.version
+            "the aggregate has version {version}, the event has version {}",
+            fact.version
         ));
     }
-    let created = before.as_ref().map_or(told.at, |before| before.created);
+    let created = before.as_ref().map_or(fact.at, |before| before.created);
     let before = before.map(|before| before.state);
-    let event = A::event(told, before.as_ref()).ok_or("too little is told to make it again")?;
-    let state = A::evolve(before, &event).ok_or("it cannot have happened to what is there")?;
+    let event =
+        A::event(fact, before.as_ref()).ok_or("the event lacks data to restore the aggregate")?;
+    let state = A::evolve(before, &event)
+        .ok_or("the event does not apply to the state of the aggregate")?;
     Ok(Versioned {
         state,
-        version: told.version,
+        version: fact.version,
         created,
-        updated: told.at,
+        updated: fact.at,
     })
 }
 
-/// The aggregate that the log tells of; none if it tells nothing.
-pub fn fold<A: Restore>(told: &[Recorded]) -> Result<Option<Versioned<A>>, String> {
-    told.iter()
-        .filter(|told| A::is_told_by(&told.event_type))
-        .try_fold(None, |before, told| step(before, told).map(Some))
+/// The aggregate after all its facts; none if there are none.
+pub fn fold<A: Restore>(facts: &[Recorded]) -> Result<Option<Versioned<A>>, String> {
+    facts
+        .iter()
+        .filter(|fact| A::is_told_by(&fact.event_type))
+        .try_fold(None, |before, fact| step(before, fact).map(Some))
 }
 
-type Put = dyn for<'u> Fn(
-        &'u mut Unit<'_>,
+type Apply = dyn for<'u> Fn(
+        &'u mut UnitOfWork<'_>,
         &'u Recorded,
     ) -> BoxFuture<'u, Result<Result<(), String>, StoreError>>
     + Send
     + Sync;
 type Compare = dyn Fn(Store) -> BoxFuture<'static, Result<Vec<String>, StoreError>> + Send + Sync;
 
-/// What makes the aggregates of one kind again.
+/// Restores the aggregates of one kind.
 #[derive(Clone)]
 pub struct Restorer {
     /// The kind.
     pub kind: &'static str,
-    tells: fn(&Recorded) -> bool,
-    put: Arc<Put>,
+    concerns: fn(&Recorded) -> bool,
+    apply: Arc<Apply>,
     compare: Arc<Compare>,
 }
 
@@ -81,42 +84,41 @@ impl Restorer {
     pub(crate) fn of<A: Restore>() -> Self {
         Self {
             kind: A::KIND,
-            tells: |told| A::is_told_by(&told.event_type),
-            put: Arc::new(|unit, told| Box::pin(put::<A>(unit, told))),
+            concerns: |fact| A::is_told_by(&fact.event_type),
+            apply: Arc::new(|unit, fact| Box::pin(apply::<A>(unit, fact))),
             compare: Arc::new(|store| Box::pin(compare::<A>(store))),
         }
     }
 
-    /// Whether a fact can be about one of them.
-    pub fn tells(&self, told: &Recorded) -> bool {
-        (self.tells)(told)
+    /// Whether a fact concerns an aggregate of this kind.
+    pub fn concerns(&self, fact: &Recorded) -> bool {
+        (self.concerns)(fact)
     }
 
-    /// Lets what is told happen once more to the stored aggregate. Answers why it cannot, if it cannot; nothing is written
-    /// then.
-    pub async fn put(
+    /// Applies a fact to the stored aggregate. The inner error says why it does not fit; nothing is written then.
+    pub async fn apply(
         &self,
-        unit: &mut Unit<'_>,
-        told: &Recorded,
+        unit: &mut UnitOfWork<'_>,
+        fact: &Recorded,
     ) -> Result<Result<(), String>, StoreError> {
-        (self.put)(unit, told).await
+        (self.apply)(unit, fact).await
     }
 
-    /// Where the stored aggregates are not what the log tells.
+    /// The differences between the stored aggregates and those restored from the log.
     pub async fn compare(&self, store: &Store) -> Result<Vec<String>, StoreError> {
         (self.compare)(store.clone()).await
     }
 }
 
-async fn put<A: Restore>(
-    unit: &mut Unit<'_>,
-    told: &Recorded,
+async fn apply<A: Restore>(
+    unit: &mut UnitOfWork<'_>,
+    fact: &Recorded,
 ) -> Result<Result<(), String>, StoreError> {
-    let Ok(id) = told.subject.parse::<A::Id>() else {
-        return Ok(Err("its id is none".to_owned()));
+    let Ok(id) = fact.subject.parse::<A::Id>() else {
+        return Ok(Err("the id of the aggregate is invalid".to_owned()));
     };
     let before = unit.load::<A>(id).await?;
-    match step(before.clone(), told) {
+    match step(before.clone(), fact) {
         Ok(after) => unit.put_restored(id, before, after).await,
         Err(why) => Ok(Err(why)),
     }
@@ -132,19 +134,22 @@ async fn compare<A: Restore>(store: Store) -> Result<Vec<String>, StoreError> {
         };
         after = Some(*last);
         for (id, stored) in page {
-            let told = store.log_of(id.to_string()).await?;
-            let made = match fold::<A>(&told) {
-                Ok(Some(made)) if made == stored => continue,
-                Ok(made) => format!("makes it {made:?}"),
-                Err(why) => format!("makes nothing: {why}"),
+            let facts = store.log_of(id.to_string()).await?;
+            let restored = match fold::<A>(&facts) {
+                Ok(Some(restored)) if restored == stored => continue,
+                Ok(restored) => format!("{restored:?}"),
+                Err(why) => format!("nothing: {why}"),
             };
-            differ.push(format!("{} {id} is {stored:?}, its log {made}", A::KIND));
+            differ.push(format!(
+                "{} {id} is stored as {stored:?}, its log restores {restored}",
+                A::KIND
+            ));
         }
     }
 }
 
-impl Unit<'_> {
-    /// Saves an aggregate that was made again from one fact. Answers who holds what it claims, if somebody else does.
+impl UnitOfWork<'_> {
+    /// Saves an aggregate after one restored fact. The inner error names the holder of a claim that is held already.
     async fn put_restored<A: Aggregate>(
         &mut self,
         id: A::Id,
@@ -159,7 +164,8 @@ impl Unit<'_> {
             }
         }
         let from = before.map_or(0, |before| before.version);
-        self.save_again(id.to_string(), &after, from, &held).await?;
+        self.save(id.to_string(), &after, from, &held, Vec::new())
+            .await?;
         Ok(Ok(()))
     }
 }

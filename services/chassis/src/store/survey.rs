@@ -1,13 +1,14 @@
-//! A store as whoever operates it sees it: what its tables hold, counted no further than is cheap.
+//! A summary of what a store holds, for operators. Counts are limited so that it stays cheap.
 
-use berth::inspection::v1::StoreEngine;
+use crate::{
+    args,
+    base::time::{Timestamp, from_micros},
+    store::{connection::Conn, error::StoreError, log, store::Store},
+};
 
-use crate::store::{Conn, Store, StoreError};
-use crate::{args, base::time::Timestamp};
-
-/// At most so many rows are counted.
+/// The most rows that are counted.
 const COUNTED: i64 = 10_000;
-/// So many sequence numbers are looked at for gaps.
+/// How many sequence numbers are checked for gaps.
 const RECENT: i64 = 1_000;
 
 /// What a store holds.
@@ -21,11 +22,11 @@ pub(crate) struct Survey {
     pub(crate) letters: Vec<Letters>,
     /// How many aggregates are due.
     pub(crate) due: i64,
-    /// Since when the first of them is.
+    /// When the first of them became due.
     pub(crate) due_since: Option<Timestamp>,
 }
 
-/// How far the log goes.
+/// The extent of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// The last sequence number.
@@ -41,22 +42,17 @@ pub(crate) struct Letters {
     pub(crate) producer: String,
     pub(crate) waiting: i64,
     pub(crate) parked: i64,
-    /// When the oldest event among them happened.
+    /// The time of the oldest event among them.
     pub(crate) oldest: Timestamp,
 }
 
 impl Store {
-    /// What it is.
-    pub(crate) fn engine(&self) -> StoreEngine {
-        self.0.engine.kind()
-    }
-
     /// Every cursor: consumer, producer, sequence number.
     pub async fn cursors(&self) -> Result<Vec<(String, String, i64)>, StoreError> {
         Ok(self.survey().await?.cursors)
     }
 
-    /// What it holds now.
+    /// The summary.
     pub(crate) async fn survey(&self) -> Result<Survey, StoreError> {
         let now = self.clock().now();
         self.read(move |conn| Box::pin(survey(conn, now))).await
@@ -82,13 +78,13 @@ async fn survey(conn: &mut dyn Conn, now: Timestamp) -> Result<Survey, StoreErro
                    ORDER BY due_at LIMIT $2) AS due";
     if let Some(row) = conn.query(sql, args![now, COUNTED]).await?.first() {
         survey.due = row.int(0)?;
-        survey.due_since = row.opt_int(1)?.map(crate::base::time::from_micros);
+        survey.due_since = row.opt_int(1)?.map(from_micros);
     }
     Ok(survey)
 }
 
 async fn extent(conn: &mut dyn Conn) -> Result<Extent, StoreError> {
-    let head = super::sql::head(conn).await?;
+    let head = log::high_water_mark(conn).await?;
     let from = (head - RECENT).max(0);
     let sql = "SELECT COUNT(*) FROM log WHERE seq > $1 AND seq <= $2";
     let rows = conn.query(sql, args![from, head]).await?;

@@ -13,45 +13,61 @@ use crate::{
         log_id::LogId,
     },
     store::{
-        Conn, DeadLetter, ExecuteError, Inner, Row, StoreError,
-        projections::ProjectionError,
-        sql, work,
-        work::{Batch, Savepoint, Step, Work},
+        aggregates::{self, versioned},
+        claims,
+        connection::Conn,
+        cursor,
+        dead_letters::{self, DeadLetter},
+        error::{ExecuteError, StoreError},
+        log,
+        projections::{ProjectionError, Views},
+        transaction::{AggregateChange, Batch, Savepoint, Transaction, owner},
+        write_fence,
     },
 };
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Clone, Debug)]
 pub struct Done<A: Aggregate> {
     /// The aggregate after it.
     pub now: Versioned<A>,
-    /// What happened; nothing if the command was a repeat.
+    /// The events that it caused; none if it was a repeat.
     pub events: Vec<A::Event>,
 }
 
 /// The ids of aggregates, by kind.
 pub(crate) type Subjects = BTreeMap<&'static str, BTreeSet<String>>;
 
-/// One transaction. Work on it must await nothing else.
-pub struct Unit<'c> {
-    conn: &'c mut dyn Work,
-    inner: &'c Inner,
+/// One transaction. Code that uses it must await nothing else.
+pub struct UnitOfWork<'c> {
+    conn: &'c mut dyn Transaction,
+    context: &'static str,
     at: Timestamp,
+    views: &'c Views,
 }
 
-impl fmt::Debug for Unit<'_> {
+impl fmt::Debug for UnitOfWork<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unit")
-            .field("context", &self.inner.context)
+        f.debug_struct("UnitOfWork")
+            .field("context", &self.context)
             .field("at", &self.at)
             .finish_non_exhaustive()
     }
 }
 
-impl<'c> Unit<'c> {
-    pub(super) fn new(conn: &'c mut dyn Work, inner: &'c Inner) -> Self {
-        let at = inner.clock.now();
-        Self { conn, inner, at }
+impl<'c> UnitOfWork<'c> {
+    pub(crate) fn new(
+        conn: &'c mut dyn Transaction,
+        context: &'static str,
+        at: Timestamp,
+        views: &'c Views,
+    ) -> Self {
+        Self {
+            conn,
+            context,
+            at,
+            views,
+        }
     }
 
     /// The connection, for read models.
@@ -64,7 +80,12 @@ impl<'c> Unit<'c> {
         self.at
     }
 
-    /// Gives a command to an aggregate, as [`crate::Store::execute`] does, as part of this transaction.
+    /// The name of the context.
+    pub fn context(&self) -> &'static str {
+        self.context
+    }
+
+    /// Executes a command as part of this transaction; see [`crate::Store::execute`].
     pub async fn execute<A: Publish>(
         &mut self,
         id: A::Id,
@@ -72,50 +93,50 @@ impl<'c> Unit<'c> {
         cause: &Cause,
     ) -> Result<Done<A>, ExecuteError<A::Refusal>> {
         let subject = id.to_string();
-        let looks = A::claim_ranges(None, command);
-        let found = self.conn.find(A::KIND, &subject, &looks).await?;
+        let ranges = A::claim_ranges(None, command);
+        let found = self.conn.find(A::KIND, &subject, &ranges).await?;
         let before: Option<Versioned<A>> = found.row.map(|row| versioned(&row, 0)).transpose()?;
-        let this = before.as_ref().map(|before| &before.state);
-        let now = match (this, found.taken) {
-            (None, Some(taken)) => self.now(&looks, taken),
-            (this, _) => {
-                let looks = A::claim_ranges(this, command);
-                let owner = work::owner(A::KIND, &subject);
-                let taken = if looks.is_empty() {
+        let state = before.as_ref().map(|before| &before.state);
+        let now = match (state, found.held) {
+            (None, Some(held)) => self.now(&ranges, held),
+            (state, _) => {
+                let ranges = A::claim_ranges(state, command);
+                let owner = owner(A::KIND, &subject);
+                let held = if ranges.is_empty() {
                     Vec::new()
                 } else {
-                    self.conn.taken(&looks, &owner).await?
+                    self.conn.held_by_others(&ranges, &owner).await?
                 };
-                self.now(&looks, taken)
+                self.now(&ranges, held)
             }
         };
-        let events = A::decide(this, command, &now).map_err(ExecuteError::Refused)?;
-        let held = this.map(Aggregate::claims).unwrap_or_default();
-        let from = before.as_ref().map_or(0, |before| before.version);
+        let events = A::decide(state, command, &now).map_err(ExecuteError::Refused)?;
+        let claims = state.map(Aggregate::claims).unwrap_or_default();
+        let expected = before.as_ref().map_or(0, |before| before.version);
 
         let mut after = before;
-        let mut told = Vec::new();
+        let mut recorded = Vec::new();
         for event in &events {
             let next = self.evolve(after, event)?;
-            self.tell::<A>(id, event, &next, cause, &mut told);
+            self.record::<A>(id, event, &next, cause, &mut recorded);
             after = Some(next);
         }
         let Some(after) = after else {
-            return Err(
-                StoreError::Bug(format!("{} decided nothing about nothing", A::KIND)).into(),
-            );
+            let bug = format!("the command created no {} and changed none", A::KIND);
+            return Err(StoreError::Bug(bug).into());
         };
         if !events.is_empty() {
-            self.save(subject, &after, from, &held, told).await?;
+            self.save(subject, &after, expected, &claims, recorded)
+                .await?;
         }
         Ok(Done { now: after, events })
     }
 
-    fn now(&self, looks: &[ClaimRange], taken: Vec<Vec<String>>) -> Now {
+    fn now(&self, ranges: &[ClaimRange], held: Vec<Vec<String>>) -> Now {
         let mut now = Now::at(self.at);
-        for (look, keys) in looks.iter().zip(taken) {
+        for (range, keys) in ranges.iter().zip(held) {
             for key in keys {
-                now = now.with_held(look.scope.as_str(), key);
+                now = now.with_held(range.scope.as_str(), key);
             }
         }
         now
@@ -135,19 +156,19 @@ impl<'c> Unit<'c> {
             state,
             version: version + 1,
             created,
-            // A clock that was set back must not turn a history round.
+            // Times of one aggregate never decrease, even if the clock was set back.
             updated: updated.max(self.at),
         })
     }
 
-    /// Adds what an event tells the world.
-    fn tell<A: Publish>(
+    /// Adds the facts that an event publishes.
+    fn record<A: Publish>(
         &self,
         id: A::Id,
         event: &A::Event,
         after: &Versioned<A>,
         cause: &Cause,
-        told: &mut Vec<Recorded>,
+        recorded: &mut Vec<Recorded>,
     ) {
         let subject = id.to_string();
         for (index, fact) in A::facts(id, event, after).into_iter().enumerate() {
@@ -155,10 +176,10 @@ impl<'c> Unit<'c> {
             if !fact.correlation.is_empty() {
                 cause.correlation = fact.correlation;
             }
-            told.push(Recorded {
-                producer: self.inner.context.to_owned(),
+            recorded.push(Recorded {
+                producer: self.context.to_owned(),
                 seq: 0,
-                id: event_id(self.inner.context, A::KIND, &subject, after.version, index),
+                id: event_id(self.context, A::KIND, &subject, after.version, index),
                 event_type: fact.event_type,
                 subject: subject.clone(),
                 version: after.version,
@@ -169,98 +190,75 @@ impl<'c> Unit<'c> {
         }
     }
 
-    /// Saves a state with its claims, what the world is told, and what the context's own read models make of that.
-    async fn save<A: Aggregate>(
+    /// Saves an aggregate with its claims and events, and applies the events to the context's own read models.
+    pub(crate) async fn save<A: Aggregate>(
         &mut self,
         subject: String,
         after: &Versioned<A>,
-        from: i64,
-        held: &Claims,
-        told: Vec<Recorded>,
+        expected_version: i64,
+        before: &Claims,
+        events: Vec<Recorded>,
     ) -> Result<(), StoreError> {
-        let bug = |error: &dyn fmt::Display| StoreError::Bug(error.to_string());
-        let holds = after.state.claims();
-        let pairs = |claims: &mut dyn Iterator<Item = (&str, &str)>| -> Vec<_> {
-            let owned = |(scope, key): (&str, &str)| (scope.to_owned(), key.to_owned());
-            claims.map(owned).collect()
-        };
-        let step = Step {
+        let claims = after.state.claims();
+        let owned = |(scope, key): (&str, &str)| (scope.to_owned(), key.to_owned());
+        let change = AggregateChange {
             kind: A::KIND,
             id: subject,
-            from,
+            expected_version,
             version: after.version,
-            state: serde_json::to_string(&after.state).map_err(|error| bug(&error))?,
+            state: serde_json::to_string(&after.state)
+                .map_err(|error| StoreError::Bug(error.to_string()))?,
             due: after.state.due(),
             at: after.updated,
-            released: pairs(&mut held.minus(&holds)),
-            claimed: pairs(&mut holds.minus(held)),
-            told: told.clone(),
+            released: before.minus(&claims).map(owned).collect(),
+            claimed: claims.minus(before).map(owned).collect(),
+            events: events.clone(),
         };
-        self.conn.save(step).await?;
-        for event in &told {
-            self.show(event).await?;
+        self.conn.save(change).await?;
+        for event in &events {
+            self.project(event).await?;
         }
         Ok(())
     }
 
-    /// Shows an event of the context's own in its read models.
-    async fn show(&mut self, event: &Recorded) -> Result<(), StoreError> {
-        let inner = self.inner;
-        let shown = inner.views.show(self.conn, event).await;
-        shown.map_err(|error| match error {
+    /// Applies an event to the context's own read models.
+    async fn project(&mut self, event: &Recorded) -> Result<(), StoreError> {
+        let projected = self.views.show(self.conn, event).await;
+        projected.map_err(|error| match error {
             ProjectionError::Store(error) => error,
             error => StoreError::Bug(error.to_string()),
         })
     }
 
-    /// Saves a state that was told of before: the log has it already.
-    pub(crate) async fn save_again<A: Aggregate>(
-        &mut self,
-        subject: String,
-        after: &Versioned<A>,
-        from: i64,
-        held: &Claims,
-    ) -> Result<(), StoreError> {
-        self.save(subject, after, from, held, Vec::new()).await
-    }
-
-    /// Puts an event on the log where it was, and into the context's own read models.
+    /// Inserts an event into the log with the sequence number that it has, and applies it to the context's own read
+    /// models.
     pub async fn append_again(&mut self, event: &Recorded) -> Result<(), StoreError> {
-        sql::append_again(self.conn, event).await?;
-        self.show(event).await
+        log::insert(self.conn, event).await?;
+        self.project(event).await
     }
 
-    /// Whether events of this context were lost for good: on its log something else stands in their place.
+    /// Whether events of this context were lost for good and replaced by placeholders.
     pub(crate) async fn has_losses(&mut self) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM log WHERE aggregate = '' LIMIT 1";
-        let about_nothing = self.conn.query(sql, Vec::new()).await?;
-        Ok(!about_nothing.is_empty())
+        log::has_losses(self.conn).await
     }
 
-    /// Name of the context whose store it is.
-    pub fn context(&self) -> &'static str {
-        self.inner.context
-    }
-
-    /// The last sequence number of the log.
+    /// The high-water mark of the log.
     pub async fn head(&mut self) -> Result<i64, StoreError> {
-        sql::head(self.conn).await
+        log::high_water_mark(self.conn).await
     }
 
-    /// The log has what others have seen of it.
+    /// Removes the write fence.
     pub async fn lift_fence(&mut self) -> Result<(), StoreError> {
-        let sql = "DELETE FROM fence";
-        self.conn.execute(sql, Vec::new()).await.map(|_| ())
+        write_fence::remove(self.conn).await
     }
 
-    /// Who holds a claim, as `<kind>/<id>`.
+    /// The holder of a claim, as `<kind>/<id>`.
     pub(crate) async fn holder_of(
         &mut self,
         scope: &str,
         key: &str,
     ) -> Result<Option<String>, StoreError> {
-        let row = sql::holder(self.conn, scope, key).await?;
-        row.map(|row| Ok(row.text(0)?.to_owned())).transpose()
+        claims::holder(self.conn, scope, key).await
     }
 
     /// One aggregate, as this transaction sees it.
@@ -268,15 +266,15 @@ impl<'c> Unit<'c> {
         &mut self,
         id: A::Id,
     ) -> Result<Option<Versioned<A>>, StoreError> {
-        let row = sql::aggregate(self.conn, A::KIND, &id.to_string()).await?;
+        let row = aggregates::load(self.conn, A::KIND, &id.to_string()).await?;
         row.map(|row| versioned(&row, 0)).transpose()
     }
 
-    /// Aggregates will be given commands, in their order.
-    pub(crate) async fn look_ahead(&mut self, wanted: Subjects) -> Result<(), StoreError> {
-        for (kind, ids) in wanted {
+    /// Announces the aggregates that will get commands, so that they can be read at once.
+    pub(crate) async fn look_ahead(&mut self, subjects: Subjects) -> Result<(), StoreError> {
+        for (kind, ids) in subjects {
             let ids: Vec<String> = ids.into_iter().collect();
-            self.conn.look_ahead(kind, &ids).await?;
+            self.conn.prefetch(kind, &ids).await?;
         }
         Ok(())
     }
@@ -288,85 +286,44 @@ impl<'c> Unit<'c> {
         self.conn.advance(batch).await
     }
 
-    /// How far a consumer has come with a producer's log; it goes no further before this transaction is done.
+    /// The position of a consumer's cursor on a producer's log. The cursor is locked until this transaction ends.
     pub async fn hold_cursor(&mut self, consumer: &str, log: &LogId) -> Result<i64, StoreError> {
-        let at = sql::cursor(self.conn, consumer, log.context()).await?;
+        let at = cursor::position(self.conn, consumer, log.context()).await?;
         let key = (consumer, log.context());
-        if sql::move_cursor(self.conn, key, at, at).await? {
+        if cursor::advance(self.conn, key, at, at).await? {
             Ok(at)
         } else {
             Err(StoreError::Contended)
         }
     }
 
-    /// Forgets a consumer: its cursors and its dead letters.
+    /// Removes a consumer's cursors and dead letters.
     pub async fn forget(&mut self, consumer: &str) -> Result<(), StoreError> {
-        sql::forget(self.conn, consumer).await
+        cursor::remove_consumer(self.conn, consumer).await
     }
 
-    /// Puts one consumer in the place of another: its cursors and dead letters become those of `other`, whose own go.
+    /// Replaces the cursors and dead letters of `other` by those of `consumer`.
     pub async fn replace(&mut self, other: &str, consumer: &str) -> Result<(), StoreError> {
-        sql::forget(self.conn, other).await?;
-        sql::rename(self.conn, consumer, other).await
+        cursor::remove_consumer(self.conn, other).await?;
+        cursor::rename_consumer(self.conn, consumer, other).await
     }
 
     pub(crate) async fn put_letter(&mut self, letter: &DeadLetter) -> Result<(), StoreError> {
-        sql::put_letter(self.conn, letter).await
+        dead_letters::put(self.conn, letter).await
     }
 
     pub(crate) async fn letters_due(
         &mut self,
         consumer: &str,
     ) -> Result<Vec<DeadLetter>, StoreError> {
-        sql::letters_due(self.conn, consumer, self.at).await
+        dead_letters::due(self.conn, consumer, self.at).await
     }
 
     pub(crate) async fn remove_letter(&mut self, letter: &DeadLetter) -> Result<bool, StoreError> {
-        sql::remove_letter(self.conn, letter).await
-    }
-
-    pub(crate) async fn redrive(&mut self, subject: &str) -> Result<u64, StoreError> {
-        sql::redrive(self.conn, subject, self.at).await
+        dead_letters::remove(self.conn, letter).await
     }
 
     pub(crate) async fn savepoint(&mut self, point: Savepoint) -> Result<(), StoreError> {
         self.conn.savepoint(point).await
     }
-
-    pub(super) async fn probe(&mut self) -> Result<(), StoreError> {
-        sql::note_probe(self.conn, self.at).await
-    }
-
-    /// Makes the tables of the context's own read models.
-    pub(super) async fn migrate(&mut self) -> Result<(), StoreError> {
-        for migration in self.inner.migrations {
-            if !sql::migrated(self.conn, migration.name).await? {
-                for statement in migration
-                    .sql
-                    .split(';')
-                    .filter(|statement| !statement.trim().is_empty())
-                {
-                    self.conn.execute(statement, Vec::new()).await?;
-                }
-                sql::note_migration(self.conn, migration.name, self.at).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The aggregate in a row that has state, version, created and updated from `column` on.
-pub(super) fn versioned<A: Aggregate>(
-    row: &Row,
-    column: usize,
-) -> Result<Versioned<A>, StoreError> {
-    let state = row.text(column)?;
-    Ok(Versioned {
-        state: serde_json::from_str(state).map_err(|error| {
-            StoreError::Bug(format!("a stored {} cannot be read: {error}", A::KIND))
-        })?,
-        version: row.int(column + 1)?,
-        created: row.time(column + 2)?,
-        updated: row.time(column + 3)?,
-    })
 }

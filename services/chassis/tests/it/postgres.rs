@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use chassis::{
     StoreError, args,
     domain::event::{Cause, Recorded},
-    store::{Migration, Store, StoreOptions, Unit},
+    store::{Migration, Store, StoreOptions, UnitOfWork, Write},
 };
 use chassis_testing::Scratch;
 use tokio::sync::{oneshot, watch};
@@ -28,7 +28,7 @@ pub(crate) async fn sit(store: &Store, n: u128) -> Result<i64, StoreError> {
 }
 
 /// Takes any seat of a hall, as part of a transaction.
-pub(crate) async fn sit_in(unit: &mut Unit<'_>, n: u128) -> Result<(), StoreError> {
+pub(crate) async fn sit_in(unit: &mut UnitOfWork<'_>, n: u128) -> Result<(), StoreError> {
     let (take, cause) = (take(SEATS), Cause::default());
     match unit.execute::<Seat>(seat(n), &take, &cause).await {
         Ok(_) => Ok(()),
@@ -255,6 +255,8 @@ async fn a_nudge_is_as_good_as_a_commit() {
     assert!(commits.has_changed().unwrap());
 }
 
+const ADD_TITLE: Write = Write::insert("titles", "title, place", "$1, $2");
+
 const TITLES: &[Migration] = &[Migration {
     name: "0001_titles",
     sql: "CREATE TABLE titles (title TEXT PRIMARY KEY, place BIGINT NOT NULL);
@@ -277,8 +279,7 @@ async fn texts_come_in_the_same_order_on_every_engine() {
             .transact(move |unit| {
                 Box::pin(async move {
                     for (title, place) in titles.iter().zip(0..) {
-                        let sql = "INSERT INTO titles (title, place) VALUES ($1, $2)";
-                        unit.conn().write(sql, args![*title, place]).await?;
+                        unit.conn().write(&ADD_TITLE, args![*title, place]).await?;
                     }
                     Ok(())
                 })

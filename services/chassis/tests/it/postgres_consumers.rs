@@ -12,7 +12,7 @@ use chassis::{
         context_runtime::{ContextRuntime, Wiring},
         settings::Settings,
     },
-    store::{Conn, Migration, StoreOptions},
+    store::{Conn, Migration, StoreOptions, Write},
 };
 use chassis_testing::{noon, tape::Tape};
 
@@ -27,22 +27,29 @@ const MEETINGS: &[Migration] = &[Migration {
           CREATE TABLE met (id TEXT PRIMARY KEY)",
 }];
 
-async fn reserved(conn: &mut dyn Conn, heard: Received<RoomReserved>) -> Result<(), StoreError> {
-    meet(conn, heard.subject, "reserved", "sent").await
+const ADD_RESERVED: Write = Write::insert("reserved", "id", "$1");
+const ADD_SENT: Write = Write::insert("sent", "id", "$1");
+const ADD_BOTH: Write = Write::insert("met", "id", "$1");
+
+async fn reserved(conn: &mut dyn Conn, event: Received<RoomReserved>) -> Result<(), StoreError> {
+    record(conn, event.subject, &ADD_RESERVED, "sent").await
 }
 
-async fn sent(conn: &mut dyn Conn, heard: Received<MessageSent>) -> Result<(), StoreError> {
-    meet(conn, heard.subject, "sent", "reserved").await
+async fn sent(conn: &mut dyn Conn, event: Received<MessageSent>) -> Result<(), StoreError> {
+    record(conn, event.subject, &ADD_SENT, "reserved").await
 }
 
-/// Whoever comes second notes that they have met.
-async fn meet(conn: &mut dyn Conn, id: String, mine: &str, other: &str) -> Result<(), StoreError> {
-    let insert = format!("INSERT INTO {mine} (id) VALUES ($1)");
-    conn.write(&insert, args![&*id]).await?;
+/// Records an event, and that both were recorded if it is the second one.
+async fn record(
+    conn: &mut dyn Conn,
+    id: String,
+    add: &'static Write,
+    other: &str,
+) -> Result<(), StoreError> {
+    conn.write(add, args![&*id]).await?;
     let find = format!("SELECT id FROM {other} WHERE id = $1");
     if !conn.query(&find, args![&*id]).await?.is_empty() {
-        conn.write("INSERT INTO met (id) VALUES ($1)", args![id])
-            .await?;
+        conn.write(&ADD_BOTH, args![id]).await?;
     }
     Ok(())
 }

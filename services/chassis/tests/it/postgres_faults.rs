@@ -92,7 +92,7 @@ async fn of_two_that_lock_each_other_out_both_are_done() {
         .transact(|unit| {
             Box::pin(async move {
                 for (name, seq) in [("a", 0), ("b", 0)] {
-                    let sql = "INSERT INTO cursor (consumer, producer, partition, seq) VALUES ($1, '', 0, $2)";
+                    let sql = "INSERT INTO cursor (consumer, producer, seq) VALUES ($1, '', $2)";
                     unit.conn().execute(sql, args![name, seq]).await?;
                 }
                 Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chassis::{
     Cause, MemberId, Timestamp, Versioned,
-    store::{ExecuteError, Unit},
+    store::{ExecuteError, UnitOfWork},
 };
 
 use super::{is_wrong_password, refresh_token::RefreshToken};
@@ -36,7 +36,7 @@ pub(super) struct SignIn {
 
 impl SignIn {
     /// Begins a session. Returns `None` if the password was wrong, which the account has counted.
-    pub(super) async fn decide(self, unit: &mut Unit<'_>) -> Decided {
+    pub(super) async fn decide(self, unit: &mut UnitOfWork<'_>) -> Decided {
         let sign_in = Command::SignIn(self.password);
         let done = unit
             .execute::<Account>(self.member, &sign_in, &self.cause)
@@ -70,7 +70,7 @@ pub(super) struct Refresh {
 impl Refresh {
     /// Continues the session with the next token. Returns `None` if the presented token was exchanged before, which
     /// ends the session.
-    pub(super) async fn decide(self, unit: &mut Unit<'_>) -> Decided {
+    pub(super) async fn decide(self, unit: &mut UnitOfWork<'_>) -> Decided {
         let id = self.presented.session;
         let session = unit.load::<Session>(id).await?;
         let session = session.ok_or(Refusal::SessionEnded)?.state;

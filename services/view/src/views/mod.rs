@@ -6,6 +6,7 @@
 pub(crate) mod generation;
 mod projections;
 pub(crate) mod queries;
+mod writes;
 
 use berth::{
     payment::v1::{PaymentApproved, PaymentDeclined, PaymentDelayed},
@@ -18,7 +19,7 @@ use berth::{
 };
 use chassis::{
     Received, StoreError, Views, args,
-    store::{Conn, Migration, Row, Value, projections::Projection},
+    store::{Conn, Migration, Row, Value, Write, projections::Projection},
 };
 use futures::{FutureExt, future::BoxFuture};
 
@@ -76,43 +77,29 @@ pub(crate) struct Rows<'c> {
 }
 
 impl Rows<'_> {
-    /// Runs a statement whose `$1` is the generation.
-    async fn run(&mut self, sql: &str, values: Vec<Value>) -> Result<(), StoreError> {
-        let (sql, values) = self.with_generation(sql, values);
-        self.conn.write(&sql, values).await
+    /// Executes a write whose `$1` is the generation.
+    async fn run(&mut self, write: &'static Write, values: Vec<Value>) -> Result<(), StoreError> {
+        let values = self.with_generation(values);
+        self.conn.write(write, values).await
     }
 
     /// The first row of a query whose `$1` is the generation.
     async fn find(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<Row>, StoreError> {
-        let (sql, values) = self.with_generation(sql, values);
-        let rows = self.conn.query(&sql, values).await?;
+        let values = self.with_generation(values);
+        let rows = self.conn.query(sql, values).await?;
         Ok(rows.into_iter().next())
     }
 
-    /// Adds the generation to a statement. The live one is looked up by the statement itself, which saves a round trip.
-    /// It cannot change before the transaction ends: a rebuild must hold the cursors of the live views to change it.
-    fn with_generation(&self, sql: &str, values: Vec<Value>) -> (String, Vec<Value>) {
-        let (sql, generation) = match self.target {
-            Target::Live => (with_live_generation(sql), None),
-            Target::Generation(generation) => (sql.to_owned(), Some(generation)),
+    /// Arguments that begin with the generation. It is null for the live one, which the statement itself looks up: that
+    /// saves a round trip.
+    fn with_generation(&self, values: Vec<Value>) -> Vec<Value> {
+        let mut all = match self.target {
+            Target::Live => args![None::<i64>],
+            Target::Generation(generation) => args![generation],
         };
-        let mut all = args![generation];
         all.extend(values);
-        (sql, all)
+        all
     }
-}
-
-/// Replaces `$1` by an expression for the live generation. `$10` and the like stay.
-fn with_live_generation(sql: &str) -> String {
-    const LIVE: &str = "COALESCE($1, (SELECT live FROM view_generation WHERE id = 1))";
-    let mut parts = sql.split("$1");
-    let mut live = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let is_longer = part.starts_with(|c: char| c.is_ascii_digit());
-        live.push_str(if is_longer { "$1" } else { LIVE });
-        live.push_str(part);
-    }
-    live
 }
 
 /// A projection that writes to a target.

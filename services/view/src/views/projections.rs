@@ -22,7 +22,13 @@ use berth::{
 use chassis::{Money, Received, StoreError, Timestamp, args, base::time};
 use prost::Message;
 
-use super::Rows;
+use super::{
+    Rows,
+    writes::{
+        ADD_RATING, COUNT_MESSAGE, PUT_LOST_RESERVATION, PUT_PAYMENT, PUT_PAYMENT_OF_ROOM,
+        PUT_RESERVATION, PUT_RESERVATION_OF_ROOM, PUT_REVIEW, PUT_ROOM, PUT_ROOM_STATUS, RATING,
+    },
+};
 
 type Written = Result<(), StoreError>;
 
@@ -117,10 +123,6 @@ pub(super) async fn reservation_lost(
 ) -> Written {
     let reservation = required(received.event.reservation)?;
     let price = money(required(reservation.price.as_ref())?)?;
-    let sql = "INSERT INTO reservation (generation, reservation_id, customer_id, offer_id, title, period, currency, price,
-                   status, reason, created_at, changed_at)
-               VALUES ($1, $2, $3, '', '', $4, $5, $6, $7, $8, $9, $9)
-               ON CONFLICT (generation, reservation_id) DO UPDATE SET status = $7, reason = $8, changed_at = $9";
     let values = args![
         &*reservation.reservation_id,
         &*reservation.customer_id,
@@ -131,7 +133,7 @@ pub(super) async fn reservation_lost(
         &*reservation.reason,
         received.at
     ];
-    rows.run(sql, values).await
+    rows.run(&PUT_LOST_RESERVATION, values).await
 }
 
 pub(super) async fn payment<E: Carries<Payment>>(
@@ -154,27 +156,13 @@ pub(super) async fn payment_cancelled(
 /// The table `told` counts the messages about a reservation to each recipient.
 pub(super) async fn message_sent(mut rows: Rows<'_>, received: Received<MessageSent>) -> Written {
     let message = required(received.event.message)?;
-    let sql = "INSERT INTO told (generation, reservation_id, recipient_id, times, changed_at) VALUES ($1, $2, $3, 1, $4)
-               ON CONFLICT (generation, reservation_id, recipient_id) DO UPDATE SET times = told.times + 1,
-                   changed_at = CASE WHEN told.changed_at > excluded.changed_at THEN told.changed_at
-                       ELSE excluded.changed_at END";
     let values = args![message.reservation_id, message.recipient_id, received.at];
-    rows.run(sql, values).await
+    rows.run(&COUNT_MESSAGE, values).await
 }
 
 impl Rows<'_> {
     async fn put_room(&mut self, room: &Room, status: RoomStatus, at: Timestamp) -> Written {
         let price = required(room.price.as_ref())?;
-        let at_room = later("room_view.room_at", "excluded.room_at");
-        let stamp = latest(&at_room, "room_view.reservation_at", "room_view.payment_at");
-        let sql = format!(
-            "INSERT INTO room_view (generation, room_id, host_id, title, description, unit, currency, price, room_status,
-                 room_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
-             ON CONFLICT (generation, room_id) DO UPDATE SET host_id = excluded.host_id, title = excluded.title,
-                 description = excluded.description, unit = excluded.unit, currency = excluded.currency,
-                 price = excluded.price, room_status = excluded.room_status, room_at = {at_room}, updated_at = {stamp}"
-        );
         let values = args![
             &*room.room_id,
             &*room.host_id,
@@ -186,18 +174,11 @@ impl Rows<'_> {
             i32::from(status),
             at
         ];
-        self.run(&sql, values).await
+        self.run(&PUT_ROOM, values).await
     }
 
     async fn put_room_status(&mut self, room_id: &str, status: i32, at: Timestamp) -> Written {
-        let at_room = later("room_view.room_at", "excluded.room_at");
-        let stamp = latest(&at_room, "room_view.reservation_at", "room_view.payment_at");
-        let sql = format!(
-            "INSERT INTO room_view (generation, room_id, room_status, room_at, updated_at) VALUES ($1, $2, $3, $4, $4)
-             ON CONFLICT (generation, room_id) DO UPDATE
-             SET room_status = excluded.room_status, room_at = {at_room}, updated_at = {stamp}"
-        );
-        self.run(&sql, args![room_id, status, at]).await
+        self.run(&PUT_ROOM_STATUS, args![room_id, status, at]).await
     }
 
     /// Writes the rating of a review, 0 if it is deleted, and adds the difference to its room.
@@ -207,25 +188,14 @@ impl Rows<'_> {
         rating: i32,
         at: Timestamp,
     ) -> Written {
-        let sql = "SELECT rating FROM review WHERE generation = $1 AND reservation_id = $2";
-        let before = self.find(sql, args![id]).await?;
+        let before = self.find(RATING, args![id]).await?;
         let before = before.map_or(Ok(0), |row| row.int(0))?;
         let rating = i64::from(rating);
-        let sql = "INSERT INTO review (generation, reservation_id, room_id, rating, changed_at) VALUES ($1, $2, $3, $4, $5)
-                   ON CONFLICT (generation, reservation_id) DO UPDATE SET rating = $4, changed_at = $5";
-        self.run(sql, args![id, room_id, rating, at]).await?;
-        let at_room = later("room_view.room_at", "excluded.room_at");
-        let stamp = latest(&at_room, "room_view.reservation_at", "room_view.payment_at");
-        let sql = format!(
-            "INSERT INTO room_view (generation, room_id, review_count, rating_sum, room_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $5)
-             ON CONFLICT (generation, room_id) DO UPDATE SET
-                 review_count = room_view.review_count + excluded.review_count,
-                 rating_sum = room_view.rating_sum + excluded.rating_sum, room_at = {at_room}, updated_at = {stamp}"
-        );
+        self.run(&PUT_REVIEW, args![id, room_id, rating, at])
+            .await?;
         let count_change = i64::from(rating > 0) - i64::from(before > 0);
         let values = args![room_id, count_change, rating - before, at];
-        self.run(&sql, values).await
+        self.run(&ADD_RATING, values).await
     }
 
     async fn put_reservation(
@@ -238,12 +208,6 @@ impl Rows<'_> {
         let created = reservation.create_time.as_ref();
         let created = required(created.and_then(time::from_proto))?;
         let period = reservation.period.as_ref();
-        let sql = "INSERT INTO reservation (generation, reservation_id, customer_id, offer_id, title, period, currency,
-                       price, status, reason, created_at, changed_at)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-                   ON CONFLICT (generation, reservation_id) DO UPDATE SET title = excluded.title,
-                       period = excluded.period, currency = excluded.currency, price = excluded.price,
-                       status = excluded.status, reason = excluded.reason, changed_at = excluded.changed_at";
         let values = args![
             &*reservation.reservation_id,
             &*reservation.customer_id,
@@ -257,7 +221,7 @@ impl Rows<'_> {
             created,
             at
         ];
-        self.run(sql, values).await?;
+        self.run(&PUT_RESERVATION, values).await?;
         if reservation.kind() == OfferKind::Room {
             let is_first = version == 1;
             self.put_room_reservation(reservation, is_first, created, at)
@@ -275,38 +239,6 @@ impl Rows<'_> {
         created: Timestamp,
         at: Timestamp,
     ) -> Written {
-        const IS_LATEST: &str = "(room_view.reservation_created_at, room_view.reservation_id)
-                                 <= (excluded.reservation_created_at, excluded.reservation_id)";
-        let columns = [
-            "reservation_id",
-            "customer_id",
-            "reservation_created_at",
-            "reservation_status",
-            "reservation_at",
-            "payment_status",
-            "payment_at",
-        ];
-        let newer = |column: &str| {
-            format!("CASE WHEN {IS_LATEST} THEN excluded.{column} ELSE room_view.{column} END")
-        };
-        let set = columns.map(|column| format!("{column} = {}", newer(column)));
-        let (reserved, paid) = (newer("reservation_at"), newer("payment_at"));
-        let paid_of = |column: &str| {
-            format!(
-                "COALESCE((SELECT p.{column} FROM payment p WHERE p.generation = $1 AND p.reservation_id = $4), 0)"
-            )
-        };
-        let sql = format!(
-            "INSERT INTO room_view (generation, room_id, reservation_count, {}, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, {}, {}, $8)
-             ON CONFLICT (generation, room_id) DO UPDATE
-             SET reservation_count = room_view.reservation_count + excluded.reservation_count, {}, updated_at = {}",
-            columns.join(", "),
-            paid_of("status"),
-            paid_of("changed_at"),
-            set.join(", "),
-            latest("room_view.room_at", &reserved, &paid)
-        );
         let values = args![
             &*reservation.offer_id,
             is_first,
@@ -316,7 +248,7 @@ impl Rows<'_> {
             reservation.status,
             at
         ];
-        self.run(&sql, values).await
+        self.run(&PUT_RESERVATION_OF_ROOM, values).await
     }
 
     /// Writes the status of a payment and the amount refunded so far.
@@ -328,11 +260,6 @@ impl Rows<'_> {
     ) -> Written {
         let id = &*payment.reservation_id;
         let refund = refunded.map(money).transpose()?;
-        let sql =
-            "INSERT INTO payment (generation, reservation_id, status, currency, refund, changed_at)
-                   VALUES ($1, $2, $3, $4, $5, $6)
-                   ON CONFLICT (generation, reservation_id) DO UPDATE SET status = excluded.status,
-                       currency = excluded.currency, refund = excluded.refund, changed_at = excluded.changed_at";
         let values = args![
             id,
             payment.status,
@@ -340,25 +267,10 @@ impl Rows<'_> {
             refund.map_or(0, |refund| refund.minor),
             at
         ];
-        self.run(sql, values).await?;
-        let stamp = latest("room_at", "reservation_at", "$4");
-        let sql = format!(
-            "UPDATE room_view SET payment_status = $3, payment_at = $4, updated_at = {stamp}
-             WHERE generation = $1 AND reservation_id = $2 AND room_id = (
-                 SELECT offer_id FROM reservation WHERE generation = $1 AND reservation_id = $2)"
-        );
-        self.run(&sql, args![id, payment.status, at]).await
+        self.run(&PUT_PAYMENT, values).await?;
+        self.run(&PUT_PAYMENT_OF_ROOM, args![id, payment.status, at])
+            .await
     }
-}
-
-/// SQL for the maximum of two times. SQLite and PostgreSQL have no common function for it.
-fn later(one: &str, other: &str) -> String {
-    format!("CASE WHEN {one} > {other} THEN {one} ELSE {other} END")
-}
-
-/// SQL for the last change of a room's row: of the room, of its latest reservation, or of that one's payment.
-fn latest(room: &str, reservation: &str, payment: &str) -> String {
-    later(room, &format!("({})", later(reservation, payment)))
 }
 
 /// A field that every event of its type has.

@@ -1,12 +1,12 @@
-//! Connections to one database: each is lent to one job at a time and kept for as long as it is sound.
+//! The connection pool of one database.
 //!
-//! A connection that comes back while a statement runs or a transaction is open is closed, so nobody ever finds the work
-//! of somebody who has gone away. Nothing is sent to a connection that is lent or given back: a job is the round trips of
-//! its statements and no more.
+//! sqlx's own pool does not fit: it sends a message and waits for the reply whenever a connection is returned. Here nothing
+//! is sent when a connection is acquired or returned. A connection that is returned while a statement runs or a
+//! transaction is open is closed.
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -15,26 +15,25 @@ use sqlx::{
     postgres::{PgConnectOptions, PgConnection},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Semaphore, SemaphorePermit},
     time::{Instant, sleep, timeout},
 };
 
-use crate::store::StoreError;
-use crate::store::postgres::fault::Fault;
+use crate::store::postgres::error::StatementError;
 
-/// A connection that nobody used for so long is closed.
+/// An idle connection is closed after this time.
 const IDLE: Duration = Duration::from_mins(5);
-/// A connection is replaced after so long, so that replicas of the database come to share the load.
-const LIFE: Duration = Duration::from_mins(30);
-/// How long to wait before connecting again.
-const REST: Duration = Duration::from_millis(50);
+/// A connection is replaced after this time, so that the load spreads over new replicas of the database.
+const MAX_LIFETIME: Duration = Duration::from_mins(30);
+/// The pause between two attempts to connect.
+const PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) struct Pool {
     options: PgConnectOptions,
-    permits: Arc<Semaphore>,
+    permits: Semaphore,
     idle: Mutex<Vec<Idle>>,
-    /// Since when the database cannot be connected to.
-    away: Mutex<Option<Instant>>,
+    /// Since when connecting fails.
+    unreachable_since: Mutex<Option<Instant>>,
     timeout: Duration,
     metrics: Metrics,
 }
@@ -51,24 +50,6 @@ struct Metrics {
     wait: metrics::Histogram,
 }
 
-/// No connection is to be had.
-#[derive(Debug)]
-pub(super) enum NoConnection {
-    /// All are lent, for too long.
-    Busy,
-    /// The database cannot be connected to.
-    Away(StoreError),
-}
-
-impl From<NoConnection> for StoreError {
-    fn from(why: NoConnection) -> Self {
-        match why {
-            NoConnection::Busy => Self::Unavailable("all connections are in use".to_owned()),
-            NoConnection::Away(why) => why,
-        }
-    }
-}
-
 impl Pool {
     pub(super) fn new(
         context: &'static str,
@@ -79,9 +60,9 @@ impl Pool {
         let gauge = |state: &'static str| metrics::gauge!("berth_store_connections", "context" => context, "state" => state);
         Self {
             options,
-            permits: Arc::new(Semaphore::new(connections)),
+            permits: Semaphore::new(connections),
             idle: Mutex::default(),
-            away: Mutex::default(),
+            unreachable_since: Mutex::default(),
             timeout,
             metrics: Metrics {
                 open: gauge("open"),
@@ -91,63 +72,67 @@ impl Pool {
         }
     }
 
-    /// Lends a connection.
-    pub(super) async fn lend(self: &Arc<Self>) -> Result<Lent, NoConnection> {
+    pub(super) async fn acquire(&self) -> Result<PooledConnection<'_>, StatementError> {
         let began = Instant::now();
-        let permit = timeout(self.timeout, self.permits.clone().acquire_owned()).await;
-        let permit = permit.ok().and_then(Result::ok).ok_or(NoConnection::Busy)?;
-        let (connection, born) = match self.take() {
+        let permit = timeout(self.timeout, self.permits.acquire()).await;
+        let permit = permit.ok().and_then(Result::ok);
+        let permit = permit.ok_or_else(StatementError::busy)?;
+        let (connection, born) = match self.pop_idle() {
             Some(idle) => (idle.connection, idle.born),
             None => (self.connect().await?, Instant::now()),
         };
         self.metrics.used.increment(1);
         self.metrics.wait.record(began.elapsed());
-        Ok(Lent {
+        Ok(PooledConnection {
             connection: Some(connection),
             busy: false,
             open: false,
             born,
-            pool: self.clone(),
+            pool: self,
             _permit: permit,
         })
     }
 
-    /// Closes every connection that nobody uses: one of them was found broken.
-    pub(super) fn distrust(&self) {
+    /// Closes every idle connection, because one was found broken.
+    pub(super) fn close_idle(&self) {
         let broken = std::mem::take(&mut *self.idle());
         self.metrics.open.decrement(count(broken.len()));
     }
 
-    fn take(&self) -> Option<Idle> {
+    fn pop_idle(&self) -> Option<Idle> {
         let mut idle = self.idle();
         let before = idle.len();
-        // The one used last is at the end; those at the beginning may not be needed any more.
+        // The most recently used connection is the last.
         let old = idle.iter().take_while(|idle| idle.since.elapsed() > IDLE);
         let old = old.count();
         idle.drain(..old);
-        idle.retain(|idle| idle.born.elapsed() < LIFE);
+        idle.retain(|idle| idle.born.elapsed() < MAX_LIFETIME);
         self.metrics.open.decrement(count(before - idle.len()));
         idle.pop()
     }
 
-    /// Connects; if the database went away just now, waits a little for it to come back.
-    async fn connect(&self) -> Result<PgConnection, NoConnection> {
+    /// Connects. If the database has become unreachable just now, tries again for a while.
+    async fn connect(&self) -> Result<PgConnection, StatementError> {
         loop {
             let connected = timeout(self.timeout, PgConnection::connect_with(&self.options)).await;
-            let fault = match connected {
+            let error = match connected {
                 Ok(Ok(connection)) => {
-                    *self.away() = None;
+                    *self.unreachable_since() = None;
                     self.metrics.open.increment(1);
                     return Ok(connection);
                 }
-                Ok(Err(error)) => Fault::connecting(&error),
-                Err(_) => Fault::silent(),
+                Ok(Err(error)) => StatementError::connecting(&error),
+                Err(_) => StatementError::silent(),
             };
-            let since = *self.away().get_or_insert_with(Instant::now);
-            if !fault.broken || since.elapsed() >= self.timeout {
-                return Err(NoConnection::Away(fault.error));
+            let since = *self.unreachable_since().get_or_insert_with(Instant::now);
+            if !error.broken || since.elapsed() >= self.timeout {
+                return Err(StatementError {
+                    kind: "away",
+                    broken: false,
+                    ..error
+                });
             }
-            sleep(REST).await;
+            sleep(PAUSE).await;
         }
     }
 
@@ -155,8 +140,10 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn away(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unreachable_since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.unreachable_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -164,42 +151,46 @@ fn count(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
-/// A connection that is lent.
-pub(super) struct Lent {
+/// A connection in use. It returns to the pool when it is dropped.
+pub(super) struct PooledConnection<'p> {
     connection: Option<PgConnection>,
-    /// Whether a statement is on its way.
+    /// Whether a statement is running.
     pub(super) busy: bool,
     /// Whether a transaction is open.
     pub(super) open: bool,
     born: Instant,
-    pool: Arc<Pool>,
-    _permit: OwnedSemaphorePermit,
+    pool: &'p Pool,
+    _permit: SemaphorePermit<'p>,
 }
 
-#[expect(clippy::expect_used, reason = "taken only when it is given back")]
-impl Deref for Lent {
+#[expect(clippy::expect_used, reason = "taken only when it is dropped")]
+impl Deref for PooledConnection<'_> {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        self.connection.as_ref().expect("a connection that is lent")
+        self.connection
+            .as_ref()
+            .expect("a connection until it is dropped")
     }
 }
 
-#[expect(clippy::expect_used, reason = "taken only when it is given back")]
-impl DerefMut for Lent {
+#[expect(clippy::expect_used, reason = "taken only when it is dropped")]
+impl DerefMut for PooledConnection<'_> {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        self.connection.as_mut().expect("a connection that is lent")
+        self.connection
+            .as_mut()
+            .expect("a connection until it is dropped")
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledConnection<'_> {
     fn drop(&mut self) {
         self.pool.metrics.used.decrement(1);
         let Some(connection) = self.connection.take() else {
             return;
         };
         if self.busy || self.open {
-            // The server rolls back when it sees the connection gone.
+            // The server rolls back when the connection is closed.
             self.pool.metrics.open.decrement(1);
             return;
         }

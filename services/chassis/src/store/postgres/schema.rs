@@ -1,17 +1,25 @@
-//! The tables of every context on PostgreSQL, and how a schema comes to have them.
+//! The tables of every context in a PostgreSQL database, and their migrations.
 
-use sqlx::{Executor, Row as _, postgres::PgConnection};
+use sqlx::{
+    Connection, Executor, Row as _,
+    postgres::{PgConnectOptions, PgConnection},
+};
 
 use crate::{
     args,
     base::{clock::Clock, time},
-    store::{Migration, Schema, StoreError, connection::Conn},
+    store::{
+        connection::Conn,
+        error::StoreError,
+        migration::{Migration, Schema},
+        postgres::error::{StatementContext, StatementError},
+    },
 };
 
-/// What the chassis itself needs. Once released a migration is never changed; another one follows.
+/// The migrations of the chassis. A released migration never changes.
 ///
-/// A row of the log has a place when it is written and a number (`seq`) once it is committed and numbered.
-pub(super) const MIGRATIONS: &[Migration] = &[TABLES];
+/// A row of the log gets its `position` when it is inserted and its `seq` after it is committed.
+const MIGRATIONS: &[Migration] = &[TABLES];
 
 const TABLES: Migration = Migration {
     name: "chassis/0001_tables",
@@ -23,11 +31,11 @@ const TABLES: Migration = Migration {
     CREATE TABLE claim (
         scope TEXT NOT NULL, key TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (scope, key));
     CREATE TABLE log (
-        place BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, seq BIGINT, id TEXT NOT NULL,
+        position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, seq BIGINT, id TEXT NOT NULL,
         type TEXT NOT NULL, aggregate TEXT NOT NULL, version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL,
         headers TEXT NOT NULL);
     CREATE UNIQUE INDEX log_seq ON log (seq) WHERE seq IS NOT NULL;
-    CREATE INDEX log_unnumbered ON log (place) WHERE seq IS NULL;
+    CREATE INDEX log_unnumbered ON log (position) WHERE seq IS NULL;
     CREATE INDEX log_aggregate ON log (aggregate, version);
     CREATE TABLE cursor (
         consumer TEXT NOT NULL, producer TEXT NOT NULL, seq BIGINT NOT NULL,
@@ -39,33 +47,41 @@ const TABLES: Migration = Migration {
         next_attempt_at BIGINT NOT NULL, PRIMARY KEY (consumer, producer, seq));
     CREATE INDEX dead_letter_aggregate ON dead_letter (consumer, producer, aggregate, seq);
     CREATE TABLE fence (
-        only BIGINT PRIMARY KEY, head BIGINT NOT NULL, seen BIGINT NOT NULL, witness TEXT NOT NULL, why TEXT NOT NULL,
+        id BIGINT PRIMARY KEY, head BIGINT NOT NULL, seen BIGINT NOT NULL, witness TEXT NOT NULL, why TEXT NOT NULL,
         at BIGINT NOT NULL);
     CREATE TABLE lease (name TEXT PRIMARY KEY, holder TEXT NOT NULL, ends TIMESTAMPTZ NOT NULL)",
 };
 
-/// What a context needs: what the chassis does, and its own.
+/// The migrations of the chassis and of a context.
 fn all(own: &[Migration]) -> impl Iterator<Item = &Migration> {
     MIGRATIONS.iter().chain(own)
 }
 
-/// Applies what is missing: all of it or nothing, and one process at a time.
+/// Applies missing migrations: all or none, and one process at a time.
 pub(super) async fn migrate(
-    connection: &mut PgConnection,
+    options: &PgConnectOptions,
     own: &[Migration],
-) -> Result<(), sqlx::Error> {
-    // An index takes the time it takes.
+) -> Result<(), StoreError> {
+    let failed = |error| StatementError::of(error, StatementContext::default()).error;
+    let connected = PgConnection::connect_with(options).await;
+    let mut connection = connected.map_err(|error| StatementError::connecting(&error).error)?;
+    apply(&mut connection, own).await.map_err(failed)?;
+    connection.close().await.map_err(failed)
+}
+
+async fn apply(connection: &mut PgConnection, own: &[Migration]) -> Result<(), sqlx::Error> {
+    // Creating an index may take long.
     connection
         .execute(
             "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;
              SELECT pg_advisory_xact_lock(hashtextextended(current_setting('search_path'), 20))",
         )
         .await?;
-    let make = "SELECT format('CREATE SCHEMA IF NOT EXISTS %I', trim(both '\" ' from split_part(current_setting('search_path'), ',', 1)))
+    let create = "SELECT format('CREATE SCHEMA IF NOT EXISTS %I', trim(both '\" ' from split_part(current_setting('search_path'), ',', 1)))
                 WHERE current_schema() IS NULL";
-    for row in connection.fetch_all(make).await? {
-        let make: String = row.try_get(0)?;
-        connection.execute(sqlx::AssertSqlSafe(make)).await?;
+    for row in connection.fetch_all(create).await? {
+        let create: String = row.try_get(0)?;
+        connection.execute(sqlx::AssertSqlSafe(create)).await?;
     }
     let table = "CREATE TABLE IF NOT EXISTS migration (name TEXT COLLATE \"C\" PRIMARY KEY, applied_at BIGINT NOT NULL)";
     connection.execute(table).await?;
@@ -80,19 +96,19 @@ pub(super) async fn migrate(
         connection
             .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql)))
             .await?;
-        let note = sqlx::query("INSERT INTO migration (name, applied_at) VALUES ($1, $2)")
+        let record = sqlx::query("INSERT INTO migration (name, applied_at) VALUES ($1, $2)")
             .persistent(false)
             .bind(migration.name)
             .bind(time::to_micros(Clock::System.now()));
-        connection.execute(note).await?;
+        connection.execute(record).await?;
         tracing::info!(migration = migration.name, "applied");
     }
     connection.execute("COMMIT").await?;
     Ok(())
 }
 
-/// What is needed, and what of that is missing.
-pub(super) async fn look(conn: &mut dyn Conn, own: &[Migration]) -> Result<Schema, StoreError> {
+/// The migrations that are needed and missing.
+pub(super) async fn state(conn: &mut dyn Conn, own: &[Migration]) -> Result<Schema, StoreError> {
     let sql = "SELECT 1 WHERE to_regclass('migration') IS NOT NULL";
     let applied = if conn.query(sql, args![]).await?.is_empty() {
         Vec::new()
@@ -113,7 +129,7 @@ pub(super) async fn look(conn: &mut dyn Conn, own: &[Migration]) -> Result<Schem
     })
 }
 
-/// DDL whose texts are compared byte by byte, as every other engine does.
+/// DDL in which texts are compared byte by byte, as in SQLite.
 fn bytewise(ddl: &str) -> String {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut done = String::with_capacity(ddl.len() * 2);

@@ -1,58 +1,44 @@
-//! What an error of the database means for who asked.
+//! Classifies errors of the database.
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use crate::store::StoreError;
-use crate::store::postgres::pool::NoConnection;
+use crate::store::error::StoreError;
 
-/// Tables in which a row that is there already means that somebody else was faster.
-const RACED: &[&str] = &["aggregate", "claim", "cursor"];
-/// So often a row of a read model that is there already is taken for a lost race. Then it is a bug.
-const RACES: u32 = 3;
+/// Tables in which a unique violation is an optimistic conflict.
+const GUARDED: &[&str] = &["aggregate", "claim", "cursor"];
+/// How many unique violations of a read model are treated as optimistic conflicts. The next one is a bug.
+const CONFLICTS: u32 = 3;
 
-/// Something went wrong with a statement.
+/// Why a statement failed.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct StatementError {
     pub(super) error: StoreError,
-    /// Whether the connection is of no use any more.
+    /// Whether the connection cannot be used any more; of connecting, whether it may soon work.
     pub(super) broken: bool,
-    /// In a word, for the metrics.
+    /// The `kind` of the metric.
     pub(super) kind: &'static str,
 }
 
-/// What a statement was, to tell what its failure means.
+/// What is known of a statement when it fails.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sent {
-    /// It divides by zero if a version or a cursor has moved.
+pub(super) struct StatementContext {
+    /// Whether it divides by zero if a version or a cursor is not as expected.
     pub(super) guarded: bool,
-    /// How often the job was tried before.
+    /// How many attempts of the job failed before.
     pub(super) attempt: u32,
 }
 
-impl From<NoConnection> for Fault {
-    fn from(why: NoConnection) -> Self {
-        Self {
-            kind: match why {
-                NoConnection::Busy => "busy",
-                NoConnection::Away(_) => "away",
-            },
-            error: why.into(),
-            broken: false,
-        }
-    }
-}
-
-impl Fault {
-    /// Whether it is the database's.
-    pub(super) fn is_the_databases(&self) -> bool {
+impl StatementError {
+    /// Whether it is a fault of the database.
+    pub(super) fn is_of_database(&self) -> bool {
         matches!(self.kind, "away" | "lost" | "silent" | "resources")
     }
 
-    /// Of a statement.
-    pub(super) fn of(error: sqlx::Error, sent: Sent) -> Self {
+    /// The error of a statement.
+    pub(super) fn of(error: sqlx::Error, context: StatementContext) -> Self {
         match error {
             sqlx::Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
-                Some(error) => Self::answered(error, sent),
+                Some(error) => Self::reported(error, context),
                 None => Self::bug(&error),
             },
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
@@ -62,9 +48,9 @@ impl Fault {
         }
     }
 
-    /// Of connecting. It is broken if it may soon be better.
+    /// The error of an attempt to connect.
     pub(super) fn connecting(error: &sqlx::Error) -> Self {
-        let waits = match error {
+        let temporary = match error {
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
             // Starting up, shutting down, too many connections.
             sqlx::Error::Database(error) => error
@@ -73,15 +59,24 @@ impl Fault {
             _ => false,
         };
         Self {
-            broken: waits,
+            broken: temporary,
             ..Self::lost(error)
         }
     }
 
-    /// There was no answer in time.
+    /// All connections are in use for too long.
+    pub(super) fn busy() -> Self {
+        Self {
+            error: StoreError::Unavailable("all connections are in use".to_owned()),
+            broken: false,
+            kind: "busy",
+        }
+    }
+
+    /// The database did not respond in time.
     pub(super) fn silent() -> Self {
         Self {
-            error: StoreError::Unavailable("the database does not answer".to_owned()),
+            error: StoreError::Unavailable("the database does not respond".to_owned()),
             broken: true,
             kind: "silent",
         }
@@ -111,17 +106,17 @@ impl Fault {
         }
     }
 
-    fn answered(error: &PgDatabaseError, sent: Sent) -> Self {
+    fn reported(error: &PgDatabaseError, context: StatementContext) -> Self {
         let ended = matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic);
         match error.code() {
             "40001" => Self::contended("serialization"),
             "40P01" => Self::contended("deadlock"),
-            "22012" if sent.guarded => Self::contended("moved"),
-            "23505" if error.table().is_some_and(|table| RACED.contains(&table)) => {
+            "22012" if context.guarded => Self::contended("moved"),
+            "23505" if error.table().is_some_and(|table| GUARDED.contains(&table)) => {
                 Self::contended("taken")
             }
-            "23505" if sent.attempt < RACES => Self::contended("there"),
-            // Its plan is for a table that has changed since; another connection makes a new one.
+            "23505" if context.attempt < CONFLICTS => Self::contended("there"),
+            // The table has changed since the plan was cached; another connection plans again.
             "0A000" if error.message().contains("cached plan") => Self {
                 broken: true,
                 ..Self::contended("stale")
@@ -131,7 +126,7 @@ impl Fault {
                 kind: "timeout",
                 ..Self::lost(error)
             },
-            // A standby after a failover: the next connection may lead to the primary.
+            // A standby after a failover: the next connection may reach the primary.
             "25006" => Self::lost(error),
             // Disk full, out of memory, I/O.
             code if code.starts_with("53") || code.starts_with("58") => Self {

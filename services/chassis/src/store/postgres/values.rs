@@ -1,11 +1,14 @@
-//! Values on their way to the database and back.
+//! Converts values to and from the types of sqlx.
 
 use sqlx::{
     Arguments, Column, Row as _, TypeInfo, ValueRef,
     postgres::{PgArguments, PgRow},
 };
 
-use crate::store::{Row, StoreError, Value};
+use crate::store::{
+    error::StoreError,
+    row::{Row, Value},
+};
 
 /// Adds a value to the arguments of a statement.
 pub(super) fn bind(args: &mut PgArguments, value: Value) -> Result<(), StoreError> {
@@ -40,7 +43,9 @@ macro_rules! array {
     ($args:ident, $column:ident, $variant:ident) => {{
         let values = $column.into_iter().map(|value| match value {
             Value::$variant(value) => Ok(value),
-            other => Err(StoreError::Bug(format!("{other:?} among others"))),
+            other => Err(StoreError::Bug(format!(
+                "a column has values of several types: {other:?}"
+            ))),
         });
         let values: Result<Vec<_>, _> = values.collect();
         $args.add(values?)
@@ -67,19 +72,19 @@ pub(super) fn arguments(values: &[Value]) -> Result<PgArguments, StoreError> {
     Ok(args)
 }
 
-/// A row as every engine gives it.
+/// A row as every backend returns it.
 pub(super) fn row(row: &PgRow) -> Result<Row, StoreError> {
     let columns = row.columns().iter().enumerate();
-    let values = columns.map(|(place, column)| {
-        if row.try_get_raw(place)?.is_null() {
+    let values = columns.map(|(index, column)| {
+        if row.try_get_raw(index)?.is_null() {
             return Ok(Value::Text(None));
         }
         Ok(match column.type_info().name() {
-            "INT8" => Value::Int(row.try_get(place)?),
-            "INT4" => Value::Int(row.try_get::<Option<i32>, _>(place)?.map(i64::from)),
-            "BYTEA" => Value::Blob(row.try_get(place)?),
-            "FLOAT8" => Value::Real(row.try_get(place)?),
-            _ => Value::Text(row.try_get(place)?),
+            "INT8" => Value::Int(row.try_get(index)?),
+            "INT4" => Value::Int(row.try_get::<Option<i32>, _>(index)?.map(i64::from)),
+            "BYTEA" => Value::Blob(row.try_get(index)?),
+            "FLOAT8" => Value::Real(row.try_get(index)?),
+            _ => Value::Text(row.try_get(index)?),
         })
     });
     let values: Result<_, sqlx::Error> = values.collect();

@@ -1,0 +1,121 @@
+//! The `aggregate` table: the current state of each aggregate.
+
+use crate::{
+    args,
+    base::time::Timestamp,
+    domain::aggregate::{Aggregate, ClaimRange, Versioned},
+    store::{
+        claims,
+        connection::Conn,
+        error::StoreError,
+        log,
+        row::Row,
+        transaction::{AggregateChange, Found},
+    },
+};
+
+/// The row of an aggregate: state, version, created, updated.
+pub(crate) async fn load(
+    conn: &mut dyn Conn,
+    kind: &str,
+    id: &str,
+) -> Result<Option<Row>, StoreError> {
+    let sql =
+        "SELECT state, version, created_at, updated_at FROM aggregate WHERE kind = $1 AND id = $2";
+    Ok(conn.query(sql, args![kind, id]).await?.pop())
+}
+
+/// The aggregate in a row that has state, version, created and updated from `column` on.
+pub(crate) fn versioned<A: Aggregate>(
+    row: &Row,
+    column: usize,
+) -> Result<Versioned<A>, StoreError> {
+    let unreadable = |error| StoreError::Bug(format!("a stored {} is invalid: {error}", A::KIND));
+    Ok(Versioned {
+        state: serde_json::from_str(row.text(column)?).map_err(unreadable)?,
+        version: row.int(column + 1)?,
+        created: row.time(column + 2)?,
+        updated: row.time(column + 3)?,
+    })
+}
+
+/// The row of an aggregate. If it does not exist, the held keys of the claim ranges.
+pub(crate) async fn find(
+    conn: &mut dyn Conn,
+    kind: &str,
+    id: &str,
+    ranges: &[ClaimRange],
+) -> Result<Found, StoreError> {
+    let row = load(conn, kind, id).await?;
+    let held = match &row {
+        Some(_) => None,
+        None => Some(claims::held_by_others(conn, ranges, "").await?),
+    };
+    Ok(Found { row, held })
+}
+
+/// Rows of a kind after an id: id, state, version, created, updated.
+pub(crate) async fn page(
+    conn: &mut dyn Conn,
+    kind: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Row>, StoreError> {
+    let sql = "SELECT id, state, version, created_at, updated_at FROM aggregate
+               WHERE kind = $1 AND id > $2 ORDER BY id LIMIT $3";
+    conn.query(sql, args![kind, after, limit]).await
+}
+
+/// Kinds and ids of due aggregates, longest overdue first.
+pub(crate) async fn due(
+    conn: &mut dyn Conn,
+    at: Timestamp,
+    limit: i64,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let sql = "SELECT kind, id FROM aggregate WHERE due_at IS NOT NULL AND due_at <= $1 ORDER BY due_at LIMIT $2";
+    let rows = conn.query(sql, args![at, limit]).await?;
+    rows.iter()
+        .map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())))
+        .collect()
+}
+
+/// Saves a change, one statement after the other.
+pub(crate) async fn save(conn: &mut dyn Conn, change: AggregateChange) -> Result<(), StoreError> {
+    let owner = change.owner();
+    if !put(conn, &change).await? {
+        return Err(StoreError::Contended);
+    }
+    for (scope, key) in &change.released {
+        claims::release(conn, scope, key, &owner).await?;
+    }
+    for (scope, key) in &change.claimed {
+        if !claims::claim(conn, scope, key, &owner).await? {
+            return Err(StoreError::Contended);
+        }
+    }
+    for event in &change.events {
+        log::append(conn, event).await?;
+    }
+    Ok(())
+}
+
+/// Writes a state over the expected version. False if the version has changed.
+async fn put(conn: &mut dyn Conn, change: &AggregateChange) -> Result<bool, StoreError> {
+    let mut values = args![
+        change.kind,
+        &*change.id,
+        change.version,
+        &*change.state,
+        change.due,
+        change.at
+    ];
+    let sql = if change.expected_version == 0 {
+        "INSERT INTO aggregate (kind, id, version, state, due_at, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT DO NOTHING"
+    } else {
+        values.extend(args![change.expected_version]);
+        "UPDATE aggregate SET version = $3, state = $4, due_at = $5, updated_at = $6
+         WHERE kind = $1 AND id = $2 AND version = $7"
+    };
+    Ok(conn.execute(sql, values).await? == 1)
+}

@@ -1,0 +1,8 @@
+//! SQLite: one writer thread that commits queued jobs together, and readers beside it.
+
+mod connection;
+mod database;
+mod schema;
+mod writer;
+
+pub(crate) use self::database::Sqlite;

@@ -1,0 +1,29 @@
+//! The tables of every context in a SQLite database.
+
+/// `log.seq` is assigned by the insert: there is one writer, so it has no gaps.
+pub(super) const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS aggregate (
+        kind TEXT NOT NULL, id TEXT NOT NULL, version BIGINT NOT NULL, state TEXT NOT NULL, due_at BIGINT,
+        created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, PRIMARY KEY (kind, id));
+    CREATE INDEX IF NOT EXISTS aggregate_due ON aggregate (due_at) WHERE due_at IS NOT NULL;
+    CREATE TABLE IF NOT EXISTS claim (
+        scope TEXT NOT NULL, key TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (scope, key)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS log (
+        seq BIGINT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, aggregate TEXT NOT NULL,
+        version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL, headers TEXT NOT NULL,
+        PRIMARY KEY (seq)) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS log_aggregate ON log (aggregate, version);
+    CREATE TABLE IF NOT EXISTS cursor (
+        consumer TEXT NOT NULL, producer TEXT NOT NULL, seq BIGINT NOT NULL,
+        PRIMARY KEY (consumer, producer)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS dead_letter (
+        consumer TEXT NOT NULL, producer TEXT NOT NULL, seq BIGINT NOT NULL, id TEXT NOT NULL,
+        type TEXT NOT NULL, aggregate TEXT NOT NULL, version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL,
+        headers TEXT NOT NULL, reason TEXT NOT NULL, attempts BIGINT NOT NULL, parked BIGINT NOT NULL,
+        next_attempt_at BIGINT NOT NULL, PRIMARY KEY (consumer, producer, seq)) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS dead_letter_aggregate ON dead_letter (consumer, producer, aggregate, seq);
+    CREATE TABLE IF NOT EXISTS fence (
+        id BIGINT PRIMARY KEY, head BIGINT NOT NULL, seen BIGINT NOT NULL, witness TEXT NOT NULL,
+        why TEXT NOT NULL, at BIGINT NOT NULL);
+    CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL) WITHOUT ROWID;
+";

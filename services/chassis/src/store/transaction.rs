@@ -1,0 +1,122 @@
+//! What the store does within a transaction, as operations: each database finds its own way to few round trips.
+
+use futures::{FutureExt, future::BoxFuture};
+
+use crate::{
+    base::time::Timestamp,
+    domain::{aggregate::ClaimRange, event::Recorded},
+    store::{
+        connection::{Conn, StoreFuture},
+        row::Row,
+    },
+};
+
+/// How a transaction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Commit,
+    Rollback,
+}
+
+/// A function that runs in a transaction, possibly several times. It stores its result where the caller finds it.
+pub(crate) type Job =
+    Box<dyn for<'c> Fn(&'c mut dyn Transaction) -> BoxFuture<'c, Outcome> + Send + Sync>;
+
+/// A function that only reads. It runs once.
+pub(crate) type Query =
+    Box<dyn for<'c> FnOnce(&'c mut dyn Conn) -> BoxFuture<'c, ()> + Send + 'static>;
+
+/// A change of one aggregate: its state, claims and events are saved together.
+#[derive(Clone, Debug)]
+pub(crate) struct AggregateChange {
+    pub(crate) kind: &'static str,
+    pub(crate) id: String,
+    /// The version that the decision was based on; 0 if there was none.
+    pub(crate) expected_version: i64,
+    pub(crate) version: i64,
+    pub(crate) state: String,
+    pub(crate) due: Option<Timestamp>,
+    pub(crate) at: Timestamp,
+    /// Scopes and keys of claims to delete.
+    pub(crate) released: Vec<(String, String)>,
+    /// Scopes and keys of claims to insert.
+    pub(crate) claimed: Vec<(String, String)>,
+    /// Events to append to the log.
+    pub(crate) events: Vec<Recorded>,
+}
+
+impl AggregateChange {
+    /// The owner of its claims.
+    pub(crate) fn owner(&self) -> String {
+        owner(self.kind, &self.id)
+    }
+}
+
+/// The name of an aggregate as an owner of claims.
+pub(crate) fn owner(kind: &str, id: &str) -> String {
+    format!("{kind}/{id}")
+}
+
+/// The result of a search for an aggregate.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) row: Option<Row>,
+    /// The held keys of each claim range, if they were queried too.
+    pub(crate) held: Option<Vec<Vec<String>>>,
+}
+
+/// The batch that a consumer applies: its cursor moves from one position to another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch<'a> {
+    pub(crate) consumer: &'a str,
+    pub(crate) producer: &'a str,
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+    /// Whether the consumer's batches must not run concurrently.
+    pub(crate) alone: bool,
+}
+
+/// The limits of a part of a transaction that can be rolled back on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Savepoint {
+    /// Begins the part.
+    Set,
+    /// Rolls it back.
+    Back,
+    /// Ends it.
+    Release,
+}
+
+/// A transaction of the store.
+pub(crate) trait Transaction: Conn {
+    /// Reads an aggregate. If it does not exist, or at no extra cost, the held keys of the claim ranges are read too.
+    fn find<'a>(
+        &'a mut self,
+        kind: &'static str,
+        id: &'a str,
+        ranges: &'a [ClaimRange],
+    ) -> StoreFuture<'a, Found>;
+
+    /// Announces the aggregates of a kind that [`Transaction::find`] will be asked for, so that they can be read at once.
+    fn prefetch<'a>(&'a mut self, _kind: &'static str, _ids: &'a [String]) -> StoreFuture<'a, ()> {
+        std::future::ready(Ok(())).boxed()
+    }
+
+    /// For each range, the keys held by aggregates other than `owner`.
+    fn held_by_others<'a>(
+        &'a mut self,
+        ranges: &'a [ClaimRange],
+        owner: &'a str,
+    ) -> StoreFuture<'a, Vec<Vec<String>>>;
+
+    /// Saves a change. It fails with `Contended` if the version has changed or a claim is held, now or at the end of the
+    /// transaction.
+    fn save(&mut self, change: AggregateChange) -> StoreFuture<'_, ()>;
+
+    /// Moves a consumer's cursor and returns the aggregates that have dead letters; none if the cursor is not at
+    /// `batch.from`.
+    fn advance<'a>(&'a mut self, batch: Batch<'a>) -> StoreFuture<'a, Option<Vec<String>>>;
+
+    /// Sets, rolls back to or releases the savepoint.
+    fn savepoint(&mut self, point: Savepoint) -> StoreFuture<'_, ()>;
+}
