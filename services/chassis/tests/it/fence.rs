@@ -28,10 +28,10 @@ use crate::{
 };
 
 store_suite!(both:
-    a_store_whose_log_went_back_can_only_be_read,
-    a_relay_that_has_told_more_than_there_is_fences_the_store,
-    a_relay_that_has_read_more_than_there_is_fences_the_store,
-    many_who_commit_and_many_who_look_raise_no_alarm,
+    a_store_whose_log_regressed_is_read_only,
+    a_relay_that_has_published_beyond_the_log_fences_the_store,
+    a_relay_that_has_read_beyond_the_log_fences_the_store,
+    concurrent_commits_and_reads_do_not_fence_the_store,
 );
 
 async fn sit(store: &Store, n: u128) -> Result<(), ExecuteError<crate::counter::Refusal>> {
@@ -54,7 +54,7 @@ async fn lose_after(store: &Store, seq: i64) {
     lost.unwrap();
 }
 
-async fn a_store_whose_log_went_back_can_only_be_read(bench: Bench) {
+async fn a_store_whose_log_regressed_is_read_only(bench: Bench) {
     let store = &bench.store;
     for n in 1..=3 {
         sit(store, n).await.unwrap();
@@ -89,7 +89,7 @@ async fn a_store_whose_log_went_back_can_only_be_read(bench: Bench) {
     assert_eq!(other.fenced().unwrap().seen, 9);
 }
 
-async fn a_relay_that_has_told_more_than_there_is_fences_the_store(bench: Bench) {
+async fn a_relay_that_has_published_beyond_the_log_fences_the_store(bench: Bench) {
     let store = &bench.store;
     sit(store, 1).await.unwrap();
     let bus = InProcess::new();
@@ -103,7 +103,7 @@ async fn a_relay_that_has_told_more_than_there_is_fences_the_store(bench: Bench)
     assert!(!relay_once(store, &bus).await.unwrap());
 }
 
-async fn a_relay_that_has_read_more_than_there_is_fences_the_store(bench: Bench) {
+async fn a_relay_that_has_read_beyond_the_log_fences_the_store(bench: Bench) {
     let store = &bench.store;
     for n in 1..=4 {
         sit(store, n).await.unwrap();
@@ -123,7 +123,7 @@ async fn a_relay_that_has_read_more_than_there_is_fences_the_store(bench: Bench)
     assert_eq!(store.log_after(0, 100).await.unwrap().len(), 2);
 }
 
-async fn many_who_commit_and_many_who_look_raise_no_alarm(bench: Bench) {
+async fn concurrent_commits_and_reads_do_not_fence_the_store(bench: Bench) {
     let store = &bench.store;
     let bus: Arc<dyn Bus> = InProcess::new();
     let done = Arc::new(AtomicBool::new(false));
@@ -169,7 +169,7 @@ async fn many_who_commit_and_many_who_look_raise_no_alarm(bench: Bench) {
 }
 
 #[tokio::test]
-async fn a_consumer_tells_a_producer_that_has_gone_back_and_takes_old_news_for_what_they_are() {
+async fn a_consumer_reports_a_regressed_log_and_ignores_old_signals() {
     let pair = Pair::on(in_process, policies(|_| false)).await;
     for n in 1..=3 {
         pair.take(n).await;
@@ -194,7 +194,7 @@ async fn a_consumer_tells_a_producer_that_has_gone_back_and_takes_old_news_for_w
 }
 
 #[tokio::test]
-async fn a_consumer_whose_own_store_has_gone_back_takes_again_what_it_has_lost() {
+async fn a_consumer_whose_store_was_restored_applies_lost_events_again() {
     let pair = Pair::on(in_process, policies(|_| false)).await;
     for n in 1..=3 {
         pair.take(n).await;

@@ -20,7 +20,7 @@ async fn cursor(store: &Store, consumer: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn a_consumer_goes_on_where_the_one_it_replaces_would() {
+async fn a_consumer_continues_at_the_cursor_of_the_one_it_replaces() {
     let bench = sqlite().await;
     let store = &bench.store;
     // A cursor is held where it is, also one that has not begun.

@@ -1,4 +1,4 @@
-//! What the engine for PostgreSQL must do beside what every engine must.
+//! Tests of what is particular to PostgreSQL.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -48,7 +48,7 @@ pub(crate) fn assert_sound(log: &[Recorded]) {
 }
 
 #[tokio::test]
-async fn a_command_is_one_question_and_one_statement() {
+async fn a_command_is_one_query_and_one_statement() {
     let Bench { store, .. } = &postgres().await;
     let cause = Cause::default();
     let leave = || async {
@@ -99,7 +99,7 @@ async fn a_command_is_one_question_and_one_statement() {
 }
 
 #[tokio::test]
-async fn what_is_committed_later_is_numbered_later_whoever_began_first() {
+async fn events_are_numbered_in_commit_order() {
     let bench = postgres().await;
     let (written, is_written) = oneshot::channel();
     let (go, may_go) = watch::channel(false);
@@ -111,7 +111,7 @@ async fn what_is_committed_later_is_numbered_later_whoever_began_first() {
                 let (written, mut may_go) = (written.lock().unwrap().take(), may_go.clone());
                 Box::pin(async move {
                     sit_in(unit, 1).await?;
-                    // What was written is sent with the next question.
+                    // Deferred writes are sent with the next query.
                     unit.conn().query("SELECT 1", args![]).await?;
                     written.unwrap().send(()).unwrap();
                     may_go.wait_for(|go| *go).await.unwrap();
@@ -141,7 +141,7 @@ async fn what_is_committed_later_is_numbered_later_whoever_began_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_writers_and_two_who_number_lose_nothing() {
+async fn many_writers_and_two_numbering_processes_lose_no_event() {
     let bench = postgres().await;
     let (stop, stopped) = watch::channel(false);
     let stampers: Vec<_> = (0..2)
@@ -185,7 +185,7 @@ async fn many_writers_and_two_who_number_lose_nothing() {
 }
 
 #[tokio::test]
-async fn one_at_a_time_numbers() {
+async fn one_process_numbers_at_a_time() {
     let Bench { store, .. } = &postgres().await;
     sit(store, 1).await.unwrap();
     let (held, is_held) = oneshot::channel();
@@ -241,7 +241,7 @@ async fn a_lease_has_one_holder_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_nudge_is_as_good_as_a_commit() {
+async fn a_nudge_signals_a_commit() {
     let Bench { store, .. } = &postgres().await;
     let mut commits = store.commits();
     commits.mark_unchanged();
@@ -264,7 +264,7 @@ const TITLES: &[Migration] = &[Migration {
 }];
 
 #[tokio::test]
-async fn texts_come_in_the_same_order_on_every_engine() {
+async fn texts_have_the_same_order_in_both_databases() {
     let titles = [
         "b", "B", "a", "Ä", "ä", "z", "Z", "a b", "a-b", "ab", "", "é", "10", "9", "_",
     ];
@@ -297,7 +297,7 @@ async fn texts_come_in_the_same_order_on_every_engine() {
 }
 
 #[tokio::test]
-async fn a_schema_is_brought_up_once_by_however_many() {
+async fn concurrent_migrations_are_applied_once() {
     let scratch = Scratch::new().await;
     let options = || StoreOptions {
         migrations: TITLES,
@@ -323,7 +323,7 @@ async fn a_schema_is_brought_up_once_by_however_many() {
     store.migrate().await.unwrap();
     sit(&store, 1).await.unwrap();
 
-    // Somebody newer was here.
+    // A newer version has migrated the schema.
     let newer = "INSERT INTO migration VALUES ('9999_newer', 0); ALTER TABLE log ADD newer TEXT";
     scratch.run(newer).await;
     assert_eq!(store.schema().await.unwrap().missing, Vec::<String>::new());
@@ -357,7 +357,7 @@ async fn a_migration_that_fails_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_schema_that_does_not_exist_is_made() {
+async fn a_missing_schema_is_created() {
     let scratch = Scratch::new().await;
     scratch
         .run(&format!("DROP SCHEMA {}", scratch.name()))

@@ -55,7 +55,7 @@ async fn record(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_two_producers_tell_always_meets() {
+async fn one_of_two_concurrent_projections_sees_the_other() {
     let place = postgres().await.place;
     let options = StoreOptions {
         migrations: MEETINGS,
@@ -87,7 +87,7 @@ async fn what_two_producers_tell_always_meets() {
 }
 
 #[tokio::test]
-async fn a_batch_is_two_questions_and_one_statement() {
+async fn a_batch_is_two_queries_and_one_statement() {
     let bench = postgres().await;
     let log = Tape::of("room");
     for n in 1..=40 {

@@ -85,7 +85,7 @@ async fn under_real_serialization_failures_every_command_has_one_effect() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_two_that_lock_each_other_out_both_are_done() {
+async fn both_transactions_of_a_deadlock_are_committed() {
     let bench = postgres().await;
     let first: Result<(), StoreError> = bench
         .store
@@ -142,7 +142,7 @@ async fn sit_both(store: &Store, n: u128) -> Result<(), StoreError> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whoever_kills_connections_hurts_no_read_and_doubles_no_write() {
+async fn killed_connections_fail_no_read_and_repeat_no_write() {
     let bench = postgres().await;
     let mut work = JoinSet::new();
     for worker in 0..8_u128 {
@@ -187,7 +187,7 @@ async fn whoever_kills_connections_hurts_no_read_and_doubles_no_write() {
 }
 
 #[tokio::test]
-async fn a_commit_whose_answer_is_lost_is_healed_by_a_repeat() {
+async fn a_repeat_succeeds_after_the_result_of_a_commit_was_lost() {
     let (_scratch, wire, store) = wired().await;
     sit(&store, 1).await.unwrap();
     // The question comes through, and the answer to the commit is lost with the connection.
@@ -215,7 +215,7 @@ async fn a_commit_whose_answer_is_lost_is_healed_by_a_repeat() {
 }
 
 #[tokio::test]
-async fn a_database_that_comes_back_soon_is_not_missed() {
+async fn a_short_outage_of_the_database_is_not_noticed() {
     let (_scratch, wire, store) = wired().await;
     sit(&store, 1).await.unwrap();
     wire.cut();
@@ -230,7 +230,7 @@ async fn a_database_that_comes_back_soon_is_not_missed() {
 }
 
 #[tokio::test]
-async fn a_database_that_stays_away_is_told_at_once() {
+async fn a_long_outage_of_the_database_is_reported_at_once() {
     let (_scratch, wire, store) = wired().await;
     wire.cut();
     let first = store.load::<Seat>(seat(1)).await;
@@ -249,7 +249,7 @@ async fn a_database_that_stays_away_is_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whoever_goes_away_leaves_no_transaction_open() {
+async fn a_cancelled_transaction_is_rolled_back() {
     let bench = postgres().await;
     let mut asked = JoinSet::new();
     for n in 1..=300_u64 {
@@ -303,7 +303,7 @@ async fn whoever_goes_away_leaves_no_transaction_open() {
 }
 
 #[tokio::test]
-async fn a_connection_in_the_middle_of_something_is_lent_to_nobody_else() {
+async fn a_connection_returned_mid_statement_is_closed() {
     let bench = postgres().await;
     let settings = DatabaseSettings {
         database_connections: 1,
@@ -338,7 +338,7 @@ async fn a_connection_in_the_middle_of_something_is_lent_to_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_statement_that_takes_too_long_is_given_up() {
+async fn a_slow_statement_times_out() {
     let bench = postgres().await;
     let settings = DatabaseSettings {
         database_timeout: Duration::from_millis(200),
@@ -365,7 +365,7 @@ async fn a_statement_that_takes_too_long_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_wrong_url_is_told_without_its_password() {
+async fn an_invalid_url_is_reported_without_its_password() {
     let wrong = "postgres://berth:hush@[oops/x";
     let settings = DatabaseSettings::of(wrong);
     let refused = Store::postgres("room", wrong, &settings, StoreOptions::default()).unwrap_err();

@@ -1,4 +1,4 @@
-//! What a log has lost comes back, and nothing takes the place of what has happened in between.
+//! Recovery restores lost events and keeps what has happened since.
 
 use std::sync::Arc;
 
@@ -24,10 +24,10 @@ use crate::{
 };
 
 store_suite!(both:
-    what_is_had_comes_back_as_it_was,
-    who_has_another_history_is_not_believed,
+    available_events_are_restored_as_they_were,
+    a_source_with_another_history_is_rejected,
 );
-store_suite!(on_a_server on postgres: what_was_sold_in_between_stays);
+store_suite!(on_a_server on postgres: claims_made_after_the_loss_stay);
 
 /// A copy of a log.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ async fn give(store: &Store, n: u128, command: Command) {
         .unwrap();
 }
 
-/// Seats 1 to 4 are taken, and 2 is left; what came after the second event is lost. Answers the whole log.
+/// Takes seats 1 to 4, leaves 2, and loses the events after the second one. Returns the whole log.
 async fn lose(store: &Store) -> Vec<Recorded> {
     for n in 1..=4 {
         give(store, n, take(10)).await;
@@ -101,7 +101,7 @@ fn context() -> Context {
     Context::named("room").restores::<Seat>()
 }
 
-async fn what_is_had_comes_back_as_it_was(bench: Bench) {
+async fn available_events_are_restored_as_they_were(bench: Bench) {
     let store = &bench.store;
     let all = lose(store).await;
     fence(store).await;
@@ -128,7 +128,7 @@ async fn what_is_had_comes_back_as_it_was(bench: Bench) {
     assert_eq!(none.unwrap(), None);
 }
 
-async fn who_has_another_history_is_not_believed(bench: Bench) {
+async fn a_source_with_another_history_is_rejected(bench: Bench) {
     let store = &bench.store;
     let mut all = lose(store).await;
     fence(store).await;
@@ -139,7 +139,7 @@ async fn who_has_another_history_is_not_believed(bench: Bench) {
     assert!(store.fenced().is_some());
 }
 
-async fn what_was_sold_in_between_stays(bench: Bench) {
+async fn claims_made_after_the_loss_stay(bench: Bench) {
     let store = &bench.store;
     let all = lose(store).await;
     // Before anybody has noticed.

@@ -1,4 +1,4 @@
-//! What every store must do.
+//! Tests that every store must pass.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ pub(crate) fn take(capacity: u32) -> Command {
     }
 }
 
-/// A store under test, and what keeps it alive.
+/// A store under test, its fault points and its database.
 pub(crate) struct Bench {
     pub(crate) store: Store,
     pub(crate) faults: Faults,
@@ -43,7 +43,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// Opens the store that is there.
+    /// Opens the store.
     pub(crate) async fn open(&self, options: StoreOptions) -> Store {
         match self {
             Self::File(dir) => {
@@ -85,20 +85,20 @@ pub(crate) async fn postgres() -> Bench {
     Bench::at(Place::Schema(Scratch::new().await)).await
 }
 
-/// The log, once everything in it is numbered.
+/// The log, after all of it is numbered.
 pub(crate) async fn log(store: &Store) -> Vec<Recorded> {
     while store.stamp().await.unwrap() {}
     assert_eq!(store.unnumbered().await.unwrap(), 0);
     store.log_after(0, 10_000).await.unwrap()
 }
 
-/// Where the log ends, once everything in it is numbered.
+/// The high-water mark, after all of the log is numbered.
 pub(crate) async fn head(store: &Store) -> i64 {
     while store.stamp().await.unwrap() {}
     store.head().await.unwrap()
 }
 
-/// Runs every story on an engine.
+/// Runs every test on a database.
 macro_rules! store_suite {
     ($module:ident on $engine:ident: $($story:ident),+ $(,)?) => {
         mod $module {
@@ -119,13 +119,13 @@ store_suite!(both:
     a_command_is_kept_with_its_event_and_claim,
     a_repeat_changes_nothing,
     a_refused_command_changes_nothing,
-    of_a_thousand_racers_as_many_win_as_there_are_seats,
+    of_a_thousand_concurrent_commands_as_many_succeed_as_there_are_seats,
     a_released_claim_can_be_taken_again,
     a_claim_leads_to_its_holder,
-    what_is_due_is_found,
+    due_aggregates_are_found,
     sequence_numbers_have_no_gaps,
-    whoever_decided_on_an_old_version_decides_again,
-    many_commands_in_one_transaction_are_as_many_in_their_order,
+    a_decision_on_an_old_version_is_retried,
+    commands_in_one_transaction_have_the_effects_of_single_ones,
 );
 
 async fn a_command_is_kept_with_its_event_and_claim(bench: Bench) {
@@ -181,7 +181,7 @@ async fn a_refused_command_changes_nothing(bench: Bench) {
     assert_eq!(head(&bench.store).await, 0);
 }
 
-async fn of_a_thousand_racers_as_many_win_as_there_are_seats(bench: Bench) {
+async fn of_a_thousand_concurrent_commands_as_many_succeed_as_there_are_seats(bench: Bench) {
     let racers = (1..=1000).map(|n| {
         let store = bench.store.clone();
         tokio::spawn(async move {
@@ -247,7 +247,7 @@ async fn a_claim_leads_to_its_holder(bench: Bench) {
     assert_eq!(holder().await.unwrap(), None);
 }
 
-async fn what_is_due_is_found(bench: Bench) {
+async fn due_aggregates_are_found(bench: Bench) {
     bench
         .store
         .execute::<Seat>(seat(1), take(1), &Cause::default())
@@ -292,7 +292,7 @@ async fn sequence_numbers_have_no_gaps(bench: Bench) {
     assert_eq!(ids.len(), 134);
 }
 
-async fn whoever_decided_on_an_old_version_decides_again(bench: Bench) {
+async fn a_decision_on_an_old_version_is_retried(bench: Bench) {
     let say = |n: u32| {
         let store = bench.store.clone();
         tokio::spawn(async move {
@@ -309,8 +309,8 @@ async fn whoever_decided_on_an_old_version_decides_again(bench: Bench) {
     assert_eq!((said.len(), tally.version), (40, 40));
 }
 
-/// What statements are made of many commands is the engine's business; what comes of them is not.
-async fn many_commands_in_one_transaction_are_as_many_in_their_order(bench: Bench) {
+/// The statements differ between the databases, the effects do not.
+async fn commands_in_one_transaction_have_the_effects_of_single_ones(bench: Bench) {
     const COMMANDS: u64 = 200;
     let apart = sqlite().await;
     let other = &apart.store;

@@ -17,11 +17,11 @@ use crate::{
 
 store_suite!(both:
     a_failed_commit_keeps_nothing,
-    a_lost_answer_is_healed_by_a_repeat,
+    a_repeat_succeeds_after_a_lost_result,
     an_error_rolls_back_what_was_written,
-    a_panic_in_a_job_hurts_nobody_else,
-    what_was_kept_is_there_after_opening_again,
-    a_clock_that_is_set_back_does_not_turn_a_history_round,
+    a_panic_in_a_job_does_not_affect_others,
+    committed_changes_survive_reopening,
+    times_of_an_aggregate_do_not_decrease_when_the_clock_is_set_back,
 );
 
 store_suite!(disk on sqlite:
@@ -30,10 +30,10 @@ store_suite!(disk on sqlite:
     a_disk_that_fills_up_under_load_keeps_exactly_what_was_acknowledged,
     a_read_only_disk_refuses_writes_and_still_reads,
     a_disk_that_cannot_sync_stops_the_store,
-    who_gives_up_before_their_turn_has_changed_nothing,
+    a_cancelled_command_changes_nothing,
 );
 
-async fn who_gives_up_before_their_turn_has_changed_nothing(bench: Bench) {
+async fn a_cancelled_command_changes_nothing(bench: Bench) {
     let gate = Arc::new(Barrier::new(2));
     let pass = async || {
         let gate = gate.clone();
@@ -95,7 +95,7 @@ async fn a_failed_commit_keeps_nothing(bench: Bench) {
         .unwrap();
 }
 
-async fn a_lost_answer_is_healed_by_a_repeat(bench: Bench) {
+async fn a_repeat_succeeds_after_a_lost_result(bench: Bench) {
     bench.faults.arm("store.answer", 1);
     let lost = bench
         .store
@@ -284,7 +284,7 @@ async fn a_disk_that_cannot_sync_stops_the_store(bench: Bench) {
     assert!(again.load::<Seat>(seat(1)).await.unwrap().is_some());
 }
 
-async fn a_panic_in_a_job_hurts_nobody_else(bench: Bench) {
+async fn a_panic_in_a_job_does_not_affect_others(bench: Bench) {
     let others = (1..=20).map(|n| {
         let store = bench.store.clone();
         tokio::spawn(async move {
@@ -314,7 +314,7 @@ async fn a_panic_in_a_job_hurts_nobody_else(bench: Bench) {
     assert_eq!(head(&bench.store).await, 20);
 }
 
-async fn what_was_kept_is_there_after_opening_again(bench: Bench) {
+async fn committed_changes_survive_reopening(bench: Bench) {
     bench
         .store
         .execute::<Seat>(seat(1), take(9), &Cause::default())
@@ -329,7 +329,7 @@ async fn what_was_kept_is_there_after_opening_again(bench: Bench) {
     assert_eq!(again.claims().await.unwrap(), claims);
 }
 
-async fn a_clock_that_is_set_back_does_not_turn_a_history_round(bench: Bench) {
+async fn times_of_an_aggregate_do_not_decrease_when_the_clock_is_set_back(bench: Bench) {
     let Clock::Manual(clock) = bench.store.clock().clone() else {
         panic!("a clock that nobody can turn");
     };

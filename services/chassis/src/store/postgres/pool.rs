@@ -163,7 +163,7 @@ pub(super) struct PooledConnection<'p> {
     _permit: SemaphorePermit<'p>,
 }
 
-#[expect(clippy::expect_used, reason = "taken only when it is dropped")]
+#[expect(clippy::expect_used, reason = "removed only when it is dropped")]
 impl Deref for PooledConnection<'_> {
     type Target = PgConnection;
 
@@ -174,7 +174,7 @@ impl Deref for PooledConnection<'_> {
     }
 }
 
-#[expect(clippy::expect_used, reason = "taken only when it is dropped")]
+#[expect(clippy::expect_used, reason = "removed only when it is dropped")]
 impl DerefMut for PooledConnection<'_> {
     fn deref_mut(&mut self) -> &mut PgConnection {
         self.connection
