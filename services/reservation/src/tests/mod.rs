@@ -1,3 +1,0 @@
-//! Tests that use the private types of this crate together with a real store.
-
-mod contention;
