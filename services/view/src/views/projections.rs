@@ -22,7 +22,7 @@ use berth::{
 use chassis::{Money, Received, StoreError, Timestamp, args, base::time};
 use prost::Message;
 
-use super::Rows;
+use super::rows::Rows;
 
 type Written = Result<(), StoreError>;
 
