@@ -23,6 +23,8 @@ mod domain;
 mod grpc;
 mod policies;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod views;
 
 use chassis::Context;

@@ -41,6 +41,10 @@ const OTHERS: &[(&str, &str)] = &[
         "The payment provider is a port with two sides: the calls of this context, and the simulated provider.",
     ),
     (
+        "services/reservation/src/tests/",
+        "The tests of contention need private types and a store, which the pure domain must not use.",
+    ),
+    (
         "services/view/src/rebuild.rs",
         "A rebuild writes a second generation of the views beside the live one and replaces it.",
     ),

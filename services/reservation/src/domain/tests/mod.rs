@@ -1,7 +1,6 @@
 //! The rules of a reservation: given events, when a command, then events or a refusal.
 
 mod cancelled;
-mod contention;
 mod decided;
 mod paid;
 mod properties;

@@ -1,0 +1,3 @@
+//! Tests that use the private types of this crate together with a real store.
+
+mod contention;
