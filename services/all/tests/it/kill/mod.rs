@@ -130,7 +130,7 @@ fn seed() -> u64 {
     given.unwrap_or_else(|| u64::try_from(Clock::System.now().as_microsecond()).unwrap())
 }
 
-/// Requirement: S15.
+/// Scenario: S15.
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_requests_survive_fifty_kills() {
     let seed = seed();
