@@ -8,7 +8,7 @@ use chassis::{
 };
 use clap::{ArgMatches, Args, Command};
 
-use crate::{banner, contexts, demo, doctor};
+use crate::{banner, contexts::contexts, demo, doctor};
 
 /// The subcommands of other crates.
 const SUBCOMMANDS: &[Subcommand] = &[recovery::SUBCOMMAND];

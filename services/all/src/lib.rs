@@ -2,27 +2,19 @@
 
 mod banner;
 mod cli;
+mod contexts;
 mod demo;
 pub mod doctor;
 
 use chassis::{
-    Context, Platform,
+    Platform,
     runtime::{options::Options, start_error::StartError},
 };
 
-pub use self::cli::{command, main};
-
-/// Every bounded context of the platform.
-pub fn contexts() -> Vec<Context> {
-    vec![
-        member::context(),
-        message::context(),
-        payment::context(),
-        reservation::context(),
-        room::context(),
-        view::context(),
-    ]
-}
+pub use self::{
+    cli::{command, main},
+    contexts::contexts,
+};
 
 /// Starts all contexts in this process. Returns when they are ready.
 pub async fn start(options: Options) -> Result<Platform, StartError> {

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use chassis::{Clock, Context, Store, StoreError, base::faults::Faults, runtime::stores};
 
-use crate::Scratch;
+use crate::scratch::Scratch;
 
 /// The variable that selects the engine: `postgres`, otherwise SQLite.
 const VARIABLE: &str = "BERTH_TEST_STORE";

@@ -1,4 +1,4 @@
-//! Member: accounts, their roles, and how a member authenticates. Access tokens are JWTs signed with Ed25519; every
+//! Member keeps accounts and their roles, and authenticates members. Access tokens are JWTs signed with Ed25519; every
 //! service verifies them on its own with the keys and revocations that `GetTrust` returns. Passwords and refresh tokens
 //! are stored as hashes only.
 //!

@@ -114,7 +114,7 @@ mod tests {
     use chassis_testing::noon;
 
     use super::*;
-    use crate::domain::{Content, Email};
+    use crate::domain::{Email, content::Content};
 
     fn email(subject: &str, to: &str) -> Option<String> {
         let content = Content {

@@ -2,13 +2,14 @@
 //! customer is notified of every change of status, the host of those that concern a host.
 //!
 //! ```text
-//! commands    MarkMessageRead                                                                  (rpc)
-//!             Notify                                                                           (policies)
-//!             the outcome of an attempt to send an e-mail                                      (job)
+//! commands    rpc: MarkMessageRead
+//!             policies: Notify
+//!             job: EmailDelivered, EmailFailed, AddressUnknown, LeaveEmailOut
 //! asks        none
-//! events out  MessageWritten, MessageRead (the inbox view is built from them), MessageSent
-//! events in   reservation: every event but ReservationLost
-//!             member, for the addresses: MemberJoined, MemberModified
+//! events out  MessageWritten, MessageRead, MessageSent
+//! events in   member: MemberJoined, MemberModified
+//!             message: MessageWritten, MessageRead
+//!             reservation: all events except ReservationLost
 //! views       inbox, address
 //! jobs        send the e-mail of a message
 //! ```

@@ -21,8 +21,8 @@ use crate::{
     codec,
     domain::{Command, Payment, Refusal, Stage},
     jobs,
+    provider::signature,
     settings::Settings,
-    signature,
     views::{self, Whose},
 };
 

@@ -4,12 +4,13 @@
 //! the call if the process crashed in between. The provider is simulated (`provider/script.rs` lists its tokens).
 //!
 //! ```text
-//! commands    ChargePayment, ReceiveNotification                                                   (rpc)
-//!             Request (charge), Refund                                                             (policies)
+//! commands    rpc: ChargePayment, ReceiveNotification
+//!             policies: Request (charge), Refund
 //! asks        none
 //! events out  PaymentDelayed, PaymentApproved, PaymentDeclined, PaymentCancelled
-//! events in   reservation: ReservationApproved, ReservationCancelRequested, ConfirmationMissed, ReservationLost;
-//!             for the ledger: ReservationCompleted, ReservationCancelled
+//! events in   payment: PaymentDelayed, PaymentApproved, PaymentDeclined, PaymentCancelled
+//!             reservation: ReservationApproved, ReservationCancelRequested, ConfirmationMissed, ReservationLost,
+//!             ReservationCompleted, ReservationCancelled
 //! views       payment_list, ledger
 //! jobs        call the payment provider: charge, query, void, refund
 //! ```
@@ -21,7 +22,6 @@ mod jobs;
 mod policies;
 mod provider;
 mod settings;
-mod signature;
 mod views;
 
 use chassis::Context;

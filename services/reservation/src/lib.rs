@@ -2,15 +2,16 @@
 //! approval, cancellation, completion. It is a core context: it accepts bookings while any other context is down.
 //!
 //! ```text
-//! commands    RequestReservation, PayReservation, ApproveReservation, RejectReservation, CancelReservation   (rpc)
-//!             Confirm, Decline, AwaitPayment, Refunded                                                       (policies)
-//!             Due: lapse or complete                                                                         (deadline)
+//! commands    rpc: RequestReservation, PayReservation, ApproveReservation, RejectReservation, CancelReservation
+//!             policies: Confirm, Decline, AwaitPayment, Refunded
+//!             deadline: Due (lapse or complete)
 //! asks        the owner of the offer: OfferService.GetOffer, with the replica of offers as the fallback
 //!             payment: PaymentService.ChargePayment
 //! events out  ReservationRequested, ReservationApproved, ReservationPaymentPending, ReservationConfirmed,
 //!             ReservationRejected, ReservationLapsed, ReservationCancelRequested, ReservationCancelled,
 //!             ReservationCompleted, ReservationLost, ConfirmationMissed
 //! events in   payment: PaymentApproved, PaymentDeclined, PaymentDelayed, PaymentCancelled
+//!             reservation: all events except ReservationLost and ConfirmationMissed
 //!             room: RoomRegistered, RoomModified, RoomDeleted
 //! views       reservation_list, offer_replica
 //! jobs        none

@@ -12,7 +12,7 @@ use chassis::{
 };
 use prost::Message;
 
-use crate::codec::CarriesReservation;
+use crate::codec::events::CarriesReservation;
 
 /// The tables.
 pub(crate) const MIGRATIONS: &[Migration] = &[

@@ -1,4 +1,4 @@
-//! Room: rooms sold by the night, meeting rooms sold by the hour, and reviews of completed stays. This context does not
+//! Room keeps rooms sold by the night, meeting rooms sold by the hour, and reviews of completed stays. It does not
 //! decide who gets a room; `reservation` does, by a claim. A room records its confirmed reservations afterwards, and a
 //! deleted room still records those that were sold before.
 //!

@@ -11,15 +11,19 @@ use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{codec, rebuild, views::queries};
 
-pub(crate) fn routes(deps: &Deps) -> Routes {
+/// The service. A rebuild reads the logs of these contexts.
+pub(crate) fn routes(deps: &Deps, producers: &[String]) -> Routes {
     Routes::new(ViewServiceServer::new(Api {
         deps: deps.clone(),
+        producers: producers.to_vec(),
         rebuilding: Mutex::new(()),
     }))
 }
 
 struct Api {
     deps: Deps,
+    /// The contexts whose events the views consume.
+    producers: Vec<String>,
     /// Locked while this process rebuilds.
     rebuilding: Mutex<()>,
 }
@@ -84,7 +88,7 @@ impl ViewService for Api {
             .rebuilding
             .try_lock()
             .map_err(|_| rebuild::already_running())?;
-        let rebuilt = rebuild::rebuild(&self.deps).await?;
+        let rebuilt = rebuild::rebuild(&self.deps, &self.producers).await?;
         Ok(Response::new(RebuildResponse {
             events: rebuilt.events,
             equal: rebuilt.is_equal,

@@ -1,4 +1,4 @@
-//! View: read models that show rooms and reservations together with their payments, messages and reviews. They are
+//! View keeps read models that show rooms and reservations together with their payments, messages and reviews. They are
 //! built from the events of the other contexts, which are never called.
 //!
 //! ```text
@@ -29,9 +29,9 @@ use chassis::{Context, Store, StoreError};
 
 /// The view context.
 pub fn context() -> Context {
-    Context::named("view")
-        .routes(grpc::routes)
-        .views(views::list(views::Target::Live), views::MIGRATIONS)
+    let context = Context::named("view").views(views::list(views::Target::Live), views::MIGRATIONS);
+    let producers = context.listens_to();
+    context.routes(move |deps| grpc::routes(deps, &producers))
 }
 
 /// SHA-256 over the rows of the live generation, in hex. For tests and checks: equal rows have equal digests.

@@ -51,11 +51,12 @@ pub(crate) fn already_running() -> Status {
     )
 }
 
-pub(crate) async fn rebuild(deps: &Deps) -> Result<Rebuilt, Status> {
+/// Rebuilds the views from the logs of the producers.
+pub(crate) async fn rebuild(deps: &Deps, producers: &[String]) -> Result<Rebuilt, Status> {
     let store = &deps.store;
     let generation = begin(store).await?;
     sweep(store).await?;
-    let readers = readers(deps, generation)?;
+    let readers = readers(deps, producers, generation)?;
     for _ in 0..ATTEMPTS {
         let read_ahead = catch_up(store, &readers).await.map_err(failed)?;
         let switched = switch(store, generation, read_ahead).await;
@@ -79,10 +80,10 @@ fn consumer_name(generation: i64) -> String {
     format!("view.rebuild.{generation}")
 }
 
-fn readers(deps: &Deps, generation: i64) -> Result<Vec<Reader>, Status> {
+fn readers(deps: &Deps, producers: &[String], generation: i64) -> Result<Vec<Reader>, Status> {
     let mut readers = Vec::new();
-    for producer in crate::context().listens_to() {
-        let log = deps.logs.get(&producer).ok_or_else(log_unavailable)?;
+    for producer in producers {
+        let log = deps.logs.get(producer).ok_or_else(log_unavailable)?;
         let consumer = Consumer::of_views(
             consumer_name(generation),
             LogId::of(producer),

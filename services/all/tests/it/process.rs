@@ -176,7 +176,7 @@ async fn the_log_level_is_changed_while_it_runs() {
     let changed = berth.logs(|_| true);
     assert!(changed.contains("log filter changed"), "{changed}");
     rooms.list_rooms(ListRoomsRequest::default()).await.unwrap();
-    let line = berth.logs(|line| line.contains("\"answered\""));
+    let line = berth.logs(|line| line.contains("\"request ended\""));
     assert!(line.contains("\"rpc.method\":\"ListRooms\""), "{line}");
     assert!(line.contains("\"level\":\"DEBUG\""), "{line}");
 }

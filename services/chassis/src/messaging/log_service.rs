@@ -13,12 +13,12 @@ use berth::eventlog::v1::{
 use tonic::{Request, Response, Status};
 
 use crate::{
-    Violations,
     base::{page, time},
     domain::event::Recorded,
     error::{
         refusal::Kind,
         status::{not_found, status, unavailable},
+        violations::Violations,
     },
     store,
     store::Store,

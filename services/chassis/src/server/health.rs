@@ -71,6 +71,8 @@ impl Health {
         if *published == Some(ready) {
             return;
         }
+        // The first report is no change.
+        let changed = published.is_some();
         *published = None;
         let status = if ready {
             ServingStatus::Serving
@@ -81,7 +83,9 @@ impl Health {
             inner.reporter.set_service_status(service, status).await;
         }
         *published = Some(ready);
-        tracing::info!(ready, why_not, "readiness");
+        if changed {
+            tracing::info!(ready, why_not, "readiness");
+        }
     }
 
     /// Why the process may not be given work. Empty if it is ready.

@@ -28,14 +28,14 @@ use self::{
     access_token::issue,
     passwords::Passwords,
     refresh_token::RefreshToken,
-    transactions::{Admitted, Refresh, SignIn},
+    transactions::{Admitted, Refresh, SignIn, is_wrong_password},
     unknown_email_throttle::UnknownEmailThrottle,
 };
 use crate::{
     codec::{self, account::JoinDetails},
     domain::{
         Refusal,
-        account::{Account, Command, EMAIL, Event, Join, JoinPassword, NewPassword},
+        account::{Account, Command, EMAIL, Join, JoinPassword, NewPassword},
         session::{self, Session},
         values::{Email, PasswordCheck, SessionId},
     },
@@ -254,10 +254,4 @@ impl Authentication {
     fn refused(&self, error: impl Into<Error>) -> Status {
         codec::refused(error, self.deps.clock.now())
     }
-}
-
-/// Whether the command counted a wrong password.
-fn is_wrong_password(done: &Done<Account>) -> bool {
-    let wrong = |event: &Event| matches!(event, Event::WrongPassword { .. });
-    done.events.iter().any(wrong)
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use chassis::{
     Cause, MemberId, Timestamp, Versioned,
-    store::{ExecuteError, UnitOfWork},
+    store::{Done, ExecuteError, UnitOfWork},
 };
 
-use super::{is_wrong_password, refresh_token::RefreshToken};
+use super::refresh_token::RefreshToken;
 use crate::{
     domain::{
         Refusal,
-        account::{Account, Command},
+        account::{Account, Command, Event},
         session::{self, Session},
         values::PasswordCheck,
     },
@@ -89,4 +89,10 @@ impl Refresh {
             .any(|event| matches!(event, session::Event::Refreshed { .. }));
         Ok(is_refreshed.then(|| (account, unit.at())))
     }
+}
+
+/// Whether the command counted a wrong password.
+pub(super) fn is_wrong_password(done: &Done<Account>) -> bool {
+    let wrong = |event: &Event| matches!(event, Event::WrongPassword { .. });
+    done.events.iter().any(wrong)
 }

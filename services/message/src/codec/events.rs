@@ -3,7 +3,7 @@
 use berth::message::v1::{MessageRead, MessageSent, MessageWritten};
 use chassis::{EventType, Fact, Publish, Versioned};
 
-use super::to_proto;
+use super::message::to_proto;
 use crate::domain::{Event, Message, MessageId};
 
 /// The types of the published events.

@@ -4,7 +4,7 @@ use chassis::{Aggregate, MemberId, Now, base::time::SignedDuration};
 use chassis_testing::noon;
 use proptest::prelude::*;
 
-use super::{Command, Message, tests::tell};
+use super::{Command, Message, message::ATTEMPTS, tests::tell};
 
 fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
@@ -48,7 +48,7 @@ proptest! {
     }
 
     #[test]
-    fn an_email_that_is_never_sent_is_given_up(permanent in prop::collection::vec(any::<bool>(), super::ATTEMPTS as usize)) {
+    fn an_email_that_is_never_sent_is_given_up(permanent in prop::collection::vec(any::<bool>(), ATTEMPTS as usize)) {
         let mut state = Message::decide(None, &tell(), &Now::at(noon())).unwrap().iter()
             .fold(None, Message::evolve);
         for permanent in permanent {

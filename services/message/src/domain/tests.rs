@@ -1,7 +1,10 @@
-use chassis::Money;
+use chassis::{Aggregate, MemberId, Money, ReservationId, base::time::SignedDuration};
 use chassis_testing::{given, noon};
 
-use super::*;
+use super::{
+    message::{ATTEMPTS, LOOK_UPS, Refusal},
+    *,
+};
 
 const GUEST: MemberId = MemberId::from_u128(1);
 

@@ -5,7 +5,7 @@ use chassis::{
     base::time::{Date, TimeZone},
 };
 
-use super::Content;
+use super::content::Content;
 
 /// A change of a reservation's status, with what the text mentions.
 #[derive(Clone, Debug, PartialEq)]

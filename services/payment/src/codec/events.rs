@@ -3,7 +3,7 @@
 use berth::payment::v1;
 use chassis::{EventType, Fact, Money, Publish, Versioned};
 
-use super::shown;
+use super::payment::shown;
 use crate::domain::{Event, Payment, PaymentId, Requested};
 
 /// The types of the published events.

@@ -1,39 +1,18 @@
-//! The payment provider: the port, and the simulated provider behind it.
+//! The payment provider: the port, the simulated provider behind it, and the signature of its notifications.
 //!
 //! Every call carries an idempotency key, the payment's id, and a repeated call has the same result: a provider charges at
 //! most once for a key, refunds at most once for a refund key, and never charges a voided key. A caller without a response
 //! repeats the call.
 
 mod ledger;
+mod port;
 mod script;
+pub(crate) mod signature;
 mod simulator;
 
-use chassis::{Deps, Money};
+use chassis::Deps;
 
-use crate::domain::{Method, Outcome, PaymentId};
-
-/// The provider did not respond in time. The effect of the call is unknown.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no response: {0}")]
-pub(crate) struct NoAnswer(pub(crate) String);
-
-/// A payment provider.
-#[tonic::async_trait]
-pub(crate) trait Provider: Send + Sync {
-    /// Charges, or returns the outcome of the first call with this key.
-    async fn charge(
-        &self,
-        key: PaymentId,
-        amount: Money,
-        method: &Method,
-    ) -> Result<Outcome, NoAnswer>;
-    /// The outcome of a charge; none if it was never requested.
-    async fn query(&self, key: PaymentId) -> Result<Option<Outcome>, NoAnswer>;
-    /// Refunds a part of the charge, once for a refund key. Succeeds without effect if the charge was voided.
-    async fn refund(&self, key: PaymentId, refund: &str, amount: Money) -> Result<(), NoAnswer>;
-    /// Undoes a charge if there is one, and prevents a later one.
-    async fn void(&self, key: PaymentId) -> Result<(), NoAnswer>;
-}
+pub(crate) use self::port::{NoAnswer, Provider};
 
 /// The provider of this deployment.
 pub(crate) fn of(deps: &Deps) -> Box<dyn Provider> {

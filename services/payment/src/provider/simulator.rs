@@ -3,8 +3,8 @@
 use chassis::{Money, Store, domain::event::Cause};
 
 use super::{
-    NoAnswer, Provider,
     ledger::{Ask, ProviderLedger},
+    port::{NoAnswer, Provider},
 };
 use crate::domain::{Method, Outcome, PaymentId};
 

@@ -4,7 +4,7 @@ use berth::reservation::v1;
 use chassis::{EventType, Fact, Publish, Recorded, ReservationId, Versioned, base::time};
 use prost::Message;
 
-use super::{reservation, restore};
+use super::{reservation::reservation, restore};
 use crate::domain::{Event, Reservation, lost::Lost};
 
 /// An event that carries the reservation after it.

@@ -7,6 +7,7 @@ use berth::{
 use chassis::{Money, Recorded, Restore, Violations, base::time};
 use prost::{Message, Name};
 
+use super::period::period;
 use crate::domain::{
     Event, Reservation,
     booking::{Booking, BookingRequest, PaymentMethod},
@@ -108,7 +109,7 @@ fn requested(told: &v1::ReservationRequested) -> Option<Event> {
     let booking_request = BookingRequest {
         offer: shown.offer_id.parse().ok()?,
         customer: shown.customer_id.parse().ok()?,
-        period: super::period(&mut Violations::new(), shown.period.as_ref())?,
+        period: period(&mut Violations::new(), shown.period.as_ref())?,
         quantity: number(shown.quantity)?,
         persons: number(shown.persons)?,
         payment_method: PaymentMethod(told.payment_method.clone()),

@@ -6,7 +6,7 @@ use chassis::{Claims, MemberId, Money, Now, OfferId, Timestamp, base::time::Sign
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Actor,
+    actor::Actor,
     claims::{self, Free},
     period::Period,
     refund::Tier,

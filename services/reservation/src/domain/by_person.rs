@@ -3,10 +3,12 @@
 use chassis::{Money, Timestamp};
 
 use super::{
-    Actor, Event, Reservation,
+    actor::Actor,
     booking::{Booking, BookingRequest, Party},
+    event::Event,
     refund::CancellationQuote,
     refusal::Refusal,
+    reservation::Reservation,
     status::{Rejection, Status},
     terms::Approval,
 };

@@ -3,8 +3,9 @@
 use chassis::{Aggregate, Money, Timestamp, base::time::SignedDuration};
 
 use super::{
-    Event, Reservation,
     booking::later,
+    event::Event,
+    reservation::Reservation,
     status::{PaymentId, Rejection, Status},
 };
 

@@ -1,4 +1,4 @@
-//! A thousand racers on a real store: as many win as there are units.
+//! A thousand concurrent requests on a real store: as many succeed as there are units.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ async fn store(dir: &tempfile::TempDir) -> Store {
     Store::sqlite("reservation", &path, options).await.unwrap()
 }
 
-/// One night in a house with so many rooms.
+/// A request for one night of an offer with this capacity.
 fn request(customer: u128, capacity: u32, quantity: u32, per_person: u32) -> Command {
     let night = Date::constant(2027, 4, 1);
     Command::Request(Box::new(Proposal {
@@ -74,7 +74,7 @@ fn request(customer: u128, capacity: u32, quantity: u32, per_person: u32) -> Com
     }))
 }
 
-/// Lets everybody run, and answers the units that each winner got and why the others lost.
+/// Runs all commands concurrently. Returns the unit numbers of each accepted one, and the refusals of the others.
 async fn race(
     store: &Store,
     racers: impl Iterator<Item = (u128, Command)>,

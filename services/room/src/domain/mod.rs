@@ -6,34 +6,14 @@
 //! Review  (none) ─Invite→ Invited ─Create→ Written ─Delete→ Deleted
 //! ```
 
+mod issuer;
 mod recent;
+mod refusal;
 pub(crate) mod review;
 pub(crate) mod room;
+mod room_id;
 pub(crate) mod terms;
 #[cfg(test)]
 mod tests;
 
-use chassis::MemberId;
-
-pub(crate) use self::{review::Review, room::Room};
-
-chassis::id! {
-    /// A room, which is also the id of its offer.
-    RoomId,
-}
-
-/// The issuer of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum By {
-    /// A member.
-    Member(MemberId),
-    /// An operator of the platform.
-    Operator,
-}
-
-impl By {
-    /// Whether the issuer may change what belongs to `owner`.
-    fn may_act_for(self, owner: MemberId) -> bool {
-        self == Self::Operator || self == Self::Member(owner)
-    }
-}
+pub(crate) use self::{issuer::By, review::Review, room::Room, room_id::RoomId};

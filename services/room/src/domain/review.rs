@@ -3,7 +3,7 @@
 use chassis::{Aggregate, Kind, MemberId, Now, Refused, ReservationId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{By, RoomId};
+use super::{issuer::By, room_id::RoomId};
 
 /// The review of a stay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use chassis::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::room::Refusal;
+use super::refusal::Refusal;
 
 /// Default check-in time.
 pub(crate) const ARRIVAL: Time = Time::constant(15, 0, 0, 0);

@@ -23,7 +23,7 @@ use chassis::{Money, Received, StoreError, Timestamp, args, base::time};
 use prost::Message;
 
 use super::{
-    Rows,
+    rows::Rows,
     writes::{
         ADD_RATING, COUNT_MESSAGE, PUT_LOST_RESERVATION, PUT_PAYMENT, PUT_PAYMENT_OF_ROOM,
         PUT_RESERVATION, PUT_RESERVATION_OF_ROOM, PUT_REVIEW, PUT_ROOM, PUT_ROOM_STATUS, RATING,

@@ -14,8 +14,9 @@ type Fault = (
     &'static str,
 );
 
-const HEADER: &str = "//! Room.\n//!\n//! | | |\n//! |---|---|\n//! | commands | a |\n//! | asks | |\n//! | events out | |\n\
-//! | events in | |\n//! | views | |\n//! | jobs | |\n\npub fn context() {}";
+const HEADER: &str = "//! Room.\n//!\n//! ```text\n//! commands    rpc: A\n//!             policies: B\n\
+//! asks        none\n//! events out  none\n//! events in   none\n//! views       none\n//! jobs        none\n//! ```\n\
+\npub fn context() {}";
 
 const FAULTS: &[Fault] = &[
     (
@@ -133,11 +134,47 @@ const FAULTS: &[Fault] = &[
         &[("services/room/src/boats.rs", "")],
         "services/room/src/boats.rs: not a file of a context",
     ),
+    // The exception of one context is none of another.
+    (
+        "files of a context",
+        &[("services/room/src/startup.rs", "")],
+        "services/room/src/startup.rs: not a file of a context",
+    ),
+    (
+        "files of a context",
+        &[("services/room/src/lib.rs", HEADER)],
+        "services/room/src/: lacks domain/",
+    ),
+    // Two rows are exchanged, one is missing, one is empty, one is not aligned.
     (
         "headers",
         &[(
             "services/room/src/lib.rs",
-            "//! | commands | |\n//! | asks | |\n//! | events in | |\n//! | events out | |\n//! | views | |\n//! | jobs | |",
+            "//! ```text\n//! commands    none\n//! asks        none\n//! events in   none\n//! events out  none\n//! views       none\n//! jobs        none\n//! ```",
+        )],
+        "services/room/src/lib.rs: the rows of its header are",
+    ),
+    (
+        "headers",
+        &[(
+            "services/room/src/lib.rs",
+            "//! ```text\n//! commands    none\n//! asks        none\n//! events out  none\n//! events in   none\n//! views       none\n//! ```",
+        )],
+        "services/room/src/lib.rs: the rows of its header are",
+    ),
+    (
+        "headers",
+        &[(
+            "services/room/src/lib.rs",
+            "//! ```text\n//! commands    none\n//! asks        none\n//! events out  none\n//! events in   none\n//! views       none\n//! jobs\n//! ```",
+        )],
+        "services/room/src/lib.rs: the rows of its header are",
+    ),
+    (
+        "headers",
+        &[(
+            "services/room/src/lib.rs",
+            "//! ```text\n//! commands    none\n//! asks        none\n//! events out  none\n//! events in   none\n//! views       none\n//! jobs   none\n//! ```",
         )],
         "services/room/src/lib.rs: the rows of its header are",
     ),

@@ -13,7 +13,7 @@ use stories::{
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::faults::{Moment, a_busy_day, after_a_day_without_faults, assert_same_state, cancel};
+use crate::busy_day::{Moment, a_busy_day, after_a_day_without_faults, assert_same_state, cancel};
 
 stories::stories! { mesh: [
     everything_works_without_a_broker,

@@ -5,11 +5,15 @@ mod accommodation;
 #[cfg(test)]
 mod availability;
 #[cfg(test)]
+mod busy_day;
+#[cfg(test)]
 mod clocks;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod cut;
+#[cfg(test)]
+mod disk;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::{
         a_room_view_and_my_page_show_everything_on_one_screen,
     },
     availability::one_port_serves_every_service_of_the_platform,
-    faults::{Moment, a_busy_day, after_a_day_without_faults, assert_same_state, cancel},
+    busy_day::{Moment, a_busy_day, after_a_day_without_faults, assert_same_state, cancel},
     races::{
         concurrent_payment_cancellation_and_lapse_keep_the_invariants,
         of_a_thousand_requests_for_seven_rooms_seven_succeed,

@@ -10,7 +10,8 @@ use super::{
         finding::{Finding, plain},
         inspector::{Answer, NoAnswer},
     },
-    Limits, human, instant, name, reports,
+    limits::Limits,
+    reading::{human, instant, name, reports},
 };
 
 /// Contexts without a leader, or with several, in both samples.

@@ -9,7 +9,8 @@ use super::{
         finding::{Finding, plain},
         inspector::{Answer, NoAnswer},
     },
-    Limits, age, human, name,
+    limits::Limits,
+    reading::{age, human, name},
 };
 
 /// The findings about a process.

@@ -10,7 +10,8 @@ use super::{
         finding::{Finding, plain},
         inspector::Answer,
     },
-    ContextReport, Limits, age, human, leading_reports, name,
+    limits::Limits,
+    reading::{ContextReport, age, human, leading_reports, name},
 };
 
 /// The logs, by context.

@@ -15,7 +15,7 @@ pub(super) struct Heartbeats(Mutex<BTreeMap<LogId, (i64, Instant)>>);
 
 impl Heartbeats {
     /// Adds a producer without a heartbeat, unless it is there already.
-    pub(super) fn expect(&self, log: &LogId) {
+    pub(super) fn await_from(&self, log: &LogId) {
         let mut last = self.last();
         last.entry(log.clone()).or_insert((0, Instant::now()));
     }

@@ -216,7 +216,7 @@ impl JetStreamSubscription {
             let subject = self.broker.names.heads(&self.log);
             let subscribed = timeout(REQUEST_TIMEOUT, self.broker.client.subscribe(subject)).await;
             self.heartbeats = subscribed.ok().and_then(Result::ok);
-            self.broker.heartbeats.expect(&self.log);
+            self.broker.heartbeats.await_from(&self.log);
         }
     }
 

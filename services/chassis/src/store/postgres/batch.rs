@@ -7,9 +7,12 @@ use std::collections::HashSet;
 
 use crate::store::{
     error::StoreError,
-    postgres::statement::{Statement, With},
+    postgres::{
+        cursor_move::CursorMove,
+        statement::{Statement, With},
+    },
     row::Value,
-    transaction::{AggregateChange, Batch},
+    transaction::AggregateChange,
     write::{Form, Write},
 };
 
@@ -22,26 +25,6 @@ pub(super) enum Deferred {
     Change(AggregateChange),
     Cursor(CursorMove),
     Write(&'static Write, Vec<Value>),
-}
-
-/// A move of a consumer's cursor.
-#[derive(Debug)]
-pub(super) struct CursorMove {
-    pub(super) consumer: String,
-    pub(super) producer: String,
-    pub(super) from: i64,
-    pub(super) to: i64,
-}
-
-impl From<Batch<'_>> for CursorMove {
-    fn from(batch: Batch<'_>) -> Self {
-        Self {
-            consumer: batch.consumer.to_owned(),
-            producer: batch.producer.to_owned(),
-            from: batch.from,
-            to: batch.to,
-        }
-    }
 }
 
 /// As few statements as possible, in an order that keeps conflicting writes in theirs.

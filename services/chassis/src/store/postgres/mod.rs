@@ -5,6 +5,7 @@
 
 mod backend;
 mod batch;
+mod cursor_move;
 mod database;
 mod error;
 mod lease;

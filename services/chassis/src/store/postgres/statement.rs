@@ -10,7 +10,7 @@ use crate::{
     store::{
         error::StoreError,
         log::{EVENT_COLUMNS, headers},
-        postgres::{batch::CursorMove, values},
+        postgres::{cursor_move::CursorMove, values},
         row::Value,
         transaction::AggregateChange,
         write::{Form, Write},

@@ -1,4 +1,4 @@
-//! Are the rules right?
+//! The rules of a reservation: given events, when a command, then events or a refusal.
 
 mod cancelled;
 mod decided;
@@ -8,16 +8,20 @@ mod races;
 mod requested;
 mod zones;
 
+use std::collections::BTreeSet;
+
 use chassis::{
-    MemberId, Money, Now, OfferId, Timestamp,
+    Aggregate, MemberId, Money, Now, OfferId, Timestamp,
     base::time::{Date, SignedDuration},
 };
 use chassis_testing::{Given, fold, given, noon};
 
 use super::{
-    booking::{BookingRequest, PaymentMethod, Rules, later},
+    booking::{BookingRequest, PaymentMethod, Proposal, Rules, later},
     period::Period,
     refund::Tier,
+    refusal::Refusal,
+    status::{PaymentId, Rejection, Status},
     terms::{Approval, OfferKind, SoldBy, Terms},
     *,
 };

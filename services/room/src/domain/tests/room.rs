@@ -9,7 +9,8 @@ use chassis_testing::Given;
 use super::{
     super::{
         By, Room,
-        room::{Action, Command, Event, RatingChange, Refusal, Status},
+        refusal::Refusal,
+        room::{Action, Command, Event, RatingChange, Status},
         terms::{Approval, Blackout, Change, Sold, Terms},
     },
     GUEST, HOST, OTHER_MEMBER, OTHER_STAY, STAY, euros, stars, terms,
