@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use mesh::{Mesh, MeshOptions, NatsOptions, PostgresOptions};
+use mesh::{Mesh, MeshOptions, PostgresOptions};
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -140,7 +140,7 @@ impl Platform {
                 let named =
                     processes.filter_map(|one| Some((one.context().to_owned(), one.pid()?)));
                 let postgres = mesh.postgres.as_ref().and_then(mesh::Postgres::pid);
-                let nats = mesh.nats.as_ref().and_then(mesh::Nats::pid);
+                let nats = mesh.nats.pid();
                 let servers = [(POSTGRES, postgres), (NATS, nats)];
                 let servers = servers
                     .into_iter()
@@ -208,7 +208,6 @@ async fn start_mesh(env: &[(&str, &str)]) -> Result<Mesh> {
                 .to_vec(),
             ..PostgresOptions::default()
         }),
-        nats: Some(NatsOptions::default()),
         direct: true,
         env: more
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use mesh::Nats;
 use tokio_util::sync::CancellationToken;
 
 use crate::Stage;
@@ -21,23 +20,23 @@ pub async fn lose_the_broker(calm: Duration, away: Duration, people: usize) -> R
     visits.go_on(calm).await;
 
     // It is killed, loses its data, and is restarted empty.
-    nats(&mut stage)?.wipe()?;
+    stage.mesh.nats.wipe()?;
     visits.go_on(calm).await;
-    nats(&mut stage)?.kill()?;
-    nats(&mut stage)?.restart()?;
+    stage.mesh.nats.kill()?;
+    stage.mesh.nats.restart()?;
     visits.go_on(calm).await;
 
     // It hangs: connections are open, nothing is answered.
-    nats(&mut stage)?.pause()?;
+    stage.mesh.nats.pause()?;
     visits.go_on(calm).await;
-    nats(&mut stage)?.resume()?;
+    stage.mesh.nats.resume()?;
     visits.go_on(calm).await;
 
     let calm_rate = visits.go_on(calm).await;
-    nats(&mut stage)?.kill()?;
+    stage.mesh.nats.kill()?;
     let began = Instant::now();
     let absent_rate = visits.go_on(away).await;
-    nats(&mut stage)?.restart()?;
+    stage.mesh.nats.restart()?;
     let absence = began.elapsed();
     stop.cancel();
     let tally = visits.end().await?;
@@ -72,8 +71,4 @@ async fn delivers_again(stage: &Stage) -> Result<()> {
         polls.tick().await;
     }
     Ok(())
-}
-
-fn nats(stage: &mut Stage) -> Result<&mut Nats> {
-    stage.mesh.nats.as_mut().context("a broker")
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use mesh::{Env, Mesh, MeshOptions, NatsOptions, PostgresOptions};
+use mesh::{Env, Mesh, MeshOptions, PostgresOptions};
 use stories::{people::PASSWORD, world::ADMIN};
 
 use crate::{crowd::Crowd, evidence::Evidence};
@@ -34,7 +34,6 @@ impl Stage {
         let options = MeshOptions {
             replicas,
             postgres: Some(PostgresOptions::default()),
-            nats: Some(NatsOptions::default()),
             env: Env::from(env),
             ..MeshOptions::default()
         };

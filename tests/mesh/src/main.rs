@@ -18,7 +18,7 @@ use std::{
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use mesh::{Env, Mesh, MeshOptions, Nats, binary};
+use mesh::{Env, Mesh, MeshOptions, binary};
 use state::State;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -141,7 +141,7 @@ fn show(mesh: &Mesh, began: Instant) {
             "PostgreSQL",
             mesh.postgres.as_ref().map(|server| server.url("postgres")),
         ),
-        ("NATS", mesh.nats.as_ref().map(Nats::url)),
+        ("NATS", Some(mesh.nats.url())),
     ] {
         println!("  {name:<14}{}", url.as_deref().unwrap_or("none"));
     }

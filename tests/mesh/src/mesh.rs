@@ -24,8 +24,8 @@ pub struct MeshOptions {
     pub replicas: usize,
     /// The database server of all contexts, with a schema for each. Without it each context has an SQLite file and one replica.
     pub postgres: Option<PostgresOptions>,
-    /// The broker; without one the contexts look at each other's logs every now and then.
-    pub nats: Option<NatsOptions>,
+    /// The broker.
+    pub nats: NatsOptions,
     /// Whether contexts call the first replica of each other directly, not through the balancer.
     pub direct: bool,
     /// More environment variables for every process, for example `BERTH_ADMIN_EMAIL`.
@@ -42,7 +42,7 @@ impl Default for MeshOptions {
         Self {
             replicas: 1,
             postgres: Some(PostgresOptions::default()),
-            nats: Some(NatsOptions::default()),
+            nats: NatsOptions::default(),
             direct: false,
             env: Env::new(),
             listen: any,
@@ -61,7 +61,7 @@ pub struct Mesh {
     /// The database server.
     pub postgres: Option<Postgres>,
     /// The broker.
-    pub nats: Option<Nats>,
+    pub nats: Nats,
     env: Env,
     dir: Dir,
 }
@@ -77,14 +77,14 @@ impl Mesh {
         let dir = Dir::new("mesh")?;
         let (postgres, nats) = (options.postgres.clone(), options.nats.clone());
         let postgres = background(move || postgres.map(Postgres::start).transpose());
-        let nats = background(move || nats.map(Nats::start).transpose());
+        let nats = background(move || Nats::start(nats));
         let (postgres, nats) = tokio::try_join!(postgres, nats)?;
         let (listen, admin) = (options.listen, options.admin_listen);
         let names = contexts.clone();
         // It blocks on its own runtime, which async tasks must not do.
         let balancer = background(move || Balancer::start(&names, listen, admin)).await?;
 
-        let env = env(&options, &dir, postgres.as_ref(), nats.as_ref())?;
+        let env = env(&options, &dir, postgres.as_ref(), &nats)?;
         let mut processes = Vec::new();
         for context in contexts {
             for number in 0..options.replicas {
@@ -116,9 +116,7 @@ impl Mesh {
         if self.postgres.is_some() {
             self.run_once("migrate").await?;
         }
-        if self.nats.is_some() {
-            self.run_once("provision").await?;
-        }
+        self.run_once("provision").await?;
         try_join_all(self.processes.iter_mut().map(Process::start)).await?;
         self.ready().await
     }
@@ -245,12 +243,7 @@ pub fn contexts() -> Vec<&'static str> {
 }
 
 /// The environment variables of all processes.
-fn env(
-    options: &MeshOptions,
-    dir: &Dir,
-    postgres: Option<&Postgres>,
-    nats: Option<&Nats>,
-) -> Result<Env> {
+fn env(options: &MeshOptions, dir: &Dir, postgres: Option<&Postgres>, nats: &Nats) -> Result<Env> {
     let key = dir.path().join("service-key");
     let seed: [u8; 32] = rand::random();
     fs::write(&key, STANDARD.encode(seed))?;
@@ -261,14 +254,12 @@ fn env(
         ),
         // The balancer notices NOT_SERVING at once; requests that it has sent before still arrive.
         ("BERTH_DRAIN_DELAY".to_owned(), "200ms".to_owned()),
+        ("BERTH_NATS_URL".to_owned(), nats.url()),
     ]);
     if let Some(postgres) = postgres {
         let url = postgres.url("postgres");
         let url = format!("{url}?options=-csearch_path%3D{{context}}");
         env.insert("BERTH_DATABASE_URL".to_owned(), url);
-    }
-    if let Some(nats) = nats {
-        env.insert("BERTH_NATS_URL".to_owned(), nats.url());
     }
     env.extend(options.env.clone());
     Ok(env)

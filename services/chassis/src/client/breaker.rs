@@ -87,23 +87,23 @@ impl Breaker {
         let mut state = self.lock();
         match *state {
             State::Closed { .. } => Some(Pass::Normal),
-            State::Open { since, opened } => {
-                let waited = self.clock.now().duration_since(since);
-                // Nor must a clock that was set back keep it open.
-                let is_over = waited >= OPEN
-                    || waited < SignedDuration::ZERO
-                    || opened.elapsed() >= OPEN_AT_MOST;
-                is_over.then(|| {
-                    self.transition(&mut state, State::HalfOpen { probing: true });
-                    Pass::Probe
-                })
-            }
+            State::Open { since, opened } => self.is_probe_due(since, opened).then(|| {
+                self.transition(&mut state, State::HalfOpen { probing: true });
+                Pass::Probe
+            }),
             State::HalfOpen { probing: true } => None,
             State::HalfOpen { probing: false } => {
                 *state = State::HalfOpen { probing: true };
                 Some(Pass::Probe)
             }
         }
+    }
+
+    /// Whether the time without calls is over.
+    fn is_probe_due(&self, since: Timestamp, opened: Instant) -> bool {
+        let waited = self.clock.now().duration_since(since);
+        // Nor must a clock that was set back keep it open.
+        waited >= OPEN || waited < SignedDuration::ZERO || opened.elapsed() >= OPEN_AT_MOST
     }
 
     fn open(&self) -> State {
@@ -143,12 +143,14 @@ impl Breaker {
         matches!(*self.lock(), State::Closed { .. })
     }
 
-    /// Its state, for inspection.
+    /// Its state, for inspection. Half-open if the next call would be the probe, also while nobody calls.
     pub(crate) fn inspect(&self) -> BreakerState {
         match *self.lock() {
             State::Closed { .. } => BreakerState::Closed,
-            State::Open { .. } => BreakerState::Open,
-            State::HalfOpen { .. } => BreakerState::HalfOpen,
+            State::Open { since, opened } if !self.is_probe_due(since, opened) => {
+                BreakerState::Open
+            }
+            State::Open { .. } | State::HalfOpen { .. } => BreakerState::HalfOpen,
         }
     }
 

@@ -50,7 +50,6 @@ impl Stage {
         let options = MeshOptions {
             env: Env::from([(limit.0.to_owned(), limit.1.to_owned())]),
             postgres: None,
-            nats: None,
             ..MeshOptions::default()
         };
         let mesh = Mesh::start(options).await.unwrap();

@@ -6,11 +6,10 @@ use mesh::{Mesh, MeshOptions, balancer::Counts};
 use crate::{TURN, demo, fake::MOMENT};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_plays_without_servers() {
+async fn the_demo_plays_on_sqlite() {
     let _turn = TURN.lock().await;
     let options = MeshOptions {
         postgres: None,
-        nats: None,
         ..MeshOptions::default()
     };
     let mesh = Mesh::start(options).await.unwrap();

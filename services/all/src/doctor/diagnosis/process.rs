@@ -101,17 +101,14 @@ fn missing_logs(context: &Context) -> impl Iterator<Item = Finding> {
 fn peer_findings(answer: &Answer, peer: &Peer, limits: &Limits) -> Vec<Finding> {
     let mut findings = Vec::new();
     let called = name(&peer.peer);
-    if matches!(
-        peer.breaker_state(),
-        BreakerState::Open | BreakerState::HalfOpen
-    ) {
+    if peer.breaker_state() == BreakerState::Open {
         let what = format!("calls to {called} are blocked");
         findings.push(Finding::new(Code::BreakerOpen, what));
     }
     let ago = age(answer, peer.last_failure_time.as_ref());
     let is_lost = ago.is_some_and(|ago| ago <= limits.recent);
     if !peer.in_process && peer.address.is_empty() {
-        let what = format!("it was not report where {called} is");
+        let what = format!("the address of {called} is not configured");
         findings.push(Finding::new(Code::PeerUnreachable, what));
     } else if is_lost {
         let at = match plain(&peer.address) {

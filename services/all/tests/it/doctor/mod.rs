@@ -254,7 +254,7 @@ fn uuid(number: u128) -> String {
     MemberId::from_u128(number).to_string()
 }
 
-/// What the doctor is reported. It is quick here: nothing is slow.
+/// The settings of the doctor, with a short pause: nothing is slow here.
 fn settings(flags: &[&str]) -> doctor::Settings {
     let command = doctor::Settings::augment_args(clap::Command::new("doctor"));
     let command = command.mut_args(|flag| flag.env(None::<&str>));
