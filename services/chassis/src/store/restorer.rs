@@ -19,7 +19,7 @@ pub trait Restore: Publish {
     fn event(fact: &Recorded, before: Option<&Self>) -> Option<Self::Event>;
 
     /// Whether this kind of aggregate publishes facts of a type.
-    fn is_told_by(event_type: &str) -> bool;
+    fn restores_from(event_type: &str) -> bool;
 }
 
 /// Applies one fact to an aggregate. The error says why it does not fit.
@@ -52,7 +52,7 @@ pub fn step<A: Restore>(
 pub fn fold<A: Restore>(facts: &[Recorded]) -> Result<Option<Versioned<A>>, String> {
     facts
         .iter()
-        .filter(|fact| A::is_told_by(&fact.event_type))
+        .filter(|fact| A::restores_from(&fact.event_type))
         .try_fold(None, |before, fact| step(before, fact).map(Some))
 }
 
@@ -84,7 +84,7 @@ impl Restorer {
     pub(crate) fn of<A: Restore>() -> Self {
         Self {
             kind: A::KIND,
-            concerns: |fact| A::is_told_by(&fact.event_type),
+            concerns: |fact| A::restores_from(&fact.event_type),
             apply: Arc::new(|unit, fact| Box::pin(apply::<A>(unit, fact))),
             compare: Arc::new(|store| Box::pin(compare::<A>(store))),
         }

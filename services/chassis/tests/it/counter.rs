@@ -151,7 +151,7 @@ impl Restore for Seat {
         }
     }
 
-    fn is_told_by(event_type: &str) -> bool {
+    fn restores_from(event_type: &str) -> bool {
         event_type == "berth.room.v1.RoomReserved"
     }
 }

@@ -39,31 +39,31 @@ pub(super) fn by(why: &Rejection) -> By {
 }
 
 impl Restore for Reservation {
-    fn is_told_by(event_type: &str) -> bool {
+    fn restores_from(event_type: &str) -> bool {
         event_type != v1::ReservationLost::full_name()
     }
 
-    fn event(told: &Recorded, before: Option<&Self>) -> Option<Event> {
-        if told.event_type == v1::ReservationRequested::full_name() {
-            return requested(&read(told)?);
+    fn event(recorded: &Recorded, before: Option<&Self>) -> Option<Event> {
+        if recorded.event_type == v1::ReservationRequested::full_name() {
+            return requested(&read(recorded)?);
         }
         let before = before?;
-        let after = || read::<v1::ReservationConfirmed>(told)?.reservation;
+        let after = || read::<v1::ReservationConfirmed>(recorded)?.reservation;
         Some(
-            match told.event_type.strip_prefix("berth.reservation.v1.")? {
+            match recorded.event_type.strip_prefix("berth.reservation.v1.")? {
                 "ReservationApproved" => Event::Approved {
                     pay_by: time::from_proto(&after()?.hold_expire_time?)?,
                 },
                 "ReservationPaymentPending" => Event::PaymentPending {
                     give_up: time::from_proto(
-                        &read::<v1::ReservationPaymentPending>(told)?.give_up_time?,
+                        &read::<v1::ReservationPaymentPending>(recorded)?.give_up_time?,
                     )?,
                 },
                 "ReservationConfirmed" => Event::Confirmed {
                     payment: after()?.payment_id.parse().ok()?,
                 },
                 "ReservationRejected" => Event::Rejected {
-                    why: match read::<v1::ReservationRejected>(told)?.by? {
+                    why: match read::<v1::ReservationRejected>(recorded)?.by? {
                         By::Host(reason) => Rejection::ByHost(reason),
                         By::PaymentProvider(reason) => Rejection::PaymentDeclined(reason),
                     },
@@ -71,7 +71,7 @@ impl Restore for Reservation {
                 "ReservationLapsed" => Event::Lapsed,
                 "ReservationCancelRequested" => Event::CancelRequested {
                     refund: money(
-                        read::<v1::ReservationCancelRequested>(told)?
+                        read::<v1::ReservationCancelRequested>(recorded)?
                             .refund
                             .as_ref(),
                     )?,
@@ -85,7 +85,7 @@ impl Restore for Reservation {
                 },
                 "ReservationCompleted" => Event::Completed,
                 "ConfirmationMissed" => Event::ConfirmationMissed {
-                    payment: read::<v1::ConfirmationMissed>(told)?
+                    payment: read::<v1::ConfirmationMissed>(recorded)?
                         .payment_id
                         .parse()
                         .ok()?,
@@ -96,9 +96,9 @@ impl Restore for Reservation {
     }
 }
 
-fn requested(told: &v1::ReservationRequested) -> Option<Event> {
-    let shown = told.reservation.as_ref()?;
-    let agreed = told.agreement.as_ref()?;
+fn requested(recorded: &v1::ReservationRequested) -> Option<Event> {
+    let shown = recorded.reservation.as_ref()?;
+    let agreed = recorded.agreement.as_ref()?;
     let number = |count: i32| u32::try_from(count).ok();
     let tiers = agreed.cancellation_tiers.iter().map(|tier| {
         Some(Tier {
@@ -112,7 +112,7 @@ fn requested(told: &v1::ReservationRequested) -> Option<Event> {
         period: period(&mut Violations::new(), shown.period.as_ref())?,
         quantity: number(shown.quantity)?,
         persons: number(shown.persons)?,
-        payment_method: PaymentMethod(told.payment_method.clone()),
+        payment_method: PaymentMethod(recorded.payment_method.clone()),
     };
     let booking = Booking {
         request: booking_request,
@@ -147,8 +147,8 @@ fn requested(told: &v1::ReservationRequested) -> Option<Event> {
     })
 }
 
-fn read<E: Message + Default>(told: &Recorded) -> Option<E> {
-    E::decode(told.data.clone()).ok()
+fn read<E: Message + Default>(recorded: &Recorded) -> Option<E> {
+    E::decode(recorded.data.clone()).ok()
 }
 
 fn money(money: Option<&berth::google::r#type::Money>) -> Option<Money> {

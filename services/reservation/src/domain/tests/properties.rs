@@ -238,7 +238,7 @@ fn can_be_restored(before: Option<Reservation>, events: &[Event]) -> Result<(), 
             data: facts[0].data.clone(),
             cause: chassis::Cause::default(),
         };
-        prop_assert!(Reservation::is_told_by(&told.event_type));
+        prop_assert!(Reservation::restores_from(&told.event_type));
         let again = Reservation::event(&told, state.as_ref());
         prop_assert_eq!(again.as_ref(), Some(event));
         state = Some(after);
