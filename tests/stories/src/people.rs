@@ -171,7 +171,7 @@ impl Person {
         Ok(())
     }
 
-    /// Whether their token is valid at a time and for [`MIN_VALIDITY`] after it.
+    /// Whether their token is valid at a time and for `MIN_VALIDITY` after it.
     pub fn is_signed_in(&self, at: Timestamp) -> bool {
         let token = self.token();
         let claims = token.split('.').nth(1).unwrap_or_default();
