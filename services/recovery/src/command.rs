@@ -33,7 +33,7 @@ pub const SUBCOMMAND: Subcommand = Subcommand {
     run,
 };
 
-/// The flags.
+/// Recovers events that a context's log has lost but others have seen, and ends
 #[derive(Args, Debug)]
 struct Recover {
     /// The context; optional if the process has only one
@@ -68,8 +68,7 @@ struct Recover {
 }
 
 fn command() -> Command {
-    let about = "Recovers events that a context's log has lost but others have seen, and ends";
-    Recover::augment_args(Command::new(SUBCOMMAND.name).about(about))
+    Recover::augment_args(Command::new(SUBCOMMAND.name))
 }
 
 /// Runs the subcommand for one of the contexts.

@@ -126,7 +126,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 #[derive(Default)]
 struct World {
     states: BTreeMap<u8, Reservation>,
-    told: BTreeMap<u8, Vec<Event>>,
+    recorded: BTreeMap<u8, Vec<Event>>,
 }
 
 impl World {
@@ -184,8 +184,8 @@ impl World {
             );
         }
         can_be_restored(before, &events)?;
-        self.told.entry(*id).or_default().extend(events);
-        prop_assert_eq!(fold(None, self.told[id].clone()), Some(after.clone()));
+        self.recorded.entry(*id).or_default().extend(events);
+        prop_assert_eq!(fold(None, self.recorded[id].clone()), Some(after.clone()));
         let stored = serde_json::to_string(&after).unwrap();
         prop_assert_eq!(
             &serde_json::from_str::<Reservation>(&stored).unwrap(),
@@ -212,7 +212,7 @@ impl World {
     }
 }
 
-/// What the world is told of events is enough to make of it what came of them.
+/// The published events are enough to restore the state that the domain events led to.
 fn can_be_restored(before: Option<Reservation>, events: &[Event]) -> Result<(), TestCaseError> {
     let mut state = before;
     for event in events {
@@ -227,7 +227,7 @@ fn can_be_restored(before: Option<Reservation>, events: &[Event]) -> Result<(), 
         };
         let facts = Reservation::facts(PAYMENT, event, &stored);
         prop_assert_eq!(facts.len(), 1);
-        let told = Recorded {
+        let recorded = Recorded {
             producer: "reservation".into(),
             seq: 1,
             id: String::new(),
@@ -238,8 +238,8 @@ fn can_be_restored(before: Option<Reservation>, events: &[Event]) -> Result<(), 
             data: facts[0].data.clone(),
             cause: chassis::Cause::default(),
         };
-        prop_assert!(Reservation::restores_from(&told.event_type));
-        let again = Reservation::event(&told, state.as_ref());
+        prop_assert!(Reservation::restores_from(&recorded.event_type));
+        let again = Reservation::event(&recorded, state.as_ref());
         prop_assert_eq!(again.as_ref(), Some(event));
         state = Some(after);
     }
