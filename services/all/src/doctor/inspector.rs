@@ -54,7 +54,7 @@ impl FromStr for Target {
     }
 }
 
-/// What a process response, or why it response nothing.
+/// The response of a process, or why there is none.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The name of the expected process.
@@ -65,7 +65,7 @@ pub struct Answer {
     pub asked: Timestamp,
     /// When the response had arrived.
     pub answered: Timestamp,
-    /// What it response.
+    /// Its response.
     pub response: Result<InspectResponse, NoAnswer>,
 }
 

@@ -36,7 +36,7 @@ pub use self::{
 /// The name of the subcommand.
 pub const NAME: &str = "doctor";
 
-/// What the doctor is reported.
+/// The settings of the doctor.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
     /// The processes to inspect, by their admin ports: `reservation=http://127.0.0.1:9202,room=…`; replicas have the same name

@@ -113,7 +113,7 @@
 //!
 //! # Add a context
 //!
-//! Copy the smallest one, add its contract and one line in `services/all/src/lib.rs`, and declare it in `lib.rs`: the
+//! Copy the smallest one, add its contract and one line in `services/all/src/contexts.rs`, and declare it in `lib.rs`: the
 //! process, the tests and the context map are derived from this value.
 //!
 //! ```

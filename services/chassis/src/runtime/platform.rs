@@ -34,7 +34,8 @@ pub struct Platform {
     runtime: Option<Runtime>,
     running: Running,
     supervisor: JoinHandle<Result<(), Failed>>,
-    grace: Duration,
+    /// How long a stop may take.
+    stop_timeout: Duration,
     lock: File,
 }
 
@@ -50,14 +51,15 @@ impl Platform {
                 .enable_all()
                 .build()?,
         ));
-        let grace = options.config.grace;
+        let config = &options.config;
+        let stop_timeout = config.drain_delay.saturating_add(config.grace);
         let started = runtime.spawn(start(contexts, options)).await;
         let (running, supervisor) = started.map_err(io::Error::other)??;
         Ok(Self {
             running,
             supervisor: runtime.spawn(supervisor.run()),
             runtime: runtime.into_inner(),
-            grace,
+            stop_timeout,
             lock,
         })
     }
@@ -88,13 +90,13 @@ impl Platform {
     }
 
     /// Stops gracefully: accepts no more requests, finishes those in flight, stops the workers. Fails if that takes longer
-    /// than the grace period, or if something has failed before.
+    /// than the drain delay and the grace period, or if something has failed before.
     pub async fn stop(mut self) -> Result<(), Failed> {
         self.running.stop.cancel();
-        let grace = self.grace;
-        let ended = match timeout(grace, self.ended()).await {
+        let limit = self.stop_timeout;
+        let ended = match timeout(limit, self.ended()).await {
             Ok(ended) => ended,
-            Err(_) => Err(Failed::Grace(grace)),
+            Err(_) => Err(Failed::Grace(limit)),
         };
         self.crash().await;
         ended

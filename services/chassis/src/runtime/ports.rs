@@ -90,9 +90,9 @@ pub(super) fn serve_public(
     let mut group = TaskGroup::default();
     let stop = group.stop_token();
     let limits = options.config.limits.clone();
-    let edge = RequestPipeline::new(services, &limits, stop.clone());
+    let pipeline = RequestPipeline::new(services, &limits, stop.clone());
     group.spawn(async move {
-        let end = serve(listener, edge, &limits, false, stop).await;
+        let end = serve(listener, pipeline, &limits, false, stop).await;
         end.map_err(|error| Failed::Port("public", error.to_string()))
     });
     group
@@ -103,8 +103,8 @@ pub(super) fn serve_admin(listener: TcpListener, routes: Routes, options: &Optio
     let mut group = TaskGroup::default();
     let stop = group.stop_token();
     let limits = options.config.limits.clone();
-    let edge = RequestPipeline::new(Services::new(routes), &limits, stop.clone());
-    let routes = admin::routes(options.log.clone(), edge);
+    let pipeline = RequestPipeline::new(Services::new(routes), &limits, stop.clone());
+    let routes = admin::routes(options.log.clone(), pipeline);
     group.spawn(async move {
         let end = serve(listener, routes, &limits, true, stop).await;
         end.map_err(|error| Failed::Port("admin", error.to_string()))

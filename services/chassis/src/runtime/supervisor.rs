@@ -29,8 +29,8 @@ pub enum Failed {
     /// The disk of a store failed to sync.
     #[error("the store of {0} has stopped")]
     Store(&'static str),
-    /// The drain took longer than the grace period.
-    #[error("the drain was not finished after {0:?}")]
+    /// The stop took longer than the drain delay and the grace period.
+    #[error("the stop was not finished after {0:?}")]
     Grace(Duration),
     /// The supervisor has ended.
     #[error("the supervisor has ended")]

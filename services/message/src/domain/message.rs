@@ -25,7 +25,6 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
 /// A message to one person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Message {
-    #[serde(rename = "letter")]
     pub(crate) content: Content,
     pub(crate) email: Email,
     pub(crate) read: bool,

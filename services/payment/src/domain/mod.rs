@@ -61,7 +61,6 @@ pub(crate) struct Requested {
     pub(crate) order: Order,
     pub(crate) at: Timestamp,
     /// The refunds that were requested, each with its amount; none means everything that is left.
-    #[serde(rename = "wishes")]
     pub(crate) refund_requests: BTreeMap<Why, Option<Money>>,
     pub(crate) stage: Stage,
 }

@@ -130,7 +130,7 @@ impl Requested {
             (_, Command::Refund { why, amount }) => return self.refund(*why, *amount, now),
             (Stage::Pending(_), Command::NoAnswer) if self.is_overdue(now) => {
                 let mut events = vec![Event::GivenUp { due: now }];
-                events.extend(self.answer_wishes());
+                events.extend(self.nothing_refunded());
                 events
             }
             (Stage::Pending(retry), Command::NoAnswer) => vec![Event::Delayed(retry.again(now))],
@@ -178,23 +178,23 @@ impl Requested {
         })
     }
 
-    /// The provider's word about the charge, by whatever way it came.
+    /// Applies the outcome of the charge, from a response, a query or a notification.
     fn settle(&self, outcome: &Outcome, now: Timestamp) -> Vec<Event> {
         match (&self.stage, outcome) {
             (Stage::Pending(_), Outcome::Charged { .. }) => {
                 let mut left = self.order.amount;
                 let mut events = vec![settled(outcome)];
-                for (why, wish) in &self.refund_requests {
-                    events.push(begin(&mut left, *why, *wish, now));
+                for (why, amount) in &self.refund_requests {
+                    events.push(begin(&mut left, *why, *amount, now));
                 }
                 events
             }
             (Stage::Pending(_), Outcome::Declined { .. }) => {
                 let mut events = vec![settled(outcome)];
-                events.extend(self.answer_wishes());
+                events.extend(self.nothing_refunded());
                 events
             }
-            // Nobody waits for it any more, so it goes back. What is being voided need not.
+            // The payment was given up, so the charge is refunded, unless it is being voided.
             (
                 Stage::Declined {
                     void: Void::NotNeeded,
@@ -234,7 +234,7 @@ impl Requested {
         }
         let mut events = vec![Event::RefundRequested { why, amount }];
         match &self.stage {
-            // It is answered when the outcome is known.
+            // It begins when the outcome is known.
             Stage::Pending(_) => {}
             Stage::Declined { .. } => events.push(Event::NothingRefunded { why }),
             Stage::Charged { .. } => {
@@ -250,8 +250,8 @@ impl Requested {
         Ok(events)
     }
 
-    /// Tells everybody who waits for a refund that there was no charge.
-    fn answer_wishes(&self) -> impl Iterator<Item = Event> {
+    /// Completes every requested refund: there was no charge.
+    fn nothing_refunded(&self) -> impl Iterator<Item = Event> {
         self.refund_requests
             .keys()
             .map(|why| Event::NothingRefunded { why: *why })
@@ -317,9 +317,9 @@ fn settled(outcome: &Outcome) -> Event {
     }
 }
 
-/// Gives back what was asked for as far as it is left, and takes it off what is left.
-fn begin(left: &mut Money, why: Why, wish: Option<Money>, due: Timestamp) -> Event {
-    let minor = wish.map_or(left.minor, |wish| wish.minor.clamp(0, left.minor));
+/// Begins a refund, of at most what is `left`, which it reduces.
+fn begin(left: &mut Money, why: Why, requested: Option<Money>, due: Timestamp) -> Event {
+    let minor = requested.map_or(left.minor, |amount| amount.minor.clamp(0, left.minor));
     left.minor -= minor;
     if minor == 0 {
         return Event::NothingRefunded { why };

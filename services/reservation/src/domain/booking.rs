@@ -58,7 +58,6 @@ pub(crate) struct Rules {
 /// The agreement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Booking {
-    #[serde(rename = "wish")]
     pub(crate) request: BookingRequest,
     pub(crate) kind: OfferKind,
     pub(crate) title: String,
@@ -67,10 +66,8 @@ pub(crate) struct Booking {
     pub(crate) tiers: Vec<Tier>,
     pub(crate) stay: Stay,
     /// The numbers of the offer's units that are held, counted from 1.
-    #[serde(rename = "units")]
     pub(crate) unit_numbers: Vec<u32>,
     /// The customer's slot for an open reservation, counted from 1.
-    #[serde(rename = "place")]
     pub(crate) customer_slot: u32,
     pub(crate) price: Money,
     /// How long it is held for a payment.

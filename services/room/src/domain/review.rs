@@ -26,7 +26,6 @@ pub(crate) struct Stay {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Written {
     pub(crate) stay: Stay,
-    #[serde(rename = "words")]
     pub(crate) content: Content,
     pub(crate) version: i64,
     pub(crate) at: Timestamp,

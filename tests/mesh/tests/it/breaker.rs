@@ -1,5 +1,5 @@
-//! The experiment with circuit breakers that every brief has, with real processes: a load on one context must not be felt
-//! by the others, and what cannot be done now is taken for later. What the breaker did is read where an operator reads it.
+//! Circuit breakers under load, with real processes: an overloaded context does not slow the others down, and what cannot be
+//! done now is accepted for later. The state of the breaker is read from the metrics, as an operator reads it.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},

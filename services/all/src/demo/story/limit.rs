@@ -75,10 +75,10 @@ impl Story<'_> {
 
 async fn one_by_one(
     customer: &Person,
-    wishes: impl Iterator<Item = RequestReservationRequest>,
+    booking_requests: impl Iterator<Item = RequestReservationRequest>,
 ) -> Result<Response<ListReservationsResponse>, Status> {
     let mut made = ListReservationsResponse::default();
-    for booking_request in wishes {
+    for booking_request in booking_requests {
         let answer = customer
             .reservations()
             .request_reservation(booking_request)

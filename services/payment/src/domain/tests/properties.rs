@@ -34,7 +34,7 @@ fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
-/// Whether a command says the same when it is said again: a try that failed twice has failed twice.
+/// Whether a repeat of a command changes nothing: each failed attempt counts.
 fn is_repeatable(command: &Command) -> bool {
     !matches!(
         command,
@@ -42,7 +42,7 @@ fn is_repeatable(command: &Command) -> bool {
     )
 }
 
-fn tell(state: &mut Option<Payment>, events: &mut Vec<Event>, command: &Command) {
+fn apply(state: &mut Option<Payment>, events: &mut Vec<Event>, command: &Command) {
     let happened = Payment::decide(state.as_ref(), command, &Now::at(noon()));
     let happened = happened.unwrap_or_default();
     *state = chassis_testing::fold(state.take(), happened.clone());
@@ -65,7 +65,7 @@ proptest! {
                 let again = Payment::decide(state.as_ref(), &command, &now);
                 prop_assert_eq!(again, Ok(vec![]), "{:?}", command);
             }
-            // What waits for something says for what, and the other way round.
+            // A deadline is set if and only if there is a task.
             let payment = state.as_ref().unwrap();
             prop_assert_eq!(payment.due().is_some(), payment.task(at).is_some());
             let stored = serde_json::to_string(payment).unwrap();
@@ -101,20 +101,20 @@ proptest! {
         let mut events = Vec::new();
         for (index, (why, minor)) in refund_requests.iter().enumerate() {
             if index == first {
-                tell(&mut state, &mut events, &Command::Settle(outcome.clone()));
+                apply(&mut state, &mut events, &Command::Settle(outcome.clone()));
             }
-            tell(&mut state, &mut events, &refund(*why, Some(*minor)));
+            apply(&mut state, &mut events, &refund(*why, Some(*minor)));
         }
-        tell(&mut state, &mut events, &Command::Settle(outcome));
+        apply(&mut state, &mut events, &Command::Settle(outcome));
         for why in [Why::Cancelled, Why::Unwanted] {
-            tell(&mut state, &mut events, &Command::Refunded(why));
+            apply(&mut state, &mut events, &Command::Refunded(why));
             let wished = refund_requests.iter().any(|(wished, _)| *wished == why);
             let answers = events.iter().filter(|event| match event {
                 Event::Refunded { why: of, .. } | Event::NothingRefunded { why: of } => *of == why,
                 _ => false,
             });
             prop_assert_eq!(answers.count(), usize::from(wished));
-            tell(&mut state, &mut events, &Command::Refunded(why));
+            apply(&mut state, &mut events, &Command::Refunded(why));
         }
     }
 }

@@ -122,7 +122,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     )
 }
 
-/// A store in a few lines: states, and what they claim.
+/// A store in a few lines: states and their claims.
 #[derive(Default)]
 struct World {
     states: BTreeMap<u8, Reservation>,
@@ -130,7 +130,7 @@ struct World {
 }
 
 impl World {
-    /// The moment of a decision: what others hold of what it looks at.
+    /// The input of a decision: the claims of other reservations in the command's ranges.
     fn now(&self, id: u8, command: &Command, at: Timestamp) -> Now {
         let mut now = Now::at(at);
         for look in Reservation::claim_ranges(self.states.get(&id), command) {
@@ -283,7 +283,7 @@ fn check(state: &Reservation) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// What is taken of a room, and what is wanted of it.
+/// The claims on a room, and a request for it.
 fn a_request_with_other_claims() -> impl Strategy<Value = (Vec<(i64, u32)>, i64, i64, u32, Terms)> {
     let taken = prop::collection::vec((0_i64..8, 1_u32..6), 0..12);
     let terms = (1_u32..5, any::<bool>(), prop::bool::weighted(0.1), 0_i8..24).prop_map(
