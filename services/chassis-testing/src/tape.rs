@@ -11,8 +11,10 @@ use prost::{Message, Name};
 use chassis::{
     base::time::Timestamp,
     domain::{
+        digest::LogDigest,
         event::{Cause, Recorded, event_id},
         log_id::LogId,
+        position::Position,
     },
     messaging::{
         bus::{Bus, BusError},
@@ -48,9 +50,10 @@ impl Tape {
         let mut events = self.events();
         let before = events.iter().filter(|event| event.subject == subject);
         let version = i64::try_from(before.count()).unwrap_or(i64::MAX - 1) + 1;
-        let recorded = Recorded {
+        let mut recorded = Recorded {
             producer: self.producer.to_owned(),
             seq: i64::try_from(events.len()).unwrap_or(i64::MAX - 1) + 1,
+            digest: LogDigest::default(),
             id: event_id(self.producer, "tape", &subject, version, 0),
             event_type: E::full_name(),
             subject,
@@ -59,19 +62,28 @@ impl Tape {
             data: event.encode_to_vec().into(),
             cause: Cause::by(actor),
         };
+        let before = events.last().map(|last| last.digest);
+        recorded.digest = recorded.digest_after(before.unwrap_or_default());
         events.push(recorded.clone());
         recorded
     }
 
     /// Publishes its high-water mark to a bus.
     pub async fn announce(&self, bus: &dyn Bus) -> Result<(), BusError> {
-        let head = self.events().len();
-        bus.publish(
-            LogId::of(self.producer),
-            Vec::new(),
-            i64::try_from(head).unwrap_or(i64::MAX),
-        )
-        .await
+        let mark = self.mark();
+        bus.publish(LogId::of(self.producer), Vec::new(), mark)
+            .await
+    }
+
+    /// The position of its last event.
+    pub fn mark(&self) -> Position {
+        self.events()
+            .last()
+            .map_or(Position::START, |last| Position {
+                seq: last.seq,
+                digest: last.digest,
+                ..Position::START
+            })
     }
 
     fn events(&self) -> MutexGuard<'_, Vec<Recorded>> {
@@ -88,8 +100,7 @@ impl LogReader for Tape {
         Box::pin(std::future::ready(Ok(batch)))
     }
 
-    fn head(&self) -> BoxFuture<'_, Result<i64, LogError>> {
-        let head = i64::try_from(self.events().len()).unwrap_or(i64::MAX);
-        Box::pin(std::future::ready(Ok(head)))
+    fn high_water_mark(&self) -> BoxFuture<'_, Result<Position, LogError>> {
+        Box::pin(std::future::ready(Ok(self.mark())))
     }
 }

@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::sync::Notify;
 
 use chassis::{
-    domain::{event::Recorded, log_id::LogId},
+    domain::{event::Recorded, log_id::LogId, position::Position},
     messaging::bus::{Bus, BusError, Signal, Subscription},
 };
 
@@ -39,7 +39,7 @@ struct Inner {
 #[derive(Debug)]
 struct State {
     random: StdRng,
-    heads: BTreeMap<LogId, i64>,
+    heads: BTreeMap<LogId, Position>,
     kept: BTreeMap<LogId, VecDeque<Recorded>>,
     waiting: BTreeMap<(LogId, String), VecDeque<Signal>>,
 }
@@ -83,7 +83,7 @@ impl UnreliableBus {
     }
 
     /// What a consumer receives of some events.
-    fn degrade(&self, state: &mut State, events: &[Recorded], head: i64) -> Vec<Signal> {
+    fn degrade(&self, state: &mut State, events: &[Recorded], head: Position) -> Vec<Signal> {
         let random = &mut state.random;
         let mut carried = Vec::new();
         for event in events {
@@ -111,15 +111,20 @@ impl UnreliableBus {
 
 #[tonic::async_trait]
 impl Bus for UnreliableBus {
-    async fn high_water_mark(&self, log: &LogId) -> Result<i64, BusError> {
-        Ok(self.state().heads.get(log).copied().unwrap_or(0))
+    async fn high_water_mark(&self, log: &LogId) -> Result<Position, BusError> {
+        Ok(self.state().heads.get(log).copied().unwrap_or_default())
     }
 
     fn carries_events(&self) -> bool {
         true
     }
 
-    async fn publish(&self, log: LogId, events: Vec<Recorded>, head: i64) -> Result<(), BusError> {
+    async fn publish(
+        &self,
+        log: LogId,
+        events: Vec<Recorded>,
+        head: Position,
+    ) -> Result<(), BusError> {
         let mut state = self.state();
         state.heads.insert(log.clone(), head);
         state
@@ -149,7 +154,7 @@ impl Bus for UnreliableBus {
     ) -> Result<Box<dyn Subscription>, BusError> {
         let mut state = self.state();
         let key = (log.clone(), consumer.to_owned());
-        let head = state.heads.get(&log).copied().unwrap_or(0);
+        let head = state.heads.get(&log).copied().unwrap_or_default();
         if let Some(waiting) = state.waiting.get_mut(&key) {
             // What was given before may have had no effect.
             waiting.push_back(Signal::HighWaterMark(head));

@@ -17,13 +17,15 @@ use chassis::{
         relay::compare,
     },
     runtime::{data_dir, stores::open_store_on},
-    store::{DatabaseSettings, StoreOptions, TAKEN},
+    store::{APPLIED, DatabaseSettings, StoreOptions},
 };
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use crate::{
-    recover::{May, RecoverError, Source, recover},
+    error::RecoverError,
+    recover::{May, recover},
     report::Report,
+    source::Source,
 };
 
 /// The subcommand, for a process that has some contexts.
@@ -45,6 +47,9 @@ struct Recover {
     /// Recover even if events are lost for good
     #[arg(long, env = "BERTH_RECOVER_ACCEPT_LOSSES")]
     accept_losses: bool,
+    /// Sequence number of the last event before the loss, if neither the broker nor another copy shows it
+    #[arg(long, env = "BERTH_RECOVER_FORK", value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(0..))]
+    fork: Option<i64>,
     /// Another copy of the context's database that has the lost events: a SQLite file, or `postgres://…`
     #[arg(
         long,
@@ -135,7 +140,7 @@ impl Recover {
             (false, false) => May::Recover,
             (false, true) => May::Lose,
         };
-        Ok(recover(&store, &context.restores, &sources, may).await?)
+        Ok(recover(&store, &context.restores, &sources, self.fork, may).await?)
     }
 
     async fn open(&self, context: &Context) -> Result<Store, StoreError> {
@@ -147,16 +152,16 @@ impl Recover {
         let log: Arc<dyn LogReader> = Arc::new(store.clone());
         let logs = [(store.context().to_owned(), log)].into();
         let bus = JetStream::connect(&self.nats, SUBCOMMAND.name, logs).await?;
-        bus.connected().await?;
+        bus.await_connection().await?;
         Ok(Arc::new(bus))
     }
 }
 
 /// Compares the log with the cursors of another context.
 async fn compare_cursors(store: &Store, other: &Store) -> Result<(), StoreError> {
-    for (consumer, producer, seq) in other.cursors().await? {
+    for (consumer, producer, cursor) in other.cursors().await? {
         if producer == store.context() {
-            store.seen(seq, &consumer, TAKEN).await?;
+            store.compare(cursor, &consumer, APPLIED).await?;
         }
     }
     Ok(())

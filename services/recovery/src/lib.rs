@@ -1,11 +1,16 @@
 //! Offline recovery of events that a context's log has lost but others have seen.
 
+mod branch;
 mod command;
+mod error;
 mod recover;
 mod report;
+mod source;
 
 pub use self::{
     command::SUBCOMMAND,
-    recover::{May, RecoverError, Source, recover},
+    error::RecoverError,
+    recover::{May, recover},
     report::{Fate, Loss, Report},
+    source::Source,
 };

@@ -1,41 +1,29 @@
 //! Recovers events that a log has lost but others have seen.
 //!
 //! Events that a source still has are inserted at their positions and applied to their aggregates. An `EventLost` replaces
-//! every other one. All of that and the removal of the write fence is one transaction.
+//! every other one. Events that were given the numbers of lost ones before anybody noticed follow behind them, under new
+//! numbers. All of that, the new epoch of the log and the removal of the write fence is one transaction.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use berth::eventlog::v1::EventLost;
 use prost::{Message, Name};
 
-use crate::report::{Fate, Loss, Report};
+use crate::{
+    branch::{self, Branch},
+    error::RecoverError,
+    report::{Fate, Loss, Report},
+    source::Source,
+};
 
 use chassis::{
     domain::{
+        digest::LogDigest,
         event::{Cause, Recorded, event_id},
-        log_id::LogId,
+        position::Position,
     },
-    messaging::{
-        bus::{Bus, BusError},
-        log_reader::{LogError, LogReader},
-    },
-    store::{AsStoreError, Store, StoreError, UnitOfWork, WriteFence, restorer::Restorer},
+    store::{Recovery, Store, StoreError, UnitOfWork, WriteFence, restorer::Restorer},
 };
-
-/// The most events that are read at once.
-const PAGE: i64 = 500;
-
-/// A source of lost events.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// Another copy of the log that goes further.
-    Log(Arc<dyn LogReader>),
-    /// The bus.
-    Bus(Arc<dyn Bus>),
-}
 
 /// What a recovery may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,53 +36,25 @@ pub enum May {
     Lose,
 }
 
-/// Why a recovery failed.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum RecoverError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A source failed.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// A source failed.
-    #[error(transparent)]
-    Bus(#[from] BusError),
-    /// A source has another event at a position that both have.
-    #[error("the source has another history: event {0} differs")]
-    OtherHistory(i64),
-    /// Nothing was changed; the report says what would have been done.
-    #[error("nothing was changed")]
-    Only(Box<Report>),
-}
-
-impl AsStoreError for RecoverError {
-    fn as_store_error(&self) -> Option<&StoreError> {
-        match self {
-            Self::Store(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
 /// Recovers a fenced store. Returns a report of the lost events; none if the store is not fenced. Nothing is changed if
-/// `may` does not allow it.
+/// `may` does not allow it. `fork` is the last event before the loss, if an operator knows it; otherwise the sources show it.
 pub async fn recover(
     store: &Store,
     restorers: &[Restorer],
     sources: &[Source],
+    fork: Option<i64>,
     may: May,
 ) -> Result<Option<Report>, RecoverError> {
     store.look_at_fence().await?;
     let Some(fence) = store.fenced() else {
         return Ok(None);
     };
-    let kept = Arc::new(collect(store, &fence, sources).await?);
+    let lost = Arc::new(branch::find(store, &fence, sources, fork).await?);
     let restorers: Arc<[Restorer]> = restorers.into();
     let done = store.transact_fenced(move |unit| {
-        let (fence, kept, restorers) = (fence.clone(), kept.clone(), restorers.clone());
+        let (fence, lost, restorers) = (fence.clone(), lost.clone(), restorers.clone());
         Box::pin(async move {
-            let report = put_back(unit, fence, &kept, &restorers).await?;
+            let report = put_back(unit, fence, &lost, &restorers).await?;
             let allowed = may == May::Lose || may == May::Recover && report.is_whole();
             if allowed {
                 Ok(report)
@@ -115,68 +75,23 @@ pub async fn recover(
     Ok(Some(report))
 }
 
-/// The lost events that a source still has, by position.
-async fn collect(
-    store: &Store,
-    fence: &WriteFence,
-    sources: &[Source],
-) -> Result<BTreeMap<i64, Recorded>, RecoverError> {
-    let head = store.head().await?;
-    // The last event that is still there must be the same everywhere.
-    let from = (head - 1).max(0);
-    let last = store.log_after(from, 1).await?.pop();
-    let mut kept = BTreeMap::new();
-    for source in sources {
-        for event in read(source, store.context(), fence, from).await? {
-            match &last {
-                Some(last) if last.seq == event.seq && last.id != event.id => {
-                    return Err(RecoverError::OtherHistory(event.seq));
-                }
-                _ if event.seq > head && event.seq <= fence.seen => {
-                    kept.entry(event.seq).or_insert(event);
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(kept)
-}
-
-async fn read(
-    source: &Source,
-    context: &str,
-    fence: &WriteFence,
-    from: i64,
-) -> Result<Vec<Recorded>, RecoverError> {
-    match source {
-        Source::Bus(bus) => Ok(bus.read_back(&LogId::of(context), from, fence.seen).await?),
-        Source::Log(log) => {
-            let mut events: Vec<Recorded> = Vec::new();
-            loop {
-                let after = events.last().map_or(from, |last| last.seq);
-                let page = log.read(after, PAGE).await?;
-                if page.is_empty() || after >= fence.seen {
-                    return Ok(events);
-                }
-                events.extend(page);
-            }
-        }
-    }
-}
-
-/// Restores the lost events in their order and removes the fence.
+/// Restores the lost events in their order, moves the events that took their numbers behind them, and removes the fence.
 async fn put_back(
     unit: &mut UnitOfWork<'_>,
     fence: WriteFence,
-    kept: &BTreeMap<i64, Recorded>,
+    lost: &Branch,
     restorers: &[Restorer],
 ) -> Result<Report, RecoverError> {
-    let head = unit.head().await?;
+    let before = unit.high_water_mark().await?;
+    let fork = lost.fork.min(before.seq);
+    let moved = unit.take_after(fork).await?;
+    let mut at = unit.high_water_mark().await?;
+    let last = fence.seen.max(lost.last());
     let mut losses = Vec::new();
     // Later events of an aggregate cannot be restored without the earlier ones.
     let mut broken: BTreeSet<&str> = BTreeSet::new();
-    for seq in head + 1..=fence.seen {
-        let event = kept.get(&seq);
+    for seq in fork + 1..=last {
+        let event = lost.events.get(&seq);
         let fate = match event {
             None => Fate::Gone,
             Some(event) => {
@@ -187,25 +102,52 @@ async fn put_back(
                 fate
             }
         };
-        let appended = match (event, &fate) {
+        let event_again = match (event, &fate) {
             (Some(event), Fate::Restored | Fate::Appended) => event.clone(),
             _ => replacement(unit, seq, event, &fate),
         };
-        unit.append_again(&appended).await?;
+        unit.put_back(&next(&mut at, event_again)).await?;
         losses.push(Loss {
             seq,
             event: event.cloned(),
             fate,
         });
     }
+    let mut abandoned = Vec::with_capacity(moved.len());
+    for event in moved {
+        abandoned.push((event.seq, event.digest));
+        unit.insert_again(&next(&mut at, event)).await?;
+    }
+    let recovery = Recovery {
+        epoch: before.epoch + 1,
+        fork,
+        settled: last.max(before.seq),
+        shift: last - fork,
+        at: unit.at(),
+    };
+    unit.record_recovery(&recovery, &abandoned).await?;
     unit.lift_fence().await?;
     Ok(Report {
         context: unit.context(),
         fence,
-        head,
+        head: before.seq,
+        fork,
+        fork_is_known: lost.fork_is_known,
+        moved: abandoned.len(),
         losses,
         recovered: false,
     })
+}
+
+/// The event with the sequence number and digest that come next.
+fn next(at: &mut Position, event: Recorded) -> Recorded {
+    at.seq += 1;
+    at.digest = event.digest_after(at.digest);
+    Recorded {
+        seq: at.seq,
+        digest: at.digest,
+        ..event
+    }
 }
 
 async fn restore(
@@ -243,6 +185,7 @@ fn replacement(unit: &UnitOfWork<'_>, seq: i64, event: Option<&Recorded>, fate: 
     Recorded {
         producer: context.to_owned(),
         seq,
+        digest: LogDigest::default(),
         id: event_id(context, "lost", &seq.to_string(), 1, 0),
         event_type: EventLost::full_name(),
         // It concerns no aggregate.

@@ -46,8 +46,14 @@ pub struct Report {
     pub context: &'static str,
     /// Why the store is read-only.
     pub fence: WriteFence,
-    /// Where its log ends.
+    /// Where its log ended.
     pub head: i64,
+    /// The last event before the lost ones.
+    pub fork: i64,
+    /// Whether a source or the operator has shown it.
+    pub fork_is_known: bool,
+    /// How many events had taken the numbers of lost ones, and get new numbers.
+    pub moved: usize,
     /// The lost events, in order.
     pub losses: Vec<Loss>,
     /// Whether it was recovered. If not, nothing was changed.
@@ -112,6 +118,20 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { context, fence, .. } = self;
         writeln!(f, "{context}: {fence}. Lost events: {}", self.losses.len())?;
+        if self.moved > 0 {
+            writeln!(
+                f,
+                "  {} events after {} had taken the numbers of lost ones, and follow behind them",
+                self.moved, self.fork
+            )?;
+        }
+        if !self.fork_is_known {
+            writeln!(
+                f,
+                "  no source shows where the loss begins; it is assumed to begin after {} (--fork names another event)",
+                self.fork
+            )?;
+        }
         for Loss { seq, event, fate } in &self.losses {
             match event {
                 None => writeln!(f, "  {seq}  {fate}")?,

@@ -122,11 +122,13 @@ async fn catch_up(store: &Store, readers: &[Reader]) -> Result<Vec<ReadAhead>, C
     for (consumer, _) in readers {
         let producer = consumer.producer().clone();
         let live = store.cursor(LIVE.to_owned(), producer).await?;
-        consumer.consume(Signal::HighWaterMark(live)).await?;
+        consumer.consume(Signal::HighWaterMark(live.at)).await?;
     }
     let mut read_ahead = Vec::with_capacity(readers.len());
     for (consumer, log) in readers {
-        let events = log.read(consumer.cursor().await?, READ_AHEAD).await?;
+        let events = log
+            .read(consumer.cursor().await?.at.seq, READ_AHEAD)
+            .await?;
         read_ahead.push((consumer.clone(), events));
     }
     Ok(read_ahead)
@@ -161,16 +163,16 @@ async fn switch_in(
         let rebuilt = unit.hold_cursor(&name, producer).await?;
         let missing: Vec<_> = ahead
             .iter()
-            .filter(|event| event.seq > rebuilt && event.seq <= live)
+            .filter(|event| event.seq > rebuilt.at.seq && event.seq <= live.at.seq)
             .cloned()
             .collect();
-        if missing.last().map_or(rebuilt, |last| last.seq) != live {
+        if missing.last().map_or(rebuilt.at.seq, |last| last.seq) != live.at.seq {
             return Ok(None);
         }
-        if rebuilt < live {
-            consumer.apply_in(unit, rebuilt, live, &missing).await?;
+        if !missing.is_empty() {
+            consumer.apply_in(unit, rebuilt, &missing).await?;
         }
-        events += live;
+        events += live.at.seq;
     }
     let Generations { live, building } = generation::current(unit.conn()).await?;
     if building != generation {
@@ -199,7 +201,10 @@ fn failed(error: ConsumeError) -> Status {
         // A later rebuild has begun in another process.
         ConsumeError::Fenced => already_running(),
         ConsumeError::Store(error) => error.into(),
-        ConsumeError::Log(_) | ConsumeError::Fault(_) | ConsumeError::EventFailed => {
+        ConsumeError::Log(_)
+        | ConsumeError::Fault(_)
+        | ConsumeError::EventFailed
+        | ConsumeError::OtherHistory => {
             tracing::warn!(error = %error, "rebuild failed");
             log_unavailable()
         }

@@ -1,6 +1,5 @@
 //! `bus`: throughput, CPU cost and latency of events on NATS JetStream.
 
-use chassis::domain::log_id::LogId;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -9,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use chassis::{
     Recorded,
-    domain::event::Cause,
+    domain::{digest::LogDigest, event::Cause, log_id::LogId, position::Position},
     messaging::{
         bus::{Bus, Signal, Subscription},
         jetstream::{JetStream, NatsSettings},
@@ -148,7 +147,12 @@ impl Bench {
         while self.next < end {
             let last = (self.next + BATCH).min(end) - 1;
             let events = (self.next..=last).map(event).collect();
-            self.bus.publish(self.topic.clone(), events, last).await?;
+            let mark = Position {
+                seq: last,
+                digest: digest(last),
+                ..Position::START
+            };
+            self.bus.publish(self.topic.clone(), events, mark).await?;
             self.next = last + 1;
         }
         Ok(())
@@ -220,10 +224,17 @@ async fn consume_until(feed: &mut Box<dyn Subscription>, last: i64) -> Result<()
     Ok(())
 }
 
+/// Another digest for each event: the broker drops repeats.
+fn digest(seq: i64) -> LogDigest {
+    let number = u128::from(seq.unsigned_abs());
+    LogDigest::from_bytes(&number.to_be_bytes()).unwrap_or_default()
+}
+
 fn event(seq: i64) -> Recorded {
     Recorded {
         producer: "room".into(),
         seq,
+        digest: digest(seq),
         id: uuid::Uuid::from_u128(seq.unsigned_abs().into()).to_string(),
         event_type: "berth.room.v1.RoomReserved".into(),
         subject: uuid::Uuid::nil().to_string(),

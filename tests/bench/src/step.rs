@@ -105,7 +105,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         let store = store.clone();
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(Duration::from_millis(2));
-            while store.stamp().await.is_ok() {
+            while store.number_events().await.is_ok() {
                 ticks.tick().await;
             }
         })

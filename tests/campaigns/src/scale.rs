@@ -80,7 +80,7 @@ pub async fn scale_out_and_in(backlog: i64, people: usize) -> Result<String> {
 async fn events(stage: &Stage) -> Result<i64> {
     let mut sum = 0;
     for context in mesh::contexts() {
-        sum += stage.evidence.store(context)?.head().await?;
+        sum += stage.evidence.store(context)?.high_water_mark().await?.seq;
     }
     Ok(sum)
 }

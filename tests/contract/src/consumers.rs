@@ -6,6 +6,7 @@ use chassis::{
     Cause, Clock, Context, Recorded, Timestamp,
     base::{clock::ManualClock, faults::Faults},
     client::peers::Peers,
+    domain::{digest::LogDigest, position::Position},
     messaging::{
         bus::Signal,
         in_process::InProcess,
@@ -29,9 +30,10 @@ pub fn recorded(event: &DynamicMessage) -> Result<Recorded> {
     let event_type = event.descriptor().full_name().to_owned();
     let at: Timestamp = "2030-06-15T12:00:00Z".parse()?;
     let name = |what: &str| Uuid::new_v5(&Uuid::NAMESPACE_OID, what.as_bytes()).to_string();
-    Ok(Recorded {
+    let mut recorded = Recorded {
         producer: producer_of(&event_type).unwrap_or_default().to_owned(),
         seq: 1,
+        digest: LogDigest::default(),
         id: name("event"),
         subject: subject(event)
             .ok()
@@ -42,7 +44,9 @@ pub fn recorded(event: &DynamicMessage) -> Result<Recorded> {
         data: event.encode_to_vec().into(),
         cause: Cause::by(name("customer_id")),
         event_type,
-    })
+    };
+    recorded.digest = recorded.digest_after(LogDigest::default());
+    Ok(recorded)
 }
 
 /// Lets a context with an empty store consume an event. Returns why its policies and views could not apply it; a refusal, which
@@ -77,9 +81,15 @@ pub async fn consume(context: Context, event: Recorded) -> Result<Vec<String>> {
         let log = consumer.producer().clone();
         let known = declared.contains(&(consumer.name().to_owned(), log));
         ensure!(known, "{} is not declared to the broker", consumer.name());
-        consumer.consume(Signal::HighWaterMark(event.seq)).await?;
+        consumer
+            .consume(Signal::HighWaterMark(mark(&event)))
+            .await?;
         let cursor = consumer.cursor().await?;
-        ensure!(cursor == event.seq, "{} stays behind", consumer.name());
+        ensure!(
+            cursor.at == mark(&event),
+            "{} stays behind",
+            consumer.name()
+        );
     }
     let dead_letters = store.dead_letters(Default::default(), 100).await?;
     let reasons = dead_letters.into_iter().map(|one| one.reason);
@@ -100,7 +110,16 @@ impl LogReader for Log {
         Box::pin(ready(Ok(events.cloned().collect())))
     }
 
-    fn head(&self) -> BoxFuture<'_, Result<i64, LogError>> {
-        Box::pin(ready(Ok(self.0.seq)))
+    fn high_water_mark(&self) -> BoxFuture<'_, Result<Position, LogError>> {
+        Box::pin(ready(Ok(mark(&self.0))))
+    }
+}
+
+/// The position of an event that is the first of its log.
+fn mark(event: &Recorded) -> Position {
+    Position {
+        seq: event.seq,
+        digest: event.digest,
+        ..Position::START
     }
 }

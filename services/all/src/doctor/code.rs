@@ -63,9 +63,9 @@ macro_rules! codes {
 }
 
 codes! {
-    /// A consumer has applied more events than the log has.
+    /// A consumer has applied events that the log does not have.
     LogRegressed = "LOG_REGRESSED", Critical, 10:
-        "A consumer has applied events that its producer does not have. The producer's database was restored from an older copy, or replaced. The events after that copy are lost at the producer and known to the consumer. New events get sequence numbers that the consumer has already applied, so it would skip them.",
+        "A consumer has applied events that its producer does not have. The producer's database was restored from an older copy, or replaced. The events after that copy are lost at the producer and known to the consumer. New events may have taken their sequence numbers.",
         "Bring the database of `{producer}` up to its last commit (the write-ahead log, the old primary, or a standby that was ahead). If that is lost, `berth recover --context {producer} --dry-run` reports what can be recovered; without `--dry-run` it recovers it. See docs/recovery.md.";
     /// A log has a gap.
     LogGap = "LOG_GAP", Critical, 11:

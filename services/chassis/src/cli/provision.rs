@@ -64,7 +64,7 @@ async fn provision(process: &str, contexts: &[Context], settings: &NatsSettings)
             return ExitCode::from(usage::USAGE);
         }
     };
-    if let Err(error) = bus.connected().await {
+    if let Err(error) = bus.await_connection().await {
         return usage::fail(&error);
     }
     // All streams first: a context has consumers on the streams of others.

@@ -14,7 +14,10 @@ use crate::{
         money::MoneyError,
         time::{self, Timestamp},
     },
-    domain::aggregate::{Aggregate, Versioned},
+    domain::{
+        aggregate::{Aggregate, Versioned},
+        digest::LogDigest,
+    },
 };
 
 /// Full name of an event's message, for example `berth.reservation.v1.ReservationConfirmed`.
@@ -101,8 +104,10 @@ impl Cause {
 pub struct Recorded {
     /// The context that recorded it.
     pub producer: String,
-    /// Position in the log: 1, 2, 3, …
+    /// Sequence number in the log: 1, 2, 3, …; 0 if it has none yet.
     pub seq: i64,
+    /// Digest of the log up to and including it, if it has a sequence number.
+    pub digest: LogDigest,
     /// Unique id.
     pub id: String,
     /// Full name of the message.
@@ -120,6 +125,12 @@ pub struct Recorded {
 }
 
 impl Recorded {
+    /// The digest of a log after this event, given the one before.
+    pub fn digest_after(&self, before: LogDigest) -> LogDigest {
+        let texts = [&*self.id, &*self.event_type, &*self.subject];
+        before.then(texts, [self.version, time::to_micros(self.at)], &self.data)
+    }
+
     /// The event as a policy or view receives it.
     pub fn receive<E: Message + Name + Default>(&self) -> Result<Received<E>, prost::DecodeError> {
         Ok(Received {
@@ -174,6 +185,7 @@ impl From<Recorded> for proto::Event {
             causation_id: event.cause.causation,
             actor: event.cause.actor,
             traceparent: event.cause.traceparent,
+            digest: event.digest.as_bytes().to_vec().into(),
         }
     }
 }
@@ -184,6 +196,7 @@ impl Recorded {
         Self {
             producer: event.source,
             seq: event.seq,
+            digest: LogDigest::from_bytes(&event.digest).unwrap_or_default(),
             id: event.id,
             event_type: event.r#type,
             subject: event.subject,

@@ -3,7 +3,11 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    domain::{event::Recorded, log_id::LogId},
+    domain::{
+        event::Recorded,
+        log_id::LogId,
+        position::{Cursor, Position},
+    },
     messaging::{
         consume_error::ConsumeError, dead_letters::DeadLetters, policies::ReactError,
         reactions::Reactions,
@@ -56,8 +60,8 @@ impl Applier {
     /// Applies a contiguous batch, the events after `from` up to `to`, and moves the cursor.
     pub(super) async fn apply(
         self: &Arc<Self>,
-        from: i64,
-        to: i64,
+        from: Cursor,
+        to: Position,
         batch: Vec<Recorded>,
     ) -> Result<(), ConsumeError> {
         let applied = self.transact(from, to, batch.clone(), Savepoints::None);
@@ -72,8 +76,8 @@ impl Applier {
 
     async fn transact(
         self: &Arc<Self>,
-        from: i64,
-        to: i64,
+        from: Cursor,
+        to: Position,
         batch: Vec<Recorded>,
         savepoints: Savepoints,
     ) -> Result<(), ConsumeError> {
@@ -89,8 +93,8 @@ impl Applier {
     pub(super) async fn apply_in(
         &self,
         unit: &mut UnitOfWork<'_>,
-        from: i64,
-        to: i64,
+        from: Cursor,
+        to: Position,
         batch: &[Recorded],
     ) -> Result<(), ConsumeError> {
         self.apply_with(unit, from, to, batch, Savepoints::EachEvent)
@@ -100,15 +104,15 @@ impl Applier {
     async fn apply_with(
         &self,
         unit: &mut UnitOfWork<'_>,
-        from: i64,
-        to: i64,
+        from: Cursor,
+        to: Position,
         batch: &[Recorded],
         savepoints: Savepoints,
     ) -> Result<(), ConsumeError> {
         let advanced = unit.advance(Batch {
             consumer: &self.consumer,
             producer: self.producer.context(),
-            from,
+            from: from.at.seq,
             to,
             // Events of several producers update the same rows.
             alone: matches!(*self.reactions, Reactions::Views(_)),
@@ -116,7 +120,9 @@ impl Applier {
         // The aggregates that have dead letters: their later events wait behind these.
         let blocked = advanced.await?.ok_or(ConsumeError::Fenced)?;
         let mut blocked: BTreeSet<String> = blocked.into_iter().collect();
-        let is_handled = |event: &&Recorded| self.types.contains(&event.event_type);
+        let is_handled = |event: &&Recorded| {
+            self.types.contains(&event.event_type) && !from.skip.contains(event.seq)
+        };
         if savepoints == Savepoints::None {
             let subjects = self.reactions.subjects(batch.iter().filter(is_handled));
             unit.look_ahead(subjects).await?;

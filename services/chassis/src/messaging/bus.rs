@@ -7,7 +7,7 @@ use std::{fmt::Debug, time::Duration};
 
 use berth::inspection::v1::BusKind;
 
-use crate::domain::{event::Recorded, log_id::LogId};
+use crate::domain::{event::Recorded, log_id::LogId, position::Position};
 
 /// The bus is unavailable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,15 +19,15 @@ pub struct BusError(pub String);
 pub enum Signal {
     /// Events, possibly with gaps and repeats.
     Events(Vec<Recorded>),
-    /// The last sequence number of the log.
-    HighWaterMark(i64),
+    /// The position of the last event of the log.
+    HighWaterMark(Position),
 }
 
 /// Publishes the logs of producers to their consumers.
 #[tonic::async_trait]
 pub trait Bus: Send + Sync + Debug {
-    /// The last sequence number of a log that was published; 0 if there is none. The relay starts there.
-    async fn high_water_mark(&self, log: &LogId) -> Result<i64, BusError>;
+    /// The position of the last event of a log that was published. The relay continues there.
+    async fn high_water_mark(&self, log: &LogId) -> Result<Position, BusError>;
     /// Whether the bus carries events, and not only high-water marks.
     fn carries_events(&self) -> bool;
     /// Publishes the events after [`Bus::high_water_mark`], if the bus carries events, and the new high-water mark.
@@ -35,7 +35,7 @@ pub trait Bus: Send + Sync + Debug {
         &self,
         log: LogId,
         events: Vec<Recorded>,
-        high_water_mark: i64,
+        high_water_mark: Position,
     ) -> Result<(), BusError>;
     /// Subscribes a consumer to a log. The subscription starts with what the bus holds now.
     async fn subscribe(
@@ -46,7 +46,7 @@ pub trait Bus: Send + Sync + Debug {
     /// Invalidates the cached high-water mark of a context's log: another replica may have published since.
     fn invalidate(&self, _context: &str) {}
     /// Publishes the high-water mark of a log although nothing is new, so that consumers notice a lost tail.
-    async fn heartbeat(&self, _log: &LogId, _high_water_mark: i64) {}
+    async fn heartbeat(&self, _log: &LogId, _high_water_mark: Position) {}
     /// Notifies the leader of a context that there is work.
     async fn notify_leader(&self, _context: &str) {}
     /// Waits for [`Bus::notify_leader`]. With a single replica it never returns.
@@ -63,6 +63,8 @@ pub trait Bus: Send + Sync + Debug {
     ) -> Result<Vec<Recorded>, BusError> {
         Ok(Vec::new())
     }
+    /// Waits until the bus is connected.
+    async fn connected(&self) {}
     /// Whether the bus is connected.
     fn is_connected(&self) -> bool {
         true
@@ -82,8 +84,8 @@ pub trait Bus: Send + Sync + Debug {
 pub struct Heartbeat {
     /// The log.
     pub log: LogId,
-    /// Its last sequence number.
-    pub high_water_mark: i64,
+    /// The position of its last event.
+    pub high_water_mark: Position,
     /// Time since the heartbeat was received.
     pub age: Duration,
 }

@@ -18,6 +18,9 @@ pub enum ConsumeError {
     /// Another replica has moved the cursor.
     #[error("the cursor has been moved by another replica")]
     Fenced,
+    /// The producer's log has another history than this consumer has applied.
+    #[error("the log has another history")]
+    OtherHistory,
     /// An event failed in a batch without savepoints; the batch is rolled back.
     #[error("an event of the batch failed")]
     EventFailed,

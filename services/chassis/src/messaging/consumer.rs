@@ -4,16 +4,21 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
 use berth::inspection::v1 as inspection;
+use bytes::Bytes;
 
 use crate::{
     base::{last_outcome::LastOutcome, time::to_proto},
-    domain::{event::Recorded, log_id::LogId},
+    domain::{
+        event::Recorded,
+        log_id::LogId,
+        position::{Cursor, Position, Reported},
+    },
     messaging::{
         applier::Applier,
         bus::Signal,
@@ -26,8 +31,6 @@ use crate::{
 
 /// Maximum number of events in one transaction.
 const BATCH: usize = 128;
-/// The cached cursor before the first step and after a failure.
-const UNKNOWN: i64 = -1;
 
 /// A consumer of one producer's log. Clones are the same consumer.
 #[derive(Clone, Debug)]
@@ -37,8 +40,8 @@ pub struct Consumer(Arc<Inner>);
 struct Inner {
     applier: Arc<Applier>,
     log: Arc<dyn LogReader>,
-    /// The cursor after the last step, so that it need not be read from the store; or [`UNKNOWN`].
-    cached_cursor: AtomicI64,
+    /// The cursor after the last step, so that it need not be read from the store.
+    cached_cursor: Mutex<Option<Cursor>>,
     /// The highest sequence number received.
     high_water_mark: AtomicI64,
     /// Whether the log lacks the next event.
@@ -58,7 +61,7 @@ impl Consumer {
         Self(Arc::new(Inner {
             applier: Arc::new(Applier::new(name, producer, store, reactions)),
             log,
-            cached_cursor: AtomicI64::new(UNKNOWN),
+            cached_cursor: Mutex::default(),
             high_water_mark: AtomicI64::new(0),
             gap: AtomicBool::new(false),
             outcome: LastOutcome::default(),
@@ -86,8 +89,8 @@ impl Consumer {
         &self.0.applier.producer
     }
 
-    /// The sequence number of the last event applied, as stored.
-    pub async fn cursor(&self) -> Result<i64, StoreError> {
+    /// Its cursor, as stored.
+    pub async fn cursor(&self) -> Result<Cursor, StoreError> {
         let (name, producer) = (self.name().to_owned(), self.producer().clone());
         self.store().cursor(name, producer).await
     }
@@ -96,22 +99,28 @@ impl Consumer {
         &self.0.applier.store
     }
 
-    async fn cached_cursor(&self) -> Result<i64, StoreError> {
-        match self.0.cached_cursor.load(Ordering::SeqCst) {
-            UNKNOWN => self.cursor().await,
-            cursor => Ok(cursor),
+    async fn cached_cursor(&self) -> Result<Cursor, StoreError> {
+        let cached = *self.lock_cursor();
+        match cached {
+            Some(cursor) => Ok(cursor),
+            None => self.cursor().await,
         }
     }
 
-    fn invalidate_cursor(&self) {
-        self.0.cached_cursor.store(UNKNOWN, Ordering::SeqCst);
+    fn cache_cursor(&self, cursor: Option<Cursor>) {
+        *self.lock_cursor() = cursor;
+    }
+
+    fn lock_cursor(&self) -> MutexGuard<'_, Option<Cursor>> {
+        let cursor = self.0.cached_cursor.lock();
+        cursor.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The work that is left now, if any.
     pub(crate) async fn busy(&self) -> Result<Option<String>, StoreError> {
         let (name, producer) = (self.name(), self.producer());
-        let cursor = self.cursor().await?;
-        match self.0.log.head().await {
+        let cursor = self.cursor().await?.at.seq;
+        match self.0.log.high_water_mark().await.map(|mark| mark.seq) {
             Ok(head) if head <= cursor => {}
             Ok(head) => {
                 return Ok(Some(format!(
@@ -125,24 +134,53 @@ impl Consumer {
         Ok(due.then(|| format!("{name} has dead letters to retry")))
     }
 
-    /// Reports the cursor to the producer, whose log may have lost events. Returns the last sequence number of that log.
-    pub async fn report_cursor(&self) -> Result<i64, ConsumeError> {
-        let inner = &self.0;
+    /// Reports the cursor to the producer, whose log may have lost events. If the log was recovered since, the consumer
+    /// continues where the producer says. Returns the cursor, and the high-water mark of the log.
+    pub async fn report_cursor(&self) -> Result<(Cursor, Position), ConsumeError> {
         // The consumer's own store may have lost commits, too.
-        self.invalidate_cursor();
+        self.cache_cursor(None);
         let cursor = self.cursor().await?;
-        let head = inner.log.report_cursor(cursor, self.name()).await?;
-        if head < cursor {
+        let reported = self.0.log.report_cursor(cursor.at, self.name()).await?;
+        let Reported {
+            high_water_mark,
+            resume,
+        } = reported;
+        let cursor = match resume {
+            Some(resume) => self.resume(cursor, resume).await?,
+            None => cursor,
+        };
+        if high_water_mark.seq < cursor.at.seq {
+            let (cursor, head) = (cursor.at.seq, high_water_mark.seq);
             tracing::error!(consumer = self.name(), producer = %self.producer(), cursor, head, "log ends before the cursor");
         }
-        Ok(head)
+        Ok((cursor, high_water_mark))
+    }
+
+    /// Continues at another cursor, because the log was recovered.
+    async fn resume(&self, before: Cursor, mut resume: Cursor) -> Result<Cursor, ConsumeError> {
+        if resume.at.seq == before.at.seq {
+            resume.skip = before.skip;
+        } else {
+            tracing::warn!(consumer = self.name(), producer = %self.producer(), from = before.at.seq, to = resume.at.seq,
+                "log recovered with another history: the cursor moves back");
+        }
+        let (name, producer) = (self.name().to_owned(), self.producer().clone());
+        let resumed = self.store().transact(move |unit| {
+            let (name, producer) = (name.clone(), producer.clone());
+            Box::pin(async move {
+                unit.resume(&name, &producer, before.at.seq, resume).await?;
+                Ok::<_, StoreError>(())
+            })
+        });
+        resumed.await?;
+        Ok(resume)
     }
 
     /// Applies the events of a signal if they come next, and reads from the log up to the signal's high-water mark. Returns
     /// whether any event was applied.
     pub async fn consume(&self, signal: Signal) -> Result<bool, ConsumeError> {
         let mark = match &signal {
-            Signal::HighWaterMark(mark) => *mark,
+            Signal::HighWaterMark(mark) => mark.seq,
             Signal::Events(events) => events.iter().map(|event| event.seq).max().unwrap_or(0),
         };
         self.0.high_water_mark.fetch_max(mark, Ordering::Relaxed);
@@ -153,7 +191,7 @@ impl Consumer {
         match &consumed {
             Ok(_) => self.0.outcome.clear_failure(),
             Err(error) => {
-                self.invalidate_cursor();
+                self.cache_cursor(None);
                 self.record_failure(error);
             }
         }
@@ -162,31 +200,50 @@ impl Consumer {
 
     async fn consume_from(
         &self,
-        mut cursor: i64,
-        mark: i64,
+        mut cursor: Cursor,
+        mut mark: i64,
         signal: Signal,
     ) -> Result<bool, ConsumeError> {
         let start = cursor;
         match signal {
-            // An old signal, unless the log has lost events.
-            Signal::HighWaterMark(_) if mark < cursor => drop(self.report_cursor().await?),
-            // While nothing happens the consumer's own store may lose commits: read the cursor at the next step.
-            Signal::HighWaterMark(_) if mark == cursor => self.invalidate_cursor(),
-            Signal::HighWaterMark(_) => {}
+            Signal::HighWaterMark(mark) => {
+                // An old signal, or the log has lost events.
+                let is_other = mark.seq == cursor.at.seq && mark.digest != cursor.at.digest;
+                if mark.seq < cursor.at.seq || mark.epoch != cursor.at.epoch || is_other {
+                    cursor = self.report_cursor().await?.0;
+                } else if mark.seq == cursor.at.seq {
+                    // While nothing happens the consumer's own store may lose commits: read the cursor at the next step.
+                    self.cache_cursor(None);
+                }
+            }
             Signal::Events(events) => {
-                for batch in contiguous_after(cursor, events).chunks(BATCH) {
-                    cursor = self.apply(cursor, batch.to_vec()).await?;
+                for batch in contiguous_after(cursor.at.seq, events).chunks(BATCH) {
+                    let Some(to) = follow(cursor.at, batch) else {
+                        // The log knows which history is right: that of the bus, or that of this consumer.
+                        let (reported, high_water_mark) = self.report_cursor().await?;
+                        (cursor, mark) = (reported, high_water_mark.seq);
+                        break;
+                    };
+                    cursor = self.apply(cursor, to, batch.to_vec()).await?;
                 }
             }
         }
-        while cursor < mark {
-            let batch = self.read_batch(cursor, mark).await?;
+        while cursor.at.seq < mark {
+            let batch = self.read_batch(cursor.at.seq, mark).await?;
             if batch.is_empty() {
                 break;
             }
-            cursor = self.apply(cursor, batch).await?;
+            if let Some(to) = follow(cursor.at, &batch) {
+                cursor = self.apply(cursor, to, batch).await?;
+            } else {
+                let (resumed, _) = self.report_cursor().await?;
+                if resumed == cursor {
+                    return Err(ConsumeError::OtherHistory);
+                }
+                cursor = resumed;
+            }
         }
-        Ok(cursor > start)
+        Ok(cursor != start)
     }
 
     /// Reads the next events from the log, up to the first gap.
@@ -209,31 +266,35 @@ impl Consumer {
     }
 
     /// Applies a contiguous batch and moves the cursor in one transaction. Returns the new cursor.
-    async fn apply(&self, cursor: i64, batch: Vec<Recorded>) -> Result<i64, ConsumeError> {
+    async fn apply(
+        &self,
+        cursor: Cursor,
+        to: Position,
+        batch: Vec<Recorded>,
+    ) -> Result<Cursor, ConsumeError> {
         let inner = &self.0;
-        let Some(last) = batch.last().map(|last| last.seq) else {
-            return Ok(cursor);
-        };
         let point = format!("consumer.{}", self.name());
         self.store().faults().pass(&point)?;
         let count = batch.len();
-        inner.applier.apply(cursor, last, batch).await?;
-        inner.cached_cursor.store(last, Ordering::SeqCst);
+        inner.applier.apply(cursor, to, batch).await?;
+        let cursor = Cursor { at: to, ..cursor };
+        self.cache_cursor(Some(cursor));
         inner.gap.store(false, Ordering::Relaxed);
         inner.outcome.record_success(self.store().clock().now());
         self.count("berth_consumed_events_total", count);
-        Ok(last)
+        Ok(cursor)
     }
 
-    /// Applies the events after `from` up to `to`, a contiguous batch, as part of a transaction.
+    /// Applies the events that follow a cursor, a contiguous batch, as part of a transaction. Returns the new cursor.
     pub async fn apply_in(
         &self,
         unit: &mut UnitOfWork<'_>,
-        from: i64,
-        to: i64,
+        from: Cursor,
         batch: &[Recorded],
-    ) -> Result<(), ConsumeError> {
-        self.0.applier.apply_in(unit, from, to, batch).await
+    ) -> Result<Cursor, ConsumeError> {
+        let at = follow(from.at, batch).ok_or(ConsumeError::OtherHistory)?;
+        self.0.applier.apply_in(unit, from, at, batch).await?;
+        Ok(Cursor { at, ..from })
     }
 
     /// Retries the dead letters that are due, the first of each aggregate. Returns whether any succeeded.
@@ -249,16 +310,19 @@ impl Consumer {
     }
 
     /// Describes the consumer for inspection, with its cursor if that could be read.
-    pub(crate) fn inspect(&self, cursor: Option<i64>) -> inspection::Consumer {
+    pub(crate) fn inspect(&self, cursor: Option<Position>) -> inspection::Consumer {
         let inner = &self.0;
         let mark = inner.high_water_mark.load(Ordering::Relaxed);
         let failure = inner.outcome.failure();
         inspection::Consumer {
             consumer: self.name().to_owned(),
             producer: self.producer().to_string(),
-            cursor,
-            heard_head: mark,
-            lag: cursor.map_or(0, |cursor| mark.saturating_sub(cursor).max(0)),
+            cursor: cursor.map(|cursor| cursor.seq),
+            digest: cursor.map_or_else(Bytes::new, |cursor| {
+                cursor.digest.as_bytes().to_vec().into()
+            }),
+            high_water_mark: mark,
+            lag: cursor.map_or(0, |cursor| mark.saturating_sub(cursor.seq).max(0)),
             last_move_time: inner.outcome.success().map(to_proto),
             last_error_time: failure.as_ref().map(|(at, _)| to_proto(*at)),
             last_error: failure.map(|(_, why)| why).unwrap_or_default(),
@@ -273,6 +337,11 @@ impl Consumer {
         ];
         metrics::counter!(counter, &labels).increment(u64::try_from(events).unwrap_or(0));
     }
+}
+
+/// The position after a batch; none if an event has another history than the position before.
+fn follow(from: Position, batch: &[Recorded]) -> Option<Position> {
+    batch.iter().try_fold(from, Position::follow)
 }
 
 /// The events that follow the cursor without a gap, in order and without repeats.

@@ -9,14 +9,14 @@ use berth::inspection::v1::BusKind;
 use tokio::sync::watch;
 
 use crate::{
-    domain::{event::Recorded, log_id::LogId},
+    domain::{event::Recorded, log_id::LogId, position::Position},
     messaging::bus::{Bus, BusError, Signal, Subscription},
 };
 
 /// The bus inside one process: it publishes only high-water marks.
 #[derive(Debug, Default)]
 pub struct InProcess {
-    high_water_marks: Mutex<BTreeMap<LogId, watch::Sender<i64>>>,
+    high_water_marks: Mutex<BTreeMap<LogId, watch::Sender<Position>>>,
 }
 
 impl InProcess {
@@ -25,11 +25,11 @@ impl InProcess {
         Arc::default()
     }
 
-    fn with_log<T>(&self, log: &LogId, with: impl FnOnce(&watch::Sender<i64>) -> T) -> T {
+    fn with_log<T>(&self, log: &LogId, with: impl FnOnce(&watch::Sender<Position>) -> T) -> T {
         let marks = self.high_water_marks.lock();
         let mut marks = marks.unwrap_or_else(PoisonError::into_inner);
         let mark = marks.entry(log.clone());
-        with(mark.or_insert_with(|| watch::channel(0).0))
+        with(mark.or_insert_with(|| watch::channel(Position::START).0))
     }
 }
 
@@ -39,7 +39,7 @@ impl Bus for InProcess {
         BusKind::InProcess
     }
 
-    async fn high_water_mark(&self, log: &LogId) -> Result<i64, BusError> {
+    async fn high_water_mark(&self, log: &LogId) -> Result<Position, BusError> {
         Ok(self.with_log(log, |mark| *mark.borrow()))
     }
 
@@ -51,13 +51,13 @@ impl Bus for InProcess {
         &self,
         log: LogId,
         _events: Vec<Recorded>,
-        high_water_mark: i64,
+        high_water_mark: Position,
     ) -> Result<(), BusError> {
         self.with_log(&log, |mark| {
             mark.send_if_modified(|mark| {
-                let grown = high_water_mark > *mark;
-                *mark = high_water_mark.max(*mark);
-                grown
+                let changed = high_water_mark != *mark;
+                *mark = high_water_mark;
+                changed
             })
         });
         Ok(())
@@ -75,7 +75,7 @@ impl Bus for InProcess {
 }
 
 #[derive(Debug)]
-struct HighWaterMarks(watch::Receiver<i64>);
+struct HighWaterMarks(watch::Receiver<Position>);
 
 impl HighWaterMarks {
     fn latest(&mut self) -> Signal {

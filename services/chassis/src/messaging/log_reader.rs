@@ -5,20 +5,32 @@ use std::fmt;
 use futures::future::BoxFuture;
 
 use crate::{
-    domain::event::Recorded,
-    store::{Store, StoreError, TAKEN},
+    domain::{
+        event::Recorded,
+        position::{Position, Reported},
+    },
+    store::{APPLIED, Store, StoreError},
 };
 
 /// Reads the log of a context.
 pub trait LogReader: Send + Sync + fmt::Debug {
     /// Returns events after a sequence number, in order and without gaps, at most `limit`.
     fn read(&self, after: i64, limit: i64) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>>;
-    /// Returns the last sequence number.
-    fn head(&self) -> BoxFuture<'_, Result<i64, LogError>>;
-    /// Reports the cursor of a consumer and returns the last sequence number. If the log ends before the cursor, it has
-    /// lost events and its store is fenced.
-    fn report_cursor(&self, _cursor: i64, _consumer: &str) -> BoxFuture<'_, Result<i64, LogError>> {
-        self.head()
+    /// Returns the position of the last event.
+    fn high_water_mark(&self) -> BoxFuture<'_, Result<Position, LogError>>;
+    /// Reports the cursor of a consumer. If the log does not have its history, the log has lost events and its store is
+    /// fenced.
+    fn report_cursor(
+        &self,
+        _cursor: Position,
+        _consumer: &str,
+    ) -> BoxFuture<'_, Result<Reported, LogError>> {
+        Box::pin(async move {
+            Ok(Reported {
+                high_water_mark: self.high_water_mark().await?,
+                resume: None,
+            })
+        })
     }
 }
 
@@ -38,12 +50,16 @@ impl LogReader for Store {
         Box::pin(async move { Ok(self.log_after(after, limit).await?) })
     }
 
-    fn head(&self) -> BoxFuture<'_, Result<i64, LogError>> {
-        Box::pin(async move { Ok(Store::head(self).await?) })
+    fn high_water_mark(&self) -> BoxFuture<'_, Result<Position, LogError>> {
+        Box::pin(async move { Ok(Store::high_water_mark(self).await?) })
     }
 
-    fn report_cursor(&self, cursor: i64, consumer: &str) -> BoxFuture<'_, Result<i64, LogError>> {
+    fn report_cursor(
+        &self,
+        cursor: Position,
+        consumer: &str,
+    ) -> BoxFuture<'_, Result<Reported, LogError>> {
         let consumer = consumer.to_owned();
-        Box::pin(async move { Ok(self.seen(cursor, &consumer, TAKEN).await?) })
+        Box::pin(async move { Ok(self.compare(cursor, &consumer, APPLIED).await?) })
     }
 }

@@ -6,15 +6,18 @@ use std::{
 };
 
 use berth::eventlog::v1::{
-    DeadLetter, ListDeadLettersRequest, ListDeadLettersResponse, ReadRequest, ReadResponse,
-    RedriveDeadLettersRequest, RedriveDeadLettersResponse,
+    self as proto, DeadLetter, ListDeadLettersRequest, ListDeadLettersResponse, ReadRequest,
+    ReadResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse,
     event_log_service_server::EventLogService,
 };
 use tonic::{Request, Response, Status};
 
 use crate::{
     base::{page, time},
-    domain::event::Recorded,
+    domain::{
+        event::Recorded,
+        position::{Position, Reported},
+    },
     error::{
         refusal::Kind,
         status::{not_found, status, unavailable},
@@ -61,21 +64,37 @@ impl EventLogService for EventLogs {
         let store = self.store(&request.context)?;
         let mut violations = Violations::new();
         let limit = limit(&mut violations, "limit", request.limit, 256);
-        for (field, value) in [("after", request.after), ("seen", request.seen)] {
-            violations.require(value >= 0, field, "must not be negative");
-        }
+        violations.require(request.after >= 0, "after", "must not be negative");
+        let cursor = request.cursor.map(Position::try_from).transpose();
+        violations.require(cursor.is_ok(), "cursor", "must be a position");
+        let cursor = cursor.unwrap_or_default();
+        let is_named = cursor.is_none() || !request.consumer.is_empty();
+        violations.require(
+            is_named,
+            "consumer",
+            "must be the consumer with that cursor",
+        );
         let limit = violations.check(limit)?;
         let events = store.log_after(request.after, limit).await?;
         // Read after the events, so that it is never lower than theirs.
-        let mut head = store.head().await?;
-        if request.seen > head {
-            let consumer = Some(request.consumer.as_str()).filter(|name| !name.is_empty());
-            let consumer = consumer.unwrap_or("a consumer");
-            head = store.seen(request.seen, consumer, store::TAKEN).await?;
-        }
+        let reported = match cursor {
+            Some(cursor) => {
+                let compared = store.compare(cursor, &request.consumer, store::APPLIED);
+                compared.await?
+            }
+            None => Reported {
+                high_water_mark: store.high_water_mark().await?,
+                resume: None,
+            },
+        };
         Ok(Response::new(ReadResponse {
             events: truncate(events).into_iter().map(Into::into).collect(),
-            head,
+            head: Some(reported.high_water_mark.into()),
+            resume: reported.resume.map(|cursor| proto::Resume {
+                cursor: Some(cursor.at.into()),
+                skip_after: cursor.skip.after,
+                skip_to: cursor.skip.to,
+            }),
         }))
     }
 

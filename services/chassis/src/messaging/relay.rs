@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    domain::log_id::LogId,
+    domain::{log_id::LogId, position::Position},
     messaging::bus::{Bus, BusError},
     store::{CARRIED, READ, Store, StoreError},
 };
@@ -34,26 +34,40 @@ pub async fn relay_once(store: &Store, bus: &Arc<dyn Bus>) -> Result<bool, Relay
     if store.fenced().is_some() {
         return Ok(false);
     }
-    // First, even if the bus is away: an event without a sequence number cannot be read from the log either.
-    let mut any = store.stamp().await?;
     let log = LogId::of(store.context());
-    let published = bus.high_water_mark(&log).await?;
-    let head = store.head().await?;
-    if head < published {
-        store.seen(published, BUS, CARRIED).await?;
+    let published = bus.high_water_mark(&log).await;
+    if !store.is_compared() {
+        let published = published.as_ref().map_err(Clone::clone)?;
+        store.compare(*published, BUS, CARRIED).await?;
     }
+    // Even if the bus is away: an event without a sequence number cannot be read from the log either.
+    let mut any = store.number_events().await?;
+    let mut published = published?;
     let floor = store.floor();
-    if head < floor {
-        store.seen(floor, "a replica", READ).await?;
+    let (head, [has_published, has_floor]) = store.ends([published, floor]).await?;
+    if !has_published || published.epoch != head.epoch {
+        let reported = store.compare(published, BUS, CARRIED).await?;
+        published = reported.resume.map_or(published, |resume| resume.at);
     }
-    if head > published {
+    if !has_floor {
+        store.compare(floor, "a replica", READ).await?;
+    }
+    if store.fenced().is_some() {
+        return Ok(any);
+    }
+    store.record_position(head);
+    if head.seq > published.seq {
         let events = if bus.carries_events() {
-            store.log_after(published, BATCH).await?
+            store.log_after(published.seq, BATCH).await?
         } else {
             Vec::new()
         };
         store.faults().pass("relay.publish")?;
-        let high_water_mark = events.last().map_or(head, |last| last.seq);
+        let high_water_mark = events.last().map_or(head, |last| Position {
+            seq: last.seq,
+            digest: last.digest,
+            ..head
+        });
         bus.publish(log, events, high_water_mark).await?;
         store.faults().pass("relay.published")?;
         any = true;
@@ -61,13 +75,18 @@ pub async fn relay_once(store: &Store, bus: &Arc<dyn Bus>) -> Result<bool, Relay
     Ok(any)
 }
 
-/// Compares the log with the high-water mark of the bus. If the log is behind it, it has lost events and the store is fenced.
+/// Compares the log with the high-water mark of the bus, once it is connected. If the log has another history, it has lost
+/// events and the store is fenced.
 pub async fn compare(store: &Store, bus: &Arc<dyn Bus>) -> Result<(), StoreError> {
     let context = store.context();
     let log = LogId::of(context);
-    match tokio::time::timeout(BUS_TIMEOUT, bus.high_water_mark(&log)).await {
+    let high_water_mark = async {
+        bus.connected().await;
+        bus.high_water_mark(&log).await
+    };
+    match tokio::time::timeout(BUS_TIMEOUT, high_water_mark).await {
         Ok(Ok(published)) => {
-            store.seen(published, BUS, CARRIED).await?;
+            store.compare(published, BUS, CARRIED).await?;
         }
         Ok(Err(error)) => {
             tracing::warn!(context, error = %error, "log not compared with the bus");

@@ -23,7 +23,7 @@ use crate::{
         time::{Timestamp, to_proto},
     },
     client::peers::Peers,
-    domain::log_id::LogId,
+    domain::{log_id::LogId, position::Position},
     messaging::{bus::Bus, consumer::Consumer},
     runtime::context_runtime::ContextRuntime,
     server::health::Health,
@@ -187,9 +187,14 @@ async fn event_log(
     let log = LogId::of(runtime.context.name);
     let published = timeout(BUS_TIMEOUT, runtime.bus.high_water_mark(&log)).await;
     inspection::EventLog {
-        head: survey.log.head,
+        head: survey.log.head.seq,
+        epoch: survey.log.head.epoch,
+        digest: survey.log.head.digest.as_bytes().to_vec().into(),
         missing: i32::try_from(survey.log.missing).unwrap_or(i32::MAX),
-        handed_over: published.ok().and_then(Result::ok),
+        published: published
+            .ok()
+            .and_then(Result::ok)
+            .map(|position| position.seq),
         unnumbered,
     }
 }
@@ -200,7 +205,7 @@ fn consumers(runtime: &ContextRuntime, survey: Option<&Survey>) -> Vec<inspectio
         let found = survey.cursors.iter().find(|(name, producer, _)| {
             name == consumer.name() && producer == consumer.producer().context()
         });
-        found.map_or(0, |(_, _, cursor)| *cursor)
+        found.map_or(Position::START, |(_, _, cursor)| *cursor)
     };
     let consumers = runtime.consumers.iter();
     consumers
@@ -229,8 +234,8 @@ fn bus(bus: &dyn Bus, now: Timestamp) -> inspection::Bus {
         heartbeats: heartbeats
             .map(|heartbeat| inspection::Heartbeat {
                 producer: heartbeat.log.to_string(),
-                head: heartbeat.high_water_mark,
-                hear_time: now.checked_sub(heartbeat.age).ok().map(to_proto),
+                head: heartbeat.high_water_mark.seq,
+                receive_time: now.checked_sub(heartbeat.age).ok().map(to_proto),
             })
             .collect(),
     }

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use berth::eventlog::v1::{
-    ReadRequest, ReadResponse, event_log_service_client::EventLogServiceClient,
+    self as proto, ReadRequest, ReadResponse, event_log_service_client::EventLogServiceClient,
 };
 use futures::future::BoxFuture;
 use tonic::Request;
 
 use crate::{
     client::peers::Peer,
-    domain::event::Recorded,
+    domain::{
+        event::Recorded,
+        position::{Cursor, Position, Reported, Skip},
+    },
     messaging::log_reader::{LogError, LogReader},
 };
 
@@ -54,19 +57,50 @@ impl LogReader for RemoteLog {
         })
     }
 
-    fn head(&self) -> BoxFuture<'_, Result<i64, LogError>> {
-        self.report_cursor(0, "")
+    fn high_water_mark(&self) -> BoxFuture<'_, Result<Position, LogError>> {
+        let request = no_events();
+        Box::pin(async move { Ok(reported(self.request(request).await?)?.high_water_mark) })
     }
 
-    fn report_cursor(&self, cursor: i64, consumer: &str) -> BoxFuture<'_, Result<i64, LogError>> {
+    fn report_cursor(
+        &self,
+        cursor: Position,
+        consumer: &str,
+    ) -> BoxFuture<'_, Result<Reported, LogError>> {
         let request = ReadRequest {
-            // After every event: the response contains none.
-            after: i64::MAX,
-            limit: 1,
-            seen: cursor,
+            cursor: Some(cursor.into()),
             consumer: consumer.to_owned(),
-            ..ReadRequest::default()
+            ..no_events()
         };
-        Box::pin(async move { Ok(self.request(request).await?.head) })
+        Box::pin(async move { reported(self.request(request).await?) })
     }
+}
+
+/// A request for the events after every event: the response contains none.
+fn no_events() -> ReadRequest {
+    ReadRequest {
+        after: i64::MAX,
+        limit: 1,
+        ..ReadRequest::default()
+    }
+}
+
+fn reported(response: ReadResponse) -> Result<Reported, LogError> {
+    let position = |position: Option<proto::Position>| {
+        let position = position.and_then(|position| Position::try_from(position).ok());
+        position.ok_or_else(|| LogError("the response has no position".into()))
+    };
+    let resume = response.resume.map(|resume| {
+        Ok::<_, LogError>(Cursor {
+            at: position(resume.cursor)?,
+            skip: Skip {
+                after: resume.skip_after,
+                to: resume.skip_to,
+            },
+        })
+    });
+    Ok(Reported {
+        high_water_mark: position(response.head)?,
+        resume: resume.transpose()?,
+    })
 }

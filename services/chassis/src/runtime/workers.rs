@@ -148,7 +148,7 @@ impl ContextRuntime {
     async fn send_heartbeats(self, stop: CancellationToken) {
         let log = LogId::of(self.context.name);
         while !stop.is_cancelled() {
-            if let Ok(head) = self.deps.store.head().await {
+            if let Ok(head) = self.deps.store.high_water_mark().await {
                 self.bus.heartbeat(&log, head).await;
             }
             pause(&stop, HEARTBEAT).await;

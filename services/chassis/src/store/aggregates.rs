@@ -3,12 +3,15 @@
 use crate::{
     args,
     base::time::Timestamp,
-    domain::aggregate::{Aggregate, ClaimRange, Versioned},
+    domain::{
+        aggregate::{Aggregate, ClaimRange, Versioned},
+        event::Recorded,
+    },
     store::{
         claims,
         connection::Conn,
         error::StoreError,
-        log,
+        log::values,
         row::Row,
         transaction::{AggregateChange, Found},
     },
@@ -94,8 +97,18 @@ pub(crate) async fn save(conn: &mut dyn Conn, change: AggregateChange) -> Result
         }
     }
     for event in &change.events {
-        log::append(conn, event).await?;
+        append(conn, event).await?;
     }
+    Ok(())
+}
+
+/// Appends an event to the log with the next sequence number, and the digest that the SQL function `log_digest` computes.
+async fn append(conn: &mut dyn Conn, event: &Recorded) -> Result<(), StoreError> {
+    let sql = "INSERT INTO log (seq, digest, id, type, aggregate, version, at, payload, headers)
+               SELECT COALESCE(l.seq, 0) + 1, log_digest(l.digest, $1, $2, $3, $4, $5, $6),
+                   $1, $2, $3, $4, $5, $6, $7
+               FROM (SELECT 1) LEFT JOIN (SELECT seq, digest FROM log ORDER BY seq DESC LIMIT 1) AS l";
+    conn.execute(sql, values(event)?).await?;
     Ok(())
 }
 

@@ -6,11 +6,14 @@ use berth::inspection::v1::StoreEngine;
 use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::{MutexGuard, watch};
 
-use crate::store::{
-    connection::StoreFuture,
-    error::StoreError,
-    migration::{Migration, Schema},
-    transaction::{Job, Query},
+use crate::{
+    domain::position::Position,
+    store::{
+        connection::StoreFuture,
+        error::StoreError,
+        migration::{Migration, Schema},
+        transaction::{Job, Query},
+    },
 };
 
 /// A database. The default methods are right for an embedded one with a single writer.
@@ -63,8 +66,8 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
         ready(Schema::default())
     }
 
-    /// Numbers committed events without a number, if the log still reaches `floor`. Returns whether there were any.
-    fn number_events(&self, _floor: i64) -> StoreFuture<'_, bool> {
+    /// Numbers committed events without a number, if the log has the history of `floor`. Returns whether there were any.
+    fn number_events(&self, _floor: Position) -> StoreFuture<'_, bool> {
         ready(false)
     }
 

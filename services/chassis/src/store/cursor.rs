@@ -2,17 +2,32 @@
 
 use crate::{
     args,
+    domain::position::{Cursor, Position, Skip},
     store::{connection::Conn, dead_letters, error::StoreError, transaction::Batch},
 };
 
-pub(crate) async fn position(
+/// The cursor of a consumer on a producer's log.
+pub(crate) async fn read(
     conn: &mut dyn Conn,
     consumer: &str,
     producer: &str,
-) -> Result<i64, StoreError> {
-    let sql = "SELECT seq FROM cursor WHERE consumer = $1 AND producer = $2";
+) -> Result<Cursor, StoreError> {
+    let sql = "SELECT epoch, seq, digest, skip_after, skip_to FROM cursor
+               WHERE consumer = $1 AND producer = $2";
     let rows = conn.query(sql, args![consumer, producer]).await?;
-    rows.first().map_or(Ok(0), |row| row.int(0))
+    rows.first().map_or(Ok(Cursor::default()), |row| {
+        Ok(Cursor {
+            at: Position {
+                epoch: row.int(0)?,
+                seq: row.int(1)?,
+                digest: row.digest(2)?,
+            },
+            skip: Skip {
+                after: row.int(3)?,
+                to: row.int(4)?,
+            },
+        })
+    })
 }
 
 /// Moves a cursor. False if it is not at `from`: another replica has moved it.
@@ -20,18 +35,34 @@ pub(crate) async fn advance(
     conn: &mut dyn Conn,
     (consumer, producer): (&str, &str),
     from: i64,
-    to: i64,
+    to: Position,
 ) -> Result<bool, StoreError> {
-    let moved = if from == 0 {
-        let sql = "INSERT INTO cursor (consumer, producer, seq) VALUES ($1, $2, $3)
-                   ON CONFLICT (consumer, producer) DO UPDATE SET seq = $3 WHERE cursor.seq = 0";
-        conn.execute(sql, args![consumer, producer, to]).await?
+    let mut values = args![consumer, producer, to.epoch, to.seq, to.digest];
+    let sql = if from == 0 {
+        "INSERT INTO cursor (consumer, producer, epoch, seq, digest) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (consumer, producer) DO UPDATE SET epoch = $3, seq = $4, digest = $5 WHERE cursor.seq = 0"
     } else {
-        let sql = "UPDATE cursor SET seq = $3 WHERE consumer = $1 AND producer = $2 AND seq = $4";
-        conn.execute(sql, args![consumer, producer, to, from])
-            .await?
+        values.extend(args![from]);
+        "UPDATE cursor SET epoch = $3, seq = $4, digest = $5 WHERE consumer = $1 AND producer = $2 AND seq = $6"
     };
-    Ok(moved == 1)
+    Ok(conn.execute(sql, values).await? == 1)
+}
+
+/// Sets a cursor to where it continues after a recovery. False if it is not at `from`.
+pub(crate) async fn resume(
+    conn: &mut dyn Conn,
+    key: (&str, &str),
+    from: i64,
+    cursor: Cursor,
+) -> Result<bool, StoreError> {
+    if !advance(conn, key, from, cursor.at).await? {
+        return Ok(false);
+    }
+    let Skip { after, to } = cursor.skip;
+    let sql =
+        "UPDATE cursor SET skip_after = $3, skip_to = $4 WHERE consumer = $1 AND producer = $2";
+    conn.execute(sql, args![key.0, key.1, after, to]).await?;
+    Ok(true)
 }
 
 /// Moves a consumer's cursor and returns the aggregates that have dead letters; none if the cursor is not at

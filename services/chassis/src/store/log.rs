@@ -2,7 +2,11 @@
 
 use crate::{
     args,
-    domain::event::{Cause, Recorded},
+    domain::{
+        digest::LogDigest,
+        event::{Cause, Recorded},
+        position::Position,
+    },
     store::{
         connection::Conn,
         error::StoreError,
@@ -26,11 +30,12 @@ pub(crate) fn values(event: &Recorded) -> Result<Vec<Value>, StoreError> {
     ])
 }
 
-/// The event in a row that begins with sequence number and [`EVENT_COLUMNS`].
+/// The event in a row that begins with sequence number and [`EVENT_COLUMNS`], without its digest.
 pub(crate) fn recorded(row: &Row, producer: &str) -> Result<Recorded, StoreError> {
     Ok(Recorded {
         producer: producer.to_owned(),
         seq: row.int(0)?,
+        digest: LogDigest::default(),
         id: row.text(1)?.to_owned(),
         event_type: row.text(2)?.to_owned(),
         subject: row.text(3)?.to_owned(),
@@ -46,19 +51,11 @@ pub(crate) fn headers(cause: &Cause) -> Result<String, StoreError> {
     serde_json::to_string(cause).map_err(|error| StoreError::Bug(error.to_string()))
 }
 
-/// Appends an event with the next sequence number.
-pub(crate) async fn append(conn: &mut dyn Conn, event: &Recorded) -> Result<(), StoreError> {
-    let sql = "INSERT INTO log (seq, id, type, aggregate, version, at, payload, headers)
-               SELECT COALESCE(MAX(seq), 0) + 1, $1, $2, $3, $4, $5, $6, $7 FROM log";
-    conn.execute(sql, values(event)?).await?;
-    Ok(())
-}
-
-/// Inserts an event with the sequence number that it has.
+/// Inserts an event with the sequence number and digest that it has.
 pub(crate) async fn insert(conn: &mut dyn Conn, event: &Recorded) -> Result<(), StoreError> {
-    let sql = "INSERT INTO log (seq, id, type, aggregate, version, at, payload, headers)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    let mut row = args![event.seq];
+    let sql = "INSERT INTO log (seq, digest, id, type, aggregate, version, at, payload, headers)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    let mut row = args![event.seq, event.digest];
     row.extend(values(event)?);
     conn.execute(sql, row).await?;
     Ok(())
@@ -71,9 +68,19 @@ pub(crate) async fn page(
     after: i64,
     limit: i64,
 ) -> Result<Vec<Recorded>, StoreError> {
-    let sql = format!("SELECT seq, {EVENT_COLUMNS} FROM log WHERE seq > $1 ORDER BY seq LIMIT $2");
+    let sql = format!(
+        "SELECT seq, {EVENT_COLUMNS}, digest FROM log WHERE seq > $1 ORDER BY seq LIMIT $2"
+    );
     let rows = conn.query(&sql, args![after, limit]).await?;
-    rows.iter().map(|row| recorded(row, producer)).collect()
+    rows.iter().map(|row| with_digest(row, producer)).collect()
+}
+
+/// The event in a row that has its digest as the last column.
+fn with_digest(row: &Row, producer: &str) -> Result<Recorded, StoreError> {
+    Ok(Recorded {
+        digest: row.digest(8)?,
+        ..recorded(row, producer)?
+    })
 }
 
 /// All events of an aggregate, numbered or not. `order` is the column that orders events of the same version.
@@ -84,17 +91,53 @@ pub(crate) async fn of_aggregate(
     order: &str,
 ) -> Result<Vec<Recorded>, StoreError> {
     let sql = format!(
-        "SELECT COALESCE(seq, 0), {EVENT_COLUMNS} FROM log WHERE aggregate = $1 ORDER BY version, {order}"
+        "SELECT COALESCE(seq, 0), {EVENT_COLUMNS}, digest FROM log WHERE aggregate = $1 ORDER BY version, {order}"
     );
     let rows = conn.query(&sql, args![aggregate]).await?;
-    rows.iter().map(|row| recorded(row, producer)).collect()
+    rows.iter().map(|row| with_digest(row, producer)).collect()
 }
 
-/// The high-water mark: the last sequence number; 0 if there is none.
-pub(crate) async fn high_water_mark(conn: &mut dyn Conn) -> Result<i64, StoreError> {
-    let sql = "SELECT COALESCE(MAX(seq), 0) FROM log";
-    let rows = conn.query(sql, args![]).await?;
-    rows.first().map_or(Ok(0), |row| row.int(0))
+/// Removes the events after a sequence number and returns them.
+pub(crate) async fn take_after(
+    conn: &mut dyn Conn,
+    producer: &str,
+    after: i64,
+) -> Result<Vec<Recorded>, StoreError> {
+    let events = page(conn, producer, after, i64::MAX).await?;
+    conn.execute("DELETE FROM log WHERE seq > $1", args![after])
+        .await?;
+    Ok(events)
+}
+
+/// The high-water mark: the position of the last event.
+pub(crate) async fn high_water_mark(conn: &mut dyn Conn) -> Result<Position, StoreError> {
+    Ok(ends(conn, [0, 0]).await?.0)
+}
+
+/// The high-water mark, and the digests at two other positions.
+pub(crate) async fn ends(
+    conn: &mut dyn Conn,
+    at: [i64; 2],
+) -> Result<(Position, [Option<LogDigest>; 2]), StoreError> {
+    let sql = "SELECT e.epoch, l.seq, l.digest, a.seq, a.digest, b.seq, b.digest
+               FROM (SELECT COALESCE(MAX(epoch), 1) AS epoch FROM recovery) AS e
+               LEFT JOIN (SELECT seq, digest FROM log WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT 1) AS l ON TRUE
+               LEFT JOIN log AS a ON a.seq = $1 LEFT JOIN log AS b ON b.seq = $2";
+    let [first, second] = at;
+    let rows = conn.query(sql, args![first, second]).await?;
+    let Some(row) = rows.first() else {
+        return Ok((Position::START, [None; 2]));
+    };
+    let digest = |column| {
+        let found = row.opt_int(column)?.is_some();
+        Ok::<_, StoreError>(found.then(|| row.digest(column + 1)).transpose()?)
+    };
+    let mark = Position {
+        epoch: row.int(0)?,
+        seq: row.opt_int(1)?.unwrap_or(0),
+        digest: row.digest(2)?,
+    };
+    Ok((mark, [digest(3)?, digest(5)?]))
 }
 
 /// Whether some events were lost for good: a recovery has put placeholders without an aggregate in their positions.

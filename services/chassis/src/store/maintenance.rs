@@ -24,7 +24,7 @@ impl Store {
 
     /// Numbers committed events, without gaps and in the order in which they were recorded. Returns whether there were
     /// any. SQLite numbers events when they are written.
-    pub async fn stamp(&self) -> Result<bool, StoreError> {
+    pub async fn number_events(&self) -> Result<bool, StoreError> {
         self.0.backend.number_events(self.floor()).await
     }
 

@@ -7,13 +7,14 @@ mod connection;
 mod cursor;
 mod dead_letters;
 mod error;
+mod history;
 mod log;
 mod maintenance;
 mod migration;
 mod postgres;
 pub mod projections;
 mod queries;
-mod regression;
+mod recoveries;
 pub mod restorer;
 mod row;
 mod settings;
@@ -33,8 +34,9 @@ pub use self::{
     connection::Conn,
     dead_letters::DeadLetter,
     error::{AsStoreError, ExecuteError, StoreError},
+    history::APPLIED,
     migration::{Migration, Schema},
-    regression::TAKEN,
+    recoveries::Recovery,
     row::{Row, Value},
     settings::DatabaseSettings,
     store::{Store, StoreOptions},
@@ -43,7 +45,7 @@ pub use self::{
     write_fence::WriteFence,
 };
 pub(crate) use self::{
-    regression::{CARRIED, READ},
+    history::{CARRIED, READ},
     survey::Survey,
     transaction::{Batch, Savepoint},
     unit_of_work::Subjects,

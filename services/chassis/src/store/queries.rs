@@ -6,6 +6,7 @@ use crate::{
         aggregate::{Aggregate, ClaimRange, Versioned},
         event::Recorded,
         log_id::LogId,
+        position::{Cursor, Position},
     },
     store::{
         aggregates, claims, cursor,
@@ -105,13 +106,8 @@ impl Store {
     /// Events of the log after a sequence number, in order.
     pub async fn log_after(&self, after: i64, limit: i64) -> Result<Vec<Recorded>, StoreError> {
         let context = self.context();
-        let events = self
-            .read(move |conn| Box::pin(log::page(conn, context, after, limit)))
-            .await?;
-        if let Some(last) = events.last() {
-            self.0.fence.record_position(last.seq);
-        }
-        Ok(events)
+        self.read(move |conn| Box::pin(log::page(conn, context, after, limit)))
+            .await
     }
 
     /// All events of one aggregate, oldest first.
@@ -123,19 +119,19 @@ impl Store {
         .await
     }
 
-    /// The high-water mark of the log: its last sequence number, 0 if it is empty.
-    pub async fn head(&self) -> Result<i64, StoreError> {
-        let head = self
+    /// The high-water mark of the log: the position of its last event.
+    pub async fn high_water_mark(&self) -> Result<Position, StoreError> {
+        let mark = self
             .read(|conn| Box::pin(log::high_water_mark(conn)))
             .await?;
-        self.0.fence.record_position(head);
-        Ok(head)
+        self.0.fence.record_position(mark);
+        Ok(mark)
     }
 
-    /// The position of a consumer's cursor on a producer's log.
-    pub async fn cursor(&self, consumer: String, log: LogId) -> Result<i64, StoreError> {
+    /// The cursor of a consumer on a producer's log.
+    pub async fn cursor(&self, consumer: String, log: LogId) -> Result<Cursor, StoreError> {
         self.read(move |conn| {
-            Box::pin(async move { cursor::position(conn, &consumer, log.context()).await })
+            Box::pin(async move { cursor::read(conn, &consumer, log.context()).await })
         })
         .await
     }

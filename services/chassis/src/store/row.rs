@@ -2,6 +2,7 @@
 
 use crate::{
     base::time::{Timestamp, from_micros, to_micros},
+    domain::digest::LogDigest,
     store::error::StoreError,
 };
 
@@ -44,6 +45,7 @@ value_from! {
     Vec<u8> => Blob std::convert::identity,
     &[u8] => Blob <[u8]>::to_vec,
     Timestamp => Int to_micros,
+    LogDigest => Blob |digest: LogDigest| digest.as_bytes().to_vec(),
 }
 
 /// The values of a statement: `args![id, 3, None::<i64>]` for `$1`, `$2`, `$3`.
@@ -116,6 +118,14 @@ impl Row {
         match self.0.get(column) {
             Some(Value::Blob(Some(value))) => Ok(value),
             _ => Err(wrong(column, "bytes")),
+        }
+    }
+
+    /// The digest of a log; that of an empty one if the column is null.
+    pub(crate) fn digest(&self, column: usize) -> Result<LogDigest, StoreError> {
+        match self.0.get(column) {
+            Some(value) if value.is_null() => Ok(LogDigest::default()),
+            _ => LogDigest::from_bytes(self.blob(column)?).ok_or_else(|| wrong(column, "a digest")),
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::{
     args,
     base::time::{Timestamp, from_micros},
+    domain::position::Position,
     store::{connection::Conn, error::StoreError, log, store::Store},
 };
 
@@ -16,8 +17,8 @@ const RECENT: i64 = 1_000;
 pub(crate) struct Survey {
     /// The log.
     pub(crate) log: Extent,
-    /// Cursors: consumer, producer, sequence number.
-    pub(crate) cursors: Vec<(String, String, i64)>,
+    /// Cursors: consumer, producer, position.
+    pub(crate) cursors: Vec<(String, String, Position)>,
     /// Dead letters by consumer and producer.
     pub(crate) letters: Vec<Letters>,
     /// How many aggregates are due.
@@ -29,8 +30,8 @@ pub(crate) struct Survey {
 /// The extent of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
-    /// The last sequence number.
-    pub(crate) head: i64,
+    /// The position of the last event.
+    pub(crate) head: Position,
     /// How many of the last sequence numbers have no event.
     pub(crate) missing: i64,
 }
@@ -47,8 +48,8 @@ pub(crate) struct Letters {
 }
 
 impl Store {
-    /// Every cursor: consumer, producer, sequence number.
-    pub async fn cursors(&self) -> Result<Vec<(String, String, i64)>, StoreError> {
+    /// Every cursor: consumer, producer, position.
+    pub async fn cursors(&self) -> Result<Vec<(String, String, Position)>, StoreError> {
         Ok(self.survey().await?.cursors)
     }
 
@@ -64,12 +65,16 @@ async fn survey(conn: &mut dyn Conn, now: Timestamp) -> Result<Survey, StoreErro
         log: extent(conn).await?,
         ..Survey::default()
     };
-    let sql = "SELECT consumer, producer, seq FROM cursor";
+    let sql = "SELECT consumer, producer, epoch, seq, digest FROM cursor";
     for row in conn.query(sql, args![]).await? {
         survey.cursors.push((
             row.text(0)?.to_owned(),
             row.text(1)?.to_owned(),
-            row.int(2)?,
+            Position {
+                epoch: row.int(2)?,
+                seq: row.int(3)?,
+                digest: row.digest(4)?,
+            },
         ));
     }
     survey.letters = letters(conn).await?;
@@ -85,13 +90,13 @@ async fn survey(conn: &mut dyn Conn, now: Timestamp) -> Result<Survey, StoreErro
 
 async fn extent(conn: &mut dyn Conn) -> Result<Extent, StoreError> {
     let head = log::high_water_mark(conn).await?;
-    let from = (head - RECENT).max(0);
+    let from = (head.seq - RECENT).max(0);
     let sql = "SELECT COUNT(*) FROM log WHERE seq > $1 AND seq <= $2";
-    let rows = conn.query(sql, args![from, head]).await?;
+    let rows = conn.query(sql, args![from, head.seq]).await?;
     let there = rows.first().map_or(Ok(0), |row| row.int(0))?;
     Ok(Extent {
         head,
-        missing: head - from - there,
+        missing: head.seq - from - there,
     })
 }
 

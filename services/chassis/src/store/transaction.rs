@@ -4,7 +4,7 @@ use futures::{FutureExt, future::BoxFuture};
 
 use crate::{
     base::time::Timestamp,
-    domain::{aggregate::ClaimRange, event::Recorded},
+    domain::{aggregate::ClaimRange, event::Recorded, position::Position},
     store::{
         connection::{Conn, StoreFuture},
         row::Row,
@@ -65,13 +65,13 @@ pub(crate) struct Found {
     pub(crate) held: Option<Vec<Vec<String>>>,
 }
 
-/// The batch that a consumer applies: its cursor moves from one position to another.
+/// The batch that a consumer applies: its cursor moves from a sequence number to a position.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch<'a> {
     pub(crate) consumer: &'a str,
     pub(crate) producer: &'a str,
     pub(crate) from: i64,
-    pub(crate) to: i64,
+    pub(crate) to: Position,
     /// Whether the consumer's batches must not run concurrently.
     pub(crate) alone: bool,
 }

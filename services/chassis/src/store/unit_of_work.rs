@@ -9,8 +9,10 @@ use crate::{
     base::time::Timestamp,
     domain::{
         aggregate::{Aggregate, ClaimRange, Claims, Now, Versioned},
+        digest::LogDigest,
         event::{Cause, Publish, Recorded, event_id},
         log_id::LogId,
+        position::{Cursor, Position},
     },
     store::{
         aggregates::{self, versioned},
@@ -21,6 +23,7 @@ use crate::{
         error::{ExecuteError, StoreError},
         log,
         projections::{ProjectionError, Views},
+        recoveries::{self, Recovery},
         transaction::{AggregateChange, Batch, Savepoint, Transaction, owner},
         write_fence,
     },
@@ -179,6 +182,7 @@ impl<'c> UnitOfWork<'c> {
             recorded.push(Recorded {
                 producer: self.context.to_owned(),
                 seq: 0,
+                digest: LogDigest::default(),
                 id: event_id(self.context, A::KIND, &subject, after.version, index),
                 event_type: fact.event_type,
                 subject: subject.clone(),
@@ -230,11 +234,30 @@ impl<'c> UnitOfWork<'c> {
         })
     }
 
-    /// Inserts an event into the log with the sequence number that it has, and applies it to the context's own read
-    /// models.
-    pub async fn append_again(&mut self, event: &Recorded) -> Result<(), StoreError> {
+    /// Inserts a lost event into the log with the sequence number and digest that it has, and applies it to the context's
+    /// own read models.
+    pub async fn put_back(&mut self, event: &Recorded) -> Result<(), StoreError> {
         log::insert(self.conn, event).await?;
         self.project(event).await
+    }
+
+    /// Removes the events after a sequence number from the log and returns them.
+    pub async fn take_after(&mut self, seq: i64) -> Result<Vec<Recorded>, StoreError> {
+        log::take_after(self.conn, self.context, seq).await
+    }
+
+    /// Inserts an event that was on the log before.
+    pub async fn insert_again(&mut self, event: &Recorded) -> Result<(), StoreError> {
+        log::insert(self.conn, event).await
+    }
+
+    /// Records a recovery of the log, and the digests of the events whose sequence numbers changed.
+    pub async fn record_recovery(
+        &mut self,
+        recovery: &Recovery,
+        abandoned: &[(i64, LogDigest)],
+    ) -> Result<(), StoreError> {
+        recoveries::put(self.conn, recovery, abandoned).await
     }
 
     /// Whether events of this context were lost for good and replaced by placeholders.
@@ -243,7 +266,7 @@ impl<'c> UnitOfWork<'c> {
     }
 
     /// The high-water mark of the log.
-    pub async fn head(&mut self) -> Result<i64, StoreError> {
+    pub async fn high_water_mark(&mut self) -> Result<Position, StoreError> {
         log::high_water_mark(self.conn).await
     }
 
@@ -286,12 +309,28 @@ impl<'c> UnitOfWork<'c> {
         self.conn.advance(batch).await
     }
 
-    /// The position of a consumer's cursor on a producer's log. The cursor is locked until this transaction ends.
-    pub async fn hold_cursor(&mut self, consumer: &str, log: &LogId) -> Result<i64, StoreError> {
-        let at = cursor::position(self.conn, consumer, log.context()).await?;
+    /// A consumer's cursor on a producer's log. It is locked until this transaction ends.
+    pub async fn hold_cursor(&mut self, consumer: &str, log: &LogId) -> Result<Cursor, StoreError> {
+        let cursor = cursor::read(self.conn, consumer, log.context()).await?;
         let key = (consumer, log.context());
-        if cursor::advance(self.conn, key, at, at).await? {
-            Ok(at)
+        if cursor::advance(self.conn, key, cursor.at.seq, cursor.at).await? {
+            Ok(cursor)
+        } else {
+            Err(StoreError::Contended)
+        }
+    }
+
+    /// Sets a consumer's cursor to where it continues after a recovery of the log.
+    pub(crate) async fn resume(
+        &mut self,
+        consumer: &str,
+        log: &LogId,
+        from: i64,
+        cursor: Cursor,
+    ) -> Result<(), StoreError> {
+        let key = (consumer, log.context());
+        if cursor::resume(self.conn, key, from, cursor).await? {
+            Ok(())
         } else {
             Err(StoreError::Contended)
         }

@@ -1,11 +1,14 @@
-//! The write fence: a store whose log ends before a position that others have seen is read-only.
+//! The write fence: a store is read-only if its log lacks events that others have seen.
 //!
 //! This happens after a failover to a standby that lacked the last commits, or after a restore from a backup. New decisions
 //! could contradict the lost ones, and new events would get sequence numbers that others have seen already.
 
 use std::{
     fmt,
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::watch;
@@ -13,10 +16,11 @@ use tokio::sync::watch;
 use crate::{
     args,
     base::time::Timestamp,
+    domain::position::Position,
     store::{connection::Conn, error::StoreError},
 };
 
-/// Why a store is read-only: its log ends before a position that others have seen.
+/// Why a store is read-only: its log ends before a position that others have seen, or has other events there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteFence {
     /// Where the log ended when that was noticed.
@@ -40,7 +44,11 @@ impl fmt::Display for WriteFence {
             why,
             ..
         } = self;
-        write!(f, "the log ends at {head}, but {by} {why} {seen}")
+        if seen > head {
+            write!(f, "the log ends at {head}, but {by} {why} {seen}")
+        } else {
+            write!(f, "the log has other events than {by}, which {why} {seen}")
+        }
     }
 }
 
@@ -50,7 +58,8 @@ pub(crate) struct FenceState {
     fence: watch::Sender<Option<WriteFence>>,
     /// Held while the row is read or written, so that an old result does not replace a newer one.
     pub(crate) lock: tokio::sync::Mutex<()>,
-    high_water_mark: AtomicI64,
+    high_water_mark: Mutex<Position>,
+    compared: AtomicBool,
 }
 
 impl FenceState {
@@ -65,12 +74,29 @@ impl FenceState {
     }
 
     /// The highest position of the log that this process has seen.
-    pub(crate) fn high_water_mark(&self) -> i64 {
-        self.high_water_mark.load(Ordering::SeqCst)
+    pub(crate) fn high_water_mark(&self) -> Position {
+        *self.mark()
     }
 
-    pub(crate) fn record_position(&self, position: i64) {
-        self.high_water_mark.fetch_max(position, Ordering::SeqCst);
+    pub(crate) fn record_position(&self, position: Position) {
+        let mut mark = self.mark();
+        // A recovery begins an epoch, and may shorten what was seen.
+        if (position.epoch, position.seq) > (mark.epoch, mark.seq) {
+            *mark = position;
+        }
+    }
+
+    fn mark(&self) -> MutexGuard<'_, Position> {
+        let mark = self.high_water_mark.lock();
+        mark.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_compared(&self) -> bool {
+        self.compared.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_compared(&self) {
+        self.compared.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn set(&self, context: &'static str, fence: Option<WriteFence>) {
@@ -81,7 +107,11 @@ impl FenceState {
                 Some(fence) if changed => {
                     tracing::error!(context, why = %fence, "LOG_REGRESSED: the store is read-only until it is recovered");
                 }
-                None if changed => tracing::warn!(context, "the store is recovered and writable again"),
+                None if changed => {
+                    // The recovery has decided which history is right.
+                    *self.mark() = Position::START;
+                    tracing::warn!(context, "the store is recovered and writable again");
+                }
                 _ => {}
             }
             *before = fence;

@@ -41,7 +41,16 @@ impl Fragile {
     async fn fill(&mut self) -> Stream<Info> {
         self.work.stop_consumer().await;
         self.work.record(MANY).await;
-        let head = self.work.pair.producer.deps.store.head().await.unwrap();
+        let head = self
+            .work
+            .pair
+            .producer
+            .deps
+            .store
+            .high_water_mark()
+            .await
+            .unwrap()
+            .seq;
         let stream = self.stream().await;
         until("everything is published", async || {
             held(&stream).await == Some(head)

@@ -25,6 +25,7 @@ use crate::{
     broker::{settings, until},
     broker_flow::AtWork,
     consumer::{OnBus, Pair, Readers},
+    store::mark,
     tally::policies,
 };
 
@@ -155,12 +156,12 @@ async fn no_context_publishes_as_another() {
     let bus = nats.bus("message", Readers::new()).await;
     let events = work.pair.producer.deps.store.log_after(0, 1).await.unwrap();
     let log = LogId::of("room");
-    assert!(bus.publish(log.clone(), events, 1).await.is_err());
+    assert!(bus.publish(log.clone(), events, mark(1)).await.is_err());
     let mut heads = looks.subscribe("berth.heads.forged").await.unwrap();
     looks.flush().await.unwrap();
-    bus.heartbeat(&LogId::of("forged"), 1).await;
+    bus.heartbeat(&LogId::of("forged"), mark(1)).await;
     forger
-        .publish("berth.heads.room", "9223372036854775807".into())
+        .publish("berth.heads.room", "1/9223372036854775807/0".into())
         .await
         .unwrap();
     // It can neither change the stream nor use the consumer of another context.
@@ -197,7 +198,13 @@ async fn invalid_messages_in_a_stream_are_rejected() {
     let stream = js.get_stream("berth-room").await.unwrap();
     let last = stream.cached_info().state.last_sequence;
     let stored = stream.get_raw_message(last).await.unwrap();
-    let next = work.pair.consumer.consumers[0].cursor().await.unwrap() + 1;
+    let next = work.pair.consumer.consumers[0]
+        .cursor()
+        .await
+        .unwrap()
+        .at
+        .seq
+        + 1;
     let changed = |name: &'static str, value: &str| {
         let attributes = stored.headers.iter();
         let attributes = attributes.filter(|(header, _)| header.to_string().starts_with("ce-"));
@@ -207,6 +214,7 @@ async fn invalid_messages_in_a_stream_are_rejected() {
         }
         headers.insert("Nats-Msg-Id", format!("{name} {value}"));
         headers.insert("ce-sequence", next.to_string());
+        headers.insert("berth-position", mark(next).to_string());
         headers.insert(name, value);
         headers
     };
@@ -215,6 +223,7 @@ async fn invalid_messages_in_a_stream_are_rejected() {
         changed("ce-source", "/berth/payment"),
         changed("ce-type", "berth.payment.v1.PaymentApproved"),
         changed("ce-sequence", "9223372036854775808"),
+        changed("berth-position", "1/1"),
         changed("ce-specversion", "0.3"),
         changed("ce-time", "never"),
     ] {

@@ -16,7 +16,10 @@ use chassis::{
         time::SignedDuration,
     },
     client::peers::Peers,
-    domain::event::Cause,
+    domain::{
+        event::Cause,
+        position::{Position, Reported},
+    },
     messaging::{
         bus::Bus,
         in_process::InProcess,
@@ -75,11 +78,15 @@ impl LogReader for Counted {
         })
     }
 
-    fn head(&self) -> BoxFuture<'_, Result<i64, LogError>> {
-        LogReader::head(&self.log)
+    fn high_water_mark(&self) -> BoxFuture<'_, Result<Position, LogError>> {
+        LogReader::high_water_mark(&self.log)
     }
 
-    fn report_cursor(&self, cursor: i64, consumer: &str) -> BoxFuture<'_, Result<i64, LogError>> {
+    fn report_cursor(
+        &self,
+        cursor: Position,
+        consumer: &str,
+    ) -> BoxFuture<'_, Result<Reported, LogError>> {
         LogReader::report_cursor(&self.log, cursor, consumer)
     }
 }
@@ -280,7 +287,10 @@ async fn every_event_has_its_effect_once_and_in_order(bus: impl AsyncFnOnce(Read
     for seat in 1..=50 {
         assert_eq!(pair.received(seat).await, ["taken", "left"]);
     }
-    assert_eq!(pair.consumer.consumers[0].cursor().await.unwrap(), 100);
+    assert_eq!(
+        pair.consumer.consumers[0].cursor().await.unwrap().at.seq,
+        100
+    );
 }
 
 async fn a_stopped_consumer_catches_up(bus: impl AsyncFnOnce(Readers) -> OnBus) {
@@ -464,10 +474,10 @@ async fn a_consumer_does_not_skip_a_gap_in_the_log() {
     let error = pair.consumer.step().await.unwrap_err();
     assert!(error.to_string().contains("the log has a gap"), "{error}");
     let consumer = &pair.consumer.consumers[0];
-    assert_eq!(consumer.cursor().await.unwrap(), 1);
+    assert_eq!(consumer.cursor().await.unwrap().at.seq, 1);
     run(&pair, "INSERT INTO log SELECT * FROM lost").await;
     pair.settle().await;
-    assert_eq!(consumer.cursor().await.unwrap(), 3);
+    assert_eq!(consumer.cursor().await.unwrap().at.seq, 3);
     assert_eq!(pair.received(2).await.len(), 1);
 }
 

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use berth::eventlog::v1::{
-    ListDeadLettersRequest, ReadRequest, RedriveDeadLettersRequest,
+    ListDeadLettersRequest, ReadRequest, ReadResponse, RedriveDeadLettersRequest,
     event_log_service_client::EventLogServiceClient,
     event_log_service_server::EventLogServiceServer,
 };
@@ -14,7 +14,7 @@ use chassis::{
         addresses::Addresses,
         peers::{Peer, Peers},
     },
-    domain::event::Cause,
+    domain::{event::Cause, position::Position},
     messaging::log_service::EventLogs,
     runtime::options::Options,
 };
@@ -28,6 +28,7 @@ use crate::{
     counter::{Command, Seat, SeatId},
     platform::service_key,
     stage::{channel, why},
+    store::mark,
     tally::{Tally, policies},
 };
 
@@ -105,7 +106,7 @@ async fn a_log_is_read_by_services_only() {
     let mut log = client_with(7, "room", admin);
     let all = log.read(read("room", 0, 0)).await.unwrap().into_inner();
     let numbers: Vec<i64> = all.events.iter().map(|event| event.seq).collect();
-    assert_eq!((numbers, all.head), (vec![1, 2, 3], 3));
+    assert_eq!((numbers, end(&all)), (vec![1, 2, 3], 3));
     let first = &all.events[0];
     assert_eq!(first.r#type, "berth.room.v1.RoomReserved");
     assert_eq!(
@@ -113,13 +114,13 @@ async fn a_log_is_read_by_services_only() {
         ("room", "somebody")
     );
     let one = log.read(read("room", 1, 1)).await.unwrap().into_inner();
-    assert_eq!((one.events.len(), one.events[0].seq, one.head), (1, 2, 3));
+    assert_eq!((one.events.len(), one.events[0].seq, end(&one)), (1, 2, 3));
     let none = log
         .read(read("room", i64::MAX, 1))
         .await
         .unwrap()
         .into_inner();
-    assert_eq!((none.events.len(), none.head), (0, 3));
+    assert_eq!((none.events.len(), end(&none)), (0, 3));
 
     assert_eq!(
         why(log.read(read("car", 0, 0)).await),
@@ -137,6 +138,10 @@ async fn a_log_is_read_by_services_only() {
     platform.stop().await.unwrap();
 }
 
+fn end(response: &ReadResponse) -> i64 {
+    response.head.as_ref().unwrap().seq
+}
+
 #[tokio::test]
 async fn a_cursor_beyond_the_end_fences_the_store() {
     let dir = tempfile::tempdir().unwrap();
@@ -144,20 +149,21 @@ async fn a_cursor_beyond_the_end_fences_the_store() {
     let store = &platform.contexts()[0].deps.store;
     take(store, 1).await;
     let mut log = client_with(7, "room", platform.admin());
-    let seen = |seen| ReadRequest {
-        seen,
-        consumer: "message".into(),
+    let at = |cursor: Position, consumer: &str| ReadRequest {
+        cursor: Some(cursor.into()),
+        consumer: consumer.into(),
         ..read("room", 0, 0)
     };
-    assert_eq!(
-        log.read(seen(-1)).await.unwrap_err().code(),
-        Code::InvalidArgument
-    );
-    log.read(seen(1)).await.unwrap();
+    let end_of_log = store.high_water_mark().await.unwrap();
+    for (position, consumer) in [(mark(-1), "message"), (end_of_log, "")] {
+        let refused = log.read(at(position, consumer)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+    }
+    log.read(at(end_of_log, "message")).await.unwrap();
     assert_eq!(store.fenced(), None);
     // The log can still be read.
-    let answer = log.read(seen(2)).await.unwrap().into_inner();
-    assert_eq!((answer.events.len(), answer.head), (1, 1));
+    let answer = log.read(at(mark(2), "message")).await.unwrap().into_inner();
+    assert_eq!((answer.events.len(), end(&answer)), (1, 1));
     let fence = store.fenced().unwrap();
     assert_eq!(
         (fence.head, fence.seen, fence.by.as_str()),

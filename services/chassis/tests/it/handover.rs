@@ -8,7 +8,10 @@ use crate::store::sqlite;
 async fn hold(store: &Store, consumer: &'static str) -> i64 {
     let held: Result<i64, StoreError> = store
         .transact(move |unit| {
-            Box::pin(async move { unit.hold_cursor(consumer, &LogId::of("room")).await })
+            Box::pin(async move {
+                let held = unit.hold_cursor(consumer, &LogId::of("room")).await?;
+                Ok(held.at.seq)
+            })
         })
         .await;
     held.unwrap()
@@ -16,7 +19,7 @@ async fn hold(store: &Store, consumer: &'static str) -> i64 {
 
 async fn cursor(store: &Store, consumer: &str) -> i64 {
     let cursor = store.cursor(consumer.into(), LogId::of("room"));
-    cursor.await.unwrap()
+    cursor.await.unwrap().at.seq
 }
 
 #[tokio::test]

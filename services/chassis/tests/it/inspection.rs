@@ -33,6 +33,7 @@ use crate::{
     counter::{Command, Seat, SeatId},
     platform::service_key,
     stage::{MOMENT, channel, why},
+    store::mark,
     tally::policies,
 };
 
@@ -147,7 +148,7 @@ async fn a_process_describes_itself_and_its_contexts() {
     let found = process
         .inspect_until(|found| {
             let context = one(found);
-            context.leads && context.log.unwrap().handed_over == Some(3)
+            context.leads && context.log.as_ref().unwrap().published == Some(3)
         })
         .await;
     let who = found.process.clone().unwrap();
@@ -164,9 +165,12 @@ async fn a_process_describes_itself_and_its_contexts() {
     let log = inspection::EventLog {
         head: 3,
         missing: 0,
-        handed_over: Some(3),
+        published: Some(3),
         unnumbered: 0,
+        epoch: 1,
+        digest: context.log.as_ref().unwrap().digest.clone(),
     };
+    assert_eq!(log.digest.len(), 16);
     assert_eq!(context.log, Some(log));
     assert_eq!(context.due, Some(inspection::Due::default()));
     let store = store(&found);
@@ -281,7 +285,7 @@ async fn consumers_dead_letters_and_peers_are_reported() {
             let described = &one(found).consumers[0];
             // The stored cursor changes a moment before the values in memory.
             described.cursor == Some(4)
-                && described.heard_head == 4
+                && described.high_water_mark == 4
                 && described.last_move_time.is_some()
         })
         .await;
@@ -320,8 +324,8 @@ async fn consumers_dead_letters_and_peers_are_reported() {
     let bus = JetStream::connect(&broker.settings(), "room", BTreeMap::new())
         .await
         .unwrap();
-    bus.connected().await.unwrap();
-    bus.heartbeat(&LogId::of("room"), 5).await;
+    bus.await_connection().await.unwrap();
+    bus.heartbeat(&LogId::of("room"), mark(5)).await;
     let found = consumer
         .inspect_until(|found| !one(found).consumers[0].last_error.is_empty())
         .await;
@@ -363,6 +367,6 @@ async fn missing_logs_due_aggregates_and_damage_are_reported() {
     assert_eq!(due.count, 2);
     let since = noon() + SignedDuration::from_mins(15);
     assert_eq!(due.longest_due_time, Some(to_proto(since)));
-    let log = one(&found).log.unwrap();
+    let log = one(&found).log.as_ref().unwrap();
     assert_eq!((log.head, log.missing), (2, 1));
 }

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chassis::{
     StoreError, args,
-    domain::event::{Cause, Recorded},
+    domain::{
+        event::{Cause, Recorded},
+        position::Position,
+    },
     store::{Migration, Store, StoreOptions, UnitOfWork, Write},
 };
 use chassis_testing::Scratch;
@@ -37,11 +40,12 @@ pub(crate) async fn sit_in(unit: &mut UnitOfWork<'_>, n: u128) -> Result<(), Sto
     }
 }
 
-/// A log has no gaps and no event twice, and every aggregate's events are in order.
+/// A log has no gaps and no event twice, every aggregate's events are in order, and every event follows the one before.
 pub(crate) fn assert_sound(log: &[Recorded]) {
     let mut versions = BTreeMap::new();
-    for (event, seq) in log.iter().zip(1..) {
-        assert_eq!(event.seq, seq);
+    let mut at = Position::START;
+    for event in log {
+        at = at.follow(event).unwrap();
         let before = versions.insert(&event.subject, event.version);
         assert_eq!(before.unwrap_or(0) + 1, event.version, "{}", event.subject);
     }
@@ -141,15 +145,15 @@ async fn events_are_numbered_in_commit_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_writers_and_two_numbering_processes_lose_no_event() {
+async fn many_writers_and_several_numbering_processes_lose_no_event() {
     let bench = postgres().await;
     let (stop, stopped) = watch::channel(false);
-    let stampers: Vec<_> = (0..2)
+    let numbering: Vec<_> = (0..3)
         .map(|_| {
             let (store, stopped) = (bench.store.clone(), stopped.clone());
             tokio::spawn(async move {
                 while !*stopped.borrow() {
-                    if !store.stamp().await.unwrap() {
+                    if !store.number_events().await.unwrap() {
                         tokio::task::yield_now().await;
                     }
                 }
@@ -176,51 +180,12 @@ async fn many_writers_and_two_numbering_processes_lose_no_event() {
         writer.await.unwrap();
     }
     stop.send_replace(true);
-    for stamper in stampers {
-        stamper.await.unwrap();
+    for process in numbering {
+        process.await.unwrap();
     }
     let log = log(&bench.store).await;
     assert_eq!(log.len(), 320);
     assert_sound(&log);
-}
-
-#[tokio::test]
-async fn one_process_numbers_at_a_time() {
-    let Bench { store, .. } = &postgres().await;
-    sit(store, 1).await.unwrap();
-    let (held, is_held) = oneshot::channel();
-    let (go, may_go) = watch::channel(false);
-    let holder = store.clone();
-    let holder = tokio::spawn(async move {
-        let held = std::sync::Mutex::new(Some(held));
-        let done: Result<(), StoreError> = holder
-            .transact(move |unit| {
-                let (held, mut may_go) = (held.lock().unwrap().take(), may_go.clone());
-                Box::pin(async move {
-                    let lock = "SELECT 1 FROM pg_advisory_xact_lock(hashtextextended(current_schema(), 2))";
-                    unit.conn().execute(lock, args![]).await?;
-                    held.unwrap().send(()).unwrap();
-                    may_go.wait_for(|go| *go).await.unwrap();
-                    Ok(())
-                })
-            })
-            .await;
-        done.unwrap();
-    });
-    is_held.await.unwrap();
-    let stamper = store.clone();
-    let stamper = tokio::spawn(async move { stamper.stamp().await });
-    let waits = "SELECT 1 FROM pg_stat_activity
-                 WHERE application_name = current_setting('application_name') AND wait_event = 'advisory'";
-    let waits = || store.read(|conn| Box::pin(conn.query(waits, args![])));
-    while waits().await.unwrap().is_empty() {
-        assert!(!stamper.is_finished(), "numbered what another one numbers");
-    }
-    assert_eq!(store.unnumbered().await.unwrap(), 1);
-    go.send_replace(true);
-    holder.await.unwrap();
-    assert_eq!(stamper.await.unwrap(), Ok(true));
-    assert_eq!(log(store).await.len(), 1);
 }
 
 #[tokio::test]
@@ -306,7 +271,7 @@ async fn concurrent_migrations_are_applied_once() {
     let open = || Store::postgres("room", &scratch.url(), &scratch.settings(), options()).unwrap();
     let store = open();
     let before = store.schema().await.unwrap();
-    assert_eq!(before.needed[0], "chassis/0001_tables");
+    assert_eq!(before.needed[0], "chassis/0001_digest");
     assert_eq!(before.needed.last().unwrap(), "0001_titles");
     assert_eq!(before.missing, before.needed);
 

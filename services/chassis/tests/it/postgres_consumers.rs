@@ -17,7 +17,7 @@ use chassis::{
 use chassis_testing::{noon, tape::Tape};
 
 use crate::{
-    store::{postgres, seat},
+    store::{mark, postgres, seat},
     tally::{Tally, policies},
 };
 
@@ -75,7 +75,10 @@ async fn one_of_two_concurrent_projections_sees_the_other() {
         tokio::spawn(async move {
             // One by one, so that both often write at the same time.
             for head in 1..=60 {
-                consumer.consume(Signal::HighWaterMark(head)).await.unwrap();
+                consumer
+                    .consume(Signal::HighWaterMark(mark(head)))
+                    .await
+                    .unwrap();
             }
         })
     };
@@ -116,20 +119,29 @@ async fn a_batch_is_two_queries_and_one_statement() {
     let store = &site.deps.store;
     // The cursor is made, and statements are prepared.
     for head in [1, 2, 5] {
-        consumer.consume(Signal::HighWaterMark(head)).await.unwrap();
+        consumer
+            .consume(Signal::HighWaterMark(mark(head)))
+            .await
+            .unwrap();
     }
     let mut before = store.round_trips();
     let mut took = || {
         let now = store.round_trips();
         now - std::mem::replace(&mut before, now)
     };
-    consumer.consume(Signal::HighWaterMark(6)).await.unwrap();
+    consumer
+        .consume(Signal::HighWaterMark(mark(6)))
+        .await
+        .unwrap();
     assert_eq!(
         took(),
         3,
         "where the cursor is, the aggregate, and all of it"
     );
-    consumer.consume(Signal::HighWaterMark(26)).await.unwrap();
+    consumer
+        .consume(Signal::HighWaterMark(mark(26)))
+        .await
+        .unwrap();
     assert_eq!(
         took(),
         3,
@@ -139,9 +151,12 @@ async fn a_batch_is_two_queries_and_one_statement() {
         let tally = store.load::<Tally>(seat(n)).await.unwrap().unwrap();
         assert_eq!(tally.state.0.len(), 1);
     }
-    assert_eq!(consumer.cursor().await.unwrap(), 26);
+    assert_eq!(consumer.cursor().await.unwrap().at.seq, 26);
     // Those that are about the same come one after the other all the same.
-    consumer.consume(Signal::HighWaterMark(70)).await.unwrap();
+    consumer
+        .consume(Signal::HighWaterMark(mark(70)))
+        .await
+        .unwrap();
     for n in 101..=103 {
         let tally = store.load::<Tally>(seat(n)).await.unwrap().unwrap();
         let heard: Vec<_> = (0..10).map(|round| format!("{round} of {n}")).collect();

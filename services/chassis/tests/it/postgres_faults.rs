@@ -91,9 +91,10 @@ async fn both_transactions_of_a_deadlock_are_committed() {
         .store
         .transact(|unit| {
             Box::pin(async move {
-                for (name, seq) in [("a", 0), ("b", 0)] {
-                    let sql = "INSERT INTO cursor (consumer, producer, seq) VALUES ($1, '', $2)";
-                    unit.conn().execute(sql, args![name, seq]).await?;
+                let sql = "INSERT INTO cursor (consumer, producer, epoch, seq, digest) VALUES ($1, '', 1, 0, $2)";
+                for name in ["a", "b"] {
+                    let digest = vec![0; 16];
+                    unit.conn().execute(sql, args![name, digest]).await?;
                 }
                 Ok(())
             })
@@ -125,7 +126,7 @@ async fn both_transactions_of_a_deadlock_are_committed() {
     assert!(tries.load(Ordering::SeqCst) > 2, "none was tried again");
     for name in ["a", "b"] {
         let seq = bench.store.cursor(name.into(), LogId::of(""));
-        assert_eq!(seq.await.unwrap(), 2);
+        assert_eq!(seq.await.unwrap().at.seq, 2);
     }
 }
 

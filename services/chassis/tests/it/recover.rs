@@ -5,7 +5,7 @@ use std::sync::Arc;
 use berth::eventlog::v1::EventLost;
 use chassis::{
     Context, Recorded, StoreError, args,
-    domain::event::Cause,
+    domain::{digest::LogDigest, event::Cause, position::Position},
     messaging::{
         bus::Bus,
         in_process::InProcess,
@@ -20,7 +20,7 @@ use recovery::{Fate, May, RecoverError, Source, recover};
 
 use crate::{
     counter::{Command, Seat},
-    store::{Bench, head, log, seat, store_suite, take},
+    store::{Bench, head, log, position, seat, store_suite, take},
 };
 
 store_suite!(both:
@@ -31,7 +31,7 @@ store_suite!(on_a_server on postgres: claims_made_after_the_loss_stay);
 
 /// A copy of a log.
 #[derive(Debug)]
-struct Kept(Vec<Recorded>);
+pub(crate) struct Kept(pub(crate) Vec<Recorded>);
 
 impl LogReader for Kept {
     fn read(&self, after: i64, limit: i64) -> BoxFuture<'_, Result<Vec<Recorded>, LogError>> {
@@ -40,9 +40,9 @@ impl LogReader for Kept {
         Box::pin(std::future::ready(Ok(events.cloned().collect())))
     }
 
-    fn head(&self) -> BoxFuture<'_, Result<i64, LogError>> {
-        let head = self.0.last().map_or(0, |last| last.seq);
-        Box::pin(std::future::ready(Ok(head)))
+    fn high_water_mark(&self) -> BoxFuture<'_, Result<Position, LogError>> {
+        let last = self.0.last().map(position);
+        Box::pin(std::future::ready(Ok(last.unwrap_or_default())))
     }
 }
 
@@ -60,6 +60,7 @@ async fn lose(store: &Store) -> Vec<Recorded> {
         give(store, n, take(10)).await;
     }
     give(store, 2, Command::Leave).await;
+    head(store).await;
     let all = log(store).await;
     let held = store.load::<Seat>(seat(2)).await.unwrap().unwrap();
     assert_eq!((all.len(), held.version), (5, 2));
@@ -107,13 +108,13 @@ async fn available_events_are_restored_as_they_were(bench: Bench) {
     fence(store).await;
     let restores = context().restores;
     let sources = [Source::Log(Arc::new(Kept(all.clone())))];
-    let look = recover(store, &restores, &sources, May::Inspect)
+    let look = recover(store, &restores, &sources, None, May::Inspect)
         .await
         .unwrap()
         .unwrap();
     assert!(look.is_whole() && !look.recovered, "{look}");
     assert_eq!((head(store).await, store.fenced().is_some()), (2, true));
-    let done = recover(store, &restores, &sources, May::Recover).await;
+    let done = recover(store, &restores, &sources, None, May::Recover).await;
     assert!(done.unwrap().unwrap().recovered);
     assert_eq!(store.fenced(), None);
     assert_eq!(store.log_after(0, 100).await.unwrap(), all);
@@ -124,7 +125,7 @@ async fn available_events_are_restored_as_they_were(bench: Bench) {
     // It goes on where it was.
     give(store, 9, take(10)).await;
     assert_eq!(head(store).await, 6);
-    let none = recover(store, &restores, &sources, May::Recover).await;
+    let none = recover(store, &restores, &sources, None, May::Recover).await;
     assert_eq!(none.unwrap(), None);
 }
 
@@ -132,10 +133,16 @@ async fn a_source_with_another_history_is_rejected(bench: Bench) {
     let store = &bench.store;
     let mut all = lose(store).await;
     fence(store).await;
-    "another".clone_into(&mut all[1].id);
+    // The log of another platform.
+    let mut digest = LogDigest::default();
+    for event in &mut all {
+        event.id.insert(0, 'x');
+        digest = event.digest_after(digest);
+        event.digest = digest;
+    }
     let sources = [Source::Log(Arc::new(Kept(all)))];
-    let refused = recover(store, &context().restores, &sources, May::Lose).await;
-    assert_eq!(refused, Err(RecoverError::OtherHistory(2)));
+    let refused = recover(store, &context().restores, &sources, None, May::Lose).await;
+    assert_eq!(refused, Err(RecoverError::OtherHistory(1)));
     assert!(store.fenced().is_some());
 }
 
@@ -148,7 +155,7 @@ async fn claims_made_after_the_loss_stay(bench: Bench) {
     fence(store).await;
     let restores = context().restores;
     let sources = [Source::Log(Arc::new(Kept(all.clone())))];
-    let stopped = recover(store, &restores, &sources, May::Recover).await;
+    let stopped = recover(store, &restores, &sources, None, May::Recover).await;
     let report = stopped.unwrap().unwrap();
     assert!(!report.recovered && store.fenced().is_some());
     let fates: Vec<_> = report.losses.iter().map(|loss| loss.fate.clone()).collect();
@@ -156,13 +163,21 @@ async fn claims_made_after_the_loss_stay(bench: Bench) {
     let expected = [Fate::Impossible(held), Fate::Restored, Fate::Restored];
     assert_eq!(fates, expected);
 
-    let lost = recover(store, &restores, &sources, May::Lose).await;
+    let lost = recover(store, &restores, &sources, None, May::Lose).await;
     assert!(lost.unwrap().unwrap().recovered);
     assert_eq!(store.load::<Seat>(seat(3)).await.unwrap(), None);
     assert_eq!(store.load::<Seat>(seat(9)).await.unwrap(), Some(sold));
     let now = log(store).await;
     assert_eq!(now.len(), 6);
-    assert_eq!((&now[0..2], &now[3..5]), (&all[0..2], &all[3..5]));
+    assert_eq!(now[0..2], all[0..2]);
+    // An event before them is lost, so the history is another one.
+    let ids = |events: &[Recorded]| {
+        events
+            .iter()
+            .map(|event| event.id.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&now[3..5]), ids(&all[3..5]));
     assert_eq!(now[2].event_type, EventLost::full_name());
     assert_eq!(now[5].subject, seat(9).to_string());
     assert_eq!(restores[0].compare(store).await.unwrap(), [""; 0]);

@@ -8,7 +8,10 @@ use chassis::{
         clock::{Clock, ManualClock},
         faults::Faults,
     },
-    domain::event::{Cause, Recorded},
+    domain::{
+        event::{Cause, Recorded},
+        position::Position,
+    },
     store::{ExecuteError, Store, StoreError, StoreOptions},
 };
 use chassis_testing::{Scratch, noon};
@@ -87,15 +90,32 @@ pub(crate) async fn postgres() -> Bench {
 
 /// The log, after all of it is numbered.
 pub(crate) async fn log(store: &Store) -> Vec<Recorded> {
-    while store.stamp().await.unwrap() {}
+    while store.number_events().await.unwrap() {}
     assert_eq!(store.unnumbered().await.unwrap(), 0);
     store.log_after(0, 10_000).await.unwrap()
 }
 
 /// The high-water mark, after all of the log is numbered.
+/// The position of an event.
+pub(crate) fn position(event: &Recorded) -> Position {
+    Position {
+        seq: event.seq,
+        digest: event.digest,
+        ..Position::START
+    }
+}
+
+/// A high-water mark. A consumer whose cursor is before it looks at its sequence number only.
+pub(crate) fn mark(seq: i64) -> Position {
+    Position {
+        seq,
+        ..Position::START
+    }
+}
+
 pub(crate) async fn head(store: &Store) -> i64 {
-    while store.stamp().await.unwrap() {}
-    store.head().await.unwrap()
+    while store.number_events().await.unwrap() {}
+    store.high_water_mark().await.unwrap().seq
 }
 
 /// Runs every test on a database.

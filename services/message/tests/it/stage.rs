@@ -153,7 +153,7 @@ impl Stage {
     /// How many events of a type the context has published.
     pub(crate) async fn published<E: Name>(&self) -> usize {
         let store = &self.site.deps.store;
-        while store.stamp().await.unwrap() {}
+        while store.number_events().await.unwrap() {}
         let log = store.log_after(0, 1000).await.unwrap();
         log.iter()
             .filter(|event| event.event_type == E::full_name())

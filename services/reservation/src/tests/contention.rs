@@ -107,7 +107,7 @@ async fn of_a_thousand_requests_one_gets_the_last_room() {
     let racers = (1..=1000).map(|id| (id, request(1000 + id, 1, 1, 10)));
     let (won, lost) = race(&store, racers).await;
     assert_eq!((won, lost), (vec![vec![1]], only(&Refusal::SoldOut)));
-    assert_eq!(store.head().await.unwrap(), 1);
+    assert_eq!(store.high_water_mark().await.unwrap().seq, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -150,7 +150,7 @@ async fn the_same_request_a_thousand_times_makes_one_reservation() {
     assert_eq!((won.len(), lost), (1000, BTreeSet::new()));
     assert_eq!(
         (
-            store.head().await.unwrap(),
+            store.high_water_mark().await.unwrap().seq,
             store.claims().await.unwrap().len()
         ),
         (1, 2)

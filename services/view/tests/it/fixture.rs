@@ -109,8 +109,10 @@ impl LogReader for Log {
         })
     }
 
-    fn head(&self) -> BoxFuture<'_, Result<i64, LogError>> {
-        self.tape.head()
+    fn high_water_mark(
+        &self,
+    ) -> BoxFuture<'_, Result<chassis::domain::position::Position, LogError>> {
+        self.tape.high_water_mark()
     }
 }
 

@@ -161,7 +161,7 @@ impl Scene {
         let store = self.open().await;
         let sources = self.sources(&store).await;
         let restores = reservation().restores;
-        let report = recover(&store, &restores, &sources, May::Inspect).await;
+        let report = recover(&store, &restores, &sources, None, May::Inspect).await;
         assert!(store.fenced().is_some());
         report.unwrap().expect("the store is fenced")
     }
@@ -263,7 +263,7 @@ async fn reservations_without_any_copy_are_refunded(mode: Mode) {
     scene.until_fenced().await;
     assert_eq!(scene.recover(&[]).await, ExitCode::FAILURE);
     let store = scene.open().await;
-    let report = recover(&store, &[], &[], May::Recover).await.unwrap();
+    let report = recover(&store, &[], &[], None, May::Recover).await.unwrap();
     let report = report.expect("the store is fenced");
     assert!(!report.recovered && store.fenced().is_some());
     let fates: Vec<_> = report.losses.iter().map(|loss| &loss.fate).collect();

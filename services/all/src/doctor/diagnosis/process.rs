@@ -131,7 +131,7 @@ fn bus_findings(answer: &Answer, bus: &Bus, limits: &Limits) -> Vec<Finding> {
         )];
     }
     let silent = bus.heartbeats.iter().filter_map(|beat| {
-        let ago = age(answer, beat.hear_time.as_ref())?;
+        let ago = age(answer, beat.receive_time.as_ref())?;
         let producer = name(&beat.producer);
         let what = format!("no heartbeat of {producer} for {}", human(ago));
         let silent = Finding::new(Code::ProducerSilent, what).from(producer);

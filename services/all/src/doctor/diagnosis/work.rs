@@ -24,8 +24,8 @@ pub(super) fn is_unfinished(sample: &[Answer]) -> bool {
     let (logs, consumers) = (logs(sample), consumers(sample));
     let is_behind = |consumer: &&Consumer| match (consumer.cursor, own_head(&logs, consumer)) {
         (None, _) => false,
-        (Some(cursor), Some(head)) => cursor != head,
-        (Some(cursor), None) => cursor < consumer.heard_head,
+        (Some(cursor), Some(head)) => cursor != head || has_other_events(&logs, consumer),
+        (Some(cursor), None) => cursor < consumer.high_water_mark,
     };
     logs.values().any(|log| has_unpublished(log)) || consumers.values().any(is_behind)
 }
@@ -96,7 +96,7 @@ fn key<'a>(context: &'a str, consumer: &'a Consumer) -> (&'a str, &'a str, &'a s
 
 /// The high-water mark of the log that a consumer reads: reported by the producer, else by the consumer.
 fn head(logs: &Logs<'_>, consumer: &Consumer) -> i64 {
-    own_head(logs, consumer).unwrap_or(consumer.heard_head)
+    own_head(logs, consumer).unwrap_or(consumer.high_water_mark)
 }
 
 fn own_head(logs: &Logs<'_>, consumer: &Consumer) -> Option<i64> {
@@ -104,11 +104,16 @@ fn own_head(logs: &Logs<'_>, consumer: &Consumer) -> Option<i64> {
     log.map(|log| log.head)
 }
 
+/// Whether a consumer is at the end of a log and has applied other events than it has.
+fn has_other_events(logs: &Logs<'_>, consumer: &Consumer) -> bool {
+    logs.get(consumer.producer.as_str()).is_some_and(|log| {
+        let is_at_end = consumer.cursor == Some(log.head);
+        is_at_end && !consumer.digest.is_empty() && consumer.digest != log.digest
+    })
+}
+
 fn has_unpublished(log: &EventLog) -> bool {
-    log.unnumbered > 0
-        || log
-            .handed_over
-            .is_some_and(|published| published < log.head)
+    log.unnumbered > 0 || log.published.is_some_and(|published| published < log.head)
 }
 
 /// Compares the positions of a consumer in two samples.
@@ -125,6 +130,11 @@ fn progress(
     let (code, what) = if own_head(&after.logs, now).is_some_and(is_beyond) {
         let what = format!(
             "{consumer} has applied {cursor_then} events of {producer}, whose log ends at {head}"
+        );
+        (Code::LogRegressed, what)
+    } else if has_other_events(&after.logs, now) {
+        let what = format!(
+            "{consumer} has applied other events of {producer} up to {cursor} than its log has"
         );
         (Code::LogRegressed, what)
     } else if cursor >= head {
@@ -175,7 +185,7 @@ fn relay(
         let what = format!("{} events have no sequence number yet", now.unnumbered);
         return Some(Finding::new(Code::RelayLags, what));
     }
-    let (before, published) = (then.handed_over?, now.handed_over?);
+    let (before, published) = (then.published?, now.published?);
     let stalled = published <= before && before < then.head && published < now.head;
     let far = now.head.saturating_sub(published) > limits.lag;
     let what = format!(

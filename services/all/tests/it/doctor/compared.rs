@@ -74,7 +74,7 @@ async fn a_disconnected_bus_and_a_missing_heartbeat_are_found() {
         move |_| {
             let beat = Heartbeat {
                 producer: "room".into(),
-                hear_time: Some(to_proto(noon() - SignedDuration::from_secs(seconds))),
+                receive_time: Some(to_proto(noon() - SignedDuration::from_secs(seconds))),
                 ..Heartbeat::default()
             };
             let bus = Bus {
@@ -122,7 +122,7 @@ async fn a_fence_and_events_without_a_number_are_found() {
             let count = counts[(times as usize).min(1)];
             let log = EventLog {
                 head: 5,
-                handed_over: Some(5),
+                published: Some(5),
                 unnumbered: count,
                 ..EventLog::default()
             };
@@ -189,6 +189,43 @@ async fn a_consumer_that_moves_lags_only_if_it_is_far_behind() {
     assert_eq!(
         codes(&found(moving([10, 11], [9, 9]), &[]).await),
         ["CONSUMER_STALLED"]
+    );
+}
+
+#[tokio::test]
+async fn a_consumer_of_other_events_than_the_log_has_is_found() {
+    let with = |digest: &'static str| {
+        move |_| {
+            let log = EventLog {
+                head: 5,
+                published: Some(5),
+                digest: "a".into(),
+                ..EventLog::default()
+            };
+            let consumer = Consumer {
+                consumer: "view.views".into(),
+                producer: "room".into(),
+                cursor: Some(5),
+                digest: digest.into(),
+                ..Consumer::default()
+            };
+            let room = Context {
+                log: Some(log),
+                ..context("room")
+            };
+            let view = Context {
+                consumers: vec![consumer],
+                ..context("view")
+            };
+            reported("view", vec![room, view])
+        }
+    };
+    assert_eq!(codes(&found(with("a"), &[]).await), [""; 0]);
+    let report = found(with("b"), &[]).await;
+    assert_eq!(codes(&report), ["LOG_REGRESSED"]);
+    assert_eq!(
+        seen(&report, Code::LogRegressed),
+        "view.views has applied other events of room up to 5 than its log has"
     );
 }
 

@@ -89,7 +89,7 @@ fn sick(times: i64) -> InspectResponse {
     }];
     let beat = |producer: &str, seconds| Heartbeat {
         producer: producer.into(),
-        hear_time: Some(to_proto(ago(seconds))),
+        receive_time: Some(to_proto(ago(seconds))),
         ..Heartbeat::default()
     };
     InspectResponse {
@@ -114,7 +114,7 @@ fn sick(times: i64) -> InspectResponse {
 fn sample(times: i64) -> Vec<Answer> {
     let log = |head, published| EventLog {
         head,
-        handed_over: Some(published),
+        published: Some(published),
         ..EventLog::default()
     };
     let room = Context {

@@ -91,7 +91,7 @@ impl RandomAnswers {
                 heartbeats: self.some(|this| Heartbeat {
                     producer: this.text(),
                     head: this.number(),
-                    hear_time: this.time(),
+                    receive_time: this.time(),
                 }),
             }),
         }
@@ -112,19 +112,22 @@ impl RandomAnswers {
             log: Some(EventLog {
                 head: self.number(),
                 missing: self.small(),
-                handed_over: Some(self.number()),
+                published: Some(self.number()),
                 unnumbered: self.number(),
+                epoch: self.number(),
+                digest: self.text().into(),
             }),
             consumers: self.some(|this| Consumer {
                 consumer: this.text(),
                 producer: this.text(),
                 cursor: Some(this.number()),
-                heard_head: this.number(),
+                high_water_mark: this.number(),
                 lag: this.number(),
                 last_move_time: this.time(),
                 last_error: this.text(),
                 last_error_time: this.time(),
                 gap: this.0.random(),
+                digest: this.text().into(),
             }),
             missing_producers: self.some(Self::text),
             dead_letters: self.some(|this| DeadLetters {

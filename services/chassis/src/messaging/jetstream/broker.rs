@@ -9,7 +9,7 @@ use std::{
 use async_nats::{Client, connection::State, jetstream};
 
 use crate::{
-    domain::log_id::LogId,
+    domain::{log_id::LogId, position::Position},
     messaging::{
         bus::BusError,
         jetstream::{
@@ -37,7 +37,7 @@ pub(super) struct Broker {
     pub(super) logs: BTreeMap<String, Arc<dyn LogReader>>,
     pub(super) wakes: Wakes,
     pub(super) heartbeats: Heartbeats,
-    published: Mutex<BTreeMap<LogId, i64>>,
+    published: Mutex<BTreeMap<LogId, Position>>,
 }
 
 impl fmt::Debug for Broker {
@@ -96,7 +96,7 @@ impl Broker {
     }
 
     /// The cached high-water marks of the logs that this process publishes.
-    pub(super) fn published(&self) -> MutexGuard<'_, BTreeMap<LogId, i64>> {
+    pub(super) fn published(&self) -> MutexGuard<'_, BTreeMap<LogId, Position>> {
         let published = self.published.lock();
         published.unwrap_or_else(PoisonError::into_inner)
     }

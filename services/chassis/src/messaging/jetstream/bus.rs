@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use berth::inspection::v1::BusKind;
 
 use crate::{
-    domain::{event::Recorded, log_id::LogId},
+    domain::{event::Recorded, log_id::LogId, position::Position},
     messaging::{
         bus::{Bus, BusError, Heartbeat, Subscription},
         jetstream::{
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// How often [`JetStream::connected`] checks the connection.
+/// How often [`Bus::connected`] checks the connection.
 const POLL: Duration = Duration::from_millis(20);
 
 /// The bus over NATS JetStream. Clones are the same bus.
@@ -39,14 +39,8 @@ impl JetStream {
     }
 
     /// Waits until the broker is connected, and fails if that takes too long.
-    pub async fn connected(&self) -> Result<(), BusError> {
-        let mut polls = tokio::time::interval(POLL);
-        let wait = async {
-            while !self.0.is_connected() {
-                polls.tick().await;
-            }
-        };
-        let _ = tokio::time::timeout(5 * REQUEST_TIMEOUT, wait).await;
+    pub async fn await_connection(&self) -> Result<(), BusError> {
+        let _ = tokio::time::timeout(5 * REQUEST_TIMEOUT, self.connected()).await;
         self.0.ensure_connected()
     }
 
@@ -72,7 +66,7 @@ impl JetStream {
 
 #[tonic::async_trait]
 impl Bus for JetStream {
-    async fn high_water_mark(&self, log: &LogId) -> Result<i64, BusError> {
+    async fn high_water_mark(&self, log: &LogId) -> Result<Position, BusError> {
         self.0.high_water_mark(log).await
     }
 
@@ -84,7 +78,7 @@ impl Bus for JetStream {
         &self,
         log: LogId,
         events: Vec<Recorded>,
-        high_water_mark: i64,
+        high_water_mark: Position,
     ) -> Result<(), BusError> {
         self.0.publish(log, events, high_water_mark).await
     }
@@ -107,7 +101,7 @@ impl Bus for JetStream {
         self.0.published().remove(&LogId::of(context));
     }
 
-    async fn heartbeat(&self, log: &LogId, high_water_mark: i64) {
+    async fn heartbeat(&self, log: &LogId, high_water_mark: Position) {
         let subject = self.0.names.heads(log);
         self.0.send(subject, high_water_mark.to_string()).await;
     }
@@ -121,6 +115,13 @@ impl Bus for JetStream {
         let subject = self.0.names.wake(context);
         let wakes = self.0.wakes.received(&self.0.client, subject);
         wakes.notified().await;
+    }
+
+    async fn connected(&self) {
+        let mut polls = tokio::time::interval(POLL);
+        while !self.0.is_connected() {
+            polls.tick().await;
+        }
     }
 
     fn is_connected(&self) -> bool {

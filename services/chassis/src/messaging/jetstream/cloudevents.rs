@@ -9,13 +9,16 @@ use bytes::Bytes;
 use crate::domain::{
     event::{Cause, Recorded},
     log_id::LogId,
+    position::Position,
 };
 
 const SOURCE: &str = "/berth/";
 const PROTOBUF: &str = "application/protobuf";
 
 /// The header with the sequence number.
-pub(super) const SEQUENCE: &str = "ce-sequence";
+const SEQUENCE: &str = "ce-sequence";
+/// The header with the position in the log. Its digest tells the histories of logs apart.
+pub(super) const POSITION: &str = "berth-position";
 
 /// Why a message is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,9 +30,16 @@ pub(super) enum InvalidEvent {
 }
 
 /// The attributes of an event as headers. Empty ones are left out.
-pub(super) fn headers(event: &Recorded) -> HeaderMap {
+pub(super) fn headers(event: &Recorded, epoch: i64) -> HeaderMap {
+    let position = Position {
+        epoch,
+        seq: event.seq,
+        digest: event.digest,
+    };
     let mut headers = HeaderMap::new();
-    headers.insert(NATS_MESSAGE_ID, encode(&event.id));
+    // Not the id of the event: an event that replaces a lost one may have the same.
+    headers.insert(NATS_MESSAGE_ID, event.digest.to_string());
+    headers.insert(POSITION, position.to_string());
     headers.insert("ce-specversion", "1.0");
     headers.insert("ce-datacontenttype", PROTOBUF);
     headers.insert("ce-source", format!("{SOURCE}{}", event.producer));
@@ -83,9 +93,16 @@ pub(super) fn event(
         return Err(InvalidEvent::Mismatch);
     }
     let at = text("ce-time")?;
+    let position: Position = text(POSITION)?
+        .parse()
+        .map_err(|_| InvalidEvent::Header(POSITION))?;
+    if number(SEQUENCE)? != position.seq {
+        return Err(InvalidEvent::Header(SEQUENCE));
+    }
     Ok(Recorded {
         producer: log.context().to_owned(),
-        seq: number(SEQUENCE)?,
+        seq: position.seq,
+        digest: position.digest,
         id: Some(text("ce-id")?)
             .filter(|id| !id.is_empty())
             .ok_or(InvalidEvent::Header("ce-id"))?,
@@ -144,7 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::base::time::from_micros;
+    use crate::{base::time::from_micros, domain::digest::LogDigest};
 
     fn log() -> LogId {
         LogId::of("room")
@@ -154,6 +171,7 @@ mod tests {
         Recorded {
             producer: "room".into(),
             seq: 7,
+            digest: LogDigest::default(),
             id: "id".into(),
             event_type: "berth.room.v1.RoomReserved".into(),
             subject: "s".into(),
@@ -183,7 +201,7 @@ mod tests {
     #[test]
     fn an_event_of_another_log_or_type_is_rejected() {
         let event_type = sample().event_type;
-        let headers = headers(&sample());
+        let headers = headers(&sample(), 1);
         let read = |log: LogId, event_type: &str| event(&log, event_type, &headers, Bytes::new());
         assert!(read(log(), &event_type).is_ok());
         let payment = LogId::of("payment");
@@ -201,13 +219,15 @@ mod tests {
             ("ce-type", "%"),
             ("ce-time", "yesterday"),
             ("ce-sequence", "0"),
-            ("ce-sequence", "-1"),
+            ("ce-sequence", "8"),
+            ("berth-position", ""),
+            ("berth-position", "1/7"),
             ("ce-sequence", "9223372036854775808"),
             ("ce-aggregateversion", ""),
             ("ce-datacontenttype", "application/json"),
             ("ce-actor", "%ff"),
         ] {
-            let mut headers = headers(&sample());
+            let mut headers = headers(&sample(), 1);
             headers.insert(name, wrong);
             assert!(decode_sample(&headers).is_err(), "{name}: {wrong}");
         }
@@ -229,7 +249,7 @@ mod tests {
                 cause: Cause { actor, causation, correlation, traceparent },
                 ..sample()
             };
-            let headers = headers(&event);
+            let headers = headers(&event, 1);
             for (_, values) in headers.iter() {
                 let mut values = values.iter().flat_map(|value| value.as_str().chars());
                 prop_assert!(values.all(|c| matches!(c, ' '..='~')));
@@ -240,7 +260,7 @@ mod tests {
 
         #[test]
         fn any_headers_decode_without_a_panic(values in proptest::collection::vec(any::<String>(), 14)) {
-            let mut headers = headers(&sample());
+            let mut headers = headers(&sample(), 1);
             let names: Vec<_> = headers.iter().map(|(name, _)| name.clone()).collect();
             for (name, value) in names.into_iter().zip(&values) {
                 if let Ok(value) = value.parse::<async_nats::HeaderValue>() {

@@ -7,21 +7,25 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{domain::log_id::LogId, messaging::bus::Heartbeat};
+use crate::{
+    domain::{log_id::LogId, position::Position},
+    messaging::bus::Heartbeat,
+};
 
 /// The last heartbeat of each producer that is subscribed to: its high-water mark, and when it was received.
 #[derive(Default)]
-pub(super) struct Heartbeats(Mutex<BTreeMap<LogId, (i64, Instant)>>);
+pub(super) struct Heartbeats(Mutex<BTreeMap<LogId, (Position, Instant)>>);
 
 impl Heartbeats {
     /// Adds a producer without a heartbeat, unless it is there already.
     pub(super) fn await_from(&self, log: &LogId) {
         let mut last = self.last();
-        last.entry(log.clone()).or_insert((0, Instant::now()));
+        last.entry(log.clone())
+            .or_insert((Position::START, Instant::now()));
     }
 
     /// Records a heartbeat.
-    pub(super) fn record(&self, log: &LogId, high_water_mark: i64) {
+    pub(super) fn record(&self, log: &LogId, high_water_mark: Position) {
         let heartbeat = (high_water_mark, Instant::now());
         self.last().insert(log.clone(), heartbeat);
     }
@@ -43,7 +47,7 @@ impl Heartbeats {
         heartbeats.collect()
     }
 
-    fn last(&self) -> MutexGuard<'_, BTreeMap<LogId, (i64, Instant)>> {
+    fn last(&self) -> MutexGuard<'_, BTreeMap<LogId, (Position, Instant)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

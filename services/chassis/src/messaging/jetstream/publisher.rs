@@ -8,7 +8,7 @@ use async_nats::jetstream::{
 };
 
 use crate::{
-    domain::{event::Recorded, log_id::LogId},
+    domain::{event::Recorded, log_id::LogId, position::Position},
     messaging::{
         bus::BusError,
         jetstream::{
@@ -22,26 +22,34 @@ use crate::{
 const MAX_BACKLOG: i64 = 10_000;
 
 impl Broker {
-    /// The last sequence number of a log at the broker. It is requested once and then cached until publishing fails.
-    pub(super) async fn high_water_mark(&self, log: &LogId) -> Result<i64, BusError> {
+    /// The position of the last event of a log at the broker. It is requested once and then cached until publishing fails.
+    pub(super) async fn high_water_mark(&self, log: &LogId) -> Result<Position, BusError> {
         if let Some(mark) = self.published().get(log) {
             return Ok(*mark);
         }
         self.ensure_connected()?;
         self.ensure_stream(log.context()).await?;
-        let last = self.last_in_stream(log).await?;
-        let head = match self.logs.get(log.context()) {
-            Some(reader) => reader.head().await.map_err(failed)?,
-            None => last,
-        };
         // If the stream is ahead of the log, the log has lost events, and the caller must notice.
-        let mark = last.max(head - MAX_BACKLOG);
+        let mut mark = self.last_in_stream(log).await?;
+        if let Some(reader) = self.logs.get(log.context()) {
+            let head = reader.high_water_mark().await.map_err(failed)?;
+            let oldest = head.seq - MAX_BACKLOG;
+            if oldest > mark.seq
+                && let Some(event) = reader.read(oldest - 1, 1).await.map_err(failed)?.pop()
+            {
+                mark = Position {
+                    seq: event.seq,
+                    digest: event.digest,
+                    ..head
+                };
+            }
+        }
         self.published().insert(log.clone(), mark);
         Ok(mark)
     }
 
-    /// The sequence number of the last event in the stream.
-    async fn last_in_stream(&self, log: &LogId) -> Result<i64, BusError> {
+    /// The position of the last event in the stream.
+    async fn last_in_stream(&self, log: &LogId) -> Result<Position, BusError> {
         let stream: Stream<()> = self
             .js
             .get_stream_no_info(self.names.stream(log.context()))
@@ -50,15 +58,16 @@ impl Broker {
         let subject = self.names.events(log.context());
         match stream.get_last_raw_message_by_subject(&subject).await {
             Ok(last) => {
-                let seq = last.headers.get(cloudevents::SEQUENCE);
-                Ok(seq.and_then(|seq| seq.as_str().parse().ok()).unwrap_or(0))
+                let position = last.headers.get(cloudevents::POSITION);
+                let position = position.and_then(|position| position.as_str().parse().ok());
+                Ok(position.unwrap_or_default())
             }
             Err(error) => match error.kind() {
-                LastRawMessageErrorKind::NoMessageFound => Ok(0),
+                LastRawMessageErrorKind::NoMessageFound => Ok(Position::START),
                 LastRawMessageErrorKind::JetStream(error)
                     if error.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
                 {
-                    Ok(0)
+                    Ok(Position::START)
                 }
                 _ => Err(failed(error)),
             },
@@ -70,11 +79,11 @@ impl Broker {
         &self,
         log: LogId,
         events: Vec<Recorded>,
-        high_water_mark: i64,
+        high_water_mark: Position,
     ) -> Result<(), BusError> {
         let labels = [("context", log.to_string())];
         let count = u64::try_from(events.len()).unwrap_or(0);
-        match self.publish_all(&log, events).await {
+        match self.publish_all(&log, events, high_water_mark.epoch).await {
             Ok(()) => {
                 metrics::counter!("berth_bus_published_total", &labels).increment(count);
                 self.published().insert(log, high_water_mark);
@@ -89,14 +98,19 @@ impl Broker {
         }
     }
 
-    async fn publish_all(&self, log: &LogId, events: Vec<Recorded>) -> Result<(), BusError> {
+    async fn publish_all(
+        &self,
+        log: &LogId,
+        events: Vec<Recorded>,
+        epoch: i64,
+    ) -> Result<(), BusError> {
         self.ensure_connected()?;
         let stream = self.names.stream(log.context());
         let mut acks = Vec::with_capacity(events.len());
         for event in events {
             let subject = self.names.event(log, &event.event_type);
             let message = PublishMessage::build()
-                .headers(cloudevents::headers(&event))
+                .headers(cloudevents::headers(&event, epoch))
                 .expected_stream(&stream)
                 .payload(event.data);
             match self.js.send_publish(subject, message).await {

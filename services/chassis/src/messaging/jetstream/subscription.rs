@@ -11,7 +11,7 @@ use futures::{FutureExt, StreamExt, future::BoxFuture};
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    domain::{event::Recorded, log_id::LogId},
+    domain::{event::Recorded, log_id::LogId, position::Position},
     messaging::{
         bus::{BusError, Signal, Subscription},
         jetstream::{
@@ -41,7 +41,7 @@ pub(super) struct JetStreamSubscription {
     heartbeats: Option<Subscriber>,
     pull: Pull,
     /// The pending request for the high-water mark of the log, and when the last one was made.
-    log_request: Option<BoxFuture<'static, Option<i64>>>,
+    log_request: Option<BoxFuture<'static, Option<Position>>>,
     requested_at: Instant,
     /// When the last message or heartbeat of the producer arrived.
     last_contact: Instant,
@@ -49,7 +49,7 @@ pub(super) struct JetStreamSubscription {
     last_event: Instant,
     has_more: bool,
     /// A high-water mark to signal at a time, unless its events arrive before.
-    announced: Option<(Instant, i64)>,
+    announced: Option<(Instant, Position)>,
     /// The last sequence number announced by the producer, and the last one acknowledged by the consumer.
     high_water_mark: i64,
     acknowledged: i64,
@@ -165,10 +165,10 @@ impl JetStreamSubscription {
             && let Some((due, mark)) = self.announced.take()
         {
             // Events that have arrived since are newer.
-            if mark <= self.delivered.0 && self.last_event + GRACE > due {
+            if mark.seq <= self.delivered.0 && self.last_event + GRACE > due {
                 return None;
             }
-            self.delivered.0 = mark.max(self.delivered.0);
+            self.delivered.0 = mark.seq.max(self.delivered.0);
             return Some(Signal::HighWaterMark(mark));
         }
         if now >= self.last_contact + SILENCE {
@@ -203,8 +203,8 @@ impl JetStreamSubscription {
         }
     }
 
-    fn announce(&mut self, due: Instant, mark: i64) {
-        self.high_water_mark = mark;
+    fn announce(&mut self, due: Instant, mark: Position) {
+        self.high_water_mark = mark.seq;
         self.record_lag();
         // An earlier announcement stays due at its time.
         self.announced.get_or_insert((due, mark));
@@ -236,12 +236,12 @@ impl JetStreamSubscription {
         };
         metrics::counter!("berth_bus_heads_asked_total", &self.labels).increment(1);
         self.log_request = Some(Box::pin(async move {
-            let mark = timeout(REQUEST_TIMEOUT, log.head()).await;
+            let mark = timeout(REQUEST_TIMEOUT, log.high_water_mark()).await;
             mark.ok().and_then(Result::ok)
         }));
     }
 
-    fn high_water_mark_received(&mut self, mark: Option<i64>) {
+    fn high_water_mark_received(&mut self, mark: Option<Position>) {
         self.log_request = None;
         if let Some(mark) = mark {
             // The log itself is newer than any announcement.

@@ -9,13 +9,16 @@ use tokio::{
     time::timeout,
 };
 
-use crate::store::{
-    backend::Backend,
-    connection::StoreFuture,
-    error::StoreError,
-    migration::{Migration, Schema},
-    postgres::{database::Postgres, lease, numbering, schema, transaction::PgTransaction},
-    transaction::{Job, Outcome, Query},
+use crate::{
+    domain::position::Position,
+    store::{
+        backend::Backend,
+        connection::StoreFuture,
+        error::StoreError,
+        migration::{Migration, Schema},
+        postgres::{database::Postgres, lease, numbering, schema, transaction::PgTransaction},
+        transaction::{Job, Outcome, Query},
+    },
 };
 
 impl Backend for Postgres {
@@ -87,7 +90,7 @@ impl Backend for Postgres {
         .boxed()
     }
 
-    fn number_events(&self, floor: i64) -> StoreFuture<'_, bool> {
+    fn number_events(&self, floor: Position) -> StoreFuture<'_, bool> {
         numbering::number(self, floor).boxed()
     }
 

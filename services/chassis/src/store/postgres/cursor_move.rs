@@ -1,6 +1,6 @@
 //! A consumer's cursor on its way to the database.
 
-use crate::store::transaction::Batch;
+use crate::{domain::position::Position, store::transaction::Batch};
 
 /// A move of a consumer's cursor.
 #[derive(Debug)]
@@ -8,7 +8,7 @@ pub(super) struct CursorMove {
     pub(super) consumer: String,
     pub(super) producer: String,
     pub(super) from: i64,
-    pub(super) to: i64,
+    pub(super) to: Position,
 }
 
 impl From<Batch<'_>> for CursorMove {

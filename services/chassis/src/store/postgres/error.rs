@@ -5,7 +5,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use crate::store::error::StoreError;
 
 /// Tables in which a unique violation is an optimistic conflict.
-const GUARDED: &[&str] = &["aggregate", "claim", "cursor"];
+const GUARDED: &[&str] = &["aggregate", "claim", "cursor", "log"];
 /// How many unique violations of a read model are treated as optimistic conflicts. The next one is a bug.
 const CONFLICTS: u32 = 3;
 

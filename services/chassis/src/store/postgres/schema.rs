@@ -18,11 +18,11 @@ use crate::{
 
 /// The migrations of the chassis. A released migration never changes.
 ///
-/// A row of the log gets its `position` when it is inserted and its `seq` after it is committed.
+/// A row of the log gets its `position` when it is inserted, and its `seq` and `digest` after it is committed.
 const MIGRATIONS: &[Migration] = &[TABLES];
 
 const TABLES: Migration = Migration {
-    name: "chassis/0001_tables",
+    name: "chassis/0001_digest",
     sql: "
     CREATE TABLE aggregate (
         kind TEXT NOT NULL, id TEXT NOT NULL, version BIGINT NOT NULL, state TEXT NOT NULL, due_at BIGINT,
@@ -33,12 +33,13 @@ const TABLES: Migration = Migration {
     CREATE TABLE log (
         position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, seq BIGINT, id TEXT NOT NULL,
         type TEXT NOT NULL, aggregate TEXT NOT NULL, version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL,
-        headers TEXT NOT NULL);
+        headers TEXT NOT NULL, digest BYTEA);
     CREATE UNIQUE INDEX log_seq ON log (seq) WHERE seq IS NOT NULL;
     CREATE INDEX log_unnumbered ON log (position) WHERE seq IS NULL;
     CREATE INDEX log_aggregate ON log (aggregate, version);
     CREATE TABLE cursor (
-        consumer TEXT NOT NULL, producer TEXT NOT NULL, seq BIGINT NOT NULL,
+        consumer TEXT NOT NULL, producer TEXT NOT NULL, seq BIGINT NOT NULL, epoch BIGINT NOT NULL,
+        digest BYTEA NOT NULL, skip_after BIGINT NOT NULL DEFAULT 0, skip_to BIGINT NOT NULL DEFAULT 0,
         PRIMARY KEY (consumer, producer));
     CREATE TABLE dead_letter (
         consumer TEXT NOT NULL, producer TEXT NOT NULL, seq BIGINT NOT NULL, id TEXT NOT NULL,
@@ -49,6 +50,10 @@ const TABLES: Migration = Migration {
     CREATE TABLE fence (
         id BIGINT PRIMARY KEY, head BIGINT NOT NULL, seen BIGINT NOT NULL, witness TEXT NOT NULL, why TEXT NOT NULL,
         at BIGINT NOT NULL);
+    CREATE TABLE recovery (
+        epoch BIGINT PRIMARY KEY, fork BIGINT NOT NULL, settled BIGINT NOT NULL, shift BIGINT NOT NULL, at BIGINT NOT NULL);
+    CREATE TABLE abandoned (
+        epoch BIGINT NOT NULL, seq BIGINT NOT NULL, digest BYTEA NOT NULL, PRIMARY KEY (epoch, seq));
     CREATE TABLE lease (name TEXT PRIMARY KEY, holder TEXT NOT NULL, ends TIMESTAMPTZ NOT NULL)",
 };
 

@@ -97,19 +97,23 @@ impl With {
     pub(super) fn cursor(&mut self, cursor: CursorMove) -> Result<(), StoreError> {
         let consumer = self.add(cursor.consumer)?;
         let producer = self.add(cursor.producer)?;
-        let to = self.add(cursor.to)?;
+        let to = cursor.to;
+        let epoch = self.add(to.epoch)?;
+        let seq = self.add(to.seq)?;
+        let digest = self.add(to.digest.as_bytes().to_vec())?;
         let sql = if cursor.from == 0 {
             format!(
-                "INSERT INTO cursor (consumer, producer, seq)
-                 VALUES (${consumer}, ${producer}, ${to})
-                 ON CONFLICT (consumer, producer) DO UPDATE SET seq = excluded.seq
+                "INSERT INTO cursor (consumer, producer, epoch, seq, digest)
+                 VALUES (${consumer}, ${producer}, ${epoch}, ${seq}, ${digest})
+                 ON CONFLICT (consumer, producer) DO UPDATE
+                 SET epoch = excluded.epoch, seq = excluded.seq, digest = excluded.digest
                  WHERE cursor.seq = 0 RETURNING 1"
             )
         } else {
             let from = self.add(cursor.from)?;
             format!(
-                "UPDATE cursor SET seq = ${to} WHERE consumer = ${consumer} AND producer = ${producer}
-                 AND seq = ${from} RETURNING 1"
+                "UPDATE cursor SET epoch = ${epoch}, seq = ${seq}, digest = ${digest}
+                 WHERE consumer = ${consumer} AND producer = ${producer} AND seq = ${from} RETURNING 1"
             )
         };
         let guard = self.part("_cursor", sql);

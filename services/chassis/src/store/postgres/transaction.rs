@@ -98,11 +98,20 @@ impl<'d> PgTransaction<'d> {
     }
 
     async fn commit(mut self) -> Result<bool, StoreError> {
-        let mut statements = batches(std::mem::take(&mut self.deferred))?;
+        let statements = batches(std::mem::take(&mut self.deferred))?;
         let changes = self.dirty || !statements.is_empty();
         if changes {
             self.db.before_commit()?;
         }
+        self.commit_statements(statements).await?;
+        Ok(changes)
+    }
+
+    /// Sends the last statements and commits.
+    pub(super) async fn commit_statements(
+        mut self,
+        mut statements: Vec<Statement>,
+    ) -> Result<(), StoreError> {
         if !self.is_open() && !self.db.pooled && statements.len() <= 1 {
             // The statement is its own transaction. If its result is lost, it is unknown whether it was committed.
             if let Some(Statement { sql, args, guarded }) = statements.pop() {
@@ -118,17 +127,7 @@ impl<'d> PgTransaction<'d> {
                 self.close("COMMIT").await?;
             }
         }
-        Ok(changes)
-    }
-
-    /// Runs a script that begins and ends its own transaction.
-    pub(super) async fn run_script(mut self, sql: &str) -> Result<(), StoreError> {
-        let done = self.send(sql, None, StatementContext::default()).await;
-        if done.is_err() {
-            // The script may have failed inside its transaction.
-            self.set_open(true);
-        }
-        done.map(|_| ()).map_err(|error| error.error)
+        Ok(())
     }
 
     /// Ends the database transaction.

@@ -21,6 +21,7 @@ use crate::{
         error::StoreError,
         sqlite::{
             connection::{SqliteConnection, awaited, store_error},
+            digest,
             schema::TABLES,
             writer::{Queued, Writer},
         },
@@ -52,6 +53,7 @@ impl Sqlite {
                  PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=4000; PRAGMA temp_store=MEMORY;",
             )
             .map_err(store_error)?;
+        digest::register(&connection).map_err(store_error)?;
         connection.execute_batch(TABLES).map_err(store_error)?;
         connection.set_prepared_statement_cache_capacity(128);
 

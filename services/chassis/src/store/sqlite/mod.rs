@@ -2,6 +2,7 @@
 
 mod connection;
 mod database;
+mod digest;
 mod schema;
 mod writer;
 

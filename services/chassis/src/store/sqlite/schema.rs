@@ -11,10 +11,11 @@ pub(super) const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS log (
         seq BIGINT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, aggregate TEXT NOT NULL,
         version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL, headers TEXT NOT NULL,
-        PRIMARY KEY (seq)) WITHOUT ROWID;
+        digest BYTEA NOT NULL, PRIMARY KEY (seq)) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS log_aggregate ON log (aggregate, version);
     CREATE TABLE IF NOT EXISTS cursor (
-        consumer TEXT NOT NULL, producer TEXT NOT NULL, seq BIGINT NOT NULL,
+        consumer TEXT NOT NULL, producer TEXT NOT NULL, seq BIGINT NOT NULL, epoch BIGINT NOT NULL,
+        digest BYTEA NOT NULL, skip_after BIGINT NOT NULL DEFAULT 0, skip_to BIGINT NOT NULL DEFAULT 0,
         PRIMARY KEY (consumer, producer)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS dead_letter (
         consumer TEXT NOT NULL, producer TEXT NOT NULL, seq BIGINT NOT NULL, id TEXT NOT NULL,
@@ -25,5 +26,9 @@ pub(super) const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS fence (
         id BIGINT PRIMARY KEY, head BIGINT NOT NULL, seen BIGINT NOT NULL, witness TEXT NOT NULL,
         why TEXT NOT NULL, at BIGINT NOT NULL);
+    CREATE TABLE IF NOT EXISTS recovery (
+        epoch BIGINT PRIMARY KEY, fork BIGINT NOT NULL, settled BIGINT NOT NULL, shift BIGINT NOT NULL, at BIGINT NOT NULL);
+    CREATE TABLE IF NOT EXISTS abandoned (
+        epoch BIGINT NOT NULL, seq BIGINT NOT NULL, digest BYTEA NOT NULL, PRIMARY KEY (epoch, seq)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL) WITHOUT ROWID;
 ";

@@ -230,6 +230,7 @@ fn can_be_restored(before: Option<Reservation>, events: &[Event]) -> Result<(), 
         let recorded = Recorded {
             producer: "reservation".into(),
             seq: 1,
+            digest: chassis::domain::digest::LogDigest::default(),
             id: String::new(),
             event_type: facts[0].event_type.clone(),
             subject: PAYMENT.to_string(),
