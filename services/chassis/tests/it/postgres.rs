@@ -27,6 +27,20 @@ pub(crate) async fn sit(store: &Store, n: u128) -> Result<i64, StoreError> {
     }
 }
 
+/// Takes the only seat of a hall of its own.
+pub(crate) async fn sit_alone(store: &Store, n: u128) -> Result<i64, StoreError> {
+    let take = Command::Take {
+        hall: n.to_string(),
+        capacity: 1,
+    };
+    let cause = Cause::default();
+    match store.execute::<Seat>(seat(n), take, &cause).await {
+        Ok(done) => Ok(done.now.version),
+        Err(chassis::ExecuteError::Store(error)) => Err(error),
+        Err(refused) => panic!("{refused}"),
+    }
+}
+
 /// Takes any seat of a hall, as part of a transaction.
 pub(crate) async fn sit_in(unit: &mut UnitOfWork<'_>, n: u128) -> Result<(), StoreError> {
     let (take, cause) = (take(SEATS), Cause::default());

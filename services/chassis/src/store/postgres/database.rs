@@ -3,7 +3,10 @@
 use std::{
     fmt,
     str::FromStr,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,7 +29,7 @@ const STATEMENTS: usize = 256;
 pub(crate) struct Postgres {
     pub(super) context: &'static str,
     pub(super) options: PgConnectOptions,
-    pub(super) pool: Pool,
+    pub(super) pool: Arc<Pool>,
     pub(super) timeout: Duration,
     /// Whether a transaction pooler is between this process and the server.
     pub(super) pooled: bool,
@@ -76,7 +79,7 @@ impl Postgres {
         let connections = settings.database_connections;
         Ok(Self {
             context,
-            pool: Pool::new(context, options.clone(), connections, timeout),
+            pool: Arc::new(Pool::new(context, options.clone(), connections, timeout)),
             options,
             timeout,
             pooled,

@@ -1,6 +1,6 @@
 //! A transaction: acquires a connection for its first statement, begins for its first write, and defers writes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use futures::{FutureExt, TryStreamExt, future::BoxFuture};
 use sqlx::{
@@ -18,7 +18,7 @@ use crate::{
             batch::{Deferred, batches},
             database::Postgres,
             error::{StatementContext, StatementError},
-            pool::PooledConnection,
+            pool::{GRACE, PooledConnection},
             statement::Statement,
             values,
         },
@@ -27,9 +27,6 @@ use crate::{
         write::Write,
     },
 };
-
-/// The server's statement timeout ends before the client's.
-const GRACE: Duration = Duration::from_millis(500);
 
 /// The result of a statement.
 #[derive(Default)]
@@ -44,7 +41,7 @@ struct Reply {
 /// Writes are deferred and sent with the next query or at the end.
 pub(super) struct PgTransaction<'d> {
     db: &'d Postgres,
-    connection: Option<PooledConnection<'d>>,
+    connection: Option<PooledConnection>,
     began: Instant,
     pub(super) deferred: Vec<Deferred>,
     /// Rows of aggregates that were read ahead.
@@ -124,10 +121,8 @@ impl<'d> PgTransaction<'d> {
     /// Runs a script that begins and ends its own transaction.
     pub(super) async fn run_script(mut self, sql: &str) -> Result<(), StoreError> {
         let done = self.send(sql, None, StatementContext::default()).await;
-        if done.is_err() {
-            // The script may have failed inside its transaction.
-            self.set_open(true);
-        }
+        // It may have failed inside its transaction.
+        self.set_open(done.is_err());
         done.map(|_| ()).map_err(|error| error.error)
     }
 
@@ -235,7 +230,8 @@ impl<'d> PgTransaction<'d> {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
-            let again = error.broken && !self.dirty && self.began.elapsed() < self.db.timeout;
+            let again =
+                error.broken && !self.dirty && self.began.elapsed() < self.db.timeout;
             if !again {
                 return Err(self.fail(error));
             }
@@ -301,6 +297,8 @@ impl<'d> PgTransaction<'d> {
         };
         self.db.count_round_trip();
         connection.busy = true;
+        // Only a statement without arguments begins a transaction.
+        connection.open |= args.is_none();
         let result = timeout(
             self.db.timeout + GRACE,
             run(connection, sql, args, !self.db.pooled),
@@ -314,11 +312,11 @@ impl<'d> PgTransaction<'d> {
             Ok(Err(error)) => StatementError::of(error, context),
             Err(_) => StatementError::silent(),
         };
-        if error.broken {
-            self.connection = None;
-            self.db.pool.close_idle();
-        } else {
-            connection.busy = false;
+        connection.busy = false;
+        if error.broken
+            && let Some(broken) = self.connection.take()
+        {
+            broken.close();
         }
         Err(error)
     }
