@@ -17,7 +17,7 @@ use crate::{
     base::faults::Faults,
     store::{
         error::StoreError,
-        postgres::{error::StatementError, pool::Pool},
+        postgres::{error::StatementError, lease::SeenRenewals, pool::Pool},
         settings::DatabaseSettings,
     },
 };
@@ -33,6 +33,7 @@ pub(crate) struct Postgres {
     pub(super) timeout: Duration,
     /// Whether a transaction pooler is between this process and the server.
     pub(super) pooled: bool,
+    pub(super) leases: SeenRenewals,
     pub(super) commits: watch::Sender<u64>,
     pub(super) retry_lock: Mutex<()>,
     faults: Faults,
@@ -83,6 +84,7 @@ impl Postgres {
             options,
             timeout,
             pooled,
+            leases: SeenRenewals::default(),
             commits: watch::Sender::new(0),
             retry_lock: Mutex::default(),
             faults,

@@ -49,7 +49,8 @@ const TABLES: Migration = Migration {
     CREATE TABLE fence (
         id BIGINT PRIMARY KEY, head BIGINT NOT NULL, seen BIGINT NOT NULL, witness TEXT NOT NULL, why TEXT NOT NULL,
         at BIGINT NOT NULL);
-    CREATE TABLE lease (name TEXT PRIMARY KEY, holder TEXT NOT NULL, ends TIMESTAMPTZ NOT NULL)",
+    CREATE TABLE lease (
+        name TEXT PRIMARY KEY, holder TEXT NOT NULL, renewal TEXT NOT NULL, millis BIGINT NOT NULL)",
 };
 
 /// The migrations of the chassis and of a context.
