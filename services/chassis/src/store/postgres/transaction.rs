@@ -231,7 +231,7 @@ impl<'d> PgTransaction<'d> {
                 Err(error) => error,
             };
             let again =
-                error.broken && !self.dirty && self.began.elapsed() < self.db.timeout;
+                error.is_of_connection() && !self.dirty && self.began.elapsed() < self.db.timeout;
             if !again {
                 return Err(self.fail(error));
             }
@@ -259,7 +259,7 @@ impl<'d> PgTransaction<'d> {
     /// Marks the transaction as failed, if there is one.
     fn fail(&mut self, error: StatementError) -> StoreError {
         // What was not committed can be retried from the beginning.
-        let lost = matches!(error.error, StoreError::Unavailable(_)) && error.broken;
+        let lost = matches!(error.error, StoreError::Unavailable(_)) && error.is_of_connection();
         let error = if lost && self.dirty && error.kind != "silent" {
             StoreError::Contended
         } else {
