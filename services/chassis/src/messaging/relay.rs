@@ -61,6 +61,16 @@ pub async fn relay_once(store: &Store, bus: &Arc<dyn Bus>) -> Result<bool, Relay
     Ok(any)
 }
 
+/// Publishes what is committed now. Other replicas may commit meanwhile, without pause: those events are left to the next
+/// leader.
+pub async fn relay_committed(store: &Store, bus: &Arc<dyn Bus>) -> Result<(), RelayError> {
+    store.stamp().await?;
+    let head = store.head().await?;
+    let log = LogId::of(store.context());
+    while bus.high_water_mark(&log).await? < head && relay_once(store, bus).await? {}
+    Ok(())
+}
+
 /// Compares the log with the high-water mark of the bus. If the log is behind it, it has lost events and the store is fenced.
 pub async fn compare(store: &Store, bus: &Arc<dyn Bus>) -> Result<(), StoreError> {
     let context = store.context();
