@@ -1,4 +1,5 @@
 //! `cargo xtask …`: the commands that developers and CI run on Berth. Only cargo is needed to start them.
+mod advisories;
 mod run;
 mod servers;
 mod steps;
@@ -14,6 +15,9 @@ use clap::Parser;
 enum Verb {
     /// Checks formatting, contracts, lints, documentation and dependencies; runs no tests
     Check,
+    /// Checks the dependencies against the newest advisories of RustSec, and fails if they cannot be fetched; `check` only
+    /// warns then
+    Advisories,
     /// Runs everything that CI runs: `check` and all tests
     Test,
     /// Runs a benchmark: `cargo xtask bench <name> [--json] …`; the crate `bench` reads the arguments
@@ -54,6 +58,7 @@ enum Verb {
 fn main() -> ExitCode {
     let done = match Verb::parse() {
         Verb::Check => steps::check(),
+        Verb::Advisories => advisories::check(),
         Verb::Test => steps::test(),
         Verb::Bench { arguments } => run::bench(&arguments),
         Verb::Campaign { arguments } => run::campaign(&arguments),

@@ -7,6 +7,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
+    advisories,
     run::run,
     servers::Servers,
     tools::{self, cargo},
@@ -41,6 +42,7 @@ const CHECK: &[Step] = &[
         let mut deny = Command::new(tools::deny()?);
         run(deny.args(["--workspace", "check"]).args(checks))
     }),
+    ("advisories", |_| advisories::check_if_possible()),
     ("lints", |_| {
         run(cargo()
             .args(["clippy", "--workspace", "--all-targets", "--"])

@@ -42,7 +42,7 @@ pub use base::{
 };
 pub use cli::{run::main, subcommand::Subcommand};
 pub use domain::{
-    aggregate::{Aggregate, ClaimRange, Claims, Now, Versioned},
+    aggregate::{Aggregate, ClaimRange, Claims, Now, Units, Versioned},
     event::{Cause, EventType, Fact, Malformed, Publish, Received, Recorded},
 };
 pub use error::{

@@ -271,7 +271,8 @@ impl ReservationService for Api {
         let (caller, request) = accept(request);
         let (offer, period, quantity) = codec::availability_of(&request)?;
         let terms = self.offers.find(&caller, offer).await?;
-        let taken = self.store.taken(unit_claim_range(offer, &period)).await?;
+        let units = unit_claim_range(offer, &period, terms.capacity, terms.capacity);
+        let taken = self.store.taken(units).await?;
         let free = Free::of(terms.capacity, taken.iter().map(String::as_str));
         let at = self.clock.now();
         let availability = Availability::of(&terms, &period, quantity, &free, at)?;

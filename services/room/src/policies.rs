@@ -59,10 +59,23 @@ fn whenever_reservation_cancel_requested_release_room(
     on_room(received.event.reservation, room::Command::Release)
 }
 
+/// A paid reservation without a refund is cancelled at once. Any other was released when its cancellation was requested, or
+/// was never confirmed.
 fn whenever_reservation_cancelled_release_room(
     received: Received<ReservationCancelled>,
 ) -> Result<Then<Room>, Malformed> {
-    on_room(received.event.reservation, room::Command::Release)
+    let reservation = received.event.reservation;
+    let at_once = reservation.as_ref().is_some_and(|reservation| {
+        let refund = reservation.refund.as_ref();
+        let refunds = refund.is_some_and(|refund| refund.units > 0 || refund.nanos > 0);
+        !reservation.payment_id.is_empty() && !refunds
+    });
+    let command = if at_once {
+        room::Command::Release
+    } else {
+        room::Command::Forgo
+    };
+    on_room(reservation, command)
 }
 
 fn whenever_reservation_completed_release_room(

@@ -117,6 +117,18 @@ pub struct ClaimRange {
     pub from: String,
     /// The key after the last one.
     pub to: String,
+    /// If every unit has the keys of the range: which units are read.
+    pub units: Option<Units>,
+}
+
+/// Units of a scope that can be claimed for the same keys. They are read from 1 to `count`, until `wanted` of them hold no
+/// key of the range. One held key stands for all that a unit holds, so what is read does not grow with the range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Units {
+    /// How many units there are, at most 9,999.
+    pub count: u32,
+    /// How many units without a held key are needed.
+    pub wanted: u32,
 }
 
 impl ClaimRange {
@@ -131,7 +143,31 @@ impl ClaimRange {
             scope: scope.into(),
             from: from.into(),
             to: to.into(),
+            units: None,
         }
+    }
+
+    /// The same range of keys for each of these units.
+    #[must_use]
+    pub fn of_units(self, units: Units) -> Self {
+        Self {
+            units: Some(units),
+            ..self
+        }
+    }
+
+    /// The key of a unit.
+    pub fn unit_key(unit: u32, key: &str) -> String {
+        format!("{unit:04}/{key}")
+    }
+
+    /// Whether a claim is in the range.
+    pub fn contains(&self, scope: &str, key: &str) -> bool {
+        let key = match self.units {
+            Some(_) => key.split_once('/').map_or("", |(_, key)| key),
+            None => key,
+        };
+        scope == self.scope && *self.from <= *key && *key < *self.to
     }
 }
 

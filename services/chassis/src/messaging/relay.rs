@@ -75,6 +75,16 @@ pub async fn relay_once(store: &Store, bus: &Arc<dyn Bus>) -> Result<bool, Relay
     Ok(any)
 }
 
+/// Publishes what is committed now. Other replicas may commit meanwhile, without pause: those events are left to the next
+/// leader.
+pub async fn relay_committed(store: &Store, bus: &Arc<dyn Bus>) -> Result<(), RelayError> {
+    store.number_events().await?;
+    let head = store.high_water_mark().await?.seq;
+    let log = LogId::of(store.context());
+    while bus.high_water_mark(&log).await?.seq < head && relay_once(store, bus).await? {}
+    Ok(())
+}
+
 /// Compares the log with the high-water mark of the bus, once it is connected. If the log has another history, it has lost
 /// events and the store is fenced.
 pub async fn compare(store: &Store, bus: &Arc<dyn Bus>) -> Result<(), StoreError> {

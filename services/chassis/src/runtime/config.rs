@@ -46,7 +46,7 @@ pub struct Config {
     /// Time after the stop signal in which new connections are still accepted, so that load balancers notice
     #[arg(long, env = "BERTH_DRAIN_DELAY", default_value = "0s", value_parser = duration, value_name = "TIME")]
     pub drain_delay: Duration,
-    /// Maximum duration of a graceful stop after the drain delay
+    /// Maximum duration of a graceful stop after the drain delay; a job that still runs after a quarter of it is aborted, and runs again later
     #[arg(long, env = "BERTH_GRACE", default_value = "20s", value_parser = duration, value_name = "TIME")]
     pub grace: Duration,
     /// Settings of the databases.

@@ -127,11 +127,14 @@ impl Deadlines {
             };
             states.insert(key.clone(), State::Running);
             let work = (handler.handle)(self.0.deps.clone(), key.1.clone());
-            let this = self.clone();
+            let run = Run {
+                deadlines: self.clone(),
+                key,
+                attempts,
+            };
             all.push(Box::pin(async move {
                 let done = AssertUnwindSafe(work).catch_unwind().await;
-                let done = done.unwrap_or_else(|_| Err(RetryLater("panicked".into())));
-                this.finish(key, attempts, done)
+                run.finish(done.unwrap_or_else(|_| Err(RetryLater("panicked".into()))))
             }));
         }
         Ok(all)
@@ -152,36 +155,41 @@ impl Deadlines {
             || due.iter().any(|key| has_handler(&key.0) && !waits(key)))
     }
 
-    fn finish(&self, key: (String, String), attempts: u32, done: Result<(), RetryLater>) -> bool {
-        let mut states = self.states();
-        match done {
-            Ok(()) => {
-                states.remove(&key);
-                true
-            }
-            Err(error) => {
-                tracing::debug!(kind = %key.0, id = %key.1, error = %error, "not yet");
-                let wait = SignedDuration::from_millis((100_i64 << attempts.min(10)).min(60_000));
-                let until = self
-                    .0
-                    .deps
-                    .clock
-                    .now()
-                    .saturating_add(wait)
-                    .unwrap_or(Timestamp::MAX);
-                states.insert(
-                    key,
-                    State::Failed {
-                        attempts: attempts + 1,
-                        until,
-                    },
-                );
-                false
-            }
-        }
-    }
-
     fn states(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), State>> {
         self.0.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Work on an aggregate that is due. If it is aborted, the aggregate is due again.
+struct Run {
+    deadlines: Deadlines,
+    key: (String, String),
+    attempts: u32,
+}
+
+impl Run {
+    /// Records the result, and returns whether the work succeeded.
+    fn finish(self, done: Result<(), RetryLater>) -> bool {
+        let Err(error) = done else {
+            return true;
+        };
+        tracing::debug!(kind = %self.key.0, id = %self.key.1, error = %error, "not yet");
+        let wait = SignedDuration::from_millis((100_i64 << self.attempts.min(10)).min(60_000));
+        let now = self.deadlines.0.deps.clock.now();
+        let failed = State::Failed {
+            attempts: self.attempts + 1,
+            until: now.saturating_add(wait).unwrap_or(Timestamp::MAX),
+        };
+        self.deadlines.states().insert(self.key.clone(), failed);
+        false
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let mut states = self.deadlines.states();
+        if matches!(states.get(&self.key), Some(State::Running)) {
+            states.remove(&self.key);
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Leadership: one of several replicas of a context runs its workers: it relays the log, consumes the logs of other
 //! contexts, handles deadlines and retries dead letters. The other replicas serve requests and stand by.
 //!
-//! The leader holds a lease in the store of the context, measured by the clock of that store. A leader that has lost its
-//! lease without noticing does no harm: cursors and versions reject its writes.
+//! The leader holds a lease in the store of the context. A replica that stands by acquires it when it has not seen a renewal
+//! for the time of the lease, and the leader stops before. A leader that has lost its lease without noticing does no harm:
+//! cursors and versions reject its writes.
 
 use std::{
     sync::{
@@ -13,7 +14,7 @@ use std::{
 };
 
 use clap::Args;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::{
@@ -77,21 +78,17 @@ impl Leader {
         self.store.lease(LEASE, &self.holder, self.lease).await
     }
 
-    /// Renews the lease until it is lost.
-    pub(super) async fn keep(&self) {
-        let mut held = Instant::now();
-        loop {
+    /// Renews the lease, which was acquired at `held`, until it is lost.
+    pub(super) async fn keep(&self, mut held: Instant) {
+        let context = self.store.context();
+        while held.elapsed() < self.lease {
             tokio::time::sleep(self.renewal()).await;
             let began = Instant::now();
-            match self.acquire().await {
-                Ok(true) => held = began,
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::warn!(context = self.store.context(), error = %error, "lease not renewed");
-                    if held.elapsed() >= self.lease {
-                        return;
-                    }
-                }
+            match timeout_at(held + self.lease, self.acquire()).await {
+                Ok(Ok(true)) => held = began,
+                Ok(Ok(false)) => return,
+                Ok(Err(error)) => tracing::warn!(context, error = %error, "lease not renewed"),
+                Err(_) => tracing::warn!(context, "lease not renewed in time"),
             }
         }
     }

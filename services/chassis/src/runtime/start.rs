@@ -33,6 +33,8 @@ use crate::{
 pub const OWN_KEY: &str = "service.key";
 /// The context that issues tokens.
 const MEMBER: &str = "member";
+/// The share of the grace period in which workers may finish their last step: requests in flight are finished before.
+const DRAIN_SHARE: u32 = 4;
 /// Delay before a step of the start is tried again.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// How often a store that is not ready is checked.
@@ -84,7 +86,7 @@ pub(super) async fn start(
 
     // The workers, once it is certain that no log has lost events.
     detect_log_losses(&contexts, &wiring.bus).await;
-    let mut workers = run_workers(&contexts);
+    let mut workers = run_workers(&contexts, config.grace / DRAIN_SHARE);
     for context in &contexts {
         run_on_start(context).await;
     }
@@ -214,11 +216,11 @@ async fn detect_log_loss(
     Ok(())
 }
 
-fn run_workers(contexts: &[ContextRuntime]) -> TaskGroup {
+fn run_workers(contexts: &[ContextRuntime], drain: Duration) -> TaskGroup {
     let mut group = TaskGroup::default();
     for context in contexts {
         let stop = group.stop_token();
-        let tasks = context.run(&stop);
+        let tasks = context.run(&stop, drain);
         group.spawn(supervisor::workers(context.context.name, tasks, stop));
     }
     group

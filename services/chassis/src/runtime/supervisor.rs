@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
+use futures::future::{join, join_all};
 use tokio::{
     task::{JoinError, JoinSet},
     time::{sleep, timeout},
@@ -14,6 +15,8 @@ use crate::{
 
 /// How often the stores are checked.
 const CHECK: Duration = Duration::from_millis(500);
+/// How long a store may take to show that it is usable.
+const PROBE: Duration = Duration::from_secs(3);
 /// How often the recorder of the metrics does its upkeep.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
@@ -167,20 +170,24 @@ pub(super) async fn keep_metrics(stop: CancellationToken) -> Result<(), Failed> 
     Ok(())
 }
 
-/// Keeps the readiness up to date with the state of the stores.
+/// Keeps the readiness up to date with the state of the stores. They are checked side by side, so that one that does not
+/// respond does not delay the others.
 async fn check_stores(contexts: &[ContextRuntime], health: &Health) -> Infallible {
     loop {
         sleep(CHECK).await;
-        let mut reasons = Vec::new();
-        for context in contexts {
-            let store = &context.deps.store;
-            if let Err(error) = store.look_at_fence().await {
-                tracing::warn!(context = store.context(), error = %error, "write fence could not be read");
-            }
-            reasons.extend(why_unusable(store).await);
-        }
-        health.report(reasons).await;
+        let checks = contexts.iter().map(|context| check(&context.deps.store));
+        let reasons = join_all(checks).await.into_iter().flatten();
+        health.report(reasons.collect()).await;
     }
+}
+
+async fn check(store: &Store) -> Option<String> {
+    let (fence, why_unusable) =
+        join(timeout(PROBE, store.look_at_fence()), why_unusable(store)).await;
+    if let Ok(Err(error)) = fence {
+        tracing::warn!(context = store.context(), error = %error, "write fence could not be read");
+    }
+    why_unusable
 }
 
 /// Why a store cannot be used. A store whose last commit failed is probed: an unready process gets no commands that would
@@ -189,7 +196,10 @@ async fn why_unusable(store: &Store) -> Option<String> {
     if !store.is_failing() {
         return None;
     }
-    let error = store.probe().await.err()?;
-    tracing::warn!(context = store.context(), error = %error, "store unusable");
-    Some(format!("the store of {}: {error}", store.context()))
+    let why = match timeout(PROBE, store.probe()).await {
+        Ok(probed) => probed.err()?.to_string(),
+        Err(_) => "the store does not respond".to_owned(),
+    };
+    tracing::warn!(context = store.context(), why, "store unusable");
+    Some(format!("the store of {}: {why}", store.context()))
 }

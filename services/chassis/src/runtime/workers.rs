@@ -1,16 +1,19 @@
 //! The workers of a context: loops that relay its log, consume the logs of other contexts, retry dead letters and handle
 //! deadlines, while this replica leads.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
-use tokio::task::{JoinError, JoinSet};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::log_id::LogId,
     messaging::{
         consumer::Consumer,
-        relay::{compare, relay_once},
+        relay::{compare, relay_committed, relay_once},
     },
     runtime::context_runtime::{ContextRuntime, StepError},
 };
@@ -26,10 +29,10 @@ const COALESCE: Duration = Duration::from_millis(2);
 
 impl ContextRuntime {
     /// Starts the loops of the workers, which work while this replica leads. They end when `stop` is cancelled, after the
-    /// current step.
-    pub fn run(&self, stop: &CancellationToken) -> JoinSet<()> {
+    /// current step; a step that takes longer than `drain` is aborted.
+    pub fn run(&self, stop: &CancellationToken, drain: Duration) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        tasks.spawn(self.clone().lead(stop.clone()));
+        tasks.spawn(self.clone().lead(stop.clone(), drain));
         tasks.spawn(self.clone().notify_leader(stop.clone()));
         tasks
     }
@@ -47,13 +50,14 @@ impl ContextRuntime {
     }
 
     /// Runs the workers whenever this replica holds the lease, and tries to acquire the lease otherwise.
-    async fn lead(self, stop: CancellationToken) {
+    async fn lead(self, stop: CancellationToken, drain: Duration) {
         self.leader.set_leading(false);
         while !stop.is_cancelled() {
             // A fenced store must not be worked on.
             if self.deps.store.fenced().is_none() {
+                let began = Instant::now();
                 match self.leader.acquire().await {
-                    Ok(true) => self.work(&stop).await,
+                    Ok(true) => self.work(&stop, began, drain).await,
                     Ok(false) => {}
                     Err(error) => {
                         tracing::warn!(context = self.context.name, error = %error, "lease failed");
@@ -83,7 +87,7 @@ impl ContextRuntime {
     }
 
     /// Runs the workers until `stop` is cancelled, the lease is lost or the store is fenced. Releases the lease then.
-    async fn work(&self, stop: &CancellationToken) {
+    async fn work(&self, stop: &CancellationToken, held: Instant, drain: Duration) {
         let context = self.context.name;
         // Another replica may have published more than this one knows.
         self.bus.invalidate(context);
@@ -93,28 +97,52 @@ impl ContextRuntime {
         self.leader.set_leading(true);
         let work = stop.child_token();
         let mut workers = self.workers(&work);
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = self.leader.keep() => {}
-            () = self.receive_notifications() => {}
-            () = self.deps.store.until_fenced() => {}
-            ended = workers.join_next() => if !stop.is_cancelled() {
-                worker_ended(context, ended);
+        let mut lost = pin!(self.leader.keep(held));
+        let leads = tokio::select! {
+            () = stop.cancelled() => true,
+            () = &mut lost => false,
+            () = self.receive_notifications() => true,
+            () = self.deps.store.until_fenced() => true,
+            ended = workers.join_next() => {
+                if !stop.is_cancelled() {
+                    worker_ended(context, ended);
+                }
+                true
             }
-        }
+        };
         work.cancel();
-        while let Some(ended) = workers.join_next().await {
-            if let Err(error) = ended {
-                worker_ended(context, Some(Err(error)));
+        // The lease is renewed meanwhile, so that nobody else leads yet.
+        if leads {
+            tokio::select! {
+                drained = timeout(drain, self.drain(&mut workers)) => {
+                    if drained.is_err() {
+                        tracing::warn!(context, "workers aborted: their last step took too long");
+                    }
+                }
+                () = lost => {}
             }
         }
-        // Publish the last commits now: the next leader would find them only after a while.
-        while matches!(relay_once(&self.deps.store, &self.bus).await, Ok(true)) {}
+        // What they were doing has no effect, or is done again by the next leader.
+        workers.shutdown().await;
         self.leader.set_leading(false);
         if let Err(error) = self.leader.release().await {
             tracing::warn!(context, error = %error, "lease not released");
         }
         self.bus.notify_leader(context).await;
+    }
+
+    /// Waits until the workers have ended, and publishes the last commits: the next leader would find them only after a
+    /// while.
+    async fn drain(&self, workers: &mut JoinSet<()>) {
+        let context = self.context.name;
+        while let Some(ended) = workers.join_next().await {
+            if let Err(error) = ended {
+                worker_ended(context, Some(Err(error)));
+            }
+        }
+        if let Err(error) = relay_committed(&self.deps.store, &self.bus).await {
+            tracing::warn!(context, error = %error, "last events not published");
+        }
     }
 
     /// Wakes the workers whenever another replica has notified the leader.

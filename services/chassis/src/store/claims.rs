@@ -1,9 +1,11 @@
 //! The `claim` table: which aggregate holds which unique key.
 
+use std::collections::BTreeSet;
+
 use crate::{
     args,
     domain::aggregate::ClaimRange,
-    store::{connection::Conn, error::StoreError},
+    store::{connection::Conn, error::StoreError, row::Value},
 };
 
 /// Claims a key. False if it is held already.
@@ -34,15 +36,65 @@ pub(crate) async fn held_by_others(
     ranges: &[ClaimRange],
     owner: &str,
 ) -> Result<Vec<Vec<String>>, StoreError> {
-    let sql = "SELECT key FROM claim WHERE scope = $1 AND key >= $2 AND key < $3 AND owner <> $4";
     let mut held = Vec::with_capacity(ranges.len());
     for range in ranges {
-        let values = args![&*range.scope, &*range.from, &*range.to, owner];
-        let rows = conn.query(sql, values).await?;
+        let mut values = args![owner];
+        let sql = select_held(range, &mut values, "key", "AND owner <> $1");
+        let rows = conn.query(&sql, values).await?;
         let keys = rows.iter().map(|row| row.text(0).map(str::to_owned));
-        held.push(keys.collect::<Result<_, _>>()?);
+        held.push(held_keys(range, keys.collect::<Result<_, _>>()?));
     }
     Ok(held)
+}
+
+/// A query for the keys of a range that are held, to be completed by [`held_keys`]. `columns` name the columns; `key` in
+/// them is the key.
+pub(crate) fn select_held(
+    range: &ClaimRange,
+    values: &mut Vec<Value>,
+    columns: &str,
+    and_owner: &str,
+) -> String {
+    let at = values.len();
+    let [scope, from, to, count, wanted] =
+        [1, 2, 3, 4, 5].map(|number| format!("${}", at + number));
+    values.extend(args![&*range.scope, &*range.from, &*range.to]);
+    let Some(units) = range.units else {
+        return format!(
+            "SELECT {columns} FROM claim
+             WHERE scope = {scope} AND key >= {from} AND key < {to} {and_owner}"
+        );
+    };
+    values.extend(args![i64::from(units.count), i64::from(units.wanted)]);
+    // One lookup for each unit, however many keys it holds, and none after enough units were found. As a scalar subquery
+    // with an order it is a lookup in the index, whatever the planner estimates.
+    let unit = "substr(CAST(10000 + number AS TEXT), 2) || '/' ||";
+    format!(
+        "SELECT {columns} FROM (
+             WITH RECURSIVE unit (number) AS (
+                 SELECT CAST(1 AS BIGINT) UNION ALL SELECT number + 1 FROM unit WHERE number < {count})
+             SELECT CAST(number AS TEXT) AS key FROM unit WHERE (
+                 SELECT 1 FROM claim
+                 WHERE scope = {scope} AND key >= {unit} {from} AND key < {unit} {to} {and_owner}
+                 ORDER BY key LIMIT 1) IS NULL
+             LIMIT {wanted}) AS free"
+    )
+}
+
+/// The held keys of a range. Of units, the query has returned the numbers of those that hold none.
+pub(crate) fn held_keys(range: &ClaimRange, found: Vec<String>) -> Vec<String> {
+    let Some(units) = range.units else {
+        return found;
+    };
+    let free: BTreeSet<u32> = found.iter().filter_map(|unit| unit.parse().ok()).collect();
+    let enough = free.len() >= usize::try_from(units.wanted).unwrap_or(usize::MAX);
+    let last = match free.last() {
+        Some(last) if enough => *last,
+        _ => units.count,
+    };
+    let held = (1..=last).filter(|unit| !free.contains(unit));
+    held.map(|unit| ClaimRange::unit_key(unit, &range.from))
+        .collect()
 }
 
 /// The owner of a claim.

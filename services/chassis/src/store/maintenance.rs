@@ -33,7 +33,7 @@ impl Store {
         self.0.backend.unnumbered().await
     }
 
-    /// Acquires or renews a lease until `time` from now, by the clock of the database. False if another holder has it.
+    /// Acquires or renews a lease. False if another holder has it, until it has not renewed it for its `time`.
     pub async fn lease(
         &self,
         name: &str,

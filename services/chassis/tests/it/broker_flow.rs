@@ -34,7 +34,7 @@ struct Running {
 impl Running {
     fn new(context: &ContextRuntime) -> Self {
         let stop = CancellationToken::new();
-        let tasks = context.run(&stop);
+        let tasks = context.run(&stop, std::time::Duration::from_secs(5));
         Self {
             stop: stop.drop_guard(),
             tasks,

@@ -2,7 +2,7 @@
 
 use chassis::{
     Aggregate, ClaimRange, Claims, Fact, Kind, Now, Publish, Recorded, Refused, Restore, Timestamp,
-    Versioned, base::time::SignedDuration,
+    Units, Versioned, base::time::SignedDuration,
 };
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +66,7 @@ impl Aggregate for Seat {
         match (this, command) {
             (None, Command::Take { hall, capacity }) => {
                 let scope = format!("hall/{hall}");
-                let free = (1..=*capacity).find(|seat| !now.is_held(&scope, &format!("{seat:04}")));
+                let free = (1..=*capacity).find(|seat| !now.is_held(&scope, &key(*seat)));
                 let seat = free.ok_or(Refusal::Full)?;
                 let until = now.at.checked_add(SignedDuration::from_mins(15)).unwrap();
                 Ok(vec![Event::Taken {
@@ -95,16 +95,20 @@ impl Aggregate for Seat {
 
     fn claim_ranges(_: Option<&Self>, command: &Command) -> Vec<ClaimRange> {
         match command {
-            Command::Take { hall, .. } => vec![ClaimRange::all(format!("hall/{hall}"))],
+            Command::Take { hall, capacity } => {
+                let seats = Units {
+                    count: *capacity,
+                    wanted: 1,
+                };
+                vec![ClaimRange::all(format!("hall/{hall}")).of_units(seats)]
+            }
             Command::Leave => vec![],
         }
     }
 
     fn claims(&self) -> Claims {
         match self {
-            Self::Held { hall, seat, .. } => {
-                Claims::none().and(format!("hall/{hall}"), format!("{seat:04}"))
-            }
+            Self::Held { hall, seat, .. } => Claims::none().and(format!("hall/{hall}"), key(*seat)),
             Self::Left => Claims::none(),
         }
     }
@@ -119,6 +123,11 @@ impl Aggregate for Seat {
     fn when_due() -> Option<Command> {
         Some(Command::Leave)
     }
+}
+
+/// The key of a seat: it is held for ever, so there is one.
+fn key(seat: u32) -> String {
+    ClaimRange::unit_key(seat, "")
 }
 
 /// The seat as a message that exists in the contracts, so that it can travel.

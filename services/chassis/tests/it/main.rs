@@ -37,6 +37,7 @@ mod retries;
 mod serve;
 mod service_identity;
 mod stage;
+mod stepping_down;
 mod store;
 mod store_faults;
 mod tally;

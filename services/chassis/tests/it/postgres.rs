@@ -11,19 +11,36 @@ use chassis::{
     store::{Migration, Store, StoreOptions, UnitOfWork, Write},
 };
 use chassis_testing::Scratch;
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    sync::{oneshot, watch},
+    time::{Instant, interval, timeout},
+};
 
 use crate::{
     counter::{Command, Seat},
     store::{Bench, Place, log, postgres, seat, sqlite, take},
 };
 
-pub(crate) const SEATS: u32 = 10_000;
+pub(crate) const SEATS: u32 = 9_999;
 
 /// Takes any seat.
 pub(crate) async fn sit(store: &Store, n: u128) -> Result<i64, StoreError> {
     let cause = Cause::default();
     match store.execute::<Seat>(seat(n), take(SEATS), &cause).await {
+        Ok(done) => Ok(done.now.version),
+        Err(chassis::ExecuteError::Store(error)) => Err(error),
+        Err(refused) => panic!("{refused}"),
+    }
+}
+
+/// Takes the only seat of a hall of its own.
+pub(crate) async fn sit_alone(store: &Store, n: u128) -> Result<i64, StoreError> {
+    let take = Command::Take {
+        hall: n.to_string(),
+        capacity: 1,
+    };
+    let cause = Cause::default();
+    match store.execute::<Seat>(seat(n), take, &cause).await {
         Ok(done) => Ok(done.now.version),
         Err(chassis::ExecuteError::Store(error)) => Err(error),
         Err(refused) => panic!("{refused}"),
@@ -195,14 +212,63 @@ async fn a_lease_has_one_holder_at_a_time() {
     assert!(store.lease("work", "a", long).await.unwrap());
     assert!(!store.lease("work", "b", long).await.unwrap());
     assert!(store.lease("other", "b", long).await.unwrap());
-    // Renewed, and at once over.
+    // Renewed, and over as soon as another one has seen it.
     assert!(store.lease("work", "a", no_time).await.unwrap());
+    assert!(!store.lease("work", "b", long).await.unwrap());
     assert!(store.lease("work", "b", long).await.unwrap());
     assert!(!store.lease("work", "a", long).await.unwrap());
     store.release("work", "a").await.unwrap();
     assert!(!store.lease("work", "a", long).await.unwrap());
     store.release("work", "b").await.unwrap();
     assert!(store.lease("work", "a", long).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_lease_does_not_depend_on_the_clock_of_the_database() {
+    let bench = postgres().await;
+    let Place::Schema(scratch) = &bench.place else {
+        panic!("no schema");
+    };
+    let (short, long) = (Duration::from_millis(300), Duration::from_mins(1));
+    assert!(bench.store.lease("dead", "a", short).await.unwrap());
+    assert!(bench.store.lease("alive", "a", long).await.unwrap());
+    // New connections find this clock before the one of the server.
+    let url = scratch.url() + "%2Cpg_catalog";
+    let set_clock = async |to: &str| {
+        let sql = format!(
+            "CREATE OR REPLACE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql
+             AS $$ SELECT pg_catalog.clock_timestamp() + INTERVAL '{to}' $$"
+        );
+        scratch.run(&sql).await;
+        Store::postgres("room", &url, &scratch.settings(), StoreOptions::default()).unwrap()
+    };
+    let next = set_clock("-1 hour").await;
+    let began = Instant::now();
+    let acquired = async {
+        let mut ticks = interval(Duration::from_millis(20));
+        while !next.lease("dead", "b", short).await.unwrap() {
+            ticks.tick().await;
+        }
+    };
+    timeout(Duration::from_secs(5), acquired).await.unwrap();
+    assert!(began.elapsed() >= short, "it was not watched long enough");
+    assert!(!bench.store.lease("dead", "a", short).await.unwrap());
+
+    let next = set_clock("1 hour").await;
+    assert!(!next.lease("alive", "b", short).await.unwrap());
+    assert!(bench.store.lease("alive", "a", long).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_lease_is_held_as_long_as_it_is_renewed() {
+    let Bench { store, .. } = &postgres().await;
+    let time = Duration::from_millis(400);
+    let mut ticks = interval(time / 4);
+    for _ in 0..8 {
+        ticks.tick().await;
+        assert!(store.lease("work", "a", time).await.unwrap());
+        assert!(!store.lease("work", "b", time).await.unwrap());
+    }
 }
 
 #[tokio::test]

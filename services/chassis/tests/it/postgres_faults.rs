@@ -18,7 +18,7 @@ use tokio::{sync::Barrier, task::JoinSet, time::timeout};
 
 use crate::{
     counter::Seat,
-    postgres::{assert_sound, sit, sit_in},
+    postgres::{assert_sound, sit, sit_alone, sit_in},
     store::{Bench, Place, log, postgres, seat},
     wire::Wire,
 };
@@ -28,6 +28,13 @@ fn scratch(bench: &Bench) -> &Scratch {
         Place::Schema(scratch) => scratch,
         Place::File(_) => panic!("no schema"),
     }
+}
+
+/// The process of the server that serves a store with one connection.
+async fn backend_of(store: &Store) -> i64 {
+    let sql = "SELECT CAST(pg_backend_pid() AS BIGINT)";
+    let rows = store.read(|conn| Box::pin(conn.query(sql, args![])));
+    rows.await.unwrap()[0].int(0).unwrap()
 }
 
 /// A store whose server is at the end of a wire.
@@ -303,15 +310,53 @@ async fn a_cancelled_transaction_is_rolled_back() {
     sit(&bench.store, 1).await.unwrap();
 }
 
+/// Requests with a deadline of a millisecond must not make the pool connect anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_thousand_cancelled_calls_open_no_more_connections_than_the_pool_has() {
+    let (scratch, wire, store) = wired().await;
+    let before = wire.accepted();
+    let mut calls = JoinSet::new();
+    let mut cancelled = 0;
+    for n in 1..=1_000 {
+        let store = store.clone();
+        let call = async move { timeout(Duration::from_millis(1), sit_alone(&store, n)).await };
+        calls.spawn(call);
+        if calls.len() == 20 {
+            cancelled += usize::from(calls.join_next().await.unwrap().unwrap().is_err());
+        }
+    }
+    while let Some(ended) = calls.join_next().await {
+        cancelled += usize::from(ended.unwrap().is_err());
+    }
+    assert!(cancelled > 100, "{cancelled} of 1000 were cancelled");
+    // All of the pool works, and a cancelled command has all of its effects or none.
+    let mut calls = JoinSet::new();
+    for n in 1..=1_000 {
+        let store = store.clone();
+        calls.spawn(async move { sit_alone(&store, n).await });
+    }
+    while let Some(ended) = calls.join_next().await {
+        assert_eq!(ended.unwrap(), Ok(1));
+    }
+    let connections = scratch.settings().database_connections;
+    let connected = wire.accepted() - before;
+    assert!(connected <= connections, "{connected} connections");
+    let log = log(&store).await;
+    assert_eq!(log.len(), 1_000);
+    assert_sound(&log);
+}
+
 #[tokio::test]
-async fn a_connection_returned_mid_statement_is_closed() {
+async fn a_connection_returned_mid_statement_is_used_again() {
     let bench = postgres().await;
     let settings = DatabaseSettings {
         database_connections: 1,
+        database_timeout: Duration::from_secs(1),
         ..scratch(&bench).settings()
     };
     let url = scratch(&bench).url();
     let store = Store::postgres("room", &url, &settings, StoreOptions::default()).unwrap();
+    let backend = backend_of(&store).await;
     let a_while = Duration::from_millis(300);
     let stuck: Result<Result<(), StoreError>, _> = timeout(
         a_while,
@@ -328,10 +373,9 @@ async fn a_connection_returned_mid_statement_is_closed() {
     sit(&store, 2).await.unwrap();
     let slow = store.read(|conn| Box::pin(conn.query("SELECT 1 FROM pg_sleep(60)", args![])));
     assert!(timeout(a_while, slow).await.is_err());
-    timeout(Duration::from_secs(2), sit(&store, 3))
-        .await
-        .unwrap()
-        .unwrap();
+    // The statement timeout of the server has ended it.
+    sit(&store, 3).await.unwrap();
+    assert_eq!(backend_of(&store).await, backend);
     let log = log(&bench.store).await;
     assert_sound(&log);
     let sat: Vec<_> = log.into_iter().map(|event| event.subject).collect();

@@ -29,6 +29,11 @@ async fn a_pooler_may_give_every_transaction_another_connection() {
         ..DatabaseSettings::of(&url)
     };
     let open = || Store::postgres("room", &url, &settings, StoreOptions::default()).unwrap();
+    // Without the flag, the error names it.
+    let plain = DatabaseSettings::of(&url);
+    let plain = Store::postgres("room", &url, &plain, StoreOptions::default()).unwrap();
+    let refused = plain.schema().await.unwrap_err().to_string();
+    assert!(refused.contains("--database-pooled"), "{refused}");
     let (store, other) = (open(), open());
     store.migrate().await.unwrap();
     other.migrate().await.unwrap();

@@ -8,13 +8,83 @@ use chassis::{
     store::{DatabaseSettings, Store, StoreOptions},
 };
 use chassis_testing::Scratch;
-use tokio::{net::TcpStream, time::interval};
+use tokio::{
+    net::TcpStream,
+    time::{interval, timeout},
+};
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::{
-    stage::{Gate, ask, channel, health, screen},
+    stage::{Gate, MOMENT, ask, channel, health, screen},
     wire::Wire,
 };
+
+/// Waits until a process has this readiness, for ten seconds.
+async fn until(platform: &Platform, status: ServingStatus) {
+    let reached = async {
+        let mut ticks = interval(Duration::from_millis(50));
+        while health(platform.admin(), "readiness").await != status {
+            ticks.tick().await;
+        }
+    };
+    timeout(MOMENT, reached).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn six_read_only_stores_are_reported_as_such_within_ten_seconds() {
+    let names = [
+        "member",
+        "message",
+        "payment",
+        "reservation",
+        "room",
+        "view",
+    ];
+    let scratch = Scratch::new().await;
+    let database = scratch.name();
+    scratch.run(&format!("CREATE DATABASE {database}")).await;
+    let server = scratch.server();
+    let (server, _) = server.rsplit_once('/').unwrap();
+    let settings = DatabaseSettings::of(&format!(
+        "{server}/{database}?options=-csearch_path%3D{{context}}"
+    ));
+    for name in names {
+        let url = settings.url_of(name).unwrap();
+        let store = Store::postgres(name, &url, &settings, StoreOptions::default()).unwrap();
+        store.migrate().await.unwrap();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = Options::in_dir(dir.path());
+    options.config.database = settings;
+    let contexts = names.map(Context::named).to_vec();
+    let platform = Platform::start(contexts, options).await.unwrap();
+    until(&platform, ServingStatus::Serving).await;
+
+    let set = async |read_only: &str| {
+        let set =
+            format!("ALTER DATABASE {database} SET default_transaction_read_only = {read_only}");
+        scratch.run(&set).await;
+        let end = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+        );
+        scratch.run(&end).await;
+    };
+    set("on").await;
+    until(&platform, ServingStatus::NotServing).await;
+    let mut ticks = interval(Duration::from_millis(50));
+    while platform.health().why_not().len() < names.len() {
+        ticks.tick().await;
+    }
+    for why in platform.health().why_not() {
+        assert!(why.ends_with("the database is read-only"), "{why}");
+    }
+    set("off").await;
+    until(&platform, ServingStatus::Serving).await;
+    platform.stop().await.unwrap();
+    scratch
+        .run(&format!("DROP DATABASE {database} WITH (FORCE)"))
+        .await;
+}
 
 /// An address that nobody listens on.
 async fn address() -> SocketAddr {

@@ -82,7 +82,7 @@ async fn lose(store: &Store) -> Vec<Recorded> {
                 let before = r#"{"Held":{"hall":"a","seat":2,"until":"2027-01-01T12:15:00Z"}}"#;
                 let sql = "UPDATE aggregate SET version = 1, state = $2 WHERE id = $1";
                 conn.execute(sql, args![id, before]).await?;
-                let sql = "INSERT INTO claim (scope, key, owner) VALUES ('hall/a', '0002', $1)";
+                let sql = "INSERT INTO claim (scope, key, owner) VALUES ('hall/a', '0002/', $1)";
                 conn.execute(sql, args![owner]).await.map(|_| ())
             })
         })
@@ -121,7 +121,7 @@ async fn available_events_are_restored_as_they_were(bench: Bench) {
     assert_eq!(restores[0].compare(store).await.unwrap(), [""; 0]);
     let claims = store.claims().await.unwrap();
     let keys: Vec<_> = claims.iter().map(|(_, key, _)| key.as_str()).collect();
-    assert_eq!(keys, ["0001", "0003", "0004"]);
+    assert_eq!(keys, ["0001/", "0003/", "0004/"]);
     // It goes on where it was.
     give(store, 9, take(10)).await;
     assert_eq!(head(store).await, 6);
@@ -159,7 +159,7 @@ async fn claims_made_after_the_loss_stay(bench: Bench) {
     let report = stopped.unwrap().unwrap();
     assert!(!report.recovered && store.fenced().is_some());
     let fates: Vec<_> = report.losses.iter().map(|loss| loss.fate.clone()).collect();
-    let held = format!("hall/a 0003 is held by seat/{}", seat(9));
+    let held = format!("hall/a 0003/ is held by seat/{}", seat(9));
     let expected = [Fate::Impossible(held), Fate::Restored, Fate::Restored];
     assert_eq!(fates, expected);
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chassis::{
-    ClaimRange,
+    ClaimRange, Units, args,
     base::{
         clock::{Clock, ManualClock},
         faults::Faults,
@@ -142,6 +142,7 @@ store_suite!(both:
     of_a_thousand_concurrent_commands_as_many_succeed_as_there_are_seats,
     a_released_claim_can_be_taken_again,
     a_claim_leads_to_its_holder,
+    units_are_read_until_enough_are_free,
     due_aggregates_are_found,
     sequence_numbers_have_no_gaps,
     a_decision_on_an_old_version_is_retried,
@@ -162,7 +163,7 @@ async fn a_command_is_kept_with_its_event_and_claim(bench: Bench) {
     let claims = bench.store.claims().await.unwrap();
     assert_eq!(
         claims,
-        [("hall/a".into(), "0001".into(), format!("seat/{}", seat(1)))]
+        [("hall/a".into(), "0001/".into(), format!("seat/{}", seat(1)))]
     );
     let log = log(&bench.store).await;
     assert_eq!(log.len(), 1);
@@ -250,7 +251,7 @@ async fn a_released_claim_can_be_taken_again(bench: Bench) {
 }
 
 async fn a_claim_leads_to_its_holder(bench: Bench) {
-    let holder = || bench.store.holder::<Seat>("hall/a", "0001".into());
+    let holder = || bench.store.holder::<Seat>("hall/a", "0001/".into());
     let cause = Cause::default();
     assert_eq!(holder().await.unwrap(), None);
     bench
@@ -265,6 +266,42 @@ async fn a_claim_leads_to_its_holder(bench: Bench) {
         .await
         .unwrap();
     assert_eq!(holder().await.unwrap(), None);
+}
+
+async fn units_are_read_until_enough_are_free(bench: Bench) {
+    let held = [
+        ("o", "0001/02"),
+        ("o", "0003/01"),
+        ("o", "0003/02"),
+        ("o", "0003/03"),
+        ("o", "0002/04"),
+        ("other", "0002/02"),
+    ];
+    let claimed: Result<(), StoreError> = bench
+        .store
+        .transact(move |unit| {
+            Box::pin(async move {
+                let sql = "INSERT INTO claim (scope, key, owner) VALUES ($1, $2, 'x/y')";
+                for (scope, key) in held {
+                    unit.conn().execute(sql, args![scope, key]).await?;
+                }
+                Ok(())
+            })
+        })
+        .await;
+    claimed.unwrap();
+    let taken = async |count: u32, wanted: u32| {
+        let range = ClaimRange::range("o", "01", "04").of_units(Units { count, wanted });
+        bench.store.taken(range).await.unwrap()
+    };
+    // One key stands for all keys of a unit, and nothing is read beyond the last unit that is needed.
+    assert_eq!(taken(9, 1).await, ["0001/01"]);
+    assert_eq!(taken(9, 2).await, ["0001/01", "0003/01"]);
+    assert_eq!(taken(9, 9).await, ["0001/01", "0003/01"]);
+    assert_eq!(taken(3, 9).await, ["0001/01", "0003/01"]);
+    assert_eq!(taken(1, 1).await, ["0001/01"]);
+    let all = ClaimRange::range("o", "0001", "0003");
+    assert_eq!(bench.store.taken(all).await.unwrap().len(), 2);
 }
 
 async fn due_aggregates_are_found(bench: Bench) {

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -19,6 +19,8 @@ use tokio::{
 pub(crate) struct Wire {
     /// Its address.
     pub(crate) here: SocketAddr,
+    /// How many connections were accepted.
+    accepted: Arc<AtomicUsize>,
     /// Whether responses are lost, and their connections with them.
     deaf: Arc<AtomicBool>,
     /// Whether all connections are cut.
@@ -31,11 +33,17 @@ impl Wire {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let wire = Self {
             here: listener.local_addr().unwrap(),
+            accepted: Arc::default(),
             deaf: Arc::default(),
             cut: watch::Sender::new(false),
         };
         tokio::spawn(wire.clone().carry(listener, there));
         wire
+    }
+
+    /// How many connections were accepted so far.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
     }
 
     /// Cuts all connections, now and later.
@@ -57,6 +65,7 @@ impl Wire {
     async fn carry(self, listener: TcpListener, there: String) {
         loop {
             let (client, _) = listener.accept().await.unwrap();
+            self.accepted.fetch_add(1, Ordering::SeqCst);
             if *self.cut.borrow() {
                 continue;
             }

@@ -14,6 +14,8 @@ use crate::domain::{
 
 const CHECK_IN: Time = Time::constant(15, 0, 0, 0);
 const CHECK_OUT: Time = Time::constant(11, 0, 0, 0);
+/// The most units of an offer. A decision looks at each of them.
+const MAX_CAPACITY: i32 = 1000;
 
 /// The terms of an offer, or the violations of its contract.
 pub(crate) fn terms(offer: Offer) -> Result<Terms, Status> {
@@ -21,8 +23,8 @@ pub(crate) fn terms(offer: Offer) -> Result<Terms, Status> {
     let kind = kind(&mut wrong, offer.kind());
     let host = wrong.parse("owner_id", &offer.owner_id);
     let sold_by = sold_by(&mut wrong, offer.unit());
-    let capacity = positive(&mut wrong, "capacity", offer.capacity);
-    let max_persons = positive(&mut wrong, "max_persons", offer.max_persons);
+    let capacity = at_most(&mut wrong, "capacity", offer.capacity, MAX_CAPACITY);
+    let max_persons = at_most(&mut wrong, "max_persons", offer.max_persons, i32::MAX);
     let price = wrong.money("price", offer.price.as_ref());
     wrong.require(
         price.is_none_or(Money::is_positive),
@@ -94,8 +96,8 @@ fn unknown<T>(wrong: &mut Violations, field: &str) -> Option<T> {
     None
 }
 
-fn positive(wrong: &mut Violations, field: &str, value: i32) -> Option<u32> {
-    u32::try_from(wrong.range(field, value, 1, i32::MAX)?).ok()
+fn at_most(wrong: &mut Violations, field: &str, value: i32, max: i32) -> Option<u32> {
+    u32::try_from(wrong.range(field, value, 1, max)?).ok()
 }
 
 fn tier_of(wrong: &mut Violations, tier: v1::CancellationTier) -> Option<Tier> {

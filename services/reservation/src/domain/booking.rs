@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use chassis::{Claims, MemberId, Money, Now, OfferId, Timestamp, base::time::SignedDuration};
+use chassis::{
+    ClaimRange, Claims, MemberId, Money, Now, OfferId, Timestamp, base::time::SignedDuration,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -151,7 +153,7 @@ impl Booking {
         let mut all = Claims::none().and(customer, self.customer_slot.to_string());
         for slot in self.request.period.slots() {
             let units = self.unit_numbers.iter();
-            all.extend(units.map(|unit| (scope.as_str(), claims::unit_key(&slot, *unit))));
+            all.extend(units.map(|unit| (scope.as_str(), ClaimRange::unit_key(*unit, &slot))));
         }
         all
     }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use chassis::{ClaimRange, MemberId, Now, OfferId};
+use chassis::{ClaimRange, MemberId, Now, OfferId, Units};
 
 use super::period::Period;
 
-/// The units of an offer that are not claimed at any time of a period.
+/// The units of an offer that are not claimed at any time of a period, as far as they were looked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Free {
     capacity: u32,
@@ -38,10 +38,16 @@ impl Free {
     }
 }
 
-/// The range of all claims on an offer in a period.
-pub(crate) fn unit_claim_range(offer: OfferId, period: &Period) -> ClaimRange {
+/// The claims on an offer in a period, until `wanted` of its units are found free.
+pub(crate) fn unit_claim_range(
+    offer: OfferId,
+    period: &Period,
+    capacity: u32,
+    wanted: u32,
+) -> ClaimRange {
     let (from, to) = period.bounds();
-    ClaimRange::range(offer_scope(offer), from, to)
+    let count = capacity;
+    ClaimRange::range(offer_scope(offer), from, to).of_units(Units { count, wanted })
 }
 
 /// The range of all slots of a customer.
@@ -65,11 +71,6 @@ pub(crate) fn customer_scope(customer: MemberId) -> String {
     format!("customer/{customer}")
 }
 
-/// The claim key of a unit in a slot of time.
-pub(crate) fn unit_key(slot: &str, unit: u32) -> String {
-    format!("{slot}/{unit:04}")
-}
-
 fn unit_of(key: &str) -> Option<u32> {
-    key.rsplit('/').next()?.parse().ok()
+    key.split('/').next()?.parse().ok()
 }

@@ -11,7 +11,7 @@ const MAX_DAYS: i64 = 366;
 /// The longest period in hours.
 const MAX_HOURS: i64 = 336;
 /// The limit of units times slots in one reservation: they are claimed in one transaction, which blocks other writers.
-const MAX_CLAIMS: i64 = 10_000;
+const MAX_CLAIMS: i64 = 2_000;
 /// What is sold by the hour begins on one of these, in every time zone of the world: offsets are multiples of it.
 const QUARTER: SignedDuration = SignedDuration::from_mins(15);
 

@@ -134,7 +134,12 @@ impl Aggregate for Reservation {
             (None, Command::Request(proposal)) => {
                 let booking_request = &proposal.booking_request;
                 vec![
-                    claims::unit_claim_range(booking_request.offer, &booking_request.period),
+                    claims::unit_claim_range(
+                        booking_request.offer,
+                        &booking_request.period,
+                        proposal.terms.capacity,
+                        booking_request.quantity,
+                    ),
                     claims::customer_slot_claim_range(booking_request.customer),
                 ]
             }

@@ -125,6 +125,10 @@ async fn terms_that_violate_their_contract_are_refused() {
             ..house()
         },
         Offer {
+            capacity: 1001,
+            ..house()
+        },
+        Offer {
             max_persons: -1,
             ..house()
         },

@@ -1,7 +1,7 @@
 //! The rules of rooms and reviews.
 //!
 //! ```text
-//! Room    (none) ─Register→ Available ⇄ Reserved      Reserve, Release: by reservation, from policies
+//! Room    (none) ─Register→ Available ⇄ Reserved      Reserve, Release, Forgo: by reservation, from policies
 //!                              └─Delete→ Deleted      refused while a reservation is open; later ones are honoured
 //! Review  (none) ─Invite→ Invited ─Create→ Written ─Delete→ Deleted
 //! ```

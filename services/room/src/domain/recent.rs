@@ -23,12 +23,20 @@ impl<T: PartialEq> Recent<T> {
         self.0.contains(value)
     }
 
-    /// Adds a value. Drops the oldest beyond the capacity.
-    pub(crate) fn push(&mut self, value: T) {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds a value. Drops the oldest beyond the capacity, and returns whether it did.
+    pub(crate) fn push(&mut self, value: T) -> bool {
         self.0.push_back(value);
-        if self.0.len() > CAPACITY {
-            self.0.pop_front();
-        }
+        self.0.len() > CAPACITY && self.0.pop_front().is_some()
+    }
+
+    /// Removes a value. False if it is not there.
+    pub(crate) fn remove(&mut self, value: &T) -> bool {
+        let index = self.0.iter().position(|other| other == value);
+        index.is_some_and(|index| self.0.remove(index).is_some())
     }
 }
 
@@ -40,8 +48,9 @@ mod tests {
     fn beyond_the_capacity_the_oldest_value_is_dropped() {
         let mut recent = Recent::default();
         for n in 0..=CAPACITY {
-            recent.push(n);
+            assert_eq!(recent.push(n), n == CAPACITY);
         }
+        assert!(recent.remove(&7) && !recent.remove(&7) && !recent.remove(&0));
         assert!(!recent.contains(&0) && recent.contains(&1) && recent.contains(&CAPACITY));
     }
 }

@@ -1,7 +1,5 @@
 //! A room: its terms, its open reservations, its rating.
 
-use std::collections::BTreeSet;
-
 use chassis::{Aggregate, MemberId, Now, ReservationId};
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +23,10 @@ pub(crate) struct Room {
     /// The last action.
     pub(crate) last: Action,
     pub(crate) tally: Tally,
-    /// The confirmed reservations that are not over.
-    open: BTreeSet<ReservationId>,
+    /// The latest confirmed reservations that are not over.
+    open: Recent<ReservationId>,
+    /// How many earlier ones are not over. They are only counted, so that the state does not grow with every booking.
+    earlier: u32,
     /// Recent reservations that are over, including those released before they reserved the room.
     over: Recent<ReservationId>,
     /// The registered terms, once they have changed. A repeated registration is compared with them.
@@ -92,7 +92,10 @@ pub(crate) enum Command {
         by: By,
     },
     Reserve(ReservationId),
+    /// A confirmed reservation is over.
     Release(ReservationId),
+    /// A reservation is over that was never confirmed, or that was released before.
+    Forgo(ReservationId),
     CountReview(RatingChange),
 }
 
@@ -130,7 +133,8 @@ impl Aggregate for Room {
             (Some(room), Command::Modify { by, from, changes }) => room.modify(*by, *from, changes),
             (Some(room), Command::Delete { by }) => room.delete(*by),
             (Some(room), Command::Reserve(id)) => Ok(room.reserve(*id)),
-            (Some(room), Command::Release(id)) => Ok(room.release(*id)),
+            (Some(room), Command::Release(id)) => Ok(room.release(*id, room.earlier > 0)),
+            (Some(room), Command::Forgo(id)) => Ok(room.release(*id, false)),
             (Some(room), Command::CountReview(change)) => Ok(room.count(*change)),
         }
     }
@@ -153,7 +157,8 @@ impl Room {
             withdrawn: false,
             last: Action::Registered,
             tally: Tally::default(),
-            open: BTreeSet::new(),
+            open: Recent::default(),
+            earlier: 0,
             over: Recent::default(),
             registered: None,
             modified: Vec::new(),
@@ -163,11 +168,15 @@ impl Room {
     pub(crate) fn status(&self) -> Status {
         if self.withdrawn {
             Status::Deleted
-        } else if self.open.is_empty() {
-            Status::Available
-        } else {
+        } else if self.has_open() {
             Status::Reserved
+        } else {
+            Status::Available
         }
+    }
+
+    fn has_open(&self) -> bool {
+        self.earlier > 0 || !self.open.is_empty()
     }
 
     fn register_again(&self, host: MemberId, terms: &Terms) -> Result<Vec<Event>, Refusal> {
@@ -205,7 +214,7 @@ impl Room {
         if self.withdrawn {
             return Ok(vec![]);
         }
-        if !self.open.is_empty() {
+        if self.has_open() {
             return Err(Refusal::HasReservations);
         }
         Ok(vec![Event::Deleted])
@@ -219,11 +228,14 @@ impl Room {
         vec![Event::Reserved(id)]
     }
 
-    fn release(&self, id: ReservationId) -> Vec<Event> {
+    /// Releases a reservation: one of the latest, or an earlier one if it `may_be_earlier`.
+    fn release(&self, id: ReservationId, may_be_earlier: bool) -> Vec<Event> {
         if self.open.contains(&id) {
             vec![Event::Released(id)]
         } else if self.over.contains(&id) {
             vec![]
+        } else if may_be_earlier {
+            vec![Event::Released(id)]
         } else {
             vec![Event::Forgone(id)]
         }
@@ -253,15 +265,21 @@ impl Room {
                 self.last = Action::Deleted;
             }
             Event::Reserved(id) => {
-                self.open.insert(*id);
+                if self.open.push(*id) {
+                    self.earlier = self.earlier.saturating_add(1);
+                }
                 self.last = Action::Reserved;
             }
             Event::Released(id) => {
-                self.open.remove(id);
+                if !self.open.remove(id) {
+                    self.earlier = self.earlier.saturating_sub(1);
+                }
                 self.over.push(*id);
                 self.last = Action::Released;
             }
-            Event::Forgone(id) => self.over.push(*id),
+            Event::Forgone(id) => {
+                self.over.push(*id);
+            }
             Event::Reviewed(change) => {
                 self.tally.count(*change);
                 self.last = Action::Reviewed;

@@ -1,12 +1,12 @@
 //! Policies: reactions to events of reservations.
 
 use berth::{
-    reservation::v1::{Reservation, ReservationConfirmed},
+    reservation::v1::{Reservation, ReservationCancelled, ReservationConfirmed},
     room::v1::{RoomReleased, RoomReserved, RoomStatus},
 };
 use chassis::base::time::SignedDuration;
 
-use crate::fixture::{Fixture, GUEST, a_review, a_room, host, stay, uuid};
+use crate::fixture::{Fixture, GUEST, a_review, a_room, euros, host, stay, uuid};
 
 const ATTIC: u128 = 1;
 
@@ -88,6 +88,32 @@ async fn a_requested_cancellation_releases_the_room_once() {
         fixture.events(ATTIC).await,
         ["RoomRegistered", "RoomReserved", "RoomReleased"]
     );
+}
+
+/// Among more open reservations than a room remembers, the event must tell which one was confirmed.
+#[tokio::test]
+async fn a_cancellation_releases_the_room_if_it_was_paid_and_is_not_refunded() {
+    let fixture = with_a_room().await;
+    for reservation in 1000..1070 {
+        fixture.confirmed(reservation, ATTIC).await;
+    }
+    let cancelled = async |reservation: u128, paid: bool, refund: i64| {
+        let mut stay = stay(reservation, ATTIC);
+        if paid {
+            stay.payment_id.clone_from(&stay.reservation_id);
+        }
+        stay.refund = Some(euros(refund));
+        let reservation_cancelled = ReservationCancelled {
+            reservation: Some(stay),
+        };
+        fixture.publish(reservation, reservation_cancelled).await;
+        fixture.settle().await;
+        let events = fixture.events(ATTIC).await;
+        events.last().unwrap().clone()
+    };
+    assert_eq!(cancelled(2000, false, 0).await, "RoomReserved");
+    assert_eq!(cancelled(2001, true, 100).await, "RoomReserved");
+    assert_eq!(cancelled(1000, true, 0).await, "RoomReleased");
 }
 
 #[tokio::test]

@@ -83,11 +83,11 @@ async fn a_missing_migration_and_a_missing_leader_are_found() {
 
     // A process that no longer exists holds the lease for an hour.
     scratch
-        .run("UPDATE lease SET holder = 'nobody', ends = now() + interval '1 hour'")
+        .run("UPDATE lease SET holder = 'nobody', renewal = 'last', millis = 3600000")
         .await;
     let report = until(&["NO_LEADER"]).await;
     assert_eq!(report.exit_code(), 20);
-    scratch.run("UPDATE lease SET ends = now()").await;
+    scratch.run("DELETE FROM lease").await;
     until(&[]).await;
 
     scratch.run("CREATE TABLE kept AS SELECT * FROM migration; DELETE FROM migration WHERE name LIKE '0001%'").await;

@@ -3,7 +3,10 @@
 use std::{
     fmt,
     str::FromStr,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,7 +17,7 @@ use crate::{
     base::faults::Faults,
     store::{
         error::StoreError,
-        postgres::{error::StatementError, pool::Pool},
+        postgres::{error::StatementError, lease::SeenRenewals, pool::Pool},
         settings::DatabaseSettings,
     },
 };
@@ -26,10 +29,11 @@ const STATEMENTS: usize = 256;
 pub(crate) struct Postgres {
     pub(super) context: &'static str,
     pub(super) options: PgConnectOptions,
-    pub(super) pool: Pool,
+    pub(super) pool: Arc<Pool>,
     pub(super) timeout: Duration,
     /// Whether a transaction pooler is between this process and the server.
     pub(super) pooled: bool,
+    pub(super) leases: SeenRenewals,
     pub(super) commits: watch::Sender<u64>,
     pub(super) retry_lock: Mutex<()>,
     faults: Faults,
@@ -76,10 +80,11 @@ impl Postgres {
         let connections = settings.database_connections;
         Ok(Self {
             context,
-            pool: Pool::new(context, options.clone(), connections, timeout),
+            pool: Arc::new(Pool::new(context, options.clone(), connections, timeout)),
             options,
             timeout,
             pooled,
+            leases: SeenRenewals::default(),
             commits: watch::Sender::new(0),
             retry_lock: Mutex::default(),
             faults,

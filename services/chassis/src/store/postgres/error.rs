@@ -6,6 +6,8 @@ use crate::store::error::StoreError;
 
 /// Tables in which a unique violation is an optimistic conflict.
 const GUARDED: &[&str] = &["aggregate", "claim", "cursor", "log"];
+/// The `kind` of an error of a database that is read-only.
+const READ_ONLY: &str = "read_only";
 /// How many unique violations of a read model are treated as optimistic conflicts. The next one is a bug.
 const CONFLICTS: u32 = 3;
 
@@ -31,7 +33,16 @@ pub(super) struct StatementContext {
 impl StatementError {
     /// Whether it is a fault of the database.
     pub(super) fn is_of_database(&self) -> bool {
-        matches!(self.kind, "away" | "lost" | "silent" | "resources")
+        matches!(
+            self.kind,
+            "away" | "lost" | "silent" | "resources" | READ_ONLY
+        )
+    }
+
+    /// Whether another connection may work where this one broke, so that the statement or its transaction is worth
+    /// another attempt.
+    pub(super) fn is_of_connection(&self) -> bool {
+        self.broken && self.kind != READ_ONLY
     }
 
     /// The error of a statement.
@@ -58,10 +69,20 @@ impl StatementError {
                 .is_some_and(|code| matches!(&*code, "57P03" | "57P01" | "53300")),
             _ => false,
         };
-        Self {
+        let broken = Self {
             broken: temporary,
             ..Self::lost(error)
+        };
+        // The parameters of a session mean nothing to a pooler of transactions, which rejects them.
+        let text = error.to_string();
+        if text.contains("startup parameter") {
+            let hint = "a transaction pooler needs --database-pooled (BERTH_DATABASE_POOLED)";
+            return Self {
+                error: StoreError::Unavailable(format!("{text}; {hint}")),
+                ..broken
+            };
         }
+        broken
     }
 
     /// All connections are in use for too long.
@@ -98,6 +119,18 @@ impl StatementError {
         }
     }
 
+    /// After a failover the server may be a standby, and the next connection may reach the primary: one more attempt.
+    fn read_only(attempt: u32) -> Self {
+        Self {
+            error: match attempt {
+                0 => StoreError::Contended,
+                _ => StoreError::Unavailable("the database is read-only".to_owned()),
+            },
+            broken: true,
+            kind: READ_ONLY,
+        }
+    }
+
     fn contended(kind: &'static str) -> Self {
         Self {
             error: StoreError::Contended,
@@ -126,8 +159,7 @@ impl StatementError {
                 kind: "timeout",
                 ..Self::lost(error)
             },
-            // A standby after a failover: the next connection may reach the primary.
-            "25006" => Self::lost(error),
+            "25006" => Self::read_only(context.attempt),
             // Disk full, out of memory, I/O.
             code if code.starts_with("53") || code.starts_with("58") => Self {
                 broken: ended,

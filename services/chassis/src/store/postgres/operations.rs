@@ -6,10 +6,10 @@ use crate::{
     args,
     domain::aggregate::ClaimRange,
     store::{
+        claims::{held_keys, select_held},
         connection::{Conn, StoreFuture},
         error::StoreError,
         postgres::{batch::Deferred, transaction::PgTransaction},
-        row::Value,
         transaction::{AggregateChange, Batch, Found, Savepoint, Transaction},
     },
 };
@@ -36,12 +36,9 @@ impl Transaction for PgTransaction<'_> {
                     .to_owned();
             let mut values = args![kind, id];
             for (index, range) in ranges.iter().enumerate() {
-                let (scope, from, to) = bind_range(&mut values, range);
-                let query = format!(
-                    " UNION ALL SELECT {index}, key, 0, 0, 0 FROM claim \
-                     WHERE scope = ${scope} AND key >= ${from} AND key < ${to}"
-                );
-                sql.push_str(&query);
+                let columns = format!("{index}, key, 0, 0, 0");
+                sql.push_str(" UNION ALL ");
+                sql.push_str(&select_held(range, &mut values, &columns, ""));
             }
             let rows = self.rows(&sql, values).await?;
             let (mut found, mut held) = (None, vec![Vec::new(); ranges.len()]);
@@ -53,7 +50,7 @@ impl Transaction for PgTransaction<'_> {
             }
             Ok(Found {
                 row: found,
-                held: Some(held),
+                held: Some(complete(ranges, held)),
             })
         }
         .boxed()
@@ -88,11 +85,8 @@ impl Transaction for PgTransaction<'_> {
         async move {
             let mut values = args![owner];
             let queries = ranges.iter().enumerate().map(|(index, range)| {
-                let (scope, from, to) = bind_range(&mut values, range);
-                format!(
-                    "SELECT CAST({index} AS BIGINT), key FROM claim \
-                     WHERE scope = ${scope} AND key >= ${from} AND key < ${to} AND owner <> $1"
-                )
+                let columns = format!("CAST({index} AS BIGINT), key");
+                select_held(range, &mut values, &columns, "AND owner <> $1")
             });
             let sql: Vec<String> = queries.collect();
             let mut held = vec![Vec::new(); ranges.len()];
@@ -100,7 +94,7 @@ impl Transaction for PgTransaction<'_> {
                 let index = usize::try_from(row.int(0)?).unwrap_or(usize::MAX);
                 keep(&mut held, index, row.text(1)?);
             }
-            Ok(held)
+            Ok(complete(ranges, held))
         }
         .boxed()
     }
@@ -141,11 +135,9 @@ impl Transaction for PgTransaction<'_> {
     }
 }
 
-/// Adds a range to the values of a statement and returns the numbers of scope, from and to.
-fn bind_range(values: &mut Vec<Value>, range: &ClaimRange) -> (usize, usize, usize) {
-    let at = values.len();
-    values.extend(args![&*range.scope, &*range.from, &*range.to]);
-    (at + 1, at + 2, at + 3)
+fn complete(ranges: &[ClaimRange], found: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let found = ranges.iter().zip(found);
+    found.map(|(range, keys)| held_keys(range, keys)).collect()
 }
 
 fn keep(held: &mut [Vec<String>], range: usize, key: &str) {

@@ -54,7 +54,8 @@ const TABLES: Migration = Migration {
         epoch BIGINT PRIMARY KEY, fork BIGINT NOT NULL, settled BIGINT NOT NULL, shift BIGINT NOT NULL, at BIGINT NOT NULL);
     CREATE TABLE abandoned (
         epoch BIGINT NOT NULL, seq BIGINT NOT NULL, digest BYTEA NOT NULL, PRIMARY KEY (epoch, seq));
-    CREATE TABLE lease (name TEXT PRIMARY KEY, holder TEXT NOT NULL, ends TIMESTAMPTZ NOT NULL)",
+    CREATE TABLE lease (
+        name TEXT PRIMARY KEY, holder TEXT NOT NULL, renewal TEXT NOT NULL, millis BIGINT NOT NULL)",
 };
 
 /// The migrations of the chassis and of a context.

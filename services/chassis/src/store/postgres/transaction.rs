@@ -1,6 +1,6 @@
 //! A transaction: acquires a connection for its first statement, begins for its first write, and defers writes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use futures::{FutureExt, TryStreamExt, future::BoxFuture};
 use sqlx::{
@@ -18,7 +18,7 @@ use crate::{
             batch::{Deferred, batches},
             database::Postgres,
             error::{StatementContext, StatementError},
-            pool::PooledConnection,
+            pool::{GRACE, PooledConnection},
             statement::Statement,
             values,
         },
@@ -27,9 +27,6 @@ use crate::{
         write::Write,
     },
 };
-
-/// The server's statement timeout ends before the client's.
-const GRACE: Duration = Duration::from_millis(500);
 
 /// The result of a statement.
 #[derive(Default)]
@@ -44,7 +41,7 @@ struct Reply {
 /// Writes are deferred and sent with the next query or at the end.
 pub(super) struct PgTransaction<'d> {
     db: &'d Postgres,
-    connection: Option<PooledConnection<'d>>,
+    connection: Option<PooledConnection>,
     began: Instant,
     pub(super) deferred: Vec<Deferred>,
     /// Rows of aggregates that were read ahead.
@@ -234,7 +231,8 @@ impl<'d> PgTransaction<'d> {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
-            let again = error.broken && !self.dirty && self.began.elapsed() < self.db.timeout;
+            let again =
+                error.is_of_connection() && !self.dirty && self.began.elapsed() < self.db.timeout;
             if !again {
                 return Err(self.fail(error));
             }
@@ -262,7 +260,7 @@ impl<'d> PgTransaction<'d> {
     /// Marks the transaction as failed, if there is one.
     fn fail(&mut self, error: StatementError) -> StoreError {
         // What was not committed can be retried from the beginning.
-        let lost = matches!(error.error, StoreError::Unavailable(_)) && error.broken;
+        let lost = matches!(error.error, StoreError::Unavailable(_)) && error.is_of_connection();
         let error = if lost && self.dirty && error.kind != "silent" {
             StoreError::Contended
         } else {
@@ -300,6 +298,8 @@ impl<'d> PgTransaction<'d> {
         };
         self.db.count_round_trip();
         connection.busy = true;
+        // Only a statement without arguments begins a transaction.
+        connection.open |= args.is_none();
         let result = timeout(
             self.db.timeout + GRACE,
             run(connection, sql, args, !self.db.pooled),
@@ -313,11 +313,11 @@ impl<'d> PgTransaction<'d> {
             Ok(Err(error)) => StatementError::of(error, context),
             Err(_) => StatementError::silent(),
         };
-        if error.broken {
-            self.connection = None;
-            self.db.pool.close_idle();
-        } else {
-            connection.busy = false;
+        connection.busy = false;
+        if error.broken
+            && let Some(broken) = self.connection.take()
+        {
+            broken.close();
         }
         Err(error)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chassis::{Publish, Recorded, Restore, Versioned, base::time::Time};
+use chassis::{ClaimRange, Publish, Recorded, Restore, Versioned, base::time::Time};
 use proptest::prelude::*;
 
 use super::*;
@@ -136,7 +136,7 @@ impl World {
         for look in Reservation::claim_ranges(self.states.get(&id), command) {
             for (_, other) in self.states.iter().filter(|(other, _)| **other != id) {
                 for (scope, key) in other.claims().iter() {
-                    if scope == look.scope && *look.from <= *key && *key < *look.to {
+                    if look.contains(scope, key) {
                         now = now.with_held(scope, key);
                     }
                 }
@@ -326,7 +326,7 @@ proptest! {
             Period::dates(start, start.saturating_add(hours(24 * length)))
         }.unwrap();
         let scope = offer_scope(OFFER);
-        let look = unit_claim_range(OFFER, &period);
+        let look = unit_claim_range(OFFER, &period, terms.capacity, quantity);
         let mut now = Now::at(noon());
         for (at, unit) in taken {
             let slots = if terms.sold_by == SoldBy::Hour {
@@ -334,8 +334,8 @@ proptest! {
             } else {
                 vec![date(2027, 3, 1).saturating_add(hours(24 * at)).to_string()]
             };
-            for key in slots.iter().map(|slot| claims::unit_key(slot, unit)) {
-                if look.from <= key && key < look.to {
+            for key in slots.iter().map(|slot| ClaimRange::unit_key(unit, slot)) {
+                if look.contains(&scope, &key) {
                     now = now.with_held(scope.as_str(), key);
                 }
             }

@@ -1,5 +1,7 @@
 //! What can be had, and what cannot.
 
+use chassis::Units;
+
 use super::*;
 use crate::domain::{
     claims::{Free, customer_scope, offer_scope},
@@ -41,8 +43,8 @@ fn a_request_holds_the_lowest_free_units_until_it_is_paid() {
         claims,
         [
             (customer.as_str(), "1"),
-            (offer.as_str(), "2027-04-01/0001"),
-            (offer.as_str(), "2027-04-02/0001"),
+            (offer.as_str(), "0001/2027-04-01"),
+            (offer.as_str(), "0001/2027-04-02"),
         ]
     );
 }
@@ -74,7 +76,7 @@ fn a_host_cannot_decide_after_the_start() {
 fn units_held_by_others_in_any_slot_are_skipped() {
     let two =
         || wanting(|booking_request, terms| (booking_request.quantity, terms.capacity) = (2, 4));
-    let taken = nothing().taken(offer_scope(OFFER), "2027-04-02/0002");
+    let taken = nothing().taken(offer_scope(OFFER), "0002/2027-04-02");
     let held = taken.when(two()).happens().0.unwrap();
     assert_eq!(held.booking.unit_numbers, [1, 3]);
     assert_eq!(held.claims().len(), 5);
@@ -82,10 +84,22 @@ fn units_held_by_others_in_any_slot_are_skipped() {
 }
 
 #[test]
+fn a_request_reads_units_only_until_enough_are_free() {
+    let request =
+        wanting(|booking_request, terms| (booking_request.quantity, terms.capacity) = (2, 1000));
+    let ranges = Reservation::claim_ranges(None, &request);
+    let units = Units {
+        count: 1000,
+        wanted: 2,
+    };
+    assert_eq!(ranges[0].units, Some(units));
+}
+
+#[test]
 fn a_unit_must_be_free_in_every_slot() {
     nothing()
-        .taken(offer_scope(OFFER), "2027-04-01/0001")
-        .taken(offer_scope(OFFER), "2027-04-02/0002")
+        .taken(offer_scope(OFFER), "0001/2027-04-01")
+        .taken(offer_scope(OFFER), "0002/2027-04-02")
         .when(request())
         .refuses(&Refusal::SoldOut);
 }
@@ -99,7 +113,7 @@ fn a_quantity_above_the_capacity_is_sold_out() {
 
 #[test]
 fn units_beyond_a_capacity_that_has_shrunk_do_not_count() {
-    let keys = ["2027-04-01/0002", "2027-04-01/0007"];
+    let keys = ["0002/2027-04-01", "0007/2027-04-01"];
     let free = Free::of(3, keys.into_iter());
     assert_eq!((free.count(), free.lowest(2)), (2, Some(vec![1, 3])));
 }
@@ -303,12 +317,12 @@ fn invalid_periods_are_refused_with_their_reason() {
 #[test]
 fn the_claims_of_one_reservation_are_limited() {
     let day = date(2027, 4, 1);
-    let hundred = nights(day, day.saturating_add(hours(24 * 100)));
-    assert!(hundred.fits(100));
-    assert!(!nights(day, day.saturating_add(hours(24 * 101))).fits(100));
-    let day_and_hour = times("2027-04-01T04:00:00Z", 25);
-    assert!(day_and_hour.fits(100));
-    assert!(!times("2027-04-01T04:00:00Z", 26).fits(100));
+    let days = |length: i64| nights(day, day.saturating_add(hours(24 * length)));
+    assert!(days(20).fits(100) && !days(21).fits(100));
+    assert!(days(366).fits(5) && !days(366).fits(6));
+    let from_four = |length| times("2027-04-01T04:00:00Z", length);
+    assert!(from_four(5).fits(100) && !from_four(6).fits(100));
+    assert!(from_four(336).fits(1));
 }
 
 #[test]

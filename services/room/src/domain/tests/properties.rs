@@ -74,6 +74,7 @@ fn room_command() -> impl Strategy<Value = room::Command> {
         1 => by().prop_map(|by| Command::Delete { by }),
         4 => reservation().prop_map(Command::Reserve),
         4 => reservation().prop_map(Command::Release),
+        1 => reservation().prop_map(Command::Forgo),
         2 => rating_change().prop_map(Command::CountReview),
     ]
 }

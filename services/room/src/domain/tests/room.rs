@@ -1,10 +1,10 @@
 //! Every decision of a room.
 
 use chassis::{
-    Refused,
+    Aggregate, Now, Refused, ReservationId,
     base::time::{Date, Time},
 };
-use chassis_testing::Given;
+use chassis_testing::{Given, fold, noon};
 
 use super::{
     super::{
@@ -380,6 +380,34 @@ fn a_reservation_after_its_release_changes_nothing() {
     given([registered(), Event::Forgone(STAY)])
         .when(Command::Release(STAY))
         .then([]);
+}
+
+/// A hotel sells a thousand units of one room for two years.
+#[test]
+fn the_state_does_not_grow_with_open_reservations() {
+    let mut room = fold::<Room>(None, [registered()]);
+    let mut give = |command: Command| {
+        let events = Room::decide(room.as_ref(), &command, &Now::at(noon()))?;
+        room = fold(room.take(), events);
+        Ok(room.clone().unwrap())
+    };
+    for n in 1..=2_000 {
+        let id = ReservationId::from_u128(n);
+        let room: Result<Room, Refusal> = give(Command::Reserve(id));
+        assert_eq!(room.unwrap().status(), Status::Reserved);
+    }
+    let delete = Command::Delete { by: BY_HOST };
+    for n in 1..=2_000 {
+        let id = ReservationId::from_u128(n);
+        assert_eq!(give(delete.clone()), Err(Refusal::HasReservations));
+        // A request that was never confirmed is cancelled meanwhile.
+        let unpaid = ReservationId::from_u128(n + 10_000);
+        give(Command::Forgo(unpaid)).unwrap();
+        let room = give(Command::Release(id)).unwrap();
+        assert!(serde_json::to_string(&room).unwrap().len() < 10_000);
+    }
+    let room = give(delete).unwrap();
+    assert_eq!(room.status(), Status::Deleted);
 }
 
 #[test]
