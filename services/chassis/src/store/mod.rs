@@ -45,6 +45,6 @@ pub use self::{
 pub(crate) use self::{
     regression::{CARRIED, READ},
     survey::Survey,
-    transaction::{Batch, Savepoint},
+    transaction::Batch,
     unit_of_work::Subjects,
 };

@@ -155,16 +155,16 @@ impl Store {
         .await
     }
 
-    /// Whether a consumer has dead letters that are due.
-    pub(crate) async fn any_letters_due(
+    /// Dead letters of a consumer from a log that are due, the first of each aggregate.
+    pub(crate) async fn letters_due(
         &self,
-        consumer: String,
+        (consumer, log): (String, LogId),
         at: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let due = self
-            .read(move |conn| Box::pin(async move { dead_letters::due(conn, &consumer, at).await }))
-            .await?;
-        Ok(!due.is_empty())
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        self.read(move |conn| {
+            Box::pin(async move { dead_letters::due(conn, (&consumer, log.context()), at).await })
+        })
+        .await
     }
 
     /// Makes the dead letters of one aggregate due, or all if it is empty. Returns how many.

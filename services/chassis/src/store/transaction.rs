@@ -72,19 +72,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) producer: &'a str,
     pub(crate) from: i64,
     pub(crate) to: i64,
-    /// Whether the consumer's batches must not run concurrently.
-    pub(crate) alone: bool,
-}
-
-/// The limits of a part of a transaction that can be rolled back on its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Savepoint {
-    /// Begins the part.
-    Set,
-    /// Rolls it back.
-    Back,
-    /// Ends it.
-    Release,
+    /// The aggregates that it is about.
+    pub(crate) subjects: &'a [&'a str],
 }
 
 /// A transaction of the store.
@@ -113,10 +102,12 @@ pub(crate) trait Transaction: Conn {
     /// transaction.
     fn save(&mut self, change: AggregateChange) -> StoreFuture<'_, ()>;
 
-    /// Moves a consumer's cursor and returns the aggregates that have dead letters; none if the cursor is not at
-    /// `batch.from`.
-    fn advance<'a>(&'a mut self, batch: Batch<'a>) -> StoreFuture<'a, Option<Vec<String>>>;
+    /// Acquires a lock until the transaction ends. An embedded database needs none: it has a single writer.
+    fn lock<'a>(&'a mut self, _name: &'a str) -> StoreFuture<'a, ()> {
+        std::future::ready(Ok(())).boxed()
+    }
 
-    /// Sets, rolls back to or releases the savepoint.
-    fn savepoint(&mut self, point: Savepoint) -> StoreFuture<'_, ()>;
+    /// Moves a consumer's cursor and returns which aggregates of the batch have dead letters; none if the cursor is not
+    /// at `batch.from`.
+    fn advance<'a>(&'a mut self, batch: Batch<'a>) -> StoreFuture<'a, Option<Vec<String>>>;
 }

@@ -21,7 +21,7 @@ use crate::{
         error::{ExecuteError, StoreError},
         log,
         projections::{ProjectionError, Views},
-        transaction::{AggregateChange, Batch, Savepoint, Transaction, owner},
+        transaction::{AggregateChange, Batch, Transaction, owner},
         write_fence,
     },
 };
@@ -279,6 +279,11 @@ impl<'c> UnitOfWork<'c> {
         Ok(())
     }
 
+    /// Locks the read models that a consumer writes, until this transaction ends: its batches and retries wait.
+    pub async fn lock_views(&mut self, consumer: &str) -> Result<(), StoreError> {
+        self.conn.lock(consumer).await
+    }
+
     pub(crate) async fn advance(
         &mut self,
         batch: Batch<'_>,
@@ -312,18 +317,11 @@ impl<'c> UnitOfWork<'c> {
         dead_letters::put(self.conn, letter).await
     }
 
-    pub(crate) async fn letters_due(
-        &mut self,
-        consumer: &str,
-    ) -> Result<Vec<DeadLetter>, StoreError> {
-        dead_letters::due(self.conn, consumer, self.at).await
-    }
-
     pub(crate) async fn remove_letter(&mut self, letter: &DeadLetter) -> Result<bool, StoreError> {
         dead_letters::remove(self.conn, letter).await
     }
 
-    pub(crate) async fn savepoint(&mut self, point: Savepoint) -> Result<(), StoreError> {
-        self.conn.savepoint(point).await
+    pub(crate) async fn update_letter(&mut self, letter: &DeadLetter) -> Result<bool, StoreError> {
+        dead_letters::update(self.conn, letter).await
     }
 }

@@ -23,7 +23,7 @@ use crate::{
             values,
         },
         row::{Row, Value},
-        transaction::{Outcome, Savepoint},
+        transaction::Outcome,
         write::Write,
     },
 };
@@ -324,31 +324,12 @@ impl<'d> PgTransaction<'d> {
     }
 
     /// Acquires a lock that other transactions wait for, until the end of this one.
-    pub(super) async fn lock(&mut self, name: &str) -> Result<(), StoreError> {
+    pub(super) async fn acquire_lock(&mut self, name: &str) -> Result<(), StoreError> {
         self.begin().await?;
         let sql = "SELECT 1 FROM pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || $1, 1))";
         self.query(sql, args![name]).await?;
         self.dirty = true;
         Ok(())
-    }
-
-    pub(super) async fn set_savepoint(&mut self, point: Savepoint) -> Result<(), StoreError> {
-        let sql = match point {
-            Savepoint::Set => "SAVEPOINT effect",
-            Savepoint::Back => "ROLLBACK TO effect",
-            Savepoint::Release => "RELEASE effect",
-        };
-        if point == Savepoint::Back {
-            self.deferred.clear();
-            self.prefetched.clear();
-            self.failed = None;
-        }
-        self.check()?;
-        self.flush().await?;
-        self.begin().await?;
-        self.dirty = true;
-        let sent = self.send(sql, None, StatementContext::default()).await;
-        sent.map(|_| ()).map_err(|error| self.fail(error))
     }
 
     /// Queries rows without sending deferred writes first.

@@ -1,0 +1,218 @@
+//! Everything that applies an event is one guarded transaction: a batch, the retry of a dead letter, a rebuild. So each
+//! effect happens once, whoever runs at the same time.
+
+use std::sync::Arc;
+
+use berth::{message::v1::MessageSent, room::v1::RoomReserved};
+use chassis::{
+    Received, StoreError, Views, args,
+    base::{
+        clock::{Clock, ManualClock},
+        time::SignedDuration,
+    },
+    domain::log_id::LogId,
+    messaging::{bus::Signal, consumer::Consumer, log_reader::LogReader},
+    store::{Conn, DeadLetter, Migration, Store, StoreOptions, Write},
+};
+use chassis_testing::{noon, tape::Tape};
+use tokio::task::JoinSet;
+
+use crate::store::{Bench, Place, seat, store_suite};
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    name: "0001_meetings",
+    sql: "CREATE TABLE reserved (id TEXT PRIMARY KEY, times BIGINT NOT NULL);
+          CREATE TABLE sent (id TEXT PRIMARY KEY, times BIGINT NOT NULL);
+          CREATE TABLE met (id TEXT PRIMARY KEY)",
+}];
+
+const COUNT_RESERVED: Write = Write::upsert(
+    "reserved",
+    "id, times",
+    "$1, 1",
+    &[1],
+    "(id) DO UPDATE SET times = reserved.times + 1",
+);
+const COUNT_SENT: Write = Write::upsert(
+    "sent",
+    "id, times",
+    "$1, 1",
+    &[1],
+    "(id) DO UPDATE SET times = sent.times + 1",
+);
+const ADD_BOTH: Write = Write::insert("met", "id", "$1");
+
+async fn reserved(conn: &mut dyn Conn, event: Received<RoomReserved>) -> Result<(), StoreError> {
+    record(conn, event.subject, &COUNT_RESERVED, "sent").await
+}
+
+async fn sent(conn: &mut dyn Conn, event: Received<MessageSent>) -> Result<(), StoreError> {
+    record(conn, event.subject, &COUNT_SENT, "reserved").await
+}
+
+/// Counts an event, and records that both were counted if it is the second one.
+async fn record(
+    conn: &mut dyn Conn,
+    id: String,
+    count: &'static Write,
+    other: &str,
+) -> Result<(), StoreError> {
+    conn.write(count, args![&*id]).await?;
+    let find = format!("SELECT id FROM {other} WHERE id = $1");
+    if !conn.query(&find, args![&*id]).await?.is_empty() {
+        conn.write(&ADD_BOTH, args![id]).await?;
+    }
+    Ok(())
+}
+
+/// A store with read models, and a clock.
+struct Stage {
+    store: Store,
+    clock: ManualClock,
+}
+
+impl Stage {
+    async fn on(place: &Place) -> Self {
+        let clock = ManualClock::new(noon());
+        let options = StoreOptions {
+            clock: Clock::Manual(clock.clone()),
+            migrations: MIGRATIONS,
+            ..StoreOptions::default()
+        };
+        let store = place.open(options).await;
+        Self { store, clock }
+    }
+
+    /// A consumer of a log, as one of the leaders.
+    fn consumer(&self, producer: &str, log: &Tape) -> Consumer {
+        let log: Arc<dyn LogReader> = Arc::new(log.clone());
+        let views = Views::new().on(reserved).on(sent);
+        let (name, producer) = ("x.views".to_owned(), LogId::of(producer));
+        Consumer::of_views(name, producer, self.store.clone(), log, views)
+    }
+
+    /// Consumes a log while no event can be applied: all of its events become dead letters, which are due then.
+    async fn fail_all(&self, consumers: &[&Consumer], head: i64) {
+        for table in ["reserved", "sent"] {
+            self.run(format!("ALTER TABLE {table} RENAME TO no_{table}"))
+                .await;
+        }
+        for consumer in consumers {
+            consumer.consume(Signal::HighWaterMark(head)).await.unwrap();
+        }
+        for table in ["reserved", "sent"] {
+            self.run(format!("ALTER TABLE no_{table} RENAME TO {table}"))
+                .await;
+        }
+        let letters = usize::try_from(head).unwrap() * consumers.len();
+        assert_eq!(self.letters().await.len(), letters);
+        self.clock.turn(SignedDuration::from_mins(1));
+    }
+
+    async fn letters(&self) -> Vec<DeadLetter> {
+        let all = (String::new(), String::new(), 0);
+        self.store.dead_letters(all, 1000).await.unwrap()
+    }
+
+    async fn run(&self, sql: String) {
+        let done: Result<(), StoreError> = self
+            .store
+            .transact(move |unit| {
+                let sql = sql.clone();
+                Box::pin(async move { unit.conn().execute(&sql, args![]).await.map(|_| ()) })
+            })
+            .await;
+        done.unwrap();
+    }
+
+    async fn number(&self, sql: &'static str) -> i64 {
+        let rows = self.store.read(move |conn| conn.query(sql, args![])).await;
+        rows.unwrap()[0].int(0).unwrap()
+    }
+}
+
+/// Retries dead letters until none is left.
+async fn retry_all(stage: Arc<Stage>, consumer: Consumer) {
+    for _ in 0..1000 {
+        let retried = consumer.retry().await;
+        retried.unwrap();
+        let letters = stage.letters().await;
+        let mut own = letters.iter();
+        if !own.any(|letter| letter.event.producer == consumer.producer().context()) {
+            return;
+        }
+        stage.clock.turn(SignedDuration::from_mins(1));
+    }
+    panic!("{:?}", stage.letters().await);
+}
+
+store_suite!(both:
+    of_two_retries_at_once_one_sees_the_other,
+    a_dead_letter_that_two_leaders_retry_has_one_effect,
+    a_batch_and_a_retry_at_once_see_each_other,
+);
+
+async fn of_two_retries_at_once_one_sees_the_other(bench: Bench) {
+    let stage = Arc::new(Stage::on(&bench.place).await);
+    let (rooms, messages) = (Tape::of("room"), Tape::of("message"));
+    for n in 0..40 {
+        rooms.record(seat(n), noon(), "", &RoomReserved::default());
+        messages.record(seat(n), noon(), "", &MessageSent::default());
+    }
+    let one = stage.consumer("room", &rooms);
+    let other = stage.consumer("message", &messages);
+    stage.fail_all(&[&one, &other], 40).await;
+    let (one, other) = (
+        tokio::spawn(retry_all(stage.clone(), one)),
+        tokio::spawn(retry_all(stage.clone(), other)),
+    );
+    one.await.unwrap();
+    other.await.unwrap();
+    assert_eq!(stage.number("SELECT COUNT(*) FROM met").await, 40);
+}
+
+async fn a_dead_letter_that_two_leaders_retry_has_one_effect(bench: Bench) {
+    let stage = Arc::new(Stage::on(&bench.place).await);
+    let rooms = Tape::of("room");
+    for n in 0..40 {
+        rooms.record(seat(n), noon(), "", &RoomReserved::default());
+    }
+    let first = stage.consumer("room", &rooms);
+    stage.fail_all(&[&first], 40).await;
+    let mut leaders = JoinSet::new();
+    for _ in 0..4 {
+        let leader = stage.consumer("room", &rooms);
+        leaders.spawn(retry_all(stage.clone(), leader));
+    }
+    while let Some(done) = leaders.join_next().await {
+        done.unwrap();
+    }
+    let (times, count) = (
+        "SELECT CAST(SUM(times) AS BIGINT) FROM reserved",
+        "SELECT COUNT(*) FROM reserved",
+    );
+    assert_eq!(
+        (stage.number(count).await, stage.number(times).await),
+        (40, 40)
+    );
+}
+
+async fn a_batch_and_a_retry_at_once_see_each_other(bench: Bench) {
+    let stage = Arc::new(Stage::on(&bench.place).await);
+    let (rooms, messages) = (Tape::of("room"), Tape::of("message"));
+    for n in 0..40 {
+        rooms.record(seat(n), noon(), "", &RoomReserved::default());
+        messages.record(seat(n), noon(), "", &MessageSent::default());
+    }
+    let retried = stage.consumer("room", &rooms);
+    stage.fail_all(&[&retried], 40).await;
+    let new = stage.consumer("message", &messages);
+    let consumes = tokio::spawn(async move {
+        for head in 1..=40 {
+            new.consume(Signal::HighWaterMark(head)).await.unwrap();
+        }
+    });
+    retry_all(stage.clone(), retried).await;
+    consumes.await.unwrap();
+    assert_eq!(stage.number("SELECT COUNT(*) FROM met").await, 40);
+}
