@@ -1,7 +1,7 @@
 //! Everything that applies an event is one guarded transaction: a batch, the retry of a dead letter, a rebuild. So each
 //! effect happens once, whoever runs at the same time.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use berth::{message::v1::MessageSent, room::v1::RoomReserved};
 use chassis::{
@@ -14,16 +14,17 @@ use chassis::{
     messaging::{bus::Signal, consumer::Consumer, log_reader::LogReader},
     store::{Conn, DeadLetter, Migration, Store, StoreOptions, Write},
 };
-use chassis_testing::{noon, tape::Tape};
-use tokio::task::JoinSet;
+use chassis_testing::{Scratch, noon, tape::Tape};
+use tokio::{sync::Notify, task::JoinSet};
 
-use crate::store::{Bench, Place, seat, store_suite};
+use crate::store::{Bench, Place, postgres, seat, store_suite};
 
 const MIGRATIONS: &[Migration] = &[Migration {
     name: "0001_meetings",
     sql: "CREATE TABLE reserved (id TEXT PRIMARY KEY, times BIGINT NOT NULL);
           CREATE TABLE sent (id TEXT PRIMARY KEY, times BIGINT NOT NULL);
-          CREATE TABLE met (id TEXT PRIMARY KEY)",
+          CREATE TABLE met (id TEXT PRIMARY KEY);
+          CREATE TABLE locks (held BIGINT NOT NULL)",
 }];
 
 const COUNT_RESERVED: Write = Write::upsert(
@@ -215,4 +216,89 @@ async fn a_batch_and_a_retry_at_once_see_each_other(bench: Bench) {
     retry_all(stage.clone(), retried).await;
     consumes.await.unwrap();
     assert_eq!(stage.number("SELECT COUNT(*) FROM met").await, 40);
+}
+
+/// The lock of the read models of a consumer.
+const LOCK: &str =
+    "SELECT 1 FROM pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || $1, 1))";
+
+/// Counts the locks that the transaction of a batch holds.
+async fn count_locks(conn: &mut dyn Conn, _: Received<RoomReserved>) -> Result<(), StoreError> {
+    let sql = "INSERT INTO locks (held) SELECT COUNT(*) FROM pg_locks
+               WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()";
+    conn.execute(sql, args![]).await.map(|_| ())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_whose_connection_breaks_while_it_waits_for_its_lock_holds_the_lock() {
+    let bench = postgres().await;
+    let stage = Stage::on(&bench.place).await;
+    let Place::Schema(scratch) = &bench.place else {
+        panic!("no schema")
+    };
+    let rooms = Tape::of("room");
+    rooms.record(seat(1), noon(), "", &RoomReserved::default());
+    let log: Arc<dyn LogReader> = Arc::new(rooms);
+    let (name, producer) = ("x.views".to_owned(), LogId::of("room"));
+    let views = Views::new().on(count_locks);
+    let consumer = Consumer::of_views(name, producer, stage.store.clone(), log, views);
+
+    let (locked, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let holder = tokio::spawn({
+        let (store, locked, release) = (bench.store.clone(), locked.clone(), release.clone());
+        async move {
+            let held: Result<(), StoreError> = store
+                .transact(move |unit| {
+                    let (locked, release) = (locked.clone(), release.clone());
+                    Box::pin(async move {
+                        unit.conn().execute(LOCK, args!["x.views"]).await?;
+                        locked.notify_one();
+                        release.notified().await;
+                        Ok(())
+                    })
+                })
+                .await;
+            held
+        }
+    });
+    locked.notified().await;
+    let batch = tokio::spawn(async move { consumer.consume(Signal::HighWaterMark(1)).await });
+    cut_waiting(scratch).await;
+    // It has begun anew, on another connection.
+    until_waiting(scratch).await;
+    release.notify_one();
+    holder.await.unwrap().unwrap();
+    assert!(batch.await.unwrap().unwrap());
+    assert_eq!(stage.number("SELECT held FROM locks").await, 1);
+}
+
+/// Terminates the connection that waits for an advisory lock.
+async fn cut_waiting(scratch: &Scratch) {
+    let cut = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE application_name = '{}' AND wait_event = 'advisory'",
+        scratch.name()
+    );
+    once(scratch, &cut).await;
+}
+
+/// Waits until a connection waits for an advisory lock.
+async fn until_waiting(scratch: &Scratch) {
+    let waiting = format!(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = '{}' AND wait_event = 'advisory'",
+        scratch.name()
+    );
+    once(scratch, &waiting).await;
+}
+
+/// Runs a statement until it finds a row.
+async fn once(scratch: &Scratch, sql: &str) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    for _ in 0..400 {
+        ticks.tick().await;
+        if scratch.run(sql).await == 1 {
+            return;
+        }
+    }
+    panic!("no connection waits");
 }
