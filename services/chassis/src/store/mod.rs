@@ -30,6 +30,7 @@ mod write;
 mod write_fence;
 
 pub use self::{
+    aggregates::Due,
     connection::Conn,
     dead_letters::DeadLetter,
     error::{AsStoreError, ExecuteError, StoreError},

@@ -8,7 +8,8 @@ use crate::{
         log_id::LogId,
     },
     store::{
-        aggregates, claims, cursor,
+        aggregates::{self, Due},
+        claims, cursor,
         dead_letters::{self, DeadLetter},
         error::StoreError,
         log,
@@ -92,14 +93,26 @@ impl Store {
         self.read(|conn| Box::pin(claims::all(conn))).await
     }
 
-    /// Kinds and ids of due aggregates.
+    /// Due aggregates of some kinds that do not wait for a retry, those that wait longest first.
     pub async fn due(
         &self,
+        kinds: Vec<&'static str>,
         at: Timestamp,
         limit: i64,
-    ) -> Result<Vec<(String, String)>, StoreError> {
-        self.read(move |conn| Box::pin(aggregates::due(conn, at, limit)))
-            .await
+    ) -> Result<Vec<Due>, StoreError> {
+        self.read(move |conn| {
+            Box::pin(async move { aggregates::due(conn, &kinds, at, limit).await })
+        })
+        .await
+    }
+
+    /// Lets a due aggregate wait for a retry, unless its state has changed.
+    pub(crate) async fn postpone(&self, due: Due, retry: Timestamp) -> Result<(), StoreError> {
+        self.transact(move |unit| {
+            let due = due.clone();
+            Box::pin(async move { aggregates::postpone(unit.conn(), &due, retry).await })
+        })
+        .await
     }
 
     /// Events of the log after a sequence number, in order.

@@ -12,7 +12,7 @@ use chassis::{
     },
     domain::log_id::LogId,
     messaging::{bus::Signal, consumer::Consumer, log_reader::LogReader},
-    store::{Conn, DeadLetter, Migration, Store, StoreOptions, Write},
+    store::{Conn, Migration, Store, StoreOptions, Write},
 };
 use chassis_testing::{Scratch, noon, tape::Tape};
 use tokio::{sync::Notify, task::JoinSet};
@@ -105,14 +105,19 @@ impl Stage {
             self.run(format!("ALTER TABLE no_{table} RENAME TO {table}"))
                 .await;
         }
-        let letters = usize::try_from(head).unwrap() * consumers.len();
-        assert_eq!(self.letters().await.len(), letters);
+        for consumer in consumers {
+            assert_eq!(self.letters_of(consumer).await, head);
+        }
         self.clock.turn(SignedDuration::from_mins(1));
     }
 
-    async fn letters(&self) -> Vec<DeadLetter> {
+    /// How many dead letters a consumer has.
+    async fn letters_of(&self, consumer: &Consumer) -> i64 {
         let all = (String::new(), String::new(), 0);
-        self.store.dead_letters(all, 1000).await.unwrap()
+        let letters = self.store.dead_letters(all, 1000).await.unwrap();
+        let producer = consumer.producer().context();
+        let own = letters.iter().filter(|one| one.event.producer == producer);
+        i64::try_from(own.count()).unwrap()
     }
 
     async fn run(&self, sql: String) {
@@ -137,21 +142,35 @@ async fn retry_all(stage: Arc<Stage>, consumer: Consumer) {
     for _ in 0..1000 {
         let retried = consumer.retry().await;
         retried.unwrap();
-        let letters = stage.letters().await;
-        let mut own = letters.iter();
-        if !own.any(|letter| letter.event.producer == consumer.producer().context()) {
+        if stage.letters_of(&consumer).await == 0 {
             return;
         }
         stage.clock.turn(SignedDuration::from_mins(1));
     }
-    panic!("{:?}", stage.letters().await);
+    panic!("{} are left", stage.letters_of(&consumer).await);
 }
 
 store_suite!(both:
     of_two_retries_at_once_one_sees_the_other,
     a_dead_letter_that_two_leaders_retry_has_one_effect,
     a_batch_and_a_retry_at_once_see_each_other,
+    many_dead_letters_of_one_producer_do_not_keep_those_of_another_waiting,
 );
+
+async fn many_dead_letters_of_one_producer_do_not_keep_those_of_another_waiting(bench: Bench) {
+    let stage = Stage::on(&bench.place).await;
+    let (rooms, messages) = (Tape::of("room"), Tape::of("message"));
+    for n in 0..100 {
+        rooms.record(seat(n), noon(), "", &RoomReserved::default());
+    }
+    messages.record(seat(0), noon(), "", &MessageSent::default());
+    let many = stage.consumer("room", &rooms);
+    stage.fail_all(&[&many], 100).await;
+    let one = stage.consumer("message", &messages);
+    stage.fail_all(&[&one], 1).await;
+    assert!(one.retry().await.unwrap());
+    assert_eq!(stage.number("SELECT COUNT(*) FROM sent").await, 1);
+}
 
 async fn of_two_retries_at_once_one_sees_the_other(bench: Bench) {
     let stage = Arc::new(Stage::on(&bench.place).await);

@@ -161,7 +161,8 @@ impl With {
         let at = self.add(to_micros(change.at))?;
         let expected = self.add(change.expected_version)?;
         let sql = format!(
-            "UPDATE aggregate SET version = ${version}, state = ${state}, due_at = ${due}, updated_at = ${at}
+            "UPDATE aggregate SET version = ${version}, state = ${state}, due_at = ${due}, updated_at = ${at},
+                 retry_at = NULL, failures = 0
              WHERE kind = ${kind} AND id = ${id} AND version = ${expected} RETURNING 1"
         );
         let guard = self.part("_update", sql);
