@@ -9,8 +9,9 @@ use crate::{
     store::{DeadLetter, Store, StoreError, UnitOfWork},
 };
 
-/// A dead letter is parked after this many attempts.
-pub const MAX_ATTEMPTS: i64 = 8;
+/// A dead letter is parked after this many attempts: after about ten minutes, so that a short outage of what an effect
+/// needs parks nothing.
+pub const MAX_ATTEMPTS: i64 = 19;
 /// Longest back-off in milliseconds.
 const LONGEST_BACKOFF: i64 = 60_000;
 
@@ -148,4 +149,17 @@ fn backoff(attempts: i64) -> SignedDuration {
     }
     let doublings = u32::try_from(attempts.clamp(1, 20) - 1).unwrap_or(0);
     SignedDuration::from_millis((100_i64 << doublings).min(LONGEST_BACKOFF))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_letter_is_retried_for_about_ten_minutes_before_it_is_parked() {
+        let waits = (1..MAX_ATTEMPTS).map(backoff);
+        let total: SignedDuration = waits.sum();
+        assert!((9..=11).contains(&total.as_mins()), "{total:?}");
+        assert_eq!(backoff(1), SignedDuration::from_millis(100));
+    }
 }
