@@ -135,8 +135,8 @@ pub(crate) async fn save(conn: &mut dyn Conn, change: AggregateChange) -> Result
     if !put(conn, &change).await? {
         return Err(StoreError::Contended);
     }
-    for (scope, key) in &change.released {
-        claims::release(conn, scope, key, &owner).await?;
+    if let Some(kept) = &change.released {
+        claims::release(conn, &owner, kept).await?;
     }
     for (scope, key) in &change.claimed {
         if !claims::claim(conn, scope, key, &owner).await? {

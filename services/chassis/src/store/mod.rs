@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod backend;
+mod claim_formats;
 mod claims;
 mod connection;
 mod cursor;
@@ -31,6 +32,7 @@ mod write_fence;
 
 pub use self::{
     aggregates::Due,
+    claim_formats::ClaimFormat,
     connection::Conn,
     dead_letters::DeadLetter,
     error::{AsStoreError, ExecuteError, StoreError},

@@ -37,8 +37,9 @@ pub(crate) struct AggregateChange {
     pub(crate) state: String,
     pub(crate) due: Option<Timestamp>,
     pub(crate) at: Timestamp,
-    /// Scopes and keys of claims to delete.
-    pub(crate) released: Vec<(String, String)>,
+    /// If claims are to be deleted: the scopes and keys of those that stay. All others of the aggregate are deleted, also
+    /// ones of an old format.
+    pub(crate) released: Option<Vec<(String, String)>>,
     /// Scopes and keys of claims to insert.
     pub(crate) claimed: Vec<(String, String)>,
     /// Events to append to the log.

@@ -210,7 +210,8 @@ impl<'c> UnitOfWork<'c> {
                 .map_err(|error| StoreError::Bug(error.to_string()))?,
             due: after.state.due(),
             at: after.updated,
-            released: before.minus(&claims).map(owned).collect(),
+            released: (before.minus(&claims).next().is_some())
+                .then(|| before.common(&claims).map(owned).collect()),
             claimed: claims.minus(before).map(owned).collect(),
             events: events.clone(),
         };

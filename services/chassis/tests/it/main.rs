@@ -12,6 +12,7 @@ mod broker_flow;
 mod broker_losses;
 mod broker_provision;
 mod broker_users;
+mod claim_formats;
 mod command_line;
 mod consumer;
 mod counter;

@@ -32,6 +32,8 @@ const TABLES: Migration = Migration {
     CREATE INDEX aggregate_retry ON aggregate (retry_at) WHERE retry_at IS NOT NULL;
     CREATE TABLE claim (
         scope TEXT NOT NULL, key TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (scope, key));
+    CREATE INDEX claim_owner ON claim (owner);
+    CREATE TABLE claim_format (kind TEXT PRIMARY KEY, version BIGINT NOT NULL);
     CREATE TABLE log (
         position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, seq BIGINT, id TEXT NOT NULL,
         type TEXT NOT NULL, aggregate TEXT NOT NULL, version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL,

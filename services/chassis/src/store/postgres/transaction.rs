@@ -172,7 +172,7 @@ impl<'d> PgTransaction<'d> {
         self.check()?;
         let affects = |deferred: &Deferred| match deferred {
             Deferred::Change(change) => {
-                let has_claims = !change.claimed.is_empty() || !change.released.is_empty();
+                let has_claims = !change.claimed.is_empty() || change.released.is_some();
                 (change.kind == kind && change.id == id) || (claims && has_claims)
             }
             // Read models are in tables of their own.

@@ -10,6 +10,8 @@ pub(super) const TABLES: &str = "
     CREATE INDEX IF NOT EXISTS aggregate_retry ON aggregate (retry_at) WHERE retry_at IS NOT NULL;
     CREATE TABLE IF NOT EXISTS claim (
         scope TEXT NOT NULL, key TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (scope, key)) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS claim_owner ON claim (owner);
+    CREATE TABLE IF NOT EXISTS claim_format (kind TEXT PRIMARY KEY, version BIGINT NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS log (
         seq BIGINT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, aggregate TEXT NOT NULL,
         version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL, headers TEXT NOT NULL,
