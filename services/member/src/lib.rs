@@ -25,6 +25,8 @@ pub fn context() -> Context {
     Context::named("member")
         .routes(grpc::routes)
         .publishes(codec::EVENTS)
+        .claims::<domain::account::Account>()
+        .claims::<domain::session::Session>()
         .on_start(startup::run)
         .settings::<settings::Settings>()
 }

@@ -33,6 +33,7 @@ pub fn context() -> Context {
         .policies(policies::list())
         .views(views::list(), views::MIGRATIONS)
         .publishes(codec::EVENTS)
+        .claims::<domain::Payment>()
         .jobs::<domain::Payment, _, _>(jobs::run)
         .settings::<settings::Settings>()
 }

@@ -145,7 +145,9 @@ impl Recover {
 
     async fn open(&self, context: &Context) -> Result<Store, StoreError> {
         let (clock, faults) = (Clock::System, Faults::default());
-        open_store_on(context, &self.database, &self.data_dir, clock, faults).await
+        let store = open_store_on(context, &self.database, &self.data_dir, clock, faults).await?;
+        store.check_claims().await?;
+        Ok(store)
     }
 
     async fn bus(&self, store: &Store) -> Result<Arc<dyn Bus>, Box<dyn std::error::Error>> {

@@ -36,6 +36,7 @@ pub fn context() -> Context {
         .policies(policies::list())
         .views(views::list(), views::MIGRATIONS)
         .publishes(codec::EVENTS)
+        .claims::<domain::Reservation>()
         .deadlines::<domain::Reservation>()
         .restores::<domain::Reservation>()
         .settings::<settings::Settings>()

@@ -59,8 +59,12 @@ pub(crate) async fn rebuild(deps: &Deps, producers: &[String]) -> Result<Rebuilt
     let readers = readers(deps, producers, generation)?;
     for _ in 0..ATTEMPTS {
         let read_ahead = catch_up(store, &readers).await.map_err(failed)?;
-        let switched = switch(store, generation, read_ahead).await;
-        if let Some(rebuilt) = switched.map_err(failed)? {
+        let switched = match switch(store, generation, read_ahead).await {
+            // An event read ahead fails. The next round applies it on its own, and it becomes a dead letter.
+            Err(ConsumeError::EventFailed(_)) => None,
+            switched => switched.map_err(failed)?,
+        };
+        if let Some(rebuilt) = switched {
             sweep(store).await?;
             return Ok(rebuilt);
         }
@@ -154,7 +158,8 @@ async fn switch_in(
     generation: i64,
     read_ahead: &[ReadAhead],
 ) -> Result<Option<Rebuilt>, ConsumeError> {
-    // The cursors are locked first, so that the live consumer cannot advance until the commit.
+    // The live views and cursors are locked first: until the commit the live consumer applies no event, new or retried.
+    unit.lock_views(LIVE).await?;
     let name = consumer_name(generation);
     let mut events = 0;
     for (consumer, ahead) in read_ahead {
@@ -203,7 +208,7 @@ fn failed(error: ConsumeError) -> Status {
         ConsumeError::Store(error) => error.into(),
         ConsumeError::Log(_)
         | ConsumeError::Fault(_)
-        | ConsumeError::EventFailed
+        | ConsumeError::EventFailed(_)
         | ConsumeError::OtherHistory => {
             tracing::warn!(error = %error, "rebuild failed");
             log_unavailable()

@@ -76,6 +76,7 @@ pub const STRUCTURE: &[Rule<Tree>] = &[
     ("files of a context", shape::files),
     ("headers", shape::headers),
     ("recovery", shape::recovery),
+    ("claims", shape::claims),
     ("no panics", panics::none),
 ];
 

@@ -153,6 +153,33 @@ pub fn recovery(tree: &Tree) -> Vec<String> {
     wrong
 }
 
+/// Aggregates that hold claims are named in `lib.rs`, so that their claims are made anew when their format changes.
+pub fn claims(tree: &Tree) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for context in present(tree) {
+        let src = format!("services/{context}/src/");
+        let lib = tree.get(&format!("{src}lib.rs"));
+        let lib = lib.map_or("", |text| text);
+        for (path, text) in tree.iter().filter(|(path, _)| path.starts_with(&src)) {
+            for block in text.split("impl Aggregate for ").skip(1) {
+                let block = block.split("\nimpl ").next().unwrap_or_default();
+                let name = block.split([' ', '<']).next().unwrap_or_default();
+                let named = lib.contains(&format!(".claims::<{name}>()"))
+                    || lib.split(".claims::<").any(|rest| {
+                        let path = rest.split('>').next().unwrap_or_default();
+                        path.ends_with(&format!("::{name}"))
+                    });
+                if block.contains("fn claims(&self)") && !named {
+                    wrong.push(format!(
+                        "{path}: {name} holds claims, and lib.rs does not name it"
+                    ));
+                }
+            }
+        }
+    }
+    wrong
+}
+
 /// The contexts of which a tree has files.
 fn present(tree: &Tree) -> BTreeSet<&'static str> {
     let is_there = |context: &&str| {

@@ -46,7 +46,7 @@ fn run(_process: &str, contexts: &[Context], matches: &ArgMatches) -> ExitCode {
     })
 }
 
-/// Migrates the database of a context. Returns the migrations that were missing.
+/// Migrates the database of a context. Returns the migrations that were missing, and the claims that were made anew.
 async fn migrate(
     context: &Context,
     settings: &DatabaseSettings,
@@ -54,9 +54,10 @@ async fn migrate(
     let nowhere = std::path::Path::new("");
     let (clock, faults) = (Clock::System, Faults::default());
     let store = open_store_on(context, settings, nowhere, clock, faults).await?;
-    let missing = store.schema().await?.missing;
-    store.migrate().await?;
-    Ok(missing)
+    let mut done = store.schema().await?.missing;
+    let renewed = store.migrate().await?;
+    done.extend(renewed.iter().map(|kind| format!("claims of {kind}")));
+    Ok(done)
 }
 
 #[expect(clippy::print_stdout, reason = "the result of the command")]

@@ -24,6 +24,9 @@ pub trait Aggregate:
     type Event: Clone + fmt::Debug + PartialEq + Send + Sync + 'static;
     /// Its refusals.
     type Refusal: Refused;
+    /// Version of the format of its claims. A change of [`Aggregate::claims`] for a stored state needs another version:
+    /// the store then claims anew from all states, see [`crate::store::ClaimFormat`].
+    const CLAIMS_VERSION: i64 = 1;
 
     /// The events of a command given now. A repeated command is `Ok(vec![])`.
     fn decide(
@@ -199,6 +202,13 @@ impl Claims {
     pub fn minus<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.0
             .difference(&other.0)
+            .map(|(scope, key)| (scope.as_str(), key.as_str()))
+    }
+
+    /// The claims that both have.
+    pub fn common<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0
+            .intersection(&other.0)
             .map(|(scope, key)| (scope.as_str(), key.as_str()))
     }
 

@@ -8,20 +8,9 @@ use crate::{
         log_id::LogId,
         position::{Cursor, Position},
     },
-    messaging::{
-        consume_error::ConsumeError, dead_letters::DeadLetters, policies::ReactError,
-        reactions::Reactions,
-    },
-    store::{Batch, Store, StoreError, UnitOfWork},
+    messaging::{consume_error::ConsumeError, dead_letters::DeadLetters, reactions::Reactions},
+    store::{Batch, Store, UnitOfWork},
 };
-
-/// How a batch is applied. Savepoints are expensive and nearly all events succeed: a batch is applied without savepoints
-/// first, and again with one for each event only if an event fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Savepoints {
-    None,
-    EachEvent,
-}
 
 /// Applies the batches of one consumer.
 #[derive(Debug)]
@@ -58,20 +47,43 @@ impl Applier {
     }
 
     /// Applies a contiguous batch, the events after `from` up to `to`, and moves the cursor.
+    ///
+    /// Nearly all events succeed, so the batch is one transaction. If that fails, each event gets a transaction of its
+    /// own: only then it is known which event fails, even if the failure shows at the commit.
     pub(super) async fn apply(
         self: &Arc<Self>,
         from: Cursor,
         to: Position,
         batch: Vec<Recorded>,
     ) -> Result<(), ConsumeError> {
-        let applied = self.transact(from, to, batch.clone(), Savepoints::None);
-        match applied.await {
-            // A failed statement may show only at the commit.
-            Err(ConsumeError::EventFailed | ConsumeError::Store(StoreError::Bug(_))) => {
-                self.transact(from, to, batch, Savepoints::EachEvent).await
-            }
+        match self.transact(from, to, batch.clone()).await {
+            Err(error) if error.event_failure().is_some() => self.apply_each(from, batch).await,
             done => done,
         }
+    }
+
+    /// Applies the events of a batch one by one. Those that fail become dead letters.
+    async fn apply_each(
+        self: &Arc<Self>,
+        mut from: Cursor,
+        batch: Vec<Recorded>,
+    ) -> Result<(), ConsumeError> {
+        let start = from;
+        // Events that are not handled go with the next one that is.
+        for part in batch.split_inclusive(|event| self.is_handled(start, event)) {
+            let Some(last) = part.last() else { continue };
+            let to = Position {
+                seq: last.seq,
+                digest: last.digest,
+                ..from.at
+            };
+            if let Err(error) = self.transact(from, to, part.to_vec()).await {
+                let reason = error.event_failure().ok_or(error)?;
+                self.fail(from, to, last, reason).await?;
+            }
+            from.at = to;
+        }
+        Ok(())
     }
 
     async fn transact(
@@ -79,12 +91,30 @@ impl Applier {
         from: Cursor,
         to: Position,
         batch: Vec<Recorded>,
-        savepoints: Savepoints,
     ) -> Result<(), ConsumeError> {
         let this = self.clone();
         let work = self.store.transact(move |unit| {
             let (this, batch) = (this.clone(), batch.clone());
-            Box::pin(async move { this.apply_with(unit, from, to, &batch, savepoints).await })
+            Box::pin(async move { this.apply_in(unit, from, to, &batch).await })
+        });
+        work.await
+    }
+
+    /// Moves the cursor past an event that failed, which becomes a dead letter.
+    async fn fail(
+        self: &Arc<Self>,
+        from: Cursor,
+        to: Position,
+        event: &Recorded,
+        reason: String,
+    ) -> Result<(), ConsumeError> {
+        let (this, event) = (self.clone(), event.clone());
+        let work = self.store.transact(move |unit| {
+            let (this, event, reason) = (this.clone(), event.clone(), reason.clone());
+            Box::pin(async move {
+                this.advance(unit, from, to, &[]).await?;
+                Ok(this.dead_letters.add(unit, &event, reason).await?)
+            })
         });
         work.await
     }
@@ -97,65 +127,41 @@ impl Applier {
         to: Position,
         batch: &[Recorded],
     ) -> Result<(), ConsumeError> {
-        self.apply_with(unit, from, to, batch, Savepoints::EachEvent)
-            .await
-    }
-
-    async fn apply_with(
-        &self,
-        unit: &mut UnitOfWork<'_>,
-        from: Cursor,
-        to: Position,
-        batch: &[Recorded],
-        savepoints: Savepoints,
-    ) -> Result<(), ConsumeError> {
-        let advanced = unit.advance(Batch {
-            consumer: &self.consumer,
-            producer: self.producer.context(),
-            from: from.at.seq,
-            to,
-            // Events of several producers update the same rows.
-            alone: matches!(*self.reactions, Reactions::Views(_)),
-        });
-        // The aggregates that have dead letters: their later events wait behind these.
-        let blocked = advanced.await?.ok_or(ConsumeError::Fenced)?;
-        let mut blocked: BTreeSet<String> = blocked.into_iter().collect();
-        let is_handled = |event: &&Recorded| {
-            self.types.contains(&event.event_type) && !from.skip.contains(event.seq)
-        };
-        if savepoints == Savepoints::None {
-            let subjects = self.reactions.subjects(batch.iter().filter(is_handled));
-            unit.look_ahead(subjects).await?;
-        }
-        for event in batch.iter().filter(is_handled) {
+        self.reactions.lock(unit, &self.consumer).await?;
+        let handled = || batch.iter().filter(|event| self.is_handled(from, event));
+        let subjects: BTreeSet<&str> = handled().map(|event| &*event.subject).collect();
+        let subjects: Vec<&str> = subjects.into_iter().collect();
+        let blocked = self.advance(unit, from, to, &subjects).await?;
+        unit.look_ahead(self.reactions.subjects(handled())).await?;
+        for event in handled() {
             if blocked.contains(&event.subject) {
                 self.dead_letters.add_behind(unit, event).await?;
-            } else if let Some(reason) = self.apply_event(unit, event, savepoints).await? {
-                blocked.insert(event.subject.clone());
-                self.dead_letters.add(unit, event, reason).await?;
+            } else {
+                self.reactions.apply(unit, event).await?;
             }
         }
         Ok(())
     }
 
-    /// Applies an event. Returns why it failed, if it did and a savepoint has rolled it back.
-    async fn apply_event(
+    /// Moves the cursor. Returns those of some aggregates that have dead letters: later events wait behind these.
+    async fn advance(
         &self,
         unit: &mut UnitOfWork<'_>,
-        event: &Recorded,
-        savepoints: Savepoints,
-    ) -> Result<Option<String>, ConsumeError> {
-        let reactions = &self.reactions;
-        match savepoints {
-            Savepoints::EachEvent => Ok(reactions.apply_in_savepoint(unit, event).await?),
-            Savepoints::None => {
-                let applied = reactions.apply(unit, event).await;
-                let failed = |error: ReactError| {
-                    let fault = error.store_fault();
-                    fault.map_or(ConsumeError::EventFailed, Into::into)
-                };
-                applied.map(|()| None).map_err(failed)
-            }
-        }
+        from: Cursor,
+        to: Position,
+        subjects: &[&str],
+    ) -> Result<Vec<String>, ConsumeError> {
+        let advanced = unit.advance(Batch {
+            consumer: &self.consumer,
+            producer: self.producer.context(),
+            from: from.at.seq,
+            to,
+            subjects,
+        });
+        advanced.await?.ok_or(ConsumeError::Fenced)
+    }
+
+    fn is_handled(&self, from: Cursor, event: &Recorded) -> bool {
+        self.types.contains(&event.event_type) && !from.skip.contains(event.seq)
     }
 }

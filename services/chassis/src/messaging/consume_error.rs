@@ -2,7 +2,7 @@
 
 use crate::{
     base::faults::Injected,
-    messaging::log_reader::LogError,
+    messaging::{log_reader::LogError, policies::ReactError},
     store::{AsStoreError, StoreError},
 };
 
@@ -21,9 +21,9 @@ pub enum ConsumeError {
     /// The producer's log has another history than this consumer has applied.
     #[error("the log has another history")]
     OtherHistory,
-    /// An event failed in a batch without savepoints; the batch is rolled back.
-    #[error("an event of the batch failed")]
-    EventFailed,
+    /// An event could not be applied; the transaction is rolled back.
+    #[error("an event could not be applied: {0}")]
+    EventFailed(String),
     /// A fault injected by a test.
     #[error(transparent)]
     Fault(#[from] Injected),
@@ -33,6 +33,31 @@ impl AsStoreError for ConsumeError {
     fn as_store_error(&self) -> Option<&StoreError> {
         match self {
             Self::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<ReactError> for ConsumeError {
+    fn from(error: ReactError) -> Self {
+        match error.store_fault() {
+            Some(fault) => fault.into(),
+            None => Self::EventFailed(error.to_string()),
+        }
+    }
+}
+
+impl ConsumeError {
+    /// Why an event failed, if the transaction failed because of its events and not because of the store.
+    ///
+    /// A failed statement may show only at the commit, as a bug. Contention that lasts over all attempts of a transaction
+    /// is the fault of the event too: its command claims what it has not read, and would fail for ever.
+    pub(super) fn event_failure(&self) -> Option<String> {
+        match self {
+            Self::EventFailed(reason) => Some(reason.clone()),
+            Self::Store(error @ (StoreError::Bug(_) | StoreError::Contended)) => {
+                Some(error.to_string())
+            }
             _ => None,
         }
     }

@@ -299,7 +299,7 @@ impl Consumer {
 
     /// Retries the dead letters that are due, the first of each aggregate. Returns whether any succeeded.
     pub async fn retry(&self) -> Result<bool, ConsumeError> {
-        Ok(self.0.applier.dead_letters.retry().await?)
+        self.0.applier.dead_letters.retry().await
     }
 
     /// Records why a step failed.

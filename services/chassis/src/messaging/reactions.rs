@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     domain::event::Recorded,
     messaging::policies::{Policies, ReactError},
-    store::{Savepoint, StoreError, Subjects, UnitOfWork, projections::Views},
+    store::{StoreError, Subjects, UnitOfWork, projections::Views},
 };
 
 /// What one consumer does with an event.
@@ -33,6 +33,20 @@ impl Reactions {
         subjects
     }
 
+    /// Locks what it writes until the transaction ends, if consumers of several producers write the same rows. Everything
+    /// that applies events calls it first: a batch, the retry of a dead letter, a rebuild.
+    pub(super) async fn lock(
+        &self,
+        unit: &mut UnitOfWork<'_>,
+        consumer: &str,
+    ) -> Result<(), StoreError> {
+        match self {
+            // Aggregates have versions.
+            Self::Policies(_) => Ok(()),
+            Self::Views(_) => unit.lock_views(consumer).await,
+        }
+    }
+
     /// Applies an event.
     pub(super) async fn apply(
         &self,
@@ -43,28 +57,5 @@ impl Reactions {
             Self::Policies(policies) => policies.react(unit, event).await,
             Self::Views(views) => Ok(views.show(unit.conn(), event).await?),
         }
-    }
-
-    /// Applies an event within a savepoint. Returns why it failed if it did; its effect is rolled back then. Fails if the
-    /// store fails.
-    pub(super) async fn apply_in_savepoint(
-        &self,
-        unit: &mut UnitOfWork<'_>,
-        event: &Recorded,
-    ) -> Result<Option<String>, StoreError> {
-        unit.savepoint(Savepoint::Set).await?;
-        let mut applied = self.apply(unit, event).await;
-        if applied.is_ok() {
-            applied = unit.savepoint(Savepoint::Release).await.map_err(Into::into);
-        }
-        let Err(error) = applied else {
-            return Ok(None);
-        };
-        if let Some(fault) = error.store_fault() {
-            return Err(fault);
-        }
-        unit.savepoint(Savepoint::Back).await?;
-        unit.savepoint(Savepoint::Release).await?;
-        Ok(Some(error.to_string()))
     }
 }

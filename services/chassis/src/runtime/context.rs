@@ -8,6 +8,7 @@ use tonic::service::Routes;
 
 use crate::{
     domain::{
+        aggregate::Aggregate,
         event::{EventType, Publish},
         log_id::LogId,
     },
@@ -18,7 +19,7 @@ use crate::{
         settings::{Settings, SettingsType},
     },
     store::{
-        Migration,
+        ClaimFormat, Migration,
         projections::Views,
         restorer::{Restore, Restorer},
     },
@@ -41,6 +42,8 @@ pub struct Context {
     pub publishes: &'static [EventType],
     /// DDL of its read models.
     pub migrations: &'static [Migration],
+    /// The formats of the claims of its aggregates.
+    pub claims: Vec<ClaimFormat>,
     pub(crate) due_handlers: Vec<DueHandler>,
     pub(crate) start: Option<Arc<Start>>,
     /// Restorers of its aggregates from the log.
@@ -68,6 +71,7 @@ impl Context {
             views: Views::new(),
             publishes: &[],
             migrations: &[],
+            claims: Vec::new(),
             due_handlers: Vec::new(),
             start: None,
             restores: Vec::new(),
@@ -102,6 +106,13 @@ impl Context {
     #[must_use]
     pub fn publishes(mut self, events: &'static [EventType]) -> Self {
         self.publishes = events;
+        self
+    }
+
+    /// Aggregates of this kind hold claims.
+    #[must_use]
+    pub fn claims<A: Aggregate>(mut self) -> Self {
+        self.claims.push(ClaimFormat::of::<A>());
         self
     }
 

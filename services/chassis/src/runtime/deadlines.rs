@@ -4,25 +4,38 @@
 //! Most aggregates receive the command [`Aggregate::when_due`](crate::Aggregate::when_due). An aggregate that depends on an
 //! external service (a payment provider, a mail server) has a *job*: a function that calls the service and gives the result
 //! to the aggregate as a command. A job may run twice, so the call must be idempotent.
+//!
+//! An aggregate that could not be handled waits for a retry. The time of the retry is stored, so it survives a restart, and
+//! aggregates that wait do not keep others waiting.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     fmt,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures::{FutureExt, future::BoxFuture};
+use tokio::time::{sleep, timeout};
 
 use crate::{
     base::time::{SignedDuration, Timestamp},
     domain::event::{Cause, Publish},
     runtime::deps::{Deps, RetryLater},
-    store::StoreError,
+    store::{Due, StoreError},
 };
 
-/// Maximum number of aggregates handled in one step.
-const BATCH: i64 = 64;
+/// Maximum number of aggregates whose handling begins in one step.
+const BATCH: usize = 64;
+/// Maximum number of aggregates that are handled at the same time.
+const CONCURRENT: usize = 256;
+/// Longest time for one aggregate, so that a job that hangs does not occupy its slot for ever.
+const LONGEST: Duration = Duration::from_mins(2);
+/// Longest back-off in milliseconds.
+const LONGEST_BACKOFF: i64 = 60_000;
+/// Delay before a retry that could not be stored.
+const UNSTORED: Duration = Duration::from_secs(1);
 
 type Handle = dyn Fn(Deps, String) -> BoxFuture<'static, Result<(), RetryLater>> + Send + Sync;
 
@@ -82,14 +95,8 @@ pub(crate) struct Deadlines(Arc<Inner>);
 struct Inner {
     deps: Deps,
     handlers: Vec<DueHandler>,
-    states: Mutex<BTreeMap<(String, String), State>>,
-}
-
-/// Why an aggregate that is due is not handled now.
-#[derive(Clone, Copy, Debug)]
-enum State {
-    Running,
-    Failed { attempts: u32, until: Timestamp },
+    /// Kinds and ids of the aggregates that are being handled.
+    running: Mutex<BTreeSet<(String, String)>>,
 }
 
 impl Deadlines {
@@ -97,99 +104,103 @@ impl Deadlines {
         Self(Arc::new(Inner {
             deps,
             handlers,
-            states: Mutex::default(),
+            running: Mutex::default(),
         }))
     }
 
     /// Returns the work that is due and not running, as futures to await or spawn. Each returns whether it succeeded.
     pub(crate) async fn due(&self) -> Result<Vec<BoxFuture<'static, bool>>, StoreError> {
-        if self.0.handlers.is_empty() {
-            return Ok(Vec::new());
-        }
-        let now = self.0.deps.clock.now();
-        // An aggregate that failed an hour ago and was not due since has changed its state.
-        let hour = SignedDuration::from_hours(1);
-        self.states().retain(|_, state| match state {
-            State::Running => true,
-            State::Failed { until, .. } => now.duration_since(*until) < hour,
-        });
+        let running = self.running().len();
+        let free = CONCURRENT.saturating_sub(running).min(BATCH);
         let mut all: Vec<BoxFuture<'static, bool>> = Vec::new();
-        for key in self.0.deps.store.due(now, BATCH).await? {
-            let Some(handler) = self.0.handlers.iter().find(|handler| handler.kind == key.0) else {
+        if free == 0 {
+            return Ok(all);
+        }
+        // Those that run are still due.
+        for due in self.find(running + free).await? {
+            let handlers = &mut self.0.handlers.iter();
+            let Some(handler) = handlers.find(|handler| handler.kind == due.kind) else {
                 continue;
             };
-            let mut states = self.states();
-            let attempts = match states.get(&key) {
-                Some(State::Running) => continue,
-                Some(State::Failed { until, .. }) if *until > now => continue,
-                Some(State::Failed { attempts, .. }) => *attempts,
-                None => 0,
-            };
-            states.insert(key.clone(), State::Running);
-            let work = (handler.handle)(self.0.deps.clone(), key.1.clone());
-            let run = Run {
-                deadlines: self.clone(),
-                key,
-                attempts,
-            };
-            all.push(Box::pin(async move {
-                let done = AssertUnwindSafe(work).catch_unwind().await;
-                run.finish(done.unwrap_or_else(|_| Err(RetryLater("panicked".into()))))
-            }));
+            if all.len() < free && self.running().insert(key(&due)) {
+                let running = Running {
+                    deadlines: self.clone(),
+                    key: key(&due),
+                };
+                let work = (handler.handle)(self.0.deps.clone(), due.id.clone());
+                all.push(self.clone().run(running, due, work).boxed());
+            }
         }
         Ok(all)
     }
 
     /// Whether any work is running, or due and not waiting for its next attempt.
     pub(crate) async fn busy(&self) -> Result<bool, StoreError> {
-        if self.0.handlers.is_empty() {
-            return Ok(false);
-        }
-        let now = self.0.deps.clock.now();
-        let due = self.0.deps.store.due(now, BATCH).await?;
-        let states = self.states();
-        let waits =
-            |key| matches!(states.get(key), Some(State::Failed { until, .. }) if *until > now);
-        let has_handler = |kind: &str| self.0.handlers.iter().any(|handler| handler.kind == kind);
-        Ok(states.values().any(|state| matches!(state, State::Running))
-            || due.iter().any(|key| has_handler(&key.0) && !waits(key)))
+        Ok(!self.running().is_empty() || !self.find(1).await?.is_empty())
     }
 
-    fn states(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), State>> {
-        self.0.states.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn find(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
+        let kinds: Vec<_> = self.0.handlers.iter().map(|handler| handler.kind).collect();
+        if kinds.is_empty() {
+            return Ok(Vec::new());
+        }
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let deps = &self.0.deps;
+        deps.store.due(kinds, deps.clock.now(), limit).await
+    }
+
+    /// Handles one aggregate.
+    async fn run(
+        self,
+        _running: Running,
+        due: Due,
+        work: BoxFuture<'static, Result<(), RetryLater>>,
+    ) -> bool {
+        let done = match timeout(LONGEST, AssertUnwindSafe(work).catch_unwind()).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(RetryLater("panicked".into())),
+            Err(_) => Err(RetryLater("took too long".into())),
+        };
+        if let Err(error) = &done {
+            tracing::debug!(kind = %due.kind, id = %due.id, error = %error, "not yet");
+            self.postpone(due).await;
+        }
+        done.is_ok()
+    }
+
+    async fn postpone(&self, due: Due) {
+        let deps = &self.0.deps;
+        let doublings = u32::try_from(due.failures.clamp(0, 10)).unwrap_or(0);
+        let wait = SignedDuration::from_millis((100_i64 << doublings).min(LONGEST_BACKOFF));
+        let retry = deps.clock.now().saturating_add(wait);
+        let (kind, id) = key(&due);
+        let stored = deps.store.postpone(due, retry.unwrap_or(Timestamp::MAX));
+        if let Err(error) = stored.await {
+            tracing::warn!(%kind, %id, error = %error, "retry not stored");
+            sleep(UNSTORED).await;
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeSet<(String, String)>> {
+        self.0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Work on an aggregate that is due. If it is aborted, the aggregate is due again.
-struct Run {
+fn key(due: &Due) -> (String, String) {
+    (due.kind.clone(), due.id.clone())
+}
+
+/// Marks an aggregate as being handled, until that has ended or is aborted.
+struct Running {
     deadlines: Deadlines,
     key: (String, String),
-    attempts: u32,
 }
 
-impl Run {
-    /// Records the result, and returns whether the work succeeded.
-    fn finish(self, done: Result<(), RetryLater>) -> bool {
-        let Err(error) = done else {
-            return true;
-        };
-        tracing::debug!(kind = %self.key.0, id = %self.key.1, error = %error, "not yet");
-        let wait = SignedDuration::from_millis((100_i64 << self.attempts.min(10)).min(60_000));
-        let now = self.deadlines.0.deps.clock.now();
-        let failed = State::Failed {
-            attempts: self.attempts + 1,
-            until: now.saturating_add(wait).unwrap_or(Timestamp::MAX),
-        };
-        self.deadlines.states().insert(self.key.clone(), failed);
-        false
-    }
-}
-
-impl Drop for Run {
+impl Drop for Running {
     fn drop(&mut self) {
-        let mut states = self.deadlines.states();
-        if matches!(states.get(&self.key), Some(State::Running)) {
-            states.remove(&self.key);
-        }
+        self.deadlines.running().remove(&self.key);
     }
 }

@@ -2,10 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use futures::{
-    FutureExt,
-    future::{join_all, try_join_all},
-};
+use futures::{FutureExt, future::try_join_all};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::runtime::wiring::log_of;
@@ -26,7 +23,7 @@ use crate::{
     },
     security::{access::Access, service_identity::ServiceKey, tokens::Trust},
     server::{Services, health::Health},
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// File in the data directory with the service key of a process that is not configured with one.
@@ -76,7 +73,7 @@ pub(super) async fn start(
     // The contexts, on their stores, and connected with each other.
     let peers = Peers::with(options.clock.clone(), options.faults.clone(), service_key);
     let stores = open_stores(&contexts, &options).await?;
-    join_all(stores.iter().map(|store| await_schema(store, &health))).await;
+    try_join_all(stores.iter().map(|store| await_schema(store, &health))).await?;
     logs.open(stores.clone());
     let wiring = wiring::connect(&options, &contexts, &stores, &peers).await?;
     let public_routes = ports::public_routes(&contexts, &health)?;
@@ -139,13 +136,17 @@ async fn open_stores(contexts: &[Context], options: &Options) -> Result<Vec<Stor
     try_join_all(opened).await
 }
 
-/// Waits until the database of a store is available and another process has applied the missing migrations.
-async fn await_schema(store: &Store, health: &Health) {
+/// Waits until the database of a store is available and another process has applied the missing migrations. Fails if its
+/// claims have another format: to make them anew, all processes must be stopped.
+async fn await_schema(store: &Store, health: &Health) -> Result<(), StartError> {
     let mut logged = String::new();
     loop {
-        let why = match store.schema().await {
-            Ok(schema) if schema.missing.is_empty() => return,
-            Ok(schema) => format!("migrations are missing: {}", schema.missing.join(", ")),
+        let why = match ready(store).await {
+            Ok(missing) if missing.is_empty() => return Ok(()),
+            Ok(missing) => format!("migrations are missing: {}", missing.join(", ")),
+            Err(error @ StoreError::Claims(_)) => {
+                return Err(StartError::Store(store.context(), error));
+            }
             Err(error) => error.to_string(),
         };
         if why != logged {
@@ -156,6 +157,15 @@ async fn await_schema(store: &Store, health: &Health) {
         }
         tokio::time::sleep(STORE_POLL).await;
     }
+}
+
+/// The migrations that are missing. If there are none, tests the formats of claims.
+async fn ready(store: &Store) -> Result<Vec<String>, StoreError> {
+    let missing = store.schema().await?.missing;
+    if missing.is_empty() {
+        store.check_claims().await?;
+    }
+    Ok(missing)
 }
 
 fn create_runtimes(

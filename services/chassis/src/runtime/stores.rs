@@ -32,6 +32,7 @@ pub async fn open_store_on(
         faults,
         views: context.views.only(own),
         migrations: context.migrations,
+        claims: context.claims.clone(),
     };
     if let Some(url) = database.url_of(context.name) {
         return Store::postgres(context.name, &url, database, options);

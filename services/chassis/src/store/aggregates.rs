@@ -12,7 +12,7 @@ use crate::{
         connection::Conn,
         error::StoreError,
         log::values,
-        row::Row,
+        row::{Row, Value},
         transaction::{AggregateChange, Found},
     },
 };
@@ -69,17 +69,67 @@ pub(crate) async fn page(
     conn.query(sql, args![kind, after, limit]).await
 }
 
-/// Kinds and ids of due aggregates, longest overdue first.
+/// An aggregate that is due and does not wait for a retry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Its kind.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+    /// Since when it is due.
+    pub since: Timestamp,
+    /// How often it was handled in vain since then.
+    pub failures: i64,
+}
+
+/// Due aggregates of some kinds: those that wait longest first. One that has failed waits for its retry.
 pub(crate) async fn due(
     conn: &mut dyn Conn,
+    kinds: &[&str],
     at: Timestamp,
     limit: i64,
-) -> Result<Vec<(String, String)>, StoreError> {
-    let sql = "SELECT kind, id FROM aggregate WHERE due_at IS NOT NULL AND due_at <= $1 ORDER BY due_at LIMIT $2";
-    let rows = conn.query(sql, args![at, limit]).await?;
-    rows.iter()
-        .map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())))
-        .collect()
+) -> Result<Vec<Due>, StoreError> {
+    let mut values = args![at, limit];
+    values.extend(kinds.iter().map(|kind| Value::from(*kind)));
+    let kinds: Vec<String> = (3..=values.len())
+        .map(|number| format!("${number}"))
+        .collect();
+    let kinds = kinds.join(", ");
+    // Each part has an index of its own, so that those that wait for a retry are never read.
+    let part = |at: &str, which: &str| {
+        format!(
+            "SELECT kind, id, due_at, failures, wait FROM (
+                 SELECT kind, id, due_at, failures, {at} AS wait FROM aggregate
+                 WHERE {which} AND {at} <= $1 AND kind IN ({kinds}) ORDER BY {at} LIMIT $2) AS by_{at}"
+        )
+    };
+    let sql = format!(
+        "{} UNION ALL {} ORDER BY wait LIMIT $2",
+        part("due_at", "due_at IS NOT NULL AND retry_at IS NULL"),
+        part("retry_at", "retry_at IS NOT NULL")
+    );
+    let rows = conn.query(&sql, values).await?;
+    let due = rows.iter().map(|row| {
+        Ok(Due {
+            kind: row.text(0)?.to_owned(),
+            id: row.text(1)?.to_owned(),
+            since: row.time(2)?,
+            failures: row.int(3)?,
+        })
+    });
+    due.collect()
+}
+
+/// Lets an aggregate wait for a retry, unless its state has changed.
+pub(crate) async fn postpone(
+    conn: &mut dyn Conn,
+    due: &Due,
+    retry: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE aggregate SET retry_at = $4, failures = failures + 1
+               WHERE kind = $1 AND id = $2 AND due_at = $3";
+    let values = args![&*due.kind, &*due.id, due.since, retry];
+    conn.execute(sql, values).await.map(|_| ())
 }
 
 /// Saves a change, one statement after the other.
@@ -88,8 +138,8 @@ pub(crate) async fn save(conn: &mut dyn Conn, change: AggregateChange) -> Result
     if !put(conn, &change).await? {
         return Err(StoreError::Contended);
     }
-    for (scope, key) in &change.released {
-        claims::release(conn, scope, key, &owner).await?;
+    if let Some(kept) = &change.released {
+        claims::release(conn, &owner, kept).await?;
     }
     for (scope, key) in &change.claimed {
         if !claims::claim(conn, scope, key, &owner).await? {
@@ -127,7 +177,7 @@ async fn put(conn: &mut dyn Conn, change: &AggregateChange) -> Result<bool, Stor
          VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT DO NOTHING"
     } else {
         values.extend(args![change.expected_version]);
-        "UPDATE aggregate SET version = $3, state = $4, due_at = $5, updated_at = $6
+        "UPDATE aggregate SET version = $3, state = $4, due_at = $5, updated_at = $6, retry_at = NULL, failures = 0
          WHERE kind = $1 AND id = $2 AND version = $7"
     };
     Ok(conn.execute(sql, values).await? == 1)

@@ -81,6 +81,11 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
         ready(true)
     }
 
+    /// Whether anybody holds a lease: a process uses the database.
+    fn is_led(&self) -> StoreFuture<'_, bool> {
+        ready(false)
+    }
+
     /// Releases a lease.
     fn release<'a>(&'a self, _name: &'a str, _holder: &'a str) -> StoreFuture<'a, ()> {
         ready(())

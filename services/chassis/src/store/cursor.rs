@@ -65,7 +65,7 @@ pub(crate) async fn resume(
     Ok(true)
 }
 
-/// Moves a consumer's cursor and returns the aggregates that have dead letters; none if the cursor is not at
+/// Moves a consumer's cursor and returns which aggregates of the batch have dead letters; none if the cursor is not at
 /// `batch.from`.
 pub(crate) async fn begin_batch(
     conn: &mut dyn Conn,
@@ -75,7 +75,7 @@ pub(crate) async fn begin_batch(
     if !advance(conn, key, batch.from, batch.to).await? {
         return Ok(None);
     }
-    let blocked = dead_letters::aggregates(conn, batch.consumer, batch.producer).await?;
+    let blocked = dead_letters::blocked(conn, key, batch.subjects).await?;
     Ok(Some(blocked))
 }
 

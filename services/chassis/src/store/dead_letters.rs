@@ -38,7 +38,7 @@ fn dead_letter(row: &Row) -> Result<DeadLetter, StoreError> {
     })
 }
 
-/// Inserts a dead letter, or updates its attempts.
+/// Inserts a dead letter, or replaces its attempts.
 pub(crate) async fn put(conn: &mut dyn Conn, letter: &DeadLetter) -> Result<(), StoreError> {
     let sql = "INSERT INTO dead_letter (consumer, producer, reason, attempts, parked, next_attempt_at, seq,
                    id, type, aggregate, version, at, payload, headers)
@@ -60,39 +60,67 @@ pub(crate) async fn put(conn: &mut dyn Conn, letter: &DeadLetter) -> Result<(), 
     Ok(())
 }
 
-/// Removes a dead letter. False if it is gone already.
+/// Removes a dead letter. False if another transaction has removed, retried or parked it.
 pub(crate) async fn remove(conn: &mut dyn Conn, letter: &DeadLetter) -> Result<bool, StoreError> {
-    let sql = "DELETE FROM dead_letter WHERE consumer = $1 AND producer = $2 AND seq = $3";
-    let values = args![&*letter.consumer, &*letter.event.producer, letter.event.seq];
+    let sql = "DELETE FROM dead_letter WHERE consumer = $1 AND producer = $2 AND seq = $3
+               AND attempts = $4 AND parked = 0";
+    let values = args![
+        &*letter.consumer,
+        &*letter.event.producer,
+        letter.event.seq,
+        letter.attempts
+    ];
     Ok(conn.execute(sql, values).await? == 1)
 }
 
-/// The aggregates of a producer that have dead letters with a consumer.
-pub(crate) async fn aggregates(
-    conn: &mut dyn Conn,
-    consumer: &str,
-    producer: &str,
-) -> Result<Vec<String>, StoreError> {
-    let sql = "SELECT DISTINCT aggregate FROM dead_letter WHERE consumer = $1 AND producer = $2";
-    let rows = conn.query(sql, args![consumer, producer]).await?;
-    rows.iter()
-        .map(|row| row.text(0).map(str::to_owned))
-        .collect()
+/// Writes the outcome of one more attempt. False if another transaction has removed, retried or parked the dead letter.
+pub(crate) async fn update(conn: &mut dyn Conn, letter: &DeadLetter) -> Result<bool, StoreError> {
+    let sql =
+        "UPDATE dead_letter SET reason = $5, attempts = $4 + 1, parked = $6, next_attempt_at = $7
+               WHERE consumer = $1 AND producer = $2 AND seq = $3 AND attempts = $4 AND parked = 0";
+    let values = args![
+        &*letter.consumer,
+        &*letter.event.producer,
+        letter.event.seq,
+        letter.attempts - 1,
+        &*letter.reason,
+        letter.parked,
+        letter.next_attempt
+    ];
+    Ok(conn.execute(sql, values).await? == 1)
 }
 
-/// The first dead letter of each aggregate, if its next attempt is due.
+/// Those of some aggregates of a producer that have dead letters with a consumer.
+pub(crate) async fn blocked(
+    conn: &mut dyn Conn,
+    (consumer, producer): (&str, &str),
+    aggregates: &[&str],
+) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT 1 FROM dead_letter WHERE consumer = $1 AND producer = $2 AND aggregate = $3 LIMIT 1";
+    let mut blocked = Vec::new();
+    for aggregate in aggregates {
+        let found = conn.query(sql, args![consumer, producer, *aggregate]);
+        if !found.await?.is_empty() {
+            blocked.push((*aggregate).to_owned());
+        }
+    }
+    Ok(blocked)
+}
+
+/// The first dead letter of each aggregate of a producer, if its next attempt is due.
 pub(crate) async fn due(
     conn: &mut dyn Conn,
-    consumer: &str,
+    (consumer, producer): (&str, &str),
     at: Timestamp,
 ) -> Result<Vec<DeadLetter>, StoreError> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM dead_letter d WHERE consumer = $1 AND parked = 0 AND next_attempt_at <= $2
+        "SELECT {COLUMNS} FROM dead_letter d
+         WHERE consumer = $1 AND producer = $2 AND parked = 0 AND next_attempt_at <= $3
          AND NOT EXISTS (SELECT 1 FROM dead_letter e WHERE e.consumer = d.consumer AND e.producer = d.producer
              AND e.aggregate = d.aggregate AND e.seq < d.seq)
          ORDER BY next_attempt_at, seq LIMIT 64"
     );
-    let rows = conn.query(&sql, args![consumer, at]).await?;
+    let rows = conn.query(&sql, args![consumer, producer, at]).await?;
     rows.iter().map(dead_letter).collect()
 }
 

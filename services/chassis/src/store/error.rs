@@ -19,6 +19,9 @@ pub enum StoreError {
     /// It is read-only because its log has lost its end: see [`WriteFence`](super::WriteFence).
     #[error("store fenced: {0}")]
     Fenced(String),
+    /// Claims have another format than those of this program, or cannot be made anew in its format.
+    #[error("{0}")]
+    Claims(String),
     /// A fault of this program.
     #[error("store bug: {0}")]
     Bug(String),
@@ -84,7 +87,7 @@ impl From<StoreError> for Status {
                 "LOG_REGRESSED",
                 "the store is read-only until lost events are recovered",
             ),
-            StoreError::Bug(cause) => internal(&cause),
+            StoreError::Claims(cause) | StoreError::Bug(cause) => internal(&cause),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use berth::inspection::v1::StoreEngine;
 
-use crate::store::{error::StoreError, migration::Schema, store::Store};
+use crate::store::{claim_formats, error::StoreError, migration::Schema, store::Store};
 
 impl Store {
     /// Which database it is in.
@@ -12,9 +12,42 @@ impl Store {
         self.0.backend.kind()
     }
 
-    /// Applies missing migrations. A SQLite store applies them when it is opened.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
-        self.0.backend.migrate(self.0.migrations).await
+    /// Applies missing migrations, and claims anew for kinds of aggregates whose claims have a new format. Returns these
+    /// kinds. A SQLite store does both when it is opened.
+    pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
+        self.0.backend.migrate(self.0.migrations).await?;
+        self.renew_claims().await
+    }
+
+    /// Tests whether the formats of all claims have the versions of this program.
+    pub async fn check_claims(&self) -> Result<(), StoreError> {
+        let formats = self.0.claims.clone();
+        let mismatch = self.read(move |conn| {
+            Box::pin(async move { claim_formats::mismatch(conn, &formats).await })
+        });
+        match mismatch.await? {
+            None => Ok(()),
+            Some(why) => Err(StoreError::Claims(format!(
+                "{why}: stop all processes of {}, then run `migrate`",
+                self.context()
+            ))),
+        }
+    }
+
+    /// Claims anew for kinds whose claims have a new format. Returns these kinds. A process that runs would go on with the
+    /// old format, so none may lead.
+    async fn renew_claims(&self) -> Result<Vec<&'static str>, StoreError> {
+        match self.check_claims().await {
+            Ok(()) => return Ok(Vec::new()),
+            Err(StoreError::Claims(_)) if !self.0.backend.is_led().await? => {}
+            Err(error) => return Err(error),
+        }
+        let formats = self.0.claims.clone();
+        self.transact_fenced(move |unit| {
+            let formats = formats.clone();
+            Box::pin(async move { claim_formats::renew(unit.conn(), &formats).await })
+        })
+        .await
     }
 
     /// The migrations that are needed and missing. Migrations of a newer version are ignored.

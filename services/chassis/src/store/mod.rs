@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod backend;
+mod claim_formats;
 mod claims;
 mod connection;
 mod cursor;
@@ -31,6 +32,8 @@ mod write;
 mod write_fence;
 
 pub use self::{
+    aggregates::Due,
+    claim_formats::ClaimFormat,
     connection::Conn,
     dead_letters::DeadLetter,
     error::{AsStoreError, ExecuteError, StoreError},
@@ -47,6 +50,6 @@ pub use self::{
 pub(crate) use self::{
     history::{CARRIED, READ},
     survey::Survey,
-    transaction::{Batch, Savepoint},
+    transaction::Batch,
     unit_of_work::Subjects,
 };

@@ -9,7 +9,8 @@ use crate::{
         position::{Cursor, Position},
     },
     store::{
-        aggregates, claims, cursor,
+        aggregates::{self, Due},
+        claims, cursor,
         dead_letters::{self, DeadLetter},
         error::StoreError,
         log,
@@ -93,14 +94,26 @@ impl Store {
         self.read(|conn| Box::pin(claims::all(conn))).await
     }
 
-    /// Kinds and ids of due aggregates.
+    /// Due aggregates of some kinds that do not wait for a retry, those that wait longest first.
     pub async fn due(
         &self,
+        kinds: Vec<&'static str>,
         at: Timestamp,
         limit: i64,
-    ) -> Result<Vec<(String, String)>, StoreError> {
-        self.read(move |conn| Box::pin(aggregates::due(conn, at, limit)))
-            .await
+    ) -> Result<Vec<Due>, StoreError> {
+        self.read(move |conn| {
+            Box::pin(async move { aggregates::due(conn, &kinds, at, limit).await })
+        })
+        .await
+    }
+
+    /// Lets a due aggregate wait for a retry, unless its state has changed.
+    pub(crate) async fn postpone(&self, due: Due, retry: Timestamp) -> Result<(), StoreError> {
+        self.transact(move |unit| {
+            let due = due.clone();
+            Box::pin(async move { aggregates::postpone(unit.conn(), &due, retry).await })
+        })
+        .await
     }
 
     /// Events of the log after a sequence number, in order.
@@ -151,16 +164,16 @@ impl Store {
         .await
     }
 
-    /// Whether a consumer has dead letters that are due.
-    pub(crate) async fn any_letters_due(
+    /// Dead letters of a consumer from a log that are due, the first of each aggregate.
+    pub(crate) async fn letters_due(
         &self,
-        consumer: String,
+        (consumer, log): (String, LogId),
         at: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let due = self
-            .read(move |conn| Box::pin(async move { dead_letters::due(conn, &consumer, at).await }))
-            .await?;
-        Ok(!due.is_empty())
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        self.read(move |conn| {
+            Box::pin(async move { dead_letters::due(conn, (&consumer, log.context()), at).await })
+        })
+        .await
     }
 
     /// Makes the dead letters of one aggregate due, or all if it is empty. Returns how many.

@@ -14,6 +14,7 @@ use crate::{
     domain::event::{Cause, Publish},
     store::{
         backend::Backend,
+        claim_formats::{self, ClaimFormat},
         connection::Conn,
         error::{AsStoreError, ExecuteError, StoreError},
         migration::{self, Migration},
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) faults: Faults,
     pub(crate) views: Views,
     pub(crate) migrations: &'static [Migration],
+    pub(crate) claims: Vec<ClaimFormat>,
     pub(crate) fence: FenceState,
 }
 
@@ -58,6 +60,8 @@ pub struct StoreOptions {
     pub views: Views,
     /// DDL of the read models.
     pub migrations: &'static [Migration],
+    /// The formats of the claims of all aggregates that claim.
+    pub claims: Vec<ClaimFormat>,
 }
 
 impl Store {
@@ -68,12 +72,15 @@ impl Store {
         options: StoreOptions,
     ) -> Result<Self, StoreError> {
         let sqlite = Sqlite::open(path, options.faults.clone())?;
-        let migrations = options.migrations;
+        let (migrations, claims) = (options.migrations, options.claims.clone());
         let store = Self::new(context, Arc::new(sqlite), options);
         store
             .transact(move |unit| {
-                let at = unit.at();
-                Box::pin(migration::apply(unit.conn(), migrations, at))
+                let (at, claims) = (unit.at(), claims.clone());
+                Box::pin(async move {
+                    migration::apply(unit.conn(), migrations, at).await?;
+                    claim_formats::renew(unit.conn(), &claims).await
+                })
             })
             .await?;
         store.look_at_fence().await?;
@@ -98,6 +105,7 @@ impl Store {
             faults,
             views,
             migrations,
+            claims,
         } = options;
         Self(Arc::new(Inner {
             context,
@@ -106,6 +114,7 @@ impl Store {
             faults,
             views,
             migrations,
+            claims,
             fence: FenceState::default(),
         }))
     }

@@ -79,8 +79,11 @@ async fn survey(conn: &mut dyn Conn, now: Timestamp) -> Result<Survey, StoreErro
     }
     survey.letters = letters(conn).await?;
     let sql = "SELECT COUNT(*), MIN(due_at) FROM (
-                   SELECT due_at FROM aggregate WHERE due_at IS NOT NULL AND due_at <= $1
-                   ORDER BY due_at LIMIT $2) AS due";
+                   SELECT due_at FROM (
+                       SELECT due_at FROM aggregate WHERE due_at IS NOT NULL AND retry_at IS NULL AND due_at <= $1
+                       ORDER BY due_at LIMIT $2) AS new
+                   UNION ALL SELECT due_at FROM (
+                       SELECT due_at FROM aggregate WHERE retry_at IS NOT NULL LIMIT $2) AS retried) AS due";
     if let Some(row) = conn.query(sql, args![now, COUNTED]).await?.first() {
         survey.due = row.int(0)?;
         survey.due_since = row.opt_int(1)?.map(from_micros);

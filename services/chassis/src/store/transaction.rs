@@ -37,8 +37,9 @@ pub(crate) struct AggregateChange {
     pub(crate) state: String,
     pub(crate) due: Option<Timestamp>,
     pub(crate) at: Timestamp,
-    /// Scopes and keys of claims to delete.
-    pub(crate) released: Vec<(String, String)>,
+    /// If claims are to be deleted: the scopes and keys of those that stay. All others of the aggregate are deleted, also
+    /// ones of an old format.
+    pub(crate) released: Option<Vec<(String, String)>>,
     /// Scopes and keys of claims to insert.
     pub(crate) claimed: Vec<(String, String)>,
     /// Events to append to the log.
@@ -72,19 +73,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) producer: &'a str,
     pub(crate) from: i64,
     pub(crate) to: Position,
-    /// Whether the consumer's batches must not run concurrently.
-    pub(crate) alone: bool,
-}
-
-/// The limits of a part of a transaction that can be rolled back on its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Savepoint {
-    /// Begins the part.
-    Set,
-    /// Rolls it back.
-    Back,
-    /// Ends it.
-    Release,
+    /// The aggregates that it is about.
+    pub(crate) subjects: &'a [&'a str],
 }
 
 /// A transaction of the store.
@@ -113,10 +103,12 @@ pub(crate) trait Transaction: Conn {
     /// transaction.
     fn save(&mut self, change: AggregateChange) -> StoreFuture<'_, ()>;
 
-    /// Moves a consumer's cursor and returns the aggregates that have dead letters; none if the cursor is not at
-    /// `batch.from`.
-    fn advance<'a>(&'a mut self, batch: Batch<'a>) -> StoreFuture<'a, Option<Vec<String>>>;
+    /// Acquires a lock until the transaction ends. An embedded database needs none: it has a single writer.
+    fn lock<'a>(&'a mut self, _name: &'a str) -> StoreFuture<'a, ()> {
+        std::future::ready(Ok(())).boxed()
+    }
 
-    /// Sets, rolls back to or releases the savepoint.
-    fn savepoint(&mut self, point: Savepoint) -> StoreFuture<'_, ()>;
+    /// Moves a consumer's cursor and returns which aggregates of the batch have dead letters; none if the cursor is not
+    /// at `batch.from`.
+    fn advance<'a>(&'a mut self, batch: Batch<'a>) -> StoreFuture<'a, Option<Vec<String>>>;
 }

@@ -24,7 +24,7 @@ use crate::{
         log,
         projections::{ProjectionError, Views},
         recoveries::{self, Recovery},
-        transaction::{AggregateChange, Batch, Savepoint, Transaction, owner},
+        transaction::{AggregateChange, Batch, Transaction, owner},
         write_fence,
     },
 };
@@ -214,7 +214,8 @@ impl<'c> UnitOfWork<'c> {
                 .map_err(|error| StoreError::Bug(error.to_string()))?,
             due: after.state.due(),
             at: after.updated,
-            released: before.minus(&claims).map(owned).collect(),
+            released: (before.minus(&claims).next().is_some())
+                .then(|| before.common(&claims).map(owned).collect()),
             claimed: claims.minus(before).map(owned).collect(),
             events: events.clone(),
         };
@@ -302,6 +303,11 @@ impl<'c> UnitOfWork<'c> {
         Ok(())
     }
 
+    /// Locks the read models that a consumer writes, until this transaction ends: its batches and retries wait.
+    pub async fn lock_views(&mut self, consumer: &str) -> Result<(), StoreError> {
+        self.conn.lock(consumer).await
+    }
+
     pub(crate) async fn advance(
         &mut self,
         batch: Batch<'_>,
@@ -351,18 +357,11 @@ impl<'c> UnitOfWork<'c> {
         dead_letters::put(self.conn, letter).await
     }
 
-    pub(crate) async fn letters_due(
-        &mut self,
-        consumer: &str,
-    ) -> Result<Vec<DeadLetter>, StoreError> {
-        dead_letters::due(self.conn, consumer, self.at).await
-    }
-
     pub(crate) async fn remove_letter(&mut self, letter: &DeadLetter) -> Result<bool, StoreError> {
         dead_letters::remove(self.conn, letter).await
     }
 
-    pub(crate) async fn savepoint(&mut self, point: Savepoint) -> Result<(), StoreError> {
-        self.conn.savepoint(point).await
+    pub(crate) async fn update_letter(&mut self, letter: &DeadLetter) -> Result<bool, StoreError> {
+        dead_letters::update(self.conn, letter).await
     }
 }

@@ -22,6 +22,7 @@ use chassis::{
     },
     messaging::{
         bus::Bus,
+        dead_letters::MAX_ATTEMPTS,
         in_process::InProcess,
         jetstream::{JetStream, NatsSettings},
         log_reader::{LogError, LogReader},
@@ -366,7 +367,7 @@ async fn a_failing_event_blocks_only_its_own_aggregate(bus: impl AsyncFnOnce(Rea
     );
 
     // Retried with back-off, then parked for an operator.
-    for _ in 0..20 {
+    for _ in 0..MAX_ATTEMPTS {
         pair.clock.turn(SignedDuration::from_mins(2));
         pair.settle().await;
     }
@@ -380,7 +381,7 @@ async fn a_failing_event_blocks_only_its_own_aggregate(bus: impl AsyncFnOnce(Rea
     assert!(
         parked
             .iter()
-            .all(|letter| letter.attempts == 8 && !letter.reason.is_empty())
+            .all(|letter| letter.attempts == MAX_ATTEMPTS && !letter.reason.is_empty())
     );
 
     // Fixed and redriven: the later events follow in order.

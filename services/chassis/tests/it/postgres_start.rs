@@ -15,6 +15,7 @@ use tokio::{
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::{
+    claim_formats::Desk,
     stage::{Gate, MOMENT, ask, channel, health, screen},
     wire::Wire,
 };
@@ -149,4 +150,35 @@ async fn a_process_waits_for_its_database_and_then_for_its_schema() {
     }
     client.list_room_views(ask("write")).await.unwrap();
     platform.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_process_whose_claims_have_another_format_does_not_start() {
+    let scratch = Scratch::new().await;
+    let store = |claims| {
+        let options = StoreOptions {
+            claims,
+            ..StoreOptions::default()
+        };
+        Store::postgres("view", &scratch.url(), &scratch.settings(), options).unwrap()
+    };
+    store(Vec::new()).migrate().await.unwrap();
+    let context = || screen(&Arc::new(Gate::default())).claims::<Desk<2>>();
+    let start = || {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = Options::in_dir(dir.path());
+        options.config.database = scratch.settings();
+        async move {
+            let _dir = dir;
+            Platform::start(vec![context()], options).await
+        }
+    };
+    let refused = start().await.unwrap_err().to_string();
+    assert!(
+        refused.contains("store of view cannot be opened: the claims of desk have version 1"),
+        "{refused}"
+    );
+    assert!(refused.contains("run `migrate`"), "{refused}");
+    store(context().claims).migrate().await.unwrap();
+    start().await.unwrap().stop().await.unwrap();
 }

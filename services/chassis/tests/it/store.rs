@@ -12,7 +12,7 @@ use chassis::{
         event::{Cause, Recorded},
         position::Position,
     },
-    store::{ExecuteError, Store, StoreError, StoreOptions},
+    store::{Due, ExecuteError, Store, StoreError, StoreOptions},
 };
 use chassis_testing::{Scratch, noon};
 
@@ -313,17 +313,22 @@ async fn due_aggregates_are_found(bench: Bench) {
     let later = noon()
         .checked_add(chassis::base::time::SignedDuration::from_mins(15))
         .unwrap();
-    assert_eq!(bench.store.due(noon(), 10).await.unwrap(), []);
-    assert_eq!(
-        bench.store.due(later, 10).await.unwrap(),
-        [("seat".to_owned(), seat(1).to_string())]
-    );
+    let due = |at| bench.store.due(vec!["seat"], at, 10);
+    assert_eq!(due(noon()).await.unwrap(), []);
+    let expected = Due {
+        kind: "seat".to_owned(),
+        id: seat(1).to_string(),
+        since: later,
+        failures: 0,
+    };
+    assert_eq!(due(later).await.unwrap(), [expected]);
+    assert_eq!(bench.store.due(vec!["chair"], later, 10).await.unwrap(), []);
     bench
         .store
         .execute::<Seat>(seat(1), Command::Leave, &Cause::default())
         .await
         .unwrap();
-    assert_eq!(bench.store.due(later, 10).await.unwrap(), []);
+    assert_eq!(due(later).await.unwrap(), []);
 }
 
 async fn sequence_numbers_have_no_gaps(bench: Bench) {

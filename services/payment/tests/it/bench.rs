@@ -131,7 +131,8 @@ impl Bench {
         let far = chassis::base::time::from_micros(i64::MAX);
         for _ in 0..2 * 24 * 6 {
             self.settle().await;
-            if self.site.deps.store.due(far, 1).await.unwrap().is_empty() {
+            let due = self.site.deps.store.due(vec!["payment"], far, 1);
+            if due.await.unwrap().is_empty() {
                 return;
             }
             self.clock.turn(SignedDuration::from_mins(10));

@@ -9,4 +9,5 @@
 mod fixture;
 mod order;
 mod rebuild;
+mod retries;
 mod rpc;

@@ -187,6 +187,20 @@ const FAULTS: &[Fault] = &[
         "services/room/src/grpc.rs:1: only main.rs uses recovery",
     ),
     (
+        "claims",
+        &[
+            (
+                "services/room/src/lib.rs",
+                "fn f() { g().claims::<domain::Other>() }",
+            ),
+            (
+                "services/room/src/domain/room.rs",
+                "impl Aggregate for Room {\n    fn claims(&self) -> Claims { Claims::none() }\n}",
+            ),
+        ],
+        "services/room/src/domain/room.rs: Room holds claims, and lib.rs does not name it",
+    ),
+    (
         "no panics",
         &[(
             "services/chassis/src/base/id.rs",

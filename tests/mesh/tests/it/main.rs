@@ -5,6 +5,7 @@ mod balancer;
 mod breaker;
 mod fake;
 mod floods;
+mod redrive;
 mod starts;
 mod up;
 

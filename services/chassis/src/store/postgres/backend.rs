@@ -107,6 +107,10 @@ impl Backend for Postgres {
         lease::acquire(self, name, holder, time).boxed()
     }
 
+    fn is_led(&self) -> StoreFuture<'_, bool> {
+        lease::any(self).boxed()
+    }
+
     fn release<'a>(&'a self, name: &'a str, holder: &'a str) -> StoreFuture<'a, ()> {
         lease::release(self, name, holder).boxed()
     }

@@ -96,7 +96,7 @@ impl Group {
         match next {
             Deferred::Change(change) => {
                 (self.releases && !change.claimed.is_empty())
-                    || (self.claims && !change.released.is_empty())
+                    || (self.claims && change.released.is_some())
                     || (change.expected_version > 0 && self.updates == UPDATES)
                     || self.aggregates.contains(&(change.kind, change.id.clone()))
             }
@@ -114,7 +114,7 @@ impl Group {
                 self.aggregates.insert((change.kind, change.id.clone()));
                 self.updates += usize::from(change.expected_version > 0);
                 self.claims |= !change.claimed.is_empty();
-                self.releases |= !change.released.is_empty();
+                self.releases |= change.released.is_some();
                 self.changes.push(change);
             }
             Deferred::Cursor(cursor) => self.cursors.push(cursor),
@@ -166,7 +166,7 @@ mod tests {
             state: "{}".to_owned(),
             due: None,
             at: crate::Timestamp::UNIX_EPOCH,
-            released: Vec::new(),
+            released: None,
             claimed: Vec::new(),
             events: Vec::new(),
         }
@@ -247,7 +247,7 @@ mod tests {
     fn a_claim_is_released_before_it_is_claimed_again() {
         let claim = || vec![("night".to_owned(), "1".to_owned())];
         let (mut release, mut hold) = (change("a"), change("b"));
-        release.released = claim();
+        release.released = Some(Vec::new());
         hold.claimed = claim();
         assert_eq!(count(vec![release.clone(), hold.clone()]), 2);
         assert_eq!(count(vec![hold, release]), 2);

@@ -102,3 +102,9 @@ pub(super) async fn release(db: &Postgres, name: &str, holder: &str) -> Result<(
     query_once(db, sql, args![name, holder]).await?;
     Ok(())
 }
+
+/// Whether anybody holds a lease.
+pub(super) async fn any(db: &Postgres) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM lease WHERE ends > clock_timestamp() LIMIT 1";
+    Ok(!query_once(db, sql, args![]).await?.is_empty())
+}

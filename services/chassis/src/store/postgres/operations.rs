@@ -10,7 +10,7 @@ use crate::{
         connection::{Conn, StoreFuture},
         error::StoreError,
         postgres::{batch::Deferred, transaction::PgTransaction},
-        transaction::{AggregateChange, Batch, Found, Savepoint, Transaction},
+        transaction::{AggregateChange, Batch, Found, Transaction},
     },
 };
 
@@ -104,16 +104,20 @@ impl Transaction for PgTransaction<'_> {
         std::future::ready(Ok(())).boxed()
     }
 
+    fn lock<'a>(&'a mut self, name: &'a str) -> StoreFuture<'a, ()> {
+        self.acquire_lock(name).boxed()
+    }
+
     fn advance<'a>(&'a mut self, batch: Batch<'a>) -> StoreFuture<'a, Option<Vec<String>>> {
         async move {
-            self.flush_for_query().await?;
-            if batch.alone {
-                self.lock(batch.consumer).await?;
-            }
+            let subjects = serde_json::to_string(batch.subjects);
+            let subjects = subjects.map_err(|error| StoreError::Bug(error.to_string()))?;
             let sql = "SELECT seq, '' FROM cursor WHERE consumer = $1 AND producer = $2
-                       UNION ALL SELECT DISTINCT CAST(-1 AS BIGINT), aggregate FROM dead_letter
-                       WHERE consumer = $1 AND producer = $2";
-            let values = args![batch.consumer, batch.producer];
+                       UNION ALL SELECT CAST(-1 AS BIGINT), s.aggregate
+                       FROM jsonb_array_elements_text($3::jsonb) AS s (aggregate) WHERE EXISTS (
+                           SELECT 1 FROM dead_letter d WHERE d.consumer = $1 AND d.producer = $2
+                           AND d.aggregate = s.aggregate)";
+            let values = args![batch.consumer, batch.producer, subjects];
             let (mut at, mut blocked) = (0, Vec::new());
             for row in self.query(sql, values).await? {
                 match row.int(0)? {
@@ -128,10 +132,6 @@ impl Transaction for PgTransaction<'_> {
             Ok(Some(blocked))
         }
         .boxed()
-    }
-
-    fn savepoint(&mut self, point: Savepoint) -> StoreFuture<'_, ()> {
-        self.set_savepoint(point).boxed()
     }
 }
 

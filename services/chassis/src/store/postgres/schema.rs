@@ -26,10 +26,14 @@ const TABLES: Migration = Migration {
     sql: "
     CREATE TABLE aggregate (
         kind TEXT NOT NULL, id TEXT NOT NULL, version BIGINT NOT NULL, state TEXT NOT NULL, due_at BIGINT,
+        retry_at BIGINT, failures BIGINT NOT NULL DEFAULT 0,
         created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, PRIMARY KEY (kind, id));
-    CREATE INDEX aggregate_due ON aggregate (due_at) WHERE due_at IS NOT NULL;
+    CREATE INDEX aggregate_due ON aggregate (due_at) WHERE due_at IS NOT NULL AND retry_at IS NULL;
+    CREATE INDEX aggregate_retry ON aggregate (retry_at) WHERE retry_at IS NOT NULL;
     CREATE TABLE claim (
         scope TEXT NOT NULL, key TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (scope, key));
+    CREATE INDEX claim_owner ON claim (owner);
+    CREATE TABLE claim_format (kind TEXT PRIMARY KEY, version BIGINT NOT NULL);
     CREATE TABLE log (
         position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, seq BIGINT, id TEXT NOT NULL,
         type TEXT NOT NULL, aggregate TEXT NOT NULL, version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL,

@@ -1,7 +1,5 @@
 //! Builds statements: one write, or several as a data-modifying `WITH`.
 
-use std::collections::BTreeMap;
-
 use sqlx::{Arguments, Encode, Type, postgres::PgArguments};
 
 use crate::{
@@ -124,14 +122,13 @@ impl With {
     /// Adds changes of different aggregates.
     pub(super) fn changes(&mut self, changes: Vec<AggregateChange>) -> Result<(), StoreError> {
         let (mut created, mut claims, mut events) = (Vec::new(), Vec::new(), Vec::new());
-        let mut released: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+        let mut released = Vec::new();
         for mut change in changes {
             let owner = change.owner();
-            for (scope, key) in std::mem::take(&mut change.released) {
-                released
-                    .entry((owner.clone(), scope))
-                    .or_default()
-                    .push(key);
+            match change.released.take() {
+                None => {}
+                Some(kept) if kept.is_empty() => released.push(owner.clone()),
+                Some(kept) => self.release(owner.clone(), &kept)?,
             }
             for (scope, key) in std::mem::take(&mut change.claimed) {
                 claims.push((scope, key, owner.clone()));
@@ -144,11 +141,9 @@ impl With {
             }
         }
         self.create(created)?;
-        for ((owner, scope), keys) in released {
-            let (owner, scope, keys) = (self.add(owner)?, self.add(scope)?, self.add(keys)?);
-            let sql = format!(
-                "DELETE FROM claim WHERE scope = ${scope} AND key = ANY(${keys}) AND owner = ${owner}"
-            );
+        if !released.is_empty() {
+            let owners = self.add(released)?;
+            let sql = format!("DELETE FROM claim WHERE owner = ANY(${owners})");
             self.part("_release", sql);
         }
         self.claim(&claims)?;
@@ -165,7 +160,8 @@ impl With {
         let at = self.add(to_micros(change.at))?;
         let expected = self.add(change.expected_version)?;
         let sql = format!(
-            "UPDATE aggregate SET version = ${version}, state = ${state}, due_at = ${due}, updated_at = ${at}
+            "UPDATE aggregate SET version = ${version}, state = ${state}, due_at = ${due}, updated_at = ${at},
+                 retry_at = NULL, failures = 0
              WHERE kind = ${kind} AND id = ${id} AND version = ${expected} RETURNING 1"
         );
         let guard = self.part("_update", sql);
@@ -192,6 +188,19 @@ impl With {
              AS n (kind, id, version, state, due_at, at)"
         );
         self.part("_create", sql);
+        Ok(())
+    }
+
+    /// Deletes every claim of an owner but some.
+    fn release(&mut self, owner: String, kept: &[(String, String)]) -> Result<(), StoreError> {
+        let owner = self.add(owner)?;
+        let scopes = self.column(kept, |kept| kept.0.clone())?;
+        let keys = self.column(kept, |kept| kept.1.clone())?;
+        let sql = format!(
+            "DELETE FROM claim WHERE owner = ${owner} AND (scope, key) NOT IN (
+                 SELECT k.scope, k.key FROM unnest(${scopes}, ${keys}) AS k (scope, key))"
+        );
+        self.part("_release", sql);
         Ok(())
     }
 

@@ -23,7 +23,7 @@ use crate::{
             values,
         },
         row::{Row, Value},
-        transaction::{Outcome, Savepoint},
+        transaction::Outcome,
         write::Write,
     },
 };
@@ -37,16 +37,19 @@ struct Reply {
 
 /// The transaction of one job.
 ///
-/// Queries before the first write run outside a database transaction, and again on another connection if one breaks.
-/// Writes are deferred and sent with the next query or at the end.
+/// Queries before the first lock or write run outside a database transaction, and again on another connection if one
+/// breaks. Writes are deferred and sent with the next query or at the end. Once the database transaction has begun,
+/// nothing is sent on another connection: it would run outside of the transaction, without its locks.
 pub(super) struct PgTransaction<'d> {
     db: &'d Postgres,
     connection: Option<PooledConnection>,
-    began: Instant,
+    started: Instant,
     pub(super) deferred: Vec<Deferred>,
     /// Rows of aggregates that were read ahead.
     pub(super) prefetched: BTreeMap<(&'static str, String), Option<Row>>,
-    /// Whether something was written or locked that a broken connection would lose.
+    /// Whether the database transaction has begun, for a lock or a write. With its connection it is lost for good.
+    begun: bool,
+    /// Whether something was written.
     dirty: bool,
     /// Why the transaction cannot be committed any more.
     failed: Option<StoreError>,
@@ -70,9 +73,10 @@ impl<'d> PgTransaction<'d> {
         Self {
             db,
             connection: None,
-            began: Instant::now(),
+            started: Instant::now(),
             deferred: Vec::new(),
             prefetched: BTreeMap::new(),
+            begun: false,
             dirty: false,
             failed: None,
             attempt,
@@ -164,7 +168,7 @@ impl<'d> PgTransaction<'d> {
         self.check()?;
         let affects = |deferred: &Deferred| match deferred {
             Deferred::Change(change) => {
-                let has_claims = !change.claimed.is_empty() || !change.released.is_empty();
+                let has_claims = !change.claimed.is_empty() || change.released.is_some();
                 (change.kind == kind && change.id == id) || (claims && has_claims)
             }
             // Read models are in tables of their own.
@@ -199,15 +203,16 @@ impl<'d> PgTransaction<'d> {
 
     /// Begins the database transaction, unless it has begun.
     async fn begin(&mut self) -> Result<(), StoreError> {
+        self.check()?;
         if !self.is_open() {
             self.run_query("BEGIN", None).await?;
         }
+        self.begun = true;
         Ok(())
     }
 
     /// Sends a statement that writes, as part of the database transaction.
     async fn send_write(&mut self, statement: Statement) -> Result<u64, StoreError> {
-        self.check()?;
         self.begin().await?;
         self.dirty = true;
         let Statement { sql, args, guarded } = statement;
@@ -218,21 +223,22 @@ impl<'d> PgTransaction<'d> {
         }
     }
 
-    /// Runs a query, again on another connection if one breaks and nothing is lost with it. Without values it begins the
-    /// database transaction.
+    /// Runs a query, again on another connection if one breaks before the database transaction has begun. Without values
+    /// it begins the database transaction.
     async fn run_query(
         &mut self,
         sql: &str,
         values: Option<&[Value]>,
     ) -> Result<Reply, StoreError> {
         loop {
+            self.check()?;
             let args = values.map(values::arguments).transpose()?;
             let error = match self.try_query(sql, args).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
             let again =
-                error.is_of_connection() && !self.dirty && self.began.elapsed() < self.db.timeout;
+                error.is_of_connection() && !self.begun && self.started.elapsed() < self.db.timeout;
             if !again {
                 return Err(self.fail(error));
             }
@@ -261,12 +267,12 @@ impl<'d> PgTransaction<'d> {
     fn fail(&mut self, error: StatementError) -> StoreError {
         // What was not committed can be retried from the beginning.
         let lost = matches!(error.error, StoreError::Unavailable(_)) && error.is_of_connection();
-        let error = if lost && self.dirty && error.kind != "silent" {
+        let error = if lost && self.begun && error.kind != "silent" {
             StoreError::Contended
         } else {
             error.error
         };
-        if self.is_open() || self.dirty {
+        if self.is_open() || self.begun {
             self.failed = Some(error.clone());
         }
         error
@@ -323,31 +329,11 @@ impl<'d> PgTransaction<'d> {
     }
 
     /// Acquires a lock that other transactions wait for, until the end of this one.
-    pub(super) async fn lock(&mut self, name: &str) -> Result<(), StoreError> {
+    pub(super) async fn acquire_lock(&mut self, name: &str) -> Result<(), StoreError> {
         self.begin().await?;
         let sql = "SELECT 1 FROM pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || $1, 1))";
         self.query(sql, args![name]).await?;
-        self.dirty = true;
         Ok(())
-    }
-
-    pub(super) async fn set_savepoint(&mut self, point: Savepoint) -> Result<(), StoreError> {
-        let sql = match point {
-            Savepoint::Set => "SAVEPOINT effect",
-            Savepoint::Back => "ROLLBACK TO effect",
-            Savepoint::Release => "RELEASE effect",
-        };
-        if point == Savepoint::Back {
-            self.deferred.clear();
-            self.prefetched.clear();
-            self.failed = None;
-        }
-        self.check()?;
-        self.flush().await?;
-        self.begin().await?;
-        self.dirty = true;
-        let sent = self.send(sql, None, StatementContext::default()).await;
-        sent.map(|_| ()).map_err(|error| self.fail(error))
     }
 
     /// Queries rows without sending deferred writes first.

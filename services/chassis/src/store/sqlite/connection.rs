@@ -14,7 +14,7 @@ use crate::{
         cursor,
         error::StoreError,
         row::{Row, Value},
-        transaction::{AggregateChange, Batch, Found, Savepoint, Transaction},
+        transaction::{AggregateChange, Batch, Found, Transaction},
         write::Write,
     },
 };
@@ -145,16 +145,6 @@ impl Transaction for SqliteConnection {
 
     fn advance<'a>(&'a mut self, batch: Batch<'a>) -> StoreFuture<'a, Option<Vec<String>>> {
         cursor::begin_batch(self, batch).boxed()
-    }
-
-    fn savepoint(&mut self, point: Savepoint) -> StoreFuture<'_, ()> {
-        self.wrote = true;
-        let done = self.run(match point {
-            Savepoint::Set => "SAVEPOINT effect",
-            Savepoint::Back => "ROLLBACK TO effect",
-            Savepoint::Release => "RELEASE effect",
-        });
-        std::future::ready(done).boxed()
     }
 }
 

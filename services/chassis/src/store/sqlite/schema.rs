@@ -4,10 +4,14 @@
 pub(super) const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS aggregate (
         kind TEXT NOT NULL, id TEXT NOT NULL, version BIGINT NOT NULL, state TEXT NOT NULL, due_at BIGINT,
+        retry_at BIGINT, failures BIGINT NOT NULL DEFAULT 0,
         created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, PRIMARY KEY (kind, id));
-    CREATE INDEX IF NOT EXISTS aggregate_due ON aggregate (due_at) WHERE due_at IS NOT NULL;
+    CREATE INDEX IF NOT EXISTS aggregate_due ON aggregate (due_at) WHERE due_at IS NOT NULL AND retry_at IS NULL;
+    CREATE INDEX IF NOT EXISTS aggregate_retry ON aggregate (retry_at) WHERE retry_at IS NOT NULL;
     CREATE TABLE IF NOT EXISTS claim (
         scope TEXT NOT NULL, key TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (scope, key)) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS claim_owner ON claim (owner);
+    CREATE TABLE IF NOT EXISTS claim_format (kind TEXT PRIMARY KEY, version BIGINT NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS log (
         seq BIGINT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, aggregate TEXT NOT NULL,
         version BIGINT NOT NULL, at BIGINT NOT NULL, payload BYTEA NOT NULL, headers TEXT NOT NULL,
