@@ -10,6 +10,7 @@ use crate::{
     domain::{
         Refusal,
         account::{Account, Command, EMAIL, Join, JoinPassword},
+        source::Source,
         values::{Email, Role},
     },
     settings::Settings,
@@ -45,12 +46,13 @@ async fn create_first_admin(
         ));
     }
     let member = random::id();
+    let place = Passwords::new().enter(Source::default())?;
     let join = Command::Join(Join {
         member,
         email: email.clone(),
         display_name: "Admin".into(),
         roles: BTreeSet::from([Role::Admin]),
-        password: JoinPassword::New(Passwords::new().hash(password.clone()).await?),
+        password: JoinPassword::New(place.hash(password.clone()).await?),
     });
     let cause = Cause::by("service:member");
     match deps.store.execute::<Account>(member, join, &cause).await {

@@ -161,6 +161,11 @@ pub const MEASURES: &[Measure] = &[
         "Dead letters parked for an operator",
     ),
     counter(
+        "berth_passwords_shed_total",
+        &[],
+        "Requests refused at once because too many passwords were being checked",
+    ),
+    counter(
         "berth_peer_retries_total",
         &["peer", "outcome"],
         "Retries of calls to a peer that were `answered` or `failed`, or not made because the budget was spent (`no_budget`)",

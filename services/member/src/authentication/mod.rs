@@ -26,7 +26,7 @@ use tonic::Status;
 pub(crate) use self::access_token::session_of;
 use self::{
     access_token::issue,
-    passwords::Passwords,
+    passwords::{Passwords, Place},
     refresh_token::RefreshToken,
     transactions::{Admitted, Refresh, SignIn, is_wrong_password},
     unknown_email_throttle::UnknownEmailThrottle,
@@ -37,6 +37,7 @@ use crate::{
         Refusal,
         account::{Account, Command, EMAIL, Join, JoinPassword, NewPassword},
         session::{self, Session},
+        source::Source,
         values::{Email, PasswordCheck, SessionId},
     },
     settings::Settings,
@@ -69,12 +70,14 @@ impl Authentication {
     pub(crate) async fn join(
         &self,
         details: &JoinDetails,
+        source: Source,
         cause: &Cause,
     ) -> Result<Versioned<Account>, Status> {
-        let mut done = self.try_join(details, cause).await?;
+        let place = self.passwords.enter(source)?;
+        let mut done = self.try_join(details, &place, cause).await?;
         if matches!(done, Err(ExecuteError::Refused(Refusal::Conflict))) {
             // A concurrent request created the account after it was loaded. Load it again, once.
-            done = self.try_join(details, cause).await?;
+            done = self.try_join(details, &place, cause).await?;
         }
         let done = done.map_err(|error| self.refused(error))?;
         if is_wrong_password(&done) {
@@ -86,13 +89,16 @@ impl Authentication {
     async fn try_join(
         &self,
         details: &JoinDetails,
+        place: &Place,
         cause: &Cause,
     ) -> Result<Result<Done<Account>, Error>, Status> {
         let given = details.password.clone();
         let account = self.deps.store.load::<Account>(details.member).await?;
         let password = match account {
-            None => JoinPassword::New(self.passwords.hash(given).await?),
-            Some(account) => JoinPassword::Repeated(self.check(&account.state, given).await?),
+            None => JoinPassword::New(place.hash(given).await?),
+            Some(account) => {
+                JoinPassword::Repeated(self.check(place, &account.state, given).await?)
+            }
         };
         let command = Command::Join(Join {
             member: details.member,
@@ -110,8 +116,10 @@ impl Authentication {
         &self,
         email: Email,
         password: SecretString,
+        source: Source,
         cause: &Cause,
     ) -> Result<(proto::Tokens, Versioned<Account>), Status> {
+        let place = self.passwords.enter(source)?;
         let store = &self.deps.store;
         let member = store
             .holder::<Account>(EMAIL, email.as_str().to_owned())
@@ -121,15 +129,16 @@ impl Authentication {
             None => None,
         };
         let Some(account) = account else {
-            return Err(self.refuse_unknown_email(&email, password).await?);
+            return Err(self.refuse_unknown_email(&place, &email, password).await?);
         };
         let sign_in = SignIn {
             member: account.state.member,
-            password: self.check(&account.state, password).await?,
+            password: self.check(&place, &account.state, password).await?,
             token: RefreshToken::new(),
             settings: self.settings.clone(),
             cause: cause.clone(),
         };
+        drop(place);
         let token = sign_in.token.clone();
         let decide = store.transact(move |unit| {
             let sign_in = sign_in.clone();
@@ -145,6 +154,7 @@ impl Authentication {
     /// that a caller cannot find out which addresses have an account.
     async fn refuse_unknown_email(
         &self,
+        place: &Place,
         email: &Email,
         password: SecretString,
     ) -> Result<Status, Status> {
@@ -152,7 +162,7 @@ impl Authentication {
         if let Err(refusal) = self.unknown_emails.check(email, now) {
             return Ok(self.refused(refusal));
         }
-        self.passwords.hash(password).await?;
+        place.hash(password).await?;
         let counted = self.unknown_emails.count(email, now);
         Ok(self.refused(counted.err().unwrap_or(Refusal::BadCredentials)))
     }
@@ -203,14 +213,16 @@ impl Authentication {
         member: MemberId,
         (old, new): (SecretString, SecretString),
         keep: Option<SessionId>,
+        source: Source,
         cause: &Cause,
     ) -> Result<(), Status> {
+        let place = self.passwords.enter(source)?;
         let account = self.deps.store.load::<Account>(member).await?;
         let account = account.ok_or_else(|| self.refused(Refusal::Unknown))?.state;
         let change = Command::ChangePassword(NewPassword {
-            old: self.check(&account, old).await?,
-            is_current: self.check(&account, new.clone()).await?.matches,
-            new: self.passwords.hash(new).await?,
+            old: self.check(&place, &account, old).await?,
+            is_current: self.check(&place, &account, new.clone()).await?.matches,
+            new: place.hash(new).await?,
             keep,
         });
         let done = self.deps.store.execute(member, change, cause).await;
@@ -223,14 +235,13 @@ impl Authentication {
     /// Checks a password against an account's, unless the account is locked by failed attempts.
     async fn check(
         &self,
+        place: &Place,
         account: &Account,
         password: SecretString,
     ) -> Result<PasswordCheck, Status> {
         let allowed = account.attempts.check(self.deps.clock.now());
         allowed.map_err(|refusal| self.refused(refusal))?;
-        self.passwords
-            .check(password, account.password.clone())
-            .await
+        place.check(password, account.password.clone()).await
     }
 
     /// Issues the tokens of an admitted sign-in or refresh.

@@ -8,6 +8,7 @@ pub(crate) mod key_ring;
 mod properties;
 pub(crate) mod revocation;
 pub(crate) mod session;
+pub(crate) mod source;
 pub(crate) mod values;
 
 use chassis::{Kind, Refused, Timestamp};

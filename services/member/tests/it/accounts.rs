@@ -358,12 +358,17 @@ async fn ten_wrong_passwords_lock_the_account_for_15_minutes() {
 async fn concurrent_guesses_get_no_more_than_ten_attempts() {
     let fixture = fixture().await;
     fixture.join(ann()).await.unwrap();
-    let guesses = (0..30).map(|_| fixture.sign_in("ann@example.org", "wrong"));
-    let results = futures::future::join_all(guesses).await;
-    let checked = results
-        .iter()
-        .filter(|result| refusal(result.as_ref().unwrap_err()).1 == "BAD_CREDENTIALS");
-    assert_eq!(checked.count(), 10);
+    let mut checked = 0;
+    // Of so many at once some are refused because the queue for hashes is full.
+    for _ in 0..10 {
+        let guesses = (0..30).map(|_| fixture.sign_in("ann@example.org", "wrong"));
+        let results = futures::future::join_all(guesses).await;
+        let reasons = results
+            .iter()
+            .map(|result| refusal(result.as_ref().unwrap_err()).1);
+        checked += reasons.filter(|reason| reason == "BAD_CREDENTIALS").count();
+    }
+    assert_eq!(checked, 10);
 }
 
 /// Type and data of the events about a member, by version.

@@ -6,5 +6,6 @@ mod access;
 mod accounts;
 mod fixture;
 mod keys;
+mod load;
 mod sessions;
 mod startup;
