@@ -166,7 +166,7 @@ impl MemberService for Api {
         let (email, password) = codec::session::sign_in(request)?;
         let (tokens, account) = self
             .authentication
-            .sign_in(email, password, source, &caller.cause())
+            .sign_in(&email, password, source, &caller.cause())
             .await?;
         Ok(Response::new(SignInResponse {
             tokens: Some(tokens),

@@ -53,6 +53,7 @@ async fn create_first_admin(
         display_name: "Admin".into(),
         roles: BTreeSet::from([Role::Admin]),
         password: JoinPassword::New(place.hash(password.clone()).await?),
+        source: Source::default(),
     });
     let cause = Cause::by("service:member");
     match deps.store.execute::<Account>(member, join, &cause).await {

@@ -145,6 +145,11 @@ pub const MEASURES: &[Measure] = &[
         &["consumer", "producer"],
         "Events that a consumer on NATS has not consumed yet",
     ),
+    counter(
+        "berth_failed_attempts_total",
+        &["reason"],
+        "Passwords refused because they were wrong (`BAD_CREDENTIALS`) or came after too many failed attempts (`TOO_MANY_ATTEMPTS`)",
+    ),
     gauge(
         "berth_leading",
         &["context"],

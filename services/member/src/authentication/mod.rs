@@ -8,17 +8,13 @@ pub(crate) mod passwords;
 pub(crate) mod refresh_token;
 pub(crate) mod signing_keys;
 mod transactions;
-mod unknown_email_throttle;
 
 use std::sync::Arc;
 
 use berth::member::v1 as proto;
 use chassis::{
-    Cause, Deps, MemberId, Versioned,
-    base::time,
-    error::status::internal,
-    security::tokens::TrustSettings,
-    store::{Done, ExecuteError},
+    Cause, Deps, MemberId, Refused, Versioned, base::time, error::status::internal,
+    security::tokens::TrustSettings, store::ExecuteError,
 };
 use secrecy::SecretString;
 use tonic::Status;
@@ -28,17 +24,17 @@ use self::{
     access_token::issue,
     passwords::{Passwords, Place},
     refresh_token::RefreshToken,
-    transactions::{Admitted, Refresh, SignIn, is_wrong_password},
-    unknown_email_throttle::UnknownEmailThrottle,
+    transactions::{Admitted, Examination, Refresh, SignIn, limits},
 };
 use crate::{
     codec::{self, account::JoinDetails},
     domain::{
         Refusal,
-        account::{Account, Command, EMAIL, Join, JoinPassword, NewPassword},
+        account::{Account, Command, EMAIL, GivenPassword, Join, JoinPassword, NewPassword},
+        attempts::{Attempts, Guess},
         session::{self, Session},
         source::Source,
-        values::{Email, PasswordCheck, SessionId},
+        values::{Email, SessionId},
     },
     settings::Settings,
 };
@@ -52,7 +48,6 @@ pub(crate) struct Authentication {
     settings: Arc<Settings>,
     trust: Arc<TrustSettings>,
     passwords: Passwords,
-    unknown_emails: UnknownEmailThrottle,
 }
 
 impl Authentication {
@@ -62,7 +57,6 @@ impl Authentication {
             trust: deps.settings(),
             deps,
             passwords: Passwords::new(),
-            unknown_emails: UnknownEmailThrottle::default(),
         }
     }
 
@@ -74,97 +68,103 @@ impl Authentication {
         cause: &Cause,
     ) -> Result<Versioned<Account>, Status> {
         let place = self.passwords.enter(source)?;
-        let mut done = self.try_join(details, &place, cause).await?;
-        if matches!(done, Err(ExecuteError::Refused(Refusal::Conflict))) {
+        let mut joined = self.try_join(details, &place, source, cause).await?;
+        if joined == Err(Refusal::Conflict) {
             // A concurrent request created the account after it was loaded. Load it again, once.
-            done = self.try_join(details, &place, cause).await?;
+            joined = self.try_join(details, &place, source, cause).await?;
         }
-        let done = done.map_err(|error| self.refused(error))?;
-        if is_wrong_password(&done) {
-            return Err(self.refused(Refusal::IdReused));
-        }
-        Ok(done.now)
+        joined.map_err(|refusal| {
+            let refused = self.refused(refusal);
+            // A caller who does not know the password learns that the id is in use.
+            match refusal {
+                Refusal::BadCredentials => self.refused(Refusal::IdReused),
+                _ => refused,
+            }
+        })
     }
 
     async fn try_join(
         &self,
         details: &JoinDetails,
         place: &Place,
+        source: Source,
         cause: &Cause,
-    ) -> Result<Result<Done<Account>, Error>, Status> {
-        let given = details.password.clone();
-        let account = self.deps.store.load::<Account>(details.member).await?;
-        let password = match account {
-            None => JoinPassword::New(place.hash(given).await?),
+    ) -> Result<Result<Versioned<Account>, Refusal>, Status> {
+        let (store, given) = (&self.deps.store, details.password.clone());
+        let join = |password| {
+            Command::Join(Join {
+                member: details.member,
+                email: details.email.clone(),
+                display_name: details.display_name.clone(),
+                roles: details.roles.clone(),
+                password,
+                source,
+            })
+        };
+        let done = match store.load::<Account>(details.member).await? {
+            None => {
+                let command = join(JoinPassword::New(place.hash(given).await?));
+                let done = store.execute::<Account>(details.member, command, cause);
+                done.await.map(|done| Ok(done.now))
+            }
             Some(account) => {
-                JoinPassword::Repeated(self.check(place, &account.state, given).await?)
+                let guess = Guess::of(&details.email, Some(details.member), source);
+                self.check_limits(&guess).await?;
+                let given = given_password(place, given, &account.state, source).await?;
+                let command = join(JoinPassword::Repeated(given));
+                self.examine(guess, (details.member, command), cause).await
             }
         };
-        let command = Command::Join(Join {
-            member: details.member,
-            email: details.email.clone(),
-            display_name: details.display_name.clone(),
-            roles: details.roles.clone(),
-            password,
-        });
-        let store = &self.deps.store;
-        Ok(store.execute(details.member, command, cause).await)
+        match done {
+            Err(ExecuteError::Refused(refusal)) => Ok(Err(refusal)),
+            done => Ok(done?),
+        }
     }
 
-    /// Begins a session and issues its tokens.
+    /// Begins a session and issues its tokens. A wrong password and an unknown address get the same answer after the
+    /// same work, so that a caller cannot find out which addresses have an account.
     pub(crate) async fn sign_in(
         &self,
-        email: Email,
+        email: &Email,
         password: SecretString,
         source: Source,
         cause: &Cause,
     ) -> Result<(proto::Tokens, Versioned<Account>), Status> {
         let place = self.passwords.enter(source)?;
         let store = &self.deps.store;
-        let member = store
-            .holder::<Account>(EMAIL, email.as_str().to_owned())
-            .await?;
+        let key = email.as_str().to_owned();
+        let member = store.holder::<Account>(EMAIL, key).await?;
+        let guess = Guess::of(email, member, source);
+        self.check_limits(&guess).await?;
         let account = match member {
             Some(member) => store.load::<Account>(member).await?,
             None => None,
         };
-        let Some(account) = account else {
-            return Err(self.refuse_unknown_email(&place, &email, password).await?);
-        };
-        let sign_in = SignIn {
-            member: account.state.member,
-            password: self.check(&place, &account.state, password).await?,
-            token: RefreshToken::new(),
-            settings: self.settings.clone(),
-            cause: cause.clone(),
+        let command = if let Some(account) = account {
+            let given = given_password(&place, password, &account.state, source).await?;
+            Some((account.state.member, Command::SignIn(given)))
+        } else {
+            place.hash(password).await?;
+            None
         };
         drop(place);
+        let sign_in = SignIn {
+            examination: Examination {
+                guess,
+                command,
+                cause: cause.clone(),
+            },
+            token: RefreshToken::new(),
+            settings: self.settings.clone(),
+        };
         let token = sign_in.token.clone();
         let decide = store.transact(move |unit| {
             let sign_in = sign_in.clone();
             Box::pin(sign_in.decide(unit))
         });
-        match decide.await.map_err(|error| self.refused(error))? {
-            Some(admitted) => Ok((self.tokens(&admitted, &token).await?, admitted.0)),
-            None => Err(self.refused(Refusal::BadCredentials)),
-        }
-    }
-
-    /// Refuses a sign-in with an unknown e-mail address. Error and computing time are those of a wrong password, so
-    /// that a caller cannot find out which addresses have an account.
-    async fn refuse_unknown_email(
-        &self,
-        place: &Place,
-        email: &Email,
-        password: SecretString,
-    ) -> Result<Status, Status> {
-        let now = self.deps.clock.now();
-        if let Err(refusal) = self.unknown_emails.check(email, now) {
-            return Ok(self.refused(refusal));
-        }
-        place.hash(password).await?;
-        let counted = self.unknown_emails.count(email, now);
-        Ok(self.refused(counted.err().unwrap_or(Refusal::BadCredentials)))
+        let decided = decide.await.map_err(|error| self.refused(error))?;
+        let admitted = decided.map_err(|refusal| self.refused(refusal))?;
+        Ok((self.tokens(&admitted, &token).await?, admitted.0))
     }
 
     /// Exchanges a refresh token for new tokens.
@@ -219,29 +219,48 @@ impl Authentication {
         let place = self.passwords.enter(source)?;
         let account = self.deps.store.load::<Account>(member).await?;
         let account = account.ok_or_else(|| self.refused(Refusal::Unknown))?.state;
+        let guess = Guess::of(&account.email, Some(member), source);
+        self.check_limits(&guess).await?;
         let change = Command::ChangePassword(NewPassword {
-            old: self.check(&place, &account, old).await?,
-            is_current: self.check(&place, &account, new.clone()).await?.matches,
+            old: place.check(old, account.password).await?,
+            source,
             new: place.hash(new).await?,
             keep,
         });
-        let done = self.deps.store.execute(member, change, cause).await;
-        if is_wrong_password(&done.map_err(|error| self.refused(error))?) {
-            return Err(self.refused(Refusal::BadCredentials));
-        }
+        let changed = self.examine(guess, (member, change), cause).await;
+        let changed = changed.map_err(|error| self.refused(error))?;
+        changed.map_err(|refusal| self.refused(refusal))?;
         Ok(())
     }
 
-    /// Checks a password against an account's, unless the account is locked by failed attempts.
-    async fn check(
+    /// Refuses a guess that is not to be examined, before a hash is computed for it.
+    async fn check_limits(&self, guess: &Guess) -> Result<(), Status> {
+        let [of_address, of_source] = guess.buckets();
+        let attempts = [
+            self.deps.store.load::<Attempts>(of_address).await?,
+            self.deps.store.load::<Attempts>(of_source).await?,
+        ];
+        let limits = limits(guess, attempts, self.deps.clock.now());
+        limits.map(drop).map_err(|refusal| self.refused(refusal))
+    }
+
+    /// Executes a command that examines a password.
+    async fn examine(
         &self,
-        place: &Place,
-        account: &Account,
-        password: SecretString,
-    ) -> Result<PasswordCheck, Status> {
-        let allowed = account.attempts.check(self.deps.clock.now());
-        allowed.map_err(|refusal| self.refused(refusal))?;
-        place.check(password, account.password.clone()).await
+        guess: Guess,
+        command: (MemberId, Command),
+        cause: &Cause,
+    ) -> Result<Result<Versioned<Account>, Refusal>, Error> {
+        let examination = Examination {
+            guess,
+            command: Some(command),
+            cause: cause.clone(),
+        };
+        let decide = self.deps.store.transact(move |unit| {
+            let examination = examination.clone();
+            Box::pin(examination.decide(unit))
+        });
+        decide.await
     }
 
     /// Issues the tokens of an admitted sign-in or refresh.
@@ -263,6 +282,27 @@ impl Authentication {
     }
 
     fn refused(&self, error: impl Into<Error>) -> Status {
+        let error = error.into();
+        if let Some(refusal) = error.refusal()
+            && refusal.is_failed_attempt()
+        {
+            metrics::counter!("berth_failed_attempts_total", "reason" => refusal.reason())
+                .increment(1);
+        }
         codec::refused(error, self.deps.clock.now())
     }
+}
+
+/// A password with its check against an account.
+async fn given_password(
+    place: &Place,
+    password: SecretString,
+    account: &Account,
+    source: Source,
+) -> Result<GivenPassword, Status> {
+    Ok(GivenPassword {
+        check: place.check(password, account.password.clone()).await?,
+        source,
+        limited_until: None,
+    })
 }

@@ -13,6 +13,7 @@ use tonic::Status;
 use super::password;
 use crate::domain::{
     account::{Account, Event},
+    attempts::{self, Attempts, BucketId},
     values::{Email, Role},
 };
 
@@ -24,8 +25,15 @@ impl Publish for Account {
             Event::RolesSet { .. } | Event::Suspended { .. } | Event::Readmitted => {
                 vec![Fact::of(&MemberModified { member })]
             }
-            Event::SignedIn | Event::WrongPassword { .. } | Event::PasswordChanged { .. } => vec![],
+            Event::SignedIn { .. } | Event::PasswordChanged { .. } => vec![],
         }
+    }
+}
+
+/// Failed attempts publish no events.
+impl Publish for Attempts {
+    fn facts(_: BucketId, _: &attempts::Event, _: &Versioned<Self>) -> Vec<Fact> {
+        vec![]
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) const EVENTS: &[EventType] = &[
     EventType::of::<MemberModified>(),
 ];
 
-/// The status of a failed command. A locked account's has `RetryInfo`.
+/// The status of a failed command. After too many attempts it has `RetryInfo`.
 pub(crate) fn refused(error: impl Into<ExecuteError<Refusal>>, now: Timestamp) -> Status {
     match error.into() {
         ExecuteError::Refused(refusal @ Refusal::TooManyAttempts { until }) => {

@@ -16,6 +16,11 @@ impl Source {
     pub(crate) fn named(name: &str) -> Self {
         Self(fingerprint(name))
     }
+
+    /// The number.
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
 }
 
 /// The first 64 bits of the SHA-256 of a text.

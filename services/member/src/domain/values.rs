@@ -1,11 +1,8 @@
-//! Value types: ids, roles, e-mail addresses, hashes, failed attempts.
+//! Value types: ids, roles, e-mail addresses, hashes.
 
 use std::{fmt, str::FromStr};
 
-use chassis::{Timestamp, base::time::SignedDuration};
 use serde::{Deserialize, Serialize};
-
-use super::Refusal;
 
 chassis::id! {
     /// A session, from sign-in to sign-out.
@@ -97,61 +94,9 @@ pub(crate) struct PasswordCheck {
     pub(crate) matches: bool,
 }
 
-/// The times of recent failed attempts. Ten within 15 minutes are the limit: further attempts are refused until the
-/// first of the ten is 15 minutes old.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct FailedAttempts(Vec<Timestamp>);
-
-impl FailedAttempts {
-    const LIMIT: usize = 10;
-    const WINDOW: SignedDuration = SignedDuration::from_mins(15);
-
-    /// Refuses if the limit is reached.
-    pub(crate) fn check(&self, now: Timestamp) -> Result<(), Refusal> {
-        let mut recent = self.0.iter().filter(|at| Self::is_recent(**at, now));
-        let first = recent.next().copied();
-        match first {
-            Some(first) if 1 + recent.count() >= Self::LIMIT => Err(Refusal::TooManyAttempts {
-                until: first.saturating_add(Self::WINDOW).unwrap_or(first),
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Adds an attempt and drops those outside of the window.
-    #[must_use]
-    pub(crate) fn and(mut self, now: Timestamp) -> Self {
-        self.0.retain(|at| Self::is_recent(*at, now));
-        self.0.push(now);
-        self
-    }
-
-    /// The time of the last attempt.
-    pub(crate) fn last(&self) -> Option<Timestamp> {
-        self.0.last().copied()
-    }
-
-    /// Whether no attempt is recorded.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether an attempt is within the window. If the clock was set back, it is.
-    pub(crate) fn is_recent(at: Timestamp, now: Timestamp) -> bool {
-        now.duration_since(at) < Self::WINDOW
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use chassis_testing::noon;
-
     use super::*;
-
-    fn minutes(n: i64) -> Timestamp {
-        noon().checked_add(SignedDuration::from_mins(n)).unwrap()
-    }
 
     #[test]
     fn an_email_address_is_converted_to_lower_case() {
@@ -199,34 +144,6 @@ mod tests {
         ] {
             assert_eq!(invalid.parse::<Email>(), Err(InvalidEmail), "{invalid:?}");
         }
-    }
-
-    #[test]
-    fn ten_attempts_within_15_minutes_reach_the_limit() {
-        let nine = (0..9).fold(FailedAttempts::default(), |attempts, n| {
-            attempts.and(minutes(n))
-        });
-        assert_eq!(nine.check(minutes(9)), Ok(()));
-        let ten = nine.and(minutes(9));
-        let until = minutes(15);
-        assert_eq!(
-            ten.check(minutes(14)),
-            Err(Refusal::TooManyAttempts { until })
-        );
-        assert_eq!(ten.check(minutes(15)), Ok(()));
-        assert_eq!(
-            ten.and(minutes(15)).check(minutes(15)),
-            Err(Refusal::TooManyAttempts { until: minutes(16) })
-        );
-    }
-
-    #[test]
-    fn attempts_outside_of_the_window_are_dropped() {
-        let many = (0..1000).fold(FailedAttempts::default(), |attempts, n| {
-            attempts.and(minutes(n))
-        });
-        assert_eq!(many.0.len(), 15);
-        assert_eq!(many.and(minutes(5000)).0.len(), 1);
     }
 
     #[test]

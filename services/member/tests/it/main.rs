@@ -4,6 +4,7 @@
 
 mod access;
 mod accounts;
+mod failed_attempts;
 mod fixture;
 mod keys;
 mod load;
