@@ -145,7 +145,7 @@ impl MemberService for Api {
     ) -> Result<Response<ChangePasswordResponse>, Status> {
         let source = source_of(&request);
         let (caller, request) = accept(request);
-        let (id, old, new) = codec::account::change_password(request)?;
+        let (id, old, new) = codec::account::change_password(&request)?;
         caller.must_see(&[id], "member")?;
         // The session of the caller continues, unless the caller is an ADMIN who changes another member's password.
         let is_own = caller.member.is_some_and(|member| member == id);
@@ -163,7 +163,7 @@ impl MemberService for Api {
     ) -> Result<Response<SignInResponse>, Status> {
         let source = source_of(&request);
         let (caller, request) = accept(request);
-        let (email, password) = codec::session::sign_in(request)?;
+        let (email, password) = codec::session::sign_in(&request)?;
         let (tokens, account) = self
             .authentication
             .sign_in(&email, password, source, &caller.cause())

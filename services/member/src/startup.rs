@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     authentication::{passwords::Passwords, signing_keys},
+    codec,
     domain::{
         Refusal,
         account::{Account, Command, EMAIL, Join, JoinPassword},
@@ -15,6 +16,9 @@ use crate::{
     },
     settings::Settings,
 };
+
+/// Display name of the first ADMIN.
+const NAME: &str = "Admin";
 
 /// Runs before the context is ready.
 pub(crate) async fn run(deps: Deps) -> Result<(), RetryLater> {
@@ -40,19 +44,18 @@ async fn create_first_admin(
         }
         return Ok(());
     }
-    if !(10..=200).contains(&password.expose_secret().chars().count()) {
-        return Err(RetryLater(
-            "BERTH_ADMIN_PASSWORD must have 10 to 200 characters".into(),
-        ));
-    }
-    let member = random::id();
+    let refused = |problem: &str| RetryLater(format!("BERTH_ADMIN_PASSWORD {problem}"));
+    let password = codec::new_password(password.expose_secret());
+    let password = password.map_err(|problem| refused(&problem))?;
     let place = Passwords::new().enter(Source::default())?;
+    let hash = place.hash(password).await?;
+    let member = random::id();
     let join = Command::Join(Join {
         member,
         email: email.clone(),
-        display_name: "Admin".into(),
+        display_name: NAME.into(),
         roles: BTreeSet::from([Role::Admin]),
-        password: JoinPassword::New(place.hash(password.clone()).await?),
+        password: JoinPassword::New(hash),
         source: Source::default(),
     });
     let cause = Cause::by("service:member");

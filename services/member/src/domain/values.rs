@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use chassis::base::text::identifier;
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use serde::{Deserialize, Serialize};
 
 chassis::id! {
@@ -48,7 +50,8 @@ secrets! {
     Seed,
 }
 
-/// An e-mail address in lower case. Addresses that differ in case only are equal.
+/// An e-mail address as it is compared: in lower case and compatibility form, with the domain in its ASCII form. So
+/// addresses that look alike, or reach the same mailbox, are equal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Email(String);
@@ -59,6 +62,8 @@ pub(crate) struct Email(String);
 pub(crate) struct InvalidEmail;
 
 impl Email {
+    const MAX_LENGTH: usize = 254;
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -68,20 +73,29 @@ impl FromStr for Email {
     type Err = InvalidEmail;
 
     fn from_str(text: &str) -> Result<Self, InvalidEmail> {
-        let address = text.to_lowercase();
-        let is_forbidden =
-            |c: char| c.is_whitespace() || c.is_control() || "()<>[],;:\\\"".contains(c);
-        if address.chars().count() > 254 || address.contains(is_forbidden) {
-            return Err(InvalidEmail);
-        }
+        let is_short = |text: &str| text.chars().count() <= Self::MAX_LENGTH;
+        let address = Some(text)
+            .filter(|text| is_short(text))
+            .and_then(identifier);
+        let address = address.ok_or(InvalidEmail)?;
         let (local, domain) = address.split_once('@').ok_or(InvalidEmail)?;
-        let is_label = |label: &str| !label.is_empty() && !label.starts_with('-');
-        let is_domain = domain == "localhost"
-            || (domain.contains('.') && !domain.contains('@') && domain.split('.').all(is_label));
-        if local.is_empty() || !is_domain {
+        if local.is_empty() || local.contains(|c| "()<>[],;:\\\"".contains(c)) {
             return Err(InvalidEmail);
         }
-        Ok(Self(address))
+        let domain = Uts46::new().to_ascii(
+            domain.as_bytes(),
+            AsciiDenyList::STD3,
+            Hyphens::CheckFirstLast,
+            DnsLength::Verify,
+        );
+        let domain = domain.map_err(|_| InvalidEmail)?;
+        let address = format!("{local}@{domain}");
+        let is_complete = domain == "localhost" || domain.contains('.');
+        if is_complete && is_short(&address) {
+            Ok(Self(address))
+        } else {
+            Err(InvalidEmail)
+        }
     }
 }
 
@@ -104,16 +118,28 @@ mod tests {
         assert_eq!(email.as_str(), "ann.lee@example.org");
     }
 
+    /// An address of a given length.
+    fn long(length: usize) -> String {
+        let domain = [
+            "b".repeat(63).as_str(),
+            &"b".repeat(63),
+            &"b".repeat(57),
+            "org",
+        ]
+        .join(".");
+        format!("{}@{domain}", "a".repeat(length - 1 - domain.len()))
+    }
+
     #[test]
     fn valid_email_addresses_are_accepted() {
-        let long = format!("{}@{}.org", "a".repeat(64), "b".repeat(185));
-        assert_eq!(long.len(), 254);
         for valid in [
             "a@b.c",
             "root@localhost",
             "jürgen@müller.de",
             "a+b@c-d.e.f",
-            &long,
+            "o'neill@example.org",
+            "用户@例子.公司",
+            &long(254),
         ] {
             assert!(valid.parse::<Email>().is_ok(), "{valid}");
         }
@@ -121,7 +147,7 @@ mod tests {
 
     #[test]
     fn invalid_email_addresses_are_rejected() {
-        let long = format!("{}@{}.org", "a".repeat(64), "b".repeat(186));
+        let label = format!("a@{}.org", "b".repeat(64));
         for invalid in [
             "",
             "@",
@@ -140,9 +166,50 @@ mod tests {
             "a@-c.d",
             "<a@c.d>",
             "a@c.d,b@c.d",
-            &long,
+            "a@b_c.d",
+            "a@xn--\u{0}.d",
+            "a@xn--99999999.d",
+            "a\u{200b}@c.d",
+            "a@c\u{200b}.d",
+            "\u{202e}a@c.d",
+            "a@\u{2066}c.d",
+            "a\u{ad}@c.d",
+            "\u{301}a@c.d",
+            "a\u{e000}@c.d",
+            &format!("a{}@c.d", "\u{301}".repeat(100)),
+            &"a".repeat(100_000),
+            &"\u{fdfa}@c.d".repeat(50),
+            &label,
+            &long(255),
         ] {
             assert_eq!(invalid.parse::<Email>(), Err(InvalidEmail), "{invalid:?}");
+        }
+    }
+
+    #[test]
+    fn email_addresses_that_look_alike_are_equal() {
+        for (one, other) in [
+            ("jos\u{e9}@example.org", "jose\u{301}@example.org"),
+            ("ａｎｎ＠ｅｘａｍｐｌｅ．ｏｒｇ", "ann@example.org"),
+            ("ﬁnn@example.org", "finn@example.org"),
+            ("ANN@EXAMPLE.ORG", "ann@example.org"),
+            ("ann@MÜLLER.de", "ann@xn--mller-kva.de"),
+            ("ann@mu\u{308}ller.de", "ann@XN--MLLER-KVA.de"),
+            ("ann@例子。公司", "ann@xn--fsqu00a.xn--55qx5d"),
+        ] {
+            let email = one.parse::<Email>().unwrap();
+            assert_eq!(Ok(&email), other.parse().as_ref(), "{one}");
+        }
+        for (one, other) in [
+            ("groß@example.org", "gross@example.org"),
+            ("ıan@example.org", "ian@example.org"),
+            ("ann@straße.de", "ann@strasse.de"),
+        ] {
+            assert_ne!(
+                one.parse::<Email>().unwrap(),
+                other.parse().unwrap(),
+                "{one}"
+            );
         }
     }
 

@@ -184,6 +184,26 @@ async fn hostile_input_is_an_invalid_argument() {
             ..ann()
         },
         JoinRequest {
+            display_name: "\u{200b}\u{2060}".into(),
+            ..ann()
+        },
+        JoinRequest {
+            display_name: "\u{202e}nnA".into(),
+            ..ann()
+        },
+        JoinRequest {
+            display_name: format!("A{}", "\u{301}".repeat(99)),
+            ..ann()
+        },
+        JoinRequest {
+            email: "a\u{200b}nn@example.org".into(),
+            ..ann()
+        },
+        JoinRequest {
+            password: "correct\u{200b} horse".into(),
+            ..ann()
+        },
+        JoinRequest {
             password: "a".repeat(201),
             ..ann()
         },
@@ -202,6 +222,52 @@ async fn hostile_input_is_an_invalid_argument() {
             Code::InvalidArgument
         );
     }
+}
+
+#[tokio::test]
+async fn email_addresses_that_look_alike_are_one_account() {
+    let fixture = fixture().await;
+    let first = JoinRequest {
+        email: "Jos\u{e9}@b\u{fc}cher.example".into(),
+        ..ann()
+    };
+    let joined = fixture.join(first).await.unwrap();
+    assert_eq!(joined.email, "jos\u{e9}@xn--bcher-kva.example");
+    for email in [
+        "jose\u{301}@bu\u{308}cher.example",
+        "ＪＯＳ\u{c9}＠b\u{fc}cher.example",
+        "jos\u{e9}@XN--BCHER-KVA.example",
+        &joined.email,
+    ] {
+        let second = JoinRequest {
+            email: email.into(),
+            ..bob()
+        };
+        let refused = fixture.join(second).await.unwrap_err();
+        assert_eq!(refusal(&refused).1, "EMAIL_TAKEN", "{email}");
+        fixture.sign_in(email, PASSWORD).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_the_same_in_composed_and_decomposed_form() {
+    let fixture = fixture().await;
+    let composed = "gr\u{fc}ne Bl\u{e4}tter im Mai";
+    let request = JoinRequest {
+        password: composed.into(),
+        ..ann()
+    };
+    let joined = fixture.join(request.clone()).await.unwrap();
+    let decomposed = "gru\u{308}ne\u{a0}Bla\u{308}tter im\u{3000}Mai";
+    for password in [composed, decomposed] {
+        let signed_in = fixture.sign_in("ann@example.org", password).await;
+        assert_eq!(signed_in.unwrap().member.as_ref(), Some(&joined));
+    }
+    let repeat = JoinRequest {
+        password: decomposed.into(),
+        ..request
+    };
+    assert_eq!(fixture.join(repeat).await.unwrap(), joined);
 }
 
 #[tokio::test]
