@@ -6,7 +6,7 @@ use chassis::{Cause, Deps, RetryLater, base::random, store::ExecuteError};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    authentication::{passwords::Passwords, signing_keys},
+    authentication::{passwords::Passwords, signing_keys, strength::words_about},
     codec,
     domain::{
         Refusal,
@@ -48,7 +48,8 @@ async fn create_first_admin(
     let password = codec::new_password(password.expose_secret());
     let password = password.map_err(|problem| refused(&problem))?;
     let place = Passwords::new().enter(Source::default())?;
-    let hash = place.hash(password).await?;
+    let hash = place.hash_new(password, words_about(email, NAME)).await?;
+    let hash = hash.ok_or_else(|| refused("is too easy to guess"))?;
     let member = random::id();
     let join = Command::Join(Join {
         member,

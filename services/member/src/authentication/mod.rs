@@ -7,13 +7,14 @@ mod access_token;
 pub(crate) mod passwords;
 pub(crate) mod refresh_token;
 pub(crate) mod signing_keys;
+pub(crate) mod strength;
 mod transactions;
 
 use std::sync::Arc;
 
 use berth::member::v1 as proto;
 use chassis::{
-    Cause, Deps, MemberId, Refused, Versioned, base::time, error::status::internal,
+    Cause, Deps, MemberId, Refused, Versioned, Violations, base::time, error::status::internal,
     security::tokens::TrustSettings, store::ExecuteError,
 };
 use secrecy::SecretString;
@@ -24,6 +25,7 @@ use self::{
     access_token::issue,
     passwords::{Passwords, Place},
     refresh_token::RefreshToken,
+    strength::words_about,
     transactions::{Admitted, Examination, Refresh, SignIn, limits},
 };
 use crate::{
@@ -103,7 +105,10 @@ impl Authentication {
         };
         let done = match store.load::<Account>(details.member).await? {
             None => {
-                let command = join(JoinPassword::New(place.hash(given).await?));
+                let about = words_about(&details.email, &details.display_name);
+                let hash = place.hash_new(given, about).await?;
+                let hash = hash.ok_or_else(|| guessable("password"))?;
+                let command = join(JoinPassword::New(hash));
                 let done = store.execute::<Account>(details.member, command, cause);
                 done.await.map(|done| Ok(done.now))
             }
@@ -221,10 +226,13 @@ impl Authentication {
         let account = account.ok_or_else(|| self.refused(Refusal::Unknown))?.state;
         let guess = Guess::of(&account.email, Some(member), source);
         self.check_limits(&guess).await?;
+        let about = words_about(&account.email, &account.display_name);
+        let new = place.hash_new(new, about).await?;
+        let new = new.ok_or_else(|| guessable("new_password"))?;
         let change = Command::ChangePassword(NewPassword {
             old: place.check(old, account.password).await?,
             source,
-            new: place.hash(new).await?,
+            new,
             keep,
         });
         let changed = self.examine(guess, (member, change), cause).await;
@@ -291,6 +299,13 @@ impl Authentication {
         }
         codec::refused(error, self.deps.clock.now())
     }
+}
+
+/// The refusal of a new password.
+fn guessable(field: &str) -> Status {
+    let mut violations = Violations::new();
+    violations.add(field, "is too easy to guess");
+    violations.into()
 }
 
 /// A password with its check against an account.

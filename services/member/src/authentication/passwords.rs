@@ -21,6 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use tonic::Status;
 
+use super::strength::is_guessable;
 use crate::domain::{
     source::Source,
     values::{PasswordCheck, PasswordHash},
@@ -98,6 +99,21 @@ impl Place {
     /// Hashes a password. Takes as long as [`Self::check`].
     pub(crate) async fn hash(&self, password: SecretString) -> Result<PasswordHash, Status> {
         self.work(move || hash(&password)).await
+    }
+
+    /// Hashes a new password. None if it is too easy to guess for somebody who knows some words about its member.
+    pub(crate) async fn hash_new(
+        &self,
+        password: SecretString,
+        about: Vec<String>,
+    ) -> Result<Option<PasswordHash>, Status> {
+        self.work(move || {
+            if is_guessable(password.expose_secret(), &about) {
+                return Ok(None);
+            }
+            hash(&password).map(Some)
+        })
+        .await
     }
 
     /// Checks a password against a hash.

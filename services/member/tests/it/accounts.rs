@@ -271,6 +271,41 @@ async fn a_password_is_the_same_in_composed_and_decomposed_form() {
 }
 
 #[tokio::test]
+async fn a_new_password_that_is_easy_to_guess_is_refused() {
+    let fixture = fixture().await;
+    let easy = [
+        "password1234",
+        "Ann@Example.org",
+        "berthberth",
+        "annannannann",
+    ];
+    for password in easy {
+        let request = JoinRequest {
+            password: password.into(),
+            ..ann()
+        };
+        let refused = fixture.join(request).await.unwrap_err();
+        assert_guessable(&refused, "password");
+    }
+    fixture.join(ann()).await.unwrap();
+    let tokens = fixture.ann_signs_in().await;
+    for password in easy {
+        let refused = fixture.change_password(&tokens, PASSWORD, password).await;
+        assert_guessable(&refused.unwrap_err(), "new_password");
+    }
+}
+
+fn assert_guessable(refused: &tonic::Status, field: &str) {
+    let violations = refused.get_details_bad_request().unwrap().field_violations;
+    let [violation] = violations.as_slice() else {
+        panic!("{violations:?}")
+    };
+    assert_eq!(violation.field, field);
+    assert_eq!(violation.description, "is too easy to guess");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
 async fn a_member_is_visible_to_themself_and_to_admins_only() {
     let fixture = fixture().await;
     let joined = fixture.join(ann()).await.unwrap();

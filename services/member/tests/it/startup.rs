@@ -66,6 +66,7 @@ async fn an_account_with_the_email_address_stays_unchanged() {
 async fn a_password_that_is_refused_is_reported_without_showing_it() {
     for (flag, problem) in [
         ("--admin-password=canary", "must have 10 to 200 characters"),
+        ("--admin-password=root@localhost", "is too easy to guess"),
         (
             "--admin-password=canary\u{200b}canary",
             "must not contain control characters or invisible ones",
