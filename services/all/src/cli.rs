@@ -1,6 +1,6 @@
 //! The command line of `berth`.
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use chassis::{
     cli::{run, subcommand::Subcommand, usage},
@@ -25,7 +25,7 @@ struct Serve {
 
 /// The `main` of `berth`: runs a subcommand, or the platform.
 pub fn main() -> ExitCode {
-    match command().try_get_matches() {
+    match usage::parse(command(), env::args_os()) {
         Ok(matches) => match matches.subcommand() {
             Some((doctor::NAME, matches)) => doctor::examine(matches),
             Some((demo::NAME, matches)) => demo::play(matches),

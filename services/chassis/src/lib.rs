@@ -59,6 +59,7 @@ pub use security::{
     access::Access,
     caller::{Caller, accept},
 };
+pub use server::Source;
 pub use store::{Done, ExecuteError, Store, StoreError, projections::Views, restorer::Restore};
 
 /// Returns memory to the system, and keeps no arena for each thread that has hashed a password.

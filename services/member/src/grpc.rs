@@ -23,6 +23,7 @@ use crate::{
         account::{Account, Command},
         key_ring::KeyRing,
         revocation,
+        source::Source,
         values::SessionId,
     },
     settings::Settings,
@@ -34,6 +35,12 @@ pub(crate) fn routes(deps: &Deps) -> Routes {
         settings: deps.settings(),
         authentication: Authentication::new(deps.clone()),
     }))
+}
+
+/// Where a request comes from.
+fn source_of<T>(request: &Request<T>) -> Source {
+    let source = request.extensions().get::<chassis::Source>();
+    source.map_or_else(Source::default, |source| Source::named(&source.to_string()))
 }
 
 struct Api {
@@ -83,9 +90,13 @@ impl Api {
 #[tonic::async_trait]
 impl MemberService for Api {
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        let source = source_of(&request);
         let (caller, request) = accept(request);
         let details = codec::account::join(request)?;
-        let account = self.authentication.join(&details, &caller.cause()).await?;
+        let account = self
+            .authentication
+            .join(&details, source, &caller.cause())
+            .await?;
         let member = Some(codec::account::to_proto(&account));
         Ok(Response::new(JoinResponse { member }))
     }
@@ -132,14 +143,16 @@ impl MemberService for Api {
         &self,
         request: Request<ChangePasswordRequest>,
     ) -> Result<Response<ChangePasswordResponse>, Status> {
+        let source = source_of(&request);
         let (caller, request) = accept(request);
-        let (id, old, new) = codec::account::change_password(request)?;
+        let (id, old, new) = codec::account::change_password(&request)?;
         caller.must_see(&[id], "member")?;
         // The session of the caller continues, unless the caller is an ADMIN who changes another member's password.
         let is_own = caller.member.is_some_and(|member| member == id);
         let keep = caller.token.as_deref().and_then(session_of);
+        let keep = keep.filter(|_| is_own);
         self.authentication
-            .change_password(id, (old, new), keep.filter(|_| is_own), &caller.cause())
+            .change_password(id, (old, new), keep, source, &caller.cause())
             .await?;
         Ok(Response::new(ChangePasswordResponse {}))
     }
@@ -148,11 +161,12 @@ impl MemberService for Api {
         &self,
         request: Request<SignInRequest>,
     ) -> Result<Response<SignInResponse>, Status> {
+        let source = source_of(&request);
         let (caller, request) = accept(request);
-        let (email, password) = codec::session::sign_in(request)?;
+        let (email, password) = codec::session::sign_in(&request)?;
         let (tokens, account) = self
             .authentication
-            .sign_in(email, password, &caller.cause())
+            .sign_in(&email, password, source, &caller.cause())
             .await?;
         Ok(Response::new(SignInResponse {
             tokens: Some(tokens),

@@ -24,7 +24,7 @@ pub(crate) struct Settings {
     /// E-mail address of the first ADMIN, whose account is created at the first start.
     #[arg(long, env = "BERTH_ADMIN_EMAIL", requires = "admin_password")]
     pub(crate) admin_email: Option<Email>,
-    /// Password of the first ADMIN, 10 to 200 characters. Ignored once the account exists.
+    /// Password of the first ADMIN, 10 to 200 characters, not easy to guess. Ignored once the account exists.
     #[arg(
         long,
         env = "BERTH_ADMIN_PASSWORD",

@@ -6,14 +6,19 @@ use chassis::{Cause, Deps, RetryLater, base::random, store::ExecuteError};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    authentication::{passwords::Passwords, signing_keys},
+    authentication::{passwords::Passwords, signing_keys, strength::words_about},
+    codec,
     domain::{
         Refusal,
         account::{Account, Command, EMAIL, Join, JoinPassword},
+        source::Source,
         values::{Email, Role},
     },
     settings::Settings,
 };
+
+/// Display name of the first ADMIN.
+const NAME: &str = "Admin";
 
 /// Runs before the context is ready.
 pub(crate) async fn run(deps: Deps) -> Result<(), RetryLater> {
@@ -39,18 +44,20 @@ async fn create_first_admin(
         }
         return Ok(());
     }
-    if !(10..=200).contains(&password.expose_secret().chars().count()) {
-        return Err(RetryLater(
-            "BERTH_ADMIN_PASSWORD must have 10 to 200 characters".into(),
-        ));
-    }
+    let refused = |problem: &str| RetryLater(format!("BERTH_ADMIN_PASSWORD {problem}"));
+    let password = codec::new_password(password.expose_secret());
+    let password = password.map_err(|problem| refused(&problem))?;
+    let place = Passwords::new().enter(Source::default())?;
+    let hash = place.hash_new(password, words_about(email, NAME)).await?;
+    let hash = hash.ok_or_else(|| refused("is too easy to guess"))?;
     let member = random::id();
     let join = Command::Join(Join {
         member,
         email: email.clone(),
-        display_name: "Admin".into(),
+        display_name: NAME.into(),
         roles: BTreeSet::from([Role::Admin]),
-        password: JoinPassword::New(Passwords::new().hash(password.clone()).await?),
+        password: JoinPassword::New(hash),
+        source: Source::default(),
     });
     let cause = Cause::by("service:member");
     match deps.store.execute::<Account>(member, join, &cause).await {

@@ -186,7 +186,9 @@ async fn copy(
     }
     let file = Path::new(from);
     if !file.exists() {
-        return Err(StoreError::Unavailable(format!("{from} does not exist")).into());
+        // The value is not shown: it may be a mistyped URL with a password.
+        let missing = "there is no file with the name given by --from";
+        return Err(StoreError::Unavailable(missing.to_owned()).into());
     }
     Ok(Store::sqlite(context.name, file, StoreOptions::default()).await?)
 }
@@ -196,5 +198,25 @@ fn print(context: &str, report: Option<&Report>) {
     match report {
         Some(report) => print!("{report}"),
         None => println!("{context}: no events are lost"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_missing_copy_is_reported_without_its_password() {
+        let context = Context::named("room");
+        let settings = DatabaseSettings::default();
+        for from in [
+            "Postgres://u:canary@h/d",
+            " postgres://u:canary@h/d",
+            "pg://u:canary@h",
+        ] {
+            let error = copy(&context, from, &settings).await.unwrap_err();
+            assert!(!error.to_string().contains("canary"), "{error}");
+            assert!(error.to_string().contains("--from"), "{error}");
+        }
     }
 }

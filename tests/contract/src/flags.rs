@@ -42,11 +42,12 @@ pub fn unique(command: &Command) -> Vec<String> {
     })
 }
 
-/// A flag with a secret does not show its value.
+/// A flag with a secret does not show its value. URLs may have a password.
 pub fn secret(command: &Command) -> Vec<String> {
     let holds = |arg: &Arg| {
         let name = arg.get_id().as_str();
-        name.ends_with("_secret") || name.ends_with("_password")
+        let secrets = ["_secret", "_password", "_url"];
+        secrets.iter().any(|end| name.ends_with(end))
     };
     report(command, "shows a secret", |arg| {
         holds(arg) && !arg.is_hide_env_values_set()

@@ -1,5 +1,6 @@
 //! Rules for the outcome of a call.
 use berth::common::v1::{Access, Role};
+use prost_reflect::prost::Message;
 use tonic::Code;
 
 use crate::client::Outcome;
@@ -38,6 +39,18 @@ pub fn no_internals(outcome: &Outcome) -> Vec<String> {
         .filter(|word| text.contains(*word))
         .map(|word| format!("reveals {word}: {text}"))
         .collect()
+}
+
+/// A response has no text whose direction a caller has overridden.
+pub fn no_overrides(outcome: &Outcome) -> Vec<String> {
+    let response = outcome.response.as_ref().map(Message::encode_to_vec);
+    let overrides = "\u{202e}".as_bytes();
+    let bytes = response.unwrap_or_default();
+    if bytes.windows(overrides.len()).any(|part| part == overrides) {
+        vec!["shows text in another direction".to_owned()]
+    } else {
+        Vec::new()
+    }
 }
 
 /// The access check follows the contract; a refused caller gets the reason.

@@ -1,5 +1,7 @@
 //! A finding: a code, its subject, and the observed values.
 
+use chassis::base::text::{is_ignorable, is_line_break};
+
 use super::code::Code;
 
 /// A finding of the doctor.
@@ -82,9 +84,8 @@ const MAX_LENGTH: usize = 400;
 /// Makes a text from another process safe for a terminal: no control characters, limited length.
 pub(super) fn plain(text: &str) -> String {
     let shown = text.chars().take(MAX_LENGTH).map(|c| {
-        // Direction marks can change how a line reads.
-        let hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-        if c.is_control() || hidden { '\u{fffd}' } else { c }
+        let is_hidden = c.is_control() || is_line_break(c) || is_ignorable(c);
+        if is_hidden { '\u{fffd}' } else { c }
     });
     let mut shown: String = shown.collect();
     if text.chars().nth(MAX_LENGTH).is_some() {

@@ -1,4 +1,4 @@
-//! The basic types: time, money, ids, page tokens, the clock, random numbers, fault points.
+//! The basic types: time, money, ids, page tokens, the clock, random numbers, text, fault points.
 
 pub mod clock;
 pub mod faults;
@@ -8,4 +8,5 @@ pub(crate) mod last_outcome;
 pub mod money;
 pub mod page;
 pub mod random;
+pub mod text;
 pub mod time;

@@ -1,6 +1,7 @@
 //! `main`: runs contexts until a signal, and returns the exit code.
 
 use std::{
+    env,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -65,7 +66,7 @@ pub fn command(context: &Context, more: &[Subcommand]) -> clap::Command {
 /// The `main` of a context: runs it as a process of its own until a signal to stop. `more` are subcommands in addition to
 /// `migrate` and `provision`.
 pub fn main(context: Context, more: &[Subcommand]) -> ExitCode {
-    let matches = match command(&context, more).try_get_matches() {
+    let matches = match usage::parse(command(&context, more), env::args_os()) {
         Ok(matches) => matches,
         Err(error) => return usage::refuse(&error),
     };

@@ -1,9 +1,9 @@
 //! Errors of the command line: one line on stderr, exit code 64.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{
-    ArgMatches, FromArgMatches,
+    ArgMatches, Command, FromArgMatches,
     error::{ContextKind, ErrorKind},
 };
 
@@ -11,6 +11,44 @@ use crate::runtime::settings::{Settings, SettingsType};
 
 /// Exit code of a process whose flags are wrong (`EX_USAGE`).
 pub const USAGE: u8 = 64;
+
+/// Parses a command line. An error shows neither the value of a flag whose variable is hidden (`hide_env_values`), since it
+/// holds a secret, nor a word that belongs to no flag, since it may be part of one.
+pub fn parse(
+    mut command: Command,
+    line: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<ArgMatches, clap::Error> {
+    command.try_get_matches_from_mut(line).map_err(|error| {
+        let context = |kind| error.get(kind).map(ToString::to_string);
+        let flag = context(ContextKind::InvalidArg).unwrap_or_default();
+        let problem = match error.kind() {
+            ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand if !flag.starts_with('-') => {
+                "error: unexpected argument, which is not shown because it may be a secret\n"
+                    .to_owned()
+            }
+            _ if context(ContextKind::InvalidValue).is_some() && is_secret(&command, &flag) => {
+                format!(
+                    "error: invalid value for '{flag}', which is not shown because it is a secret\n"
+                )
+            }
+            _ => return error,
+        };
+        clap::Error::raw(error.kind(), problem)
+    })
+}
+
+/// Whether a flag, shown as `--name <VALUE>`, holds a secret. It may be a flag of a subcommand.
+fn is_secret(command: &Command, flag: &str) -> bool {
+    let name = flag
+        .split(' ')
+        .next()
+        .and_then(|name| name.strip_prefix("--"));
+    let is_named = |arg: &clap::Arg| name.is_some() && arg.get_long() == name;
+    let mut flags = command.get_arguments();
+    let mut subcommands = command.get_subcommands();
+    flags.any(|arg| is_named(arg) && arg.is_hide_env_values_set())
+        || subcommands.any(|command| is_secret(command, flag))
+}
 
 /// Parses the flags of every process and the settings of its contexts.
 pub fn read<C: FromArgMatches>(

@@ -9,7 +9,9 @@ use tonic_types::{ErrorDetails, StatusExt};
 use crate::{
     base::{
         money::Money,
-        page, time,
+        page,
+        text::{has_too_many_marks, is_blank, is_direction_control, is_line_break},
+        time,
         time::{Date, Time, Timestamp},
     },
     error::status::DOMAIN,
@@ -71,25 +73,32 @@ impl Violations {
             .ok()
     }
 
-    /// Checks text of `min` to `max` characters without control characters other than line breaks and tabs.
+    /// Checks text that others see: `min` to `max` characters, in lines. It must not be blank, and not deceive readers: no
+    /// control characters but line breaks and tabs, none that change the direction of the text, no heaps of combining marks.
     pub fn text(&mut self, field: &str, text: String, min: usize, max: usize) -> Option<String> {
-        let length = text.chars().count();
-        if !(min..=max).contains(&length) {
-            self.add(field, format!("must have {min} to {max} characters"));
-            return None;
-        }
-        if text
-            .chars()
-            .any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
-        {
-            self.add(field, "must not contain control characters");
-            return None;
-        }
-        if min > 0 && text.trim().is_empty() {
-            self.add(field, "must not be blank");
-            return None;
-        }
-        Some(text)
+        let problem = if !(min..=max).contains(&text.chars().count()) {
+            format!("must have {min} to {max} characters")
+        } else if text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            "must not contain control characters".to_owned()
+        } else if text.contains(is_direction_control) {
+            "must not contain characters that change the direction of text".to_owned()
+        } else if has_too_many_marks(&text) {
+            "must not contain so many combining marks".to_owned()
+        } else if !text.is_empty() && is_blank(&text) {
+            "must not be blank".to_owned()
+        } else {
+            return Some(text);
+        };
+        self.add(field, problem);
+        None
+    }
+
+    /// Checks text that others see, like [`Violations::text`], on a single line.
+    pub fn line(&mut self, field: &str, text: String, min: usize, max: usize) -> Option<String> {
+        let text = self.text(field, text, min, max)?;
+        let is_single_line = !text.contains(|c: char| c.is_control() || is_line_break(c));
+        self.require(is_single_line, field, "must be a single line");
+        is_single_line.then_some(text)
     }
 
     /// Checks that a number is within a range.
@@ -175,5 +184,60 @@ impl From<Violations> for Status {
             details.add_bad_request_violation(field, description);
         }
         Status::with_error_details(Code::InvalidArgument, message, details)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Check = fn(&mut Violations, &str, String, usize, usize) -> Option<String>;
+
+    fn violation(check: Check, text: &str) -> Option<String> {
+        let mut violations = Violations::new();
+        let checked = check(&mut violations, "field", text.into(), 0, 20_000);
+        assert_eq!(checked.is_none(), !violations.is_empty(), "{text:?}");
+        let (field, problem) = violations.0.pop()?;
+        assert_eq!(field, "field");
+        Some(problem)
+    }
+
+    #[test]
+    fn a_text_that_nobody_sees_or_that_deceives_is_refused() {
+        for check in [Violations::text as Check, Violations::line] {
+            for (text, problem) in [
+                ("\u{200b}", "blank"),
+                (" ", "blank"),
+                ("\u{2800}\u{3164}", "blank"),
+                ("a\u{202e}b", "direction"),
+                ("\u{2066}a\u{2069}", "direction"),
+                ("a\0", "control"),
+                ("a\u{9b}", "control"),
+            ] {
+                let found = violation(check, text).unwrap();
+                assert!(found.contains(problem), "{text:?}: {found}");
+            }
+            let flood = format!("a{}", "\u{301}".repeat(10_000));
+            assert!(violation(check, &flood).unwrap().contains("marks"));
+            for text in [
+                "",
+                "Ann",
+                "مرحبا\u{200f}",
+                "می\u{200c}خواهم",
+                "👩\u{200d}🚀",
+                "Tiếng Việt",
+            ] {
+                assert_eq!(violation(check, text), None, "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_text_of_several_lines_has_line_breaks() {
+        for text in ["a\nb", "a\r\nb", "a\tb", "a\u{2028}b", "a\u{2029}b"] {
+            assert_eq!(violation(Violations::text, text), None, "{text:?}");
+            let found = violation(Violations::line, text).unwrap();
+            assert_eq!(found, "must be a single line");
+        }
     }
 }

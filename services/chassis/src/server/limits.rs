@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::base::flag_values::{at_least_one, duration};
+use crate::{
+    base::flag_values::{at_least_one, duration},
+    server::source::Trusted,
+};
 
 /// The limits of a port. What exceeds them is refused at once, without harm to the other requests.
 #[derive(Args, Clone, Debug)]
@@ -42,4 +45,7 @@ pub struct Limits {
     /// Bytes of a response message
     #[arg(long, env = "BERTH_MAX_ANSWER_BYTES", default_value_t = 4 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]
     pub max_answer_bytes: u32,
+    /// Who is believed about the source of a request.
+    #[command(flatten)]
+    pub trusted: Trusted,
 }

@@ -85,7 +85,8 @@ impl Acceptor {
             let mut open = self.open();
             let of_ip = open.by_ip.get(&ip).copied().unwrap_or(0);
             if open.total >= self.limits.max_connections
-                || of_ip >= self.limits.max_connections_per_ip
+                || (of_ip >= self.limits.max_connections_per_ip
+                    && !self.limits.trusted.is_proxy(ip))
             {
                 metrics::counter!("berth_connections_refused_total").increment(1);
                 return None;

@@ -12,9 +12,14 @@ mod port;
 mod reflection;
 mod rpc_metrics;
 mod services;
+mod source;
 
 pub use self::{
-    listener::Connection, pipeline::RequestPipeline, port::serve, reflection::with_reflection,
+    listener::Connection,
+    pipeline::RequestPipeline,
+    port::serve,
+    reflection::with_reflection,
     services::Services,
+    source::{Proxies, Source, Trusted},
 };
 pub use crate::contract::rpcs::services_of;

@@ -14,7 +14,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, body::Body, transport::server::TcpConnectInfo};
+use tonic::{Code, Status, body::Body};
 use tower::{Service, ServiceExt};
 use tracing::{Instrument, Span, field::Empty};
 
@@ -32,6 +32,7 @@ use crate::{
         pending_requests::PendingRequests,
         rpc_metrics::Record,
         services::{Services, context_of},
+        source,
     },
     telemetry::traces,
 };
@@ -133,10 +134,9 @@ impl Inner {
             Some(permits.ok_or_else(overloaded)?)
         };
         if let Some(connection) = &connection {
-            request.extensions_mut().insert(TcpConnectInfo {
-                local_addr: None,
-                remote_addr: Some(connection.remote),
-            });
+            let peer = connection.remote.ip();
+            let source = source::of(peer, request.headers(), &self.limits.trusted);
+            request.extensions_mut().insert(source);
         }
         let routes = self.services.routes(request.uri().path());
         let work = AssertUnwindSafe(routes.oneshot(request).instrument(span.clone()));

@@ -145,6 +145,11 @@ pub const MEASURES: &[Measure] = &[
         &["consumer", "producer"],
         "Events that a consumer on NATS has not consumed yet",
     ),
+    counter(
+        "berth_failed_attempts_total",
+        &["reason"],
+        "Passwords refused because they were wrong (`BAD_CREDENTIALS`) or came after too many failed attempts (`TOO_MANY_ATTEMPTS`)",
+    ),
     gauge(
         "berth_leading",
         &["context"],
@@ -159,6 +164,11 @@ pub const MEASURES: &[Measure] = &[
         "berth_parked_events_total",
         &["consumer"],
         "Dead letters parked for an operator",
+    ),
+    counter(
+        "berth_passwords_shed_total",
+        &[],
+        "Requests refused at once because too many passwords were being checked",
     ),
     counter(
         "berth_peer_retries_total",

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use chassis::{
-    base::flag_values::duration, cli::usage::one_line, client::addresses::Addresses,
-    runtime::config::Config, telemetry::LogFilter,
+    base::flag_values::duration,
+    cli::usage::{one_line, parse},
+    client::addresses::Addresses,
+    runtime::config::Config,
+    telemetry::LogFilter,
 };
 
 /// Every flag of a process.
@@ -25,6 +28,39 @@ fn an_error_of_the_command_line_is_one_line() {
     assert!(line.contains("--max-in-flight"), "{line}");
     assert!(line.contains("from 1"), "{line}");
     assert!(!line.contains('\n'), "{line}");
+}
+
+#[test]
+fn an_error_shows_the_value_of_a_flag_unless_it_is_a_secret() {
+    let refuse = |line: &[&str]| {
+        let secret = clap::arg!(--secret <URL> "A secret").hide_env_values(true);
+        let parser = |text: &str| Err::<u8, _>(format!("{text} is not a number"));
+        let inner = clap::Command::new("inner").arg(secret.clone().value_parser(parser));
+        let shown = clap::arg!(--shown <NUMBER> "Not a secret").value_parser(parser);
+        let command = clap::Command::new("outer")
+            .arg(secret.value_parser(parser))
+            .arg(shown);
+        let error = parse(command.subcommand(inner), line.to_owned()).unwrap_err();
+        one_line(&error)
+    };
+    for line in [
+        ["outer", "--secret", "canary"].as_slice(),
+        &["outer", "--secret=canary"],
+        &["outer", "inner", "--secret", "canary"],
+        &["outer", "canary"],
+        &["outer", "inner", "canary"],
+        &["outer", "inner", "--", "canary"],
+        &["outer", "--secrets=canary"],
+    ] {
+        let error = refuse(line);
+        assert!(
+            error.starts_with("error: ") && !error.contains("canary"),
+            "{error}"
+        );
+    }
+    assert!(refuse(&["outer", "--secret", "x"]).contains("'--secret <URL>'"));
+    assert!(refuse(&["outer", "--shown", "canary"]).contains("canary"));
+    assert!(refuse(&["outer", "--unknown"]).contains("--unknown"));
 }
 
 #[test]

@@ -216,6 +216,27 @@ async fn a_caller_may_set_a_shorter_deadline() {
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
+#[tokio::test]
+async fn a_request_has_its_source() {
+    let stage = Stage::with(|_| {}).await;
+    let mut request = Request::new(ask("source"));
+    let forged = "192.0.2.9".parse().unwrap();
+    request.metadata_mut().insert("x-forwarded-for", forged);
+    let answer = stage.client().list_room_views(request).await.unwrap();
+    assert_eq!(answer.get_ref().next_page_token, "127.0.0.1");
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_names_the_source() {
+    let loopback = || "127.0.0.0/8".parse().unwrap();
+    let stage = Stage::with(|limits| limits.trusted.trusted_proxies = loopback()).await;
+    let mut request = Request::new(ask("source"));
+    let given = "192.0.2.9".parse().unwrap();
+    request.metadata_mut().insert("x-forwarded-for", given);
+    let answer = stage.client().list_room_views(request).await.unwrap();
+    assert_eq!(answer.get_ref().next_page_token, "192.0.2.9");
+}
+
 async fn is_shed(stage: &Stage, mut client: ViewServiceClient<tonic::transport::Channel>) {
     let mut first = client.clone();
     let first = tokio::spawn(async move { first.list_room_views(ask("slow")).await });

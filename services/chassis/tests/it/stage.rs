@@ -9,7 +9,7 @@ use berth::view::v1::{
     view_service_server::{ViewService, ViewServiceServer},
 };
 use chassis::{
-    Context, Platform, Store, domain::event::Cause, runtime::options::Options,
+    Context, Platform, Source, Store, domain::event::Cause, runtime::options::Options,
     server::limits::Limits,
 };
 use tokio::sync::Semaphore;
@@ -71,9 +71,11 @@ impl ViewService for Screen {
         request: Request<ListRoomViewsRequest>,
     ) -> Result<Response<ListRoomViewsResponse>, Status> {
         let mut answer = ListRoomViewsResponse::default();
+        let source = request.extensions().get::<Source>().cloned();
         match request.into_inner().page_token.as_str() {
             "slow" => self.gate.pass().await,
             "panic" => panic!("secret"),
+            "source" => answer.next_page_token = source.unwrap().to_string(),
             "large" => answer.next_page_token = "x".repeat(5 * 1024 * 1024),
             "write" => {
                 let command = Command::Take {

@@ -7,18 +7,15 @@ mod access_token;
 pub(crate) mod passwords;
 pub(crate) mod refresh_token;
 pub(crate) mod signing_keys;
+pub(crate) mod strength;
 mod transactions;
-mod unknown_email_throttle;
 
 use std::sync::Arc;
 
 use berth::member::v1 as proto;
 use chassis::{
-    Cause, Deps, MemberId, Versioned,
-    base::time,
-    error::status::internal,
-    security::tokens::TrustSettings,
-    store::{Done, ExecuteError},
+    Cause, Deps, MemberId, Refused, Versioned, Violations, base::time, error::status::internal,
+    security::tokens::TrustSettings, store::ExecuteError,
 };
 use secrecy::SecretString;
 use tonic::Status;
@@ -26,18 +23,20 @@ use tonic::Status;
 pub(crate) use self::access_token::session_of;
 use self::{
     access_token::issue,
-    passwords::Passwords,
+    passwords::{Passwords, Place},
     refresh_token::RefreshToken,
-    transactions::{Admitted, Refresh, SignIn, is_wrong_password},
-    unknown_email_throttle::UnknownEmailThrottle,
+    strength::words_about,
+    transactions::{Admitted, Examination, Refresh, SignIn, limits},
 };
 use crate::{
     codec::{self, account::JoinDetails},
     domain::{
         Refusal,
-        account::{Account, Command, EMAIL, Join, JoinPassword, NewPassword},
+        account::{Account, Command, EMAIL, GivenPassword, Join, JoinPassword, NewPassword},
+        attempts::{Attempts, Guess},
         session::{self, Session},
-        values::{Email, PasswordCheck, SessionId},
+        source::Source,
+        values::{Email, SessionId},
     },
     settings::Settings,
 };
@@ -51,7 +50,6 @@ pub(crate) struct Authentication {
     settings: Arc<Settings>,
     trust: Arc<TrustSettings>,
     passwords: Passwords,
-    unknown_emails: UnknownEmailThrottle,
 }
 
 impl Authentication {
@@ -61,7 +59,6 @@ impl Authentication {
             trust: deps.settings(),
             deps,
             passwords: Passwords::new(),
-            unknown_emails: UnknownEmailThrottle::default(),
         }
     }
 
@@ -69,92 +66,110 @@ impl Authentication {
     pub(crate) async fn join(
         &self,
         details: &JoinDetails,
+        source: Source,
         cause: &Cause,
     ) -> Result<Versioned<Account>, Status> {
-        let mut done = self.try_join(details, cause).await?;
-        if matches!(done, Err(ExecuteError::Refused(Refusal::Conflict))) {
+        let place = self.passwords.enter(source)?;
+        let mut joined = self.try_join(details, &place, source, cause).await?;
+        if joined == Err(Refusal::Conflict) {
             // A concurrent request created the account after it was loaded. Load it again, once.
-            done = self.try_join(details, cause).await?;
+            joined = self.try_join(details, &place, source, cause).await?;
         }
-        let done = done.map_err(|error| self.refused(error))?;
-        if is_wrong_password(&done) {
-            return Err(self.refused(Refusal::IdReused));
-        }
-        Ok(done.now)
+        joined.map_err(|refusal| {
+            let refused = self.refused(refusal);
+            // A caller who does not know the password learns that the id is in use.
+            match refusal {
+                Refusal::BadCredentials => self.refused(Refusal::IdReused),
+                _ => refused,
+            }
+        })
     }
 
     async fn try_join(
         &self,
         details: &JoinDetails,
+        place: &Place,
+        source: Source,
         cause: &Cause,
-    ) -> Result<Result<Done<Account>, Error>, Status> {
-        let given = details.password.clone();
-        let account = self.deps.store.load::<Account>(details.member).await?;
-        let password = match account {
-            None => JoinPassword::New(self.passwords.hash(given).await?),
-            Some(account) => JoinPassword::Repeated(self.check(&account.state, given).await?),
+    ) -> Result<Result<Versioned<Account>, Refusal>, Status> {
+        let (store, given) = (&self.deps.store, details.password.clone());
+        let join = |password| {
+            Command::Join(Join {
+                member: details.member,
+                email: details.email.clone(),
+                display_name: details.display_name.clone(),
+                roles: details.roles.clone(),
+                password,
+                source,
+            })
         };
-        let command = Command::Join(Join {
-            member: details.member,
-            email: details.email.clone(),
-            display_name: details.display_name.clone(),
-            roles: details.roles.clone(),
-            password,
-        });
-        let store = &self.deps.store;
-        Ok(store.execute(details.member, command, cause).await)
+        let done = match store.load::<Account>(details.member).await? {
+            None => {
+                let about = words_about(&details.email, &details.display_name);
+                let hash = place.hash_new(given, about).await?;
+                let hash = hash.ok_or_else(|| guessable("password"))?;
+                let command = join(JoinPassword::New(hash));
+                let done = store.execute::<Account>(details.member, command, cause);
+                done.await.map(|done| Ok(done.now))
+            }
+            Some(account) => {
+                let guess = Guess::of(&details.email, Some(details.member), source);
+                self.check_limits(&guess).await?;
+                let given = given_password(place, given, &account.state, source).await?;
+                let command = join(JoinPassword::Repeated(given));
+                self.examine(guess, (details.member, command), cause).await
+            }
+        };
+        match done {
+            Err(ExecuteError::Refused(refusal)) => Ok(Err(refusal)),
+            done => Ok(done?),
+        }
     }
 
-    /// Begins a session and issues its tokens.
+    /// Begins a session and issues its tokens. A wrong password and an unknown address get the same answer after the
+    /// same work, so that a caller cannot find out which addresses have an account.
     pub(crate) async fn sign_in(
         &self,
-        email: Email,
+        email: &Email,
         password: SecretString,
+        source: Source,
         cause: &Cause,
     ) -> Result<(proto::Tokens, Versioned<Account>), Status> {
+        let place = self.passwords.enter(source)?;
         let store = &self.deps.store;
-        let member = store
-            .holder::<Account>(EMAIL, email.as_str().to_owned())
-            .await?;
+        let key = email.as_str().to_owned();
+        let member = store.holder::<Account>(EMAIL, key).await?;
+        let guess = Guess::of(email, member, source);
+        self.check_limits(&guess).await?;
         let account = match member {
             Some(member) => store.load::<Account>(member).await?,
             None => None,
         };
-        let Some(account) = account else {
-            return Err(self.refuse_unknown_email(&email, password).await?);
+        let command = if let Some(account) = account {
+            let given = given_password(&place, password, &account.state, source).await?;
+            Some((account.state.member, Command::SignIn(given)))
+        } else {
+            place.hash(password).await?;
+            None
         };
+        drop(place);
         let sign_in = SignIn {
-            member: account.state.member,
-            password: self.check(&account.state, password).await?,
+            examination: Examination {
+                guess,
+                command,
+                cause: cause.clone(),
+            },
             token: RefreshToken::new(),
             settings: self.settings.clone(),
-            cause: cause.clone(),
         };
         let token = sign_in.token.clone();
         let decide = store.transact(move |unit| {
             let sign_in = sign_in.clone();
             Box::pin(sign_in.decide(unit))
         });
-        match decide.await.map_err(|error| self.refused(error))? {
-            Some(admitted) => Ok((self.tokens(&admitted, &token).await?, admitted.0)),
-            None => Err(self.refused(Refusal::BadCredentials)),
-        }
-    }
-
-    /// Refuses a sign-in with an unknown e-mail address. Error and computing time are those of a wrong password, so
-    /// that a caller cannot find out which addresses have an account.
-    async fn refuse_unknown_email(
-        &self,
-        email: &Email,
-        password: SecretString,
-    ) -> Result<Status, Status> {
-        let now = self.deps.clock.now();
-        if let Err(refusal) = self.unknown_emails.check(email, now) {
-            return Ok(self.refused(refusal));
-        }
-        self.passwords.hash(password).await?;
-        let counted = self.unknown_emails.count(email, now);
-        Ok(self.refused(counted.err().unwrap_or(Refusal::BadCredentials)))
+        let decided = decide.await.map_err(|error| self.refused(error))?;
+        let admitted = decided.map_err(|refusal| self.refused(refusal))?;
+        Ok((self.tokens(&admitted, &token).await?, admitted.0))
     }
 
     /// Exchanges a refresh token for new tokens.
@@ -203,34 +218,57 @@ impl Authentication {
         member: MemberId,
         (old, new): (SecretString, SecretString),
         keep: Option<SessionId>,
+        source: Source,
         cause: &Cause,
     ) -> Result<(), Status> {
+        let place = self.passwords.enter(source)?;
         let account = self.deps.store.load::<Account>(member).await?;
         let account = account.ok_or_else(|| self.refused(Refusal::Unknown))?.state;
+        let guess = Guess::of(&account.email, Some(member), source);
+        self.check_limits(&guess).await?;
+        let about = words_about(&account.email, &account.display_name);
+        let new = place.hash_new(new, about).await?;
+        let new = new.ok_or_else(|| guessable("new_password"))?;
         let change = Command::ChangePassword(NewPassword {
-            old: self.check(&account, old).await?,
-            is_current: self.check(&account, new.clone()).await?.matches,
-            new: self.passwords.hash(new).await?,
+            old: place.check(old, account.password).await?,
+            source,
+            new,
             keep,
         });
-        let done = self.deps.store.execute(member, change, cause).await;
-        if is_wrong_password(&done.map_err(|error| self.refused(error))?) {
-            return Err(self.refused(Refusal::BadCredentials));
-        }
+        let changed = self.examine(guess, (member, change), cause).await;
+        let changed = changed.map_err(|error| self.refused(error))?;
+        changed.map_err(|refusal| self.refused(refusal))?;
         Ok(())
     }
 
-    /// Checks a password against an account's, unless the account is locked by failed attempts.
-    async fn check(
+    /// Refuses a guess that is not to be examined, before a hash is computed for it.
+    async fn check_limits(&self, guess: &Guess) -> Result<(), Status> {
+        let [of_address, of_source] = guess.buckets();
+        let attempts = [
+            self.deps.store.load::<Attempts>(of_address).await?,
+            self.deps.store.load::<Attempts>(of_source).await?,
+        ];
+        let limits = limits(guess, attempts, self.deps.clock.now());
+        limits.map(drop).map_err(|refusal| self.refused(refusal))
+    }
+
+    /// Executes a command that examines a password.
+    async fn examine(
         &self,
-        account: &Account,
-        password: SecretString,
-    ) -> Result<PasswordCheck, Status> {
-        let allowed = account.attempts.check(self.deps.clock.now());
-        allowed.map_err(|refusal| self.refused(refusal))?;
-        self.passwords
-            .check(password, account.password.clone())
-            .await
+        guess: Guess,
+        command: (MemberId, Command),
+        cause: &Cause,
+    ) -> Result<Result<Versioned<Account>, Refusal>, Error> {
+        let examination = Examination {
+            guess,
+            command: Some(command),
+            cause: cause.clone(),
+        };
+        let decide = self.deps.store.transact(move |unit| {
+            let examination = examination.clone();
+            Box::pin(examination.decide(unit))
+        });
+        decide.await
     }
 
     /// Issues the tokens of an admitted sign-in or refresh.
@@ -252,6 +290,34 @@ impl Authentication {
     }
 
     fn refused(&self, error: impl Into<Error>) -> Status {
+        let error = error.into();
+        if let Some(refusal) = error.refusal()
+            && refusal.is_failed_attempt()
+        {
+            metrics::counter!("berth_failed_attempts_total", "reason" => refusal.reason())
+                .increment(1);
+        }
         codec::refused(error, self.deps.clock.now())
     }
+}
+
+/// The refusal of a new password.
+fn guessable(field: &str) -> Status {
+    let mut violations = Violations::new();
+    violations.add(field, "is too easy to guess");
+    violations.into()
+}
+
+/// A password with its check against an account.
+async fn given_password(
+    place: &Place,
+    password: SecretString,
+    account: &Account,
+    source: Source,
+) -> Result<GivenPassword, Status> {
+    Ok(GivenPassword {
+        check: place.check(password, account.password.clone()).await?,
+        source,
+        limited_until: None,
+    })
 }

@@ -6,12 +6,18 @@ pub(crate) mod session;
 
 use berth::member::v1::{MemberJoined, MemberModified};
 use chassis::{
-    EventType, Refused, Timestamp, Violations, error::status::retry_after, store::ExecuteError,
+    EventType, Refused, Timestamp, Violations, base::text::opaque, error::status::retry_after,
+    store::ExecuteError,
 };
 use secrecy::SecretString;
 use tonic::Status;
 
 use crate::domain::Refusal;
+
+/// Minimum length of a new password in characters.
+const MIN_PASSWORD: usize = 10;
+/// Maximum length of a password in characters.
+const MAX_PASSWORD: usize = 200;
 
 /// The events that the context publishes.
 pub(crate) const EVENTS: &[EventType] = &[
@@ -19,7 +25,7 @@ pub(crate) const EVENTS: &[EventType] = &[
     EventType::of::<MemberModified>(),
 ];
 
-/// The status of a failed command. A locked account's has `RetryInfo`.
+/// The status of a failed command. After too many attempts it has `RetryInfo`.
 pub(crate) fn refused(error: impl Into<ExecuteError<Refusal>>, now: Timestamp) -> Status {
     match error.into() {
         ExecuteError::Refused(refusal @ Refusal::TooManyAttempts { until }) => {
@@ -36,14 +42,31 @@ impl From<Refusal> for ExecuteError<Refusal> {
     }
 }
 
-/// Parses a password. Any characters are allowed. The violation does not contain the password.
-fn password(v: &mut Violations, field: &str, password: String, min: usize) -> Option<SecretString> {
-    let length = password.chars().count();
-    let is_allowed = (min..=200).contains(&length);
-    v.require(
-        is_allowed,
-        field,
-        format!("must have {min} to 200 characters"),
-    );
-    is_allowed.then(|| password.into())
+/// Parses a password. The violation does not contain it.
+fn password(v: &mut Violations, field: &str, password: &str, min: usize) -> Option<SecretString> {
+    prepare(password, min)
+        .map_err(|problem| v.add(field, problem))
+        .ok()
+}
+
+/// Parses a new password, or returns what is wrong with it.
+pub(crate) fn new_password(password: &str) -> Result<SecretString, String> {
+    prepare(password, MIN_PASSWORD)
+}
+
+/// The form in which a password is compared.
+fn prepare(password: &str, min: usize) -> Result<SecretString, String> {
+    let has_length = |text: &str, min| (min..=MAX_PASSWORD).contains(&text.chars().count());
+    let length = || format!("must have {min} to {MAX_PASSWORD} characters");
+    // Nothing long is normalised.
+    if !has_length(password, 0) {
+        return Err(length());
+    }
+    let prepared =
+        opaque(password).ok_or("must not contain control characters or invisible ones")?;
+    if has_length(&prepared, min) {
+        Ok(prepared.into())
+    } else {
+        Err(length())
+    }
 }

@@ -21,10 +21,10 @@ impl Publish for Session {
     }
 }
 
-pub(crate) fn sign_in(request: proto::SignInRequest) -> Result<(Email, SecretString), Status> {
+pub(crate) fn sign_in(request: &proto::SignInRequest) -> Result<(Email, SecretString), Status> {
     let mut v = Violations::new();
     let email = v.parse("email", &request.email);
-    let password = password(&mut v, "password", request.password, 1);
+    let password = password(&mut v, "password", &request.password, 1);
     v.check(email.zip(password))
 }
 

@@ -3,8 +3,8 @@
 //! ```text
 //! (none) ─Join→ active ⇄ suspended          Suspend(true), Suspend(false)
 //!
-//! SignIn, ChangePassword and a repeated Join check the password. Ten wrong passwords within 15 minutes lock the
-//! account until the first of them is 15 minutes old.
+//! SignIn, ChangePassword and a repeated Join check the password; `attempts` limits how often. From a source from which
+//! the member has signed in before, only their own wrong passwords count.
 //! ```
 
 use std::collections::BTreeSet;
@@ -16,8 +16,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Refusal, revocation,
-    values::{Email, FailedAttempts, PasswordCheck, PasswordHash, Role, SessionId},
+    source::Source,
+    values::{Email, PasswordCheck, PasswordHash, Role, SessionId},
 };
+
+/// Number of sources that are known to a member. A further one replaces the oldest.
+const KNOWN_SOURCES: usize = 8;
 
 /// An account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +40,8 @@ pub(crate) struct Account {
     pub(crate) suspended: bool,
     /// Hash of the password.
     pub(crate) password: PasswordHash,
-    /// The recent wrong passwords.
-    pub(crate) attempts: FailedAttempts,
+    /// The sources from which the member has joined or signed in, oldest first.
+    known_sources: Vec<Source>,
     /// Access tokens issued before this time are revoked.
     pub(crate) tokens_valid_from: Option<Timestamp>,
     /// Number of times that all sessions were ended.
@@ -52,7 +56,7 @@ pub(crate) enum Command {
     /// Creates the account.
     Join(Join),
     /// Admits the member if the password matches.
-    SignIn(PasswordCheck),
+    SignIn(GivenPassword),
     /// Replaces the password.
     ChangePassword(NewPassword),
     /// Replaces the roles.
@@ -74,6 +78,8 @@ pub(crate) struct Join {
     pub(crate) roles: BTreeSet<Role>,
     /// The password.
     pub(crate) password: JoinPassword,
+    /// Where the join comes from.
+    pub(crate) source: Source,
 }
 
 /// The password of a join.
@@ -82,7 +88,18 @@ pub(crate) enum JoinPassword {
     /// There was no account under the id: the hash of the password.
     New(PasswordHash),
     /// There was an account under the id: the result of a check against its password.
-    Repeated(PasswordCheck),
+    Repeated(GivenPassword),
+}
+
+/// A password that somebody gave, and the circumstances.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GivenPassword {
+    /// Its check.
+    pub(crate) check: PasswordCheck,
+    /// Where it comes from.
+    pub(crate) source: Source,
+    /// Until when only known sources are admitted, if so.
+    pub(crate) limited_until: Option<Timestamp>,
 }
 
 /// A change of the password.
@@ -90,8 +107,8 @@ pub(crate) enum JoinPassword {
 pub(crate) struct NewPassword {
     /// The check of the old password.
     pub(crate) old: PasswordCheck,
-    /// Whether the new password is the current one already. Then the command is a repeat.
-    pub(crate) is_current: bool,
+    /// Where the change comes from.
+    pub(crate) source: Source,
     /// Hash of the new password.
     pub(crate) new: PasswordHash,
     /// The session that continues. All others end.
@@ -113,18 +130,20 @@ pub(crate) enum Event {
         roles: BTreeSet<Role>,
         /// Hash of the password.
         password: PasswordHash,
+        /// Where the join came from.
+        source: Source,
     },
-    /// A sign-in with the right password reset the wrong ones.
-    SignedIn,
-    /// A wrong password was given.
-    WrongPassword {
-        /// The time of the attempt.
-        at: Timestamp,
+    /// The member signed in from a new source.
+    SignedIn {
+        /// The source.
+        source: Source,
     },
     /// The password was replaced.
     PasswordChanged {
         /// Hash of the new password.
         password: PasswordHash,
+        /// Where the change came from.
+        source: Source,
         /// The session that continues.
         keep: Option<SessionId>,
         /// Access tokens issued before this time are revoked.
@@ -146,6 +165,21 @@ pub(crate) enum Event {
     Readmitted,
 }
 
+impl Command {
+    /// The command with the limit for the password that it has.
+    pub(crate) fn limited(mut self, limited_until: Option<Timestamp>) -> Self {
+        if let Self::SignIn(given)
+        | Self::Join(Join {
+            password: JoinPassword::Repeated(given),
+            ..
+        }) = &mut self
+        {
+            given.limited_until = limited_until;
+        }
+        self
+    }
+}
+
 impl Aggregate for Account {
     const KIND: &'static str = "account";
     type Id = MemberId;
@@ -156,9 +190,9 @@ impl Aggregate for Account {
     fn decide(this: Option<&Self>, command: &Command, now: &Now) -> Result<Vec<Event>, Refusal> {
         match (this, command) {
             (None, Command::Join(join)) => join.first(now),
-            (Some(account), Command::Join(join)) => account.join_again(join, now),
+            (Some(account), Command::Join(join)) => account.join_again(join),
             (None, _) => Err(Refusal::Unknown),
-            (Some(account), Command::SignIn(check)) => account.sign_in(check, now),
+            (Some(account), Command::SignIn(given)) => account.sign_in(given),
             (Some(account), Command::ChangePassword(change)) => account.change(change, now),
             (Some(account), Command::SetRoles(roles)) if account.roles == *roles => Ok(vec![]),
             (Some(account), Command::SetRoles(roles)) => Ok(vec![Event::RolesSet {
@@ -183,6 +217,7 @@ impl Aggregate for Account {
                     display_name,
                     roles,
                     password,
+                    source,
                 },
             ) => Some(Self {
                 member: *member,
@@ -192,7 +227,7 @@ impl Aggregate for Account {
                 joined_as: roles.clone(),
                 suspended: false,
                 password: password.clone(),
-                attempts: FailedAttempts::default(),
+                known_sources: vec![*source],
                 tokens_valid_from: None,
                 epoch: 0,
                 kept: None,
@@ -242,6 +277,7 @@ impl Join {
             display_name: self.display_name.clone(),
             roles: self.roles.clone(),
             password: password.clone(),
+            source: self.source,
         }])
     }
 }
@@ -263,54 +299,64 @@ impl Account {
         self.tokens_valid_from.map_or(now, |from| from.max(now))
     }
 
-    /// A repeated join checks the password, so a wrong one is counted.
-    fn join_again(&self, join: &Join, now: &Now) -> Result<Vec<Event>, Refusal> {
+    fn join_again(&self, join: &Join) -> Result<Vec<Event>, Refusal> {
         let same = self.email == join.email
             && self.display_name == join.display_name
             && self.joined_as == join.roles;
         match &join.password {
             _ if !same => Err(Refusal::IdReused),
             JoinPassword::New(_) => Err(Refusal::Conflict),
-            JoinPassword::Repeated(check) if self.check(check, now)? => Ok(vec![]),
-            JoinPassword::Repeated(_) => Ok(vec![Event::WrongPassword { at: now.at }]),
+            JoinPassword::Repeated(given) => self.admit(given).map(|()| vec![]),
         }
     }
 
-    fn sign_in(&self, check: &PasswordCheck, now: &Now) -> Result<Vec<Event>, Refusal> {
-        if !self.check(check, now)? {
-            return Ok(vec![Event::WrongPassword { at: now.at }]);
-        }
+    fn sign_in(&self, given: &GivenPassword) -> Result<Vec<Event>, Refusal> {
+        self.admit(given)?;
         if self.suspended {
             return Err(Refusal::Suspended);
         }
-        if self.attempts.is_empty() {
+        if self.is_known(given.source) {
             return Ok(vec![]);
         }
-        Ok(vec![Event::SignedIn])
+        Ok(vec![Event::SignedIn {
+            source: given.source,
+        }])
     }
 
+    /// The caller has a session, so failed attempts of others do not matter.
     fn change(&self, change: &NewPassword, now: &Now) -> Result<Vec<Event>, Refusal> {
-        if self.check(&change.old, now)? {
-            Ok(vec![Event::PasswordChanged {
-                password: change.new.clone(),
-                keep: change.keep,
-                tokens_valid_from: self.next_valid_from(now),
-            }])
-        } else if change.is_current {
-            Ok(vec![])
+        if !self.matches(&change.old)? {
+            return Err(Refusal::BadCredentials);
+        }
+        Ok(vec![Event::PasswordChanged {
+            password: change.new.clone(),
+            source: change.source,
+            keep: change.keep,
+            tokens_valid_from: self.next_valid_from(now),
+        }])
+    }
+
+    /// Refuses unless the password matches. While only known sources are admitted, a right password from another one
+    /// gets the same refusal as a wrong one.
+    fn admit(&self, given: &GivenPassword) -> Result<(), Refusal> {
+        let is_right = self.matches(&given.check)?;
+        let is_open = given.limited_until.is_none() || self.is_known(given.source);
+        if is_right && is_open {
+            Ok(())
         } else {
-            Ok(vec![Event::WrongPassword { at: now.at }])
+            Err(Refusal::wrong_password(given.limited_until))
         }
     }
 
-    /// Whether the password matches. Refuses while the account is locked, so that concurrent guesses do not get more
-    /// attempts than sequential ones.
-    fn check(&self, check: &PasswordCheck, now: &Now) -> Result<bool, Refusal> {
-        self.attempts.check(now.at)?;
+    fn matches(&self, check: &PasswordCheck) -> Result<bool, Refusal> {
         if check.against != self.password {
             return Err(Refusal::Conflict);
         }
         Ok(check.matches)
+    }
+
+    fn is_known(&self, source: Source) -> bool {
+        self.known_sources.contains(&source)
     }
 
     /// The first instant after the issue time of every token so far.
@@ -323,15 +369,20 @@ impl Account {
     fn after(mut self, event: &Event) -> Option<Self> {
         match event {
             Event::Joined { .. } => return None,
-            Event::SignedIn => self.attempts = FailedAttempts::default(),
-            Event::WrongPassword { at } => self.attempts = self.attempts.and(*at),
+            Event::SignedIn { source } => {
+                self.known_sources.push(*source);
+                let excess = self.known_sources.len().saturating_sub(KNOWN_SOURCES);
+                self.known_sources.drain(..excess);
+            }
             Event::PasswordChanged {
                 password,
+                source,
                 keep,
                 tokens_valid_from,
             } => {
                 self.password = password.clone();
-                self.attempts = FailedAttempts::default();
+                // Whoever knew the former password may have signed in from the other sources.
+                self.known_sources = vec![*source];
                 self.tokens_valid_from = Some(*tokens_valid_from);
                 self.end_sessions(*keep);
             }

@@ -1,13 +1,15 @@
-//! The rules about accounts, sessions and signing keys. Pure functions: the clock, random values and password checks
-//! are arguments. A password itself never gets here, only its hash and the result of a check
+//! The rules about accounts, failed attempts, sessions and signing keys. Pure functions: the clock, random values and
+//! password checks are arguments. A password itself never gets here, only its hash and the result of a check
 //! ([`values::PasswordCheck`]).
 
 pub(crate) mod account;
+pub(crate) mod attempts;
 pub(crate) mod key_ring;
 #[cfg(test)]
 mod properties;
 pub(crate) mod revocation;
 pub(crate) mod session;
+pub(crate) mod source;
 pub(crate) mod values;
 
 use chassis::{Kind, Refused, Timestamp};
@@ -27,8 +29,8 @@ pub(crate) enum Refusal {
     /// The address or the password is wrong. The error does not reveal which.
     #[error("wrong e-mail address or password")]
     BadCredentials,
-    /// The account is locked for a while after too many wrong passwords.
-    #[error("too many wrong passwords; try again later")]
+    /// There were too many failed attempts on the address, or from the source.
+    #[error("too many failed attempts; try again later")]
     TooManyAttempts {
         /// When the next attempt is accepted.
         until: Timestamp,
@@ -45,6 +47,20 @@ pub(crate) enum Refusal {
     /// There is no such session, or it has ended.
     #[error("the session has ended; sign in again")]
     SessionEnded,
+}
+
+impl Refusal {
+    /// The refusal of a failed attempt. It is the same whether or not the address has an account.
+    pub(crate) fn wrong_password(limited_until: Option<Timestamp>) -> Self {
+        limited_until.map_or(Self::BadCredentials, |until| Self::TooManyAttempts {
+            until,
+        })
+    }
+
+    /// Whether it refuses a failed attempt, which is counted.
+    pub(crate) fn is_failed_attempt(&self) -> bool {
+        matches!(self, Self::BadCredentials | Self::TooManyAttempts { .. })
+    }
 }
 
 impl Refused for Refusal {

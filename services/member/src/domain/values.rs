@@ -1,11 +1,10 @@
-//! Value types: ids, roles, e-mail addresses, hashes, failed attempts.
+//! Value types: ids, roles, e-mail addresses, hashes.
 
 use std::{fmt, str::FromStr};
 
-use chassis::{Timestamp, base::time::SignedDuration};
+use chassis::base::text::identifier;
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use serde::{Deserialize, Serialize};
-
-use super::Refusal;
 
 chassis::id! {
     /// A session, from sign-in to sign-out.
@@ -51,7 +50,8 @@ secrets! {
     Seed,
 }
 
-/// An e-mail address in lower case. Addresses that differ in case only are equal.
+/// An e-mail address as it is compared: in lower case and compatibility form, with the domain in its ASCII form. So
+/// addresses that look alike, or reach the same mailbox, are equal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Email(String);
@@ -62,8 +62,15 @@ pub(crate) struct Email(String);
 pub(crate) struct InvalidEmail;
 
 impl Email {
+    const MAX_LENGTH: usize = 254;
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The part before the `@`.
+    pub(crate) fn local_part(&self) -> &str {
+        self.0.split('@').next().unwrap_or_default()
     }
 }
 
@@ -71,20 +78,29 @@ impl FromStr for Email {
     type Err = InvalidEmail;
 
     fn from_str(text: &str) -> Result<Self, InvalidEmail> {
-        let address = text.to_lowercase();
-        let is_forbidden =
-            |c: char| c.is_whitespace() || c.is_control() || "()<>[],;:\\\"".contains(c);
-        if address.chars().count() > 254 || address.contains(is_forbidden) {
-            return Err(InvalidEmail);
-        }
+        let is_short = |text: &str| text.chars().count() <= Self::MAX_LENGTH;
+        let address = Some(text)
+            .filter(|text| is_short(text))
+            .and_then(identifier);
+        let address = address.ok_or(InvalidEmail)?;
         let (local, domain) = address.split_once('@').ok_or(InvalidEmail)?;
-        let is_label = |label: &str| !label.is_empty() && !label.starts_with('-');
-        let is_domain = domain == "localhost"
-            || (domain.contains('.') && !domain.contains('@') && domain.split('.').all(is_label));
-        if local.is_empty() || !is_domain {
+        if local.is_empty() || local.contains(|c| "()<>[],;:\\\"".contains(c)) {
             return Err(InvalidEmail);
         }
-        Ok(Self(address))
+        let domain = Uts46::new().to_ascii(
+            domain.as_bytes(),
+            AsciiDenyList::STD3,
+            Hyphens::CheckFirstLast,
+            DnsLength::Verify,
+        );
+        let domain = domain.map_err(|_| InvalidEmail)?;
+        let address = format!("{local}@{domain}");
+        let is_complete = domain == "localhost" || domain.contains('.');
+        if is_complete && is_short(&address) {
+            Ok(Self(address))
+        } else {
+            Err(InvalidEmail)
+        }
     }
 }
 
@@ -97,61 +113,9 @@ pub(crate) struct PasswordCheck {
     pub(crate) matches: bool,
 }
 
-/// The times of recent failed attempts. Ten within 15 minutes are the limit: further attempts are refused until the
-/// first of the ten is 15 minutes old.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct FailedAttempts(Vec<Timestamp>);
-
-impl FailedAttempts {
-    const LIMIT: usize = 10;
-    const WINDOW: SignedDuration = SignedDuration::from_mins(15);
-
-    /// Refuses if the limit is reached.
-    pub(crate) fn check(&self, now: Timestamp) -> Result<(), Refusal> {
-        let mut recent = self.0.iter().filter(|at| Self::is_recent(**at, now));
-        let first = recent.next().copied();
-        match first {
-            Some(first) if 1 + recent.count() >= Self::LIMIT => Err(Refusal::TooManyAttempts {
-                until: first.saturating_add(Self::WINDOW).unwrap_or(first),
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Adds an attempt and drops those outside of the window.
-    #[must_use]
-    pub(crate) fn and(mut self, now: Timestamp) -> Self {
-        self.0.retain(|at| Self::is_recent(*at, now));
-        self.0.push(now);
-        self
-    }
-
-    /// The time of the last attempt.
-    pub(crate) fn last(&self) -> Option<Timestamp> {
-        self.0.last().copied()
-    }
-
-    /// Whether no attempt is recorded.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether an attempt is within the window. If the clock was set back, it is.
-    pub(crate) fn is_recent(at: Timestamp, now: Timestamp) -> bool {
-        now.duration_since(at) < Self::WINDOW
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use chassis_testing::noon;
-
     use super::*;
-
-    fn minutes(n: i64) -> Timestamp {
-        noon().checked_add(SignedDuration::from_mins(n)).unwrap()
-    }
 
     #[test]
     fn an_email_address_is_converted_to_lower_case() {
@@ -159,16 +123,28 @@ mod tests {
         assert_eq!(email.as_str(), "ann.lee@example.org");
     }
 
+    /// An address of a given length.
+    fn long(length: usize) -> String {
+        let domain = [
+            "b".repeat(63).as_str(),
+            &"b".repeat(63),
+            &"b".repeat(57),
+            "org",
+        ]
+        .join(".");
+        format!("{}@{domain}", "a".repeat(length - 1 - domain.len()))
+    }
+
     #[test]
     fn valid_email_addresses_are_accepted() {
-        let long = format!("{}@{}.org", "a".repeat(64), "b".repeat(185));
-        assert_eq!(long.len(), 254);
         for valid in [
             "a@b.c",
             "root@localhost",
             "jürgen@müller.de",
             "a+b@c-d.e.f",
-            &long,
+            "o'neill@example.org",
+            "用户@例子.公司",
+            &long(254),
         ] {
             assert!(valid.parse::<Email>().is_ok(), "{valid}");
         }
@@ -176,7 +152,7 @@ mod tests {
 
     #[test]
     fn invalid_email_addresses_are_rejected() {
-        let long = format!("{}@{}.org", "a".repeat(64), "b".repeat(186));
+        let label = format!("a@{}.org", "b".repeat(64));
         for invalid in [
             "",
             "@",
@@ -195,38 +171,51 @@ mod tests {
             "a@-c.d",
             "<a@c.d>",
             "a@c.d,b@c.d",
-            &long,
+            "a@b_c.d",
+            "a@xn--\u{0}.d",
+            "a@xn--99999999.d",
+            "a\u{200b}@c.d",
+            "a@c\u{200b}.d",
+            "\u{202e}a@c.d",
+            "a@\u{2066}c.d",
+            "a\u{ad}@c.d",
+            "\u{301}a@c.d",
+            "a\u{e000}@c.d",
+            &format!("a{}@c.d", "\u{301}".repeat(100)),
+            &"a".repeat(100_000),
+            &"\u{fdfa}@c.d".repeat(50),
+            &label,
+            &long(255),
         ] {
             assert_eq!(invalid.parse::<Email>(), Err(InvalidEmail), "{invalid:?}");
         }
     }
 
     #[test]
-    fn ten_attempts_within_15_minutes_reach_the_limit() {
-        let nine = (0..9).fold(FailedAttempts::default(), |attempts, n| {
-            attempts.and(minutes(n))
-        });
-        assert_eq!(nine.check(minutes(9)), Ok(()));
-        let ten = nine.and(minutes(9));
-        let until = minutes(15);
-        assert_eq!(
-            ten.check(minutes(14)),
-            Err(Refusal::TooManyAttempts { until })
-        );
-        assert_eq!(ten.check(minutes(15)), Ok(()));
-        assert_eq!(
-            ten.and(minutes(15)).check(minutes(15)),
-            Err(Refusal::TooManyAttempts { until: minutes(16) })
-        );
-    }
-
-    #[test]
-    fn attempts_outside_of_the_window_are_dropped() {
-        let many = (0..1000).fold(FailedAttempts::default(), |attempts, n| {
-            attempts.and(minutes(n))
-        });
-        assert_eq!(many.0.len(), 15);
-        assert_eq!(many.and(minutes(5000)).0.len(), 1);
+    fn email_addresses_that_look_alike_are_equal() {
+        for (one, other) in [
+            ("jos\u{e9}@example.org", "jose\u{301}@example.org"),
+            ("ａｎｎ＠ｅｘａｍｐｌｅ．ｏｒｇ", "ann@example.org"),
+            ("ﬁnn@example.org", "finn@example.org"),
+            ("ANN@EXAMPLE.ORG", "ann@example.org"),
+            ("ann@MÜLLER.de", "ann@xn--mller-kva.de"),
+            ("ann@mu\u{308}ller.de", "ann@XN--MLLER-KVA.de"),
+            ("ann@例子。公司", "ann@xn--fsqu00a.xn--55qx5d"),
+        ] {
+            let email = one.parse::<Email>().unwrap();
+            assert_eq!(Ok(&email), other.parse().as_ref(), "{one}");
+        }
+        for (one, other) in [
+            ("groß@example.org", "gross@example.org"),
+            ("ıan@example.org", "ian@example.org"),
+            ("ann@straße.de", "ann@strasse.de"),
+        ] {
+            assert_ne!(
+                one.parse::<Email>().unwrap(),
+                other.parse().unwrap(),
+                "{one}"
+            );
+        }
     }
 
     #[test]

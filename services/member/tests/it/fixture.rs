@@ -1,6 +1,6 @@
 //! A member context with its own SQLite store and a manual clock.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use berth::{
     common::v1::Role,
@@ -11,7 +11,7 @@ use berth::{
     },
 };
 use chassis::{
-    Caller, MemberId,
+    Caller, MemberId, Source,
     base::{
         clock::{Clock, ManualClock},
         faults::Faults,
@@ -136,6 +136,25 @@ impl Fixture {
         let (email, password) = (email.into(), password.into());
         let request = SignInRequest { email, password };
         Ok(self.client.clone().sign_in(request).await?.into_inner())
+    }
+
+    /// Signs in from an address.
+    pub(crate) async fn sign_in_from(
+        &self,
+        address: IpAddr,
+        email: &str,
+        password: &str,
+    ) -> Result<SignInResponse, Status> {
+        let (email, password) = (email.into(), password.into());
+        let mut request = Request::new(SignInRequest { email, password });
+        request.extensions_mut().insert(Source::from(address));
+        Ok(self.client.clone().sign_in(request).await?.into_inner())
+    }
+
+    /// The context as after a restart: with the same store, and nothing else.
+    pub(crate) fn restart(&mut self) {
+        let routes = self.runtime.context.make_routes(&self.runtime.deps);
+        self.client = MemberServiceClient::new(routes.prepare());
     }
 
     /// Signs in as Ann.

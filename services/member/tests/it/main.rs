@@ -4,7 +4,9 @@
 
 mod access;
 mod accounts;
+mod failed_attempts;
 mod fixture;
 mod keys;
+mod load;
 mod sessions;
 mod startup;

@@ -63,11 +63,17 @@ async fn an_account_with_the_email_address_stays_unchanged() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_too_short_is_reported_without_showing_it() {
-    let fixture = fixture_with(&[FLAGS[0], "--admin-password=canary"]).await;
-    let refused = fixture.runtime.start().await.unwrap_err().to_string();
-    assert_eq!(
-        refused,
-        "BERTH_ADMIN_PASSWORD must have 10 to 200 characters"
-    );
+async fn a_password_that_is_refused_is_reported_without_showing_it() {
+    for (flag, problem) in [
+        ("--admin-password=canary", "must have 10 to 200 characters"),
+        ("--admin-password=root@localhost", "is too easy to guess"),
+        (
+            "--admin-password=canary\u{200b}canary",
+            "must not contain control characters or invisible ones",
+        ),
+    ] {
+        let fixture = fixture_with(&[FLAGS[0], flag]).await;
+        let refused = fixture.runtime.start().await.unwrap_err().to_string();
+        assert_eq!(refused, format!("BERTH_ADMIN_PASSWORD {problem}"));
+    }
 }

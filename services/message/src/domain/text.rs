@@ -2,7 +2,10 @@
 
 use chassis::{
     MemberId, Money, ReservationId, Timestamp,
-    base::time::{Date, TimeZone},
+    base::{
+        text::single_line,
+        time::{Date, TimeZone},
+    },
 };
 
 use super::content::Content;
@@ -85,7 +88,7 @@ impl Change {
             Audience::Customer => self.to_customer(),
             Audience::Host => self.to_host(),
         };
-        let title = one_line(&self.title);
+        let title = single_line(&self.title);
         let times = if self.quantity > 1 {
             format!("{} × ", self.quantity)
         } else {
@@ -220,7 +223,7 @@ impl Change {
 
     /// The reason in words: a code such as `PAYMENT_DECLINED` is spelled out, words are quoted.
     fn because(&self) -> String {
-        let reason = one_line(&self.reason);
+        let reason = single_line(&self.reason);
         if reason.is_empty() {
             return String::new();
         }
@@ -249,12 +252,6 @@ fn minute(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC)
         .strftime("%Y-%m-%d %H:%M UTC")
         .to_string()
-}
-
-/// Text of others as one line: no breaks, no control characters, so that it cannot pass for something else.
-fn one_line(text: &str) -> String {
-    let printable = text.replace(|c: char| c.is_control(), " ");
-    printable.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -360,7 +357,7 @@ mod tests {
     #[test]
     fn a_title_stays_on_its_line() {
         let mut change = change(Happened::Confirmed);
-        change.title = "Sea\r\nBcc: all@example.com\u{2028}\u{85}\u{0}view\t".into();
+        change.title = "Sea\r\nBcc: all@example.com\u{2028}\u{85}\u{0}\u{202e}view\t".into();
         let content = to_customer(&change);
         assert_eq!(
             content.subject,

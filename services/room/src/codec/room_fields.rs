@@ -12,7 +12,7 @@ use crate::domain::terms::{ARRIVAL, Approval, Blackout, DEPARTURE, Sold, Tier};
 const MAX_PRICE: i64 = 1_000_000;
 
 pub(super) fn title(v: &mut Violations, room: &v1::Room) -> Option<String> {
-    v.text("room.title", room.title.clone(), 1, 200)
+    v.line("room.title", room.title.clone(), 1, 200)
 }
 
 pub(super) fn description(v: &mut Violations, room: &v1::Room) -> Option<String> {

@@ -81,7 +81,7 @@ fn sold() -> impl Strategy<Value = (offer::Unit, Option<TimeOfDay>, Option<TimeO
 }
 
 fn valid_room() -> impl Strategy<Value = v1::Room> {
-    let words = ("[a-z가-힣]{1,200}", "[ -~\n]{0,300}");
+    let words = ("[a-z가-힣]{1,200}", "([!-~][ -~\n]{0,299})?");
     let numbers = (1_i32..=1000, 1_i32..=1000, 1_i32..=2);
     let zones = prop::sample::select(vec!["Asia/Seoul", "UTC", "America/Argentina/Ushuaia"]);
     let blackouts = prop::collection::vec(blackout(), 0..100);

@@ -177,6 +177,19 @@ const INVALID: &[(&str, Edit)] = &[
     ("room.blackouts", |room| {
         room.blackouts = vec![blackout(date(2027, 5, 1), date(2027, 5, 2)); 101];
     }),
+    ("room.title", |room| room.title = "\u{200b}".into()),
+    ("room.title", |room| room.title = "Sea\u{202e}weiv".into()),
+    ("room.title", |room| room.title = "Sea\nview".into()),
+    ("room.title", |room| room.title = "Sea\u{2028}view".into()),
+    ("room.title", |room| {
+        room.title = format!("Sea{}", "\u{301}".repeat(150));
+    }),
+    ("room.description", |room| {
+        room.description = "\u{2066}Quiet\u{2069}".into();
+    }),
+    ("room.description", |room| {
+        room.description = "\u{3164}".into();
+    }),
     ("room.time_zone", |room| room.time_zone = String::new()),
     ("room.time_zone", |room| {
         room.time_zone = "Mars/Olympus".into();
@@ -411,7 +424,16 @@ async fn an_invalid_review_is_not_created() {
         let refusal = fixture.review(GUEST, a_review(11, rating, "Good")).await;
         assert_eq!(violations(refusal), ["review.rating"]);
     }
-    for text in ["", " ", "a\0b", &"x".repeat(5001)] {
+    let flood = format!("x{}", "\u{301}".repeat(4999));
+    for text in [
+        "",
+        " ",
+        "a\0b",
+        "\u{200b}\u{feff}",
+        "\u{202d}Good",
+        &flood,
+        &"x".repeat(5001),
+    ] {
         let refusal = fixture.review(GUEST, a_review(11, 3, text)).await;
         assert_eq!(violations(refusal), ["review.text"]);
     }

@@ -1,6 +1,7 @@
 //! Do flags and variables keep the rules?
+use chassis::cli::usage;
 use clap::{Arg, Command};
-use contract::{FLAGS, flags};
+use contract::{FLAGS, flags, operating};
 
 /// The rule, a change of a flag, and what the rule must find.
 type Fault = (&'static str, fn(Arg) -> Arg, &'static str);
@@ -32,6 +33,7 @@ const FAULTS: &[Fault] = &[
         |arg| arg.id("boat_secret"),
         "--boat_secret: shows",
     ),
+    ("secret", |arg| arg.id("boat_url"), "--boat_url: shows"),
 ];
 
 fn boat() -> Arg {
@@ -70,4 +72,30 @@ fn every_rule_finds_its_planted_faults() {
             );
         }
     }
+}
+
+#[test]
+fn no_error_shows_the_value_of_a_secret_flag() {
+    const CANARY: &str = "ftp://user:canary@host:port/%zz\u{0}\u{7f}";
+    let mut secrets = 0;
+    for (name, command) in operating::commands(&all::contexts()) {
+        // A subcommand is parsed as the last word of its path.
+        let words = name.rsplit(' ').next().into_iter();
+        let hidden = command
+            .get_arguments()
+            .filter(|arg| arg.is_hide_env_values_set());
+        for flag in hidden.filter_map(Arg::get_long) {
+            secrets += 1;
+            let line = words.clone().map(ToOwned::to_owned);
+            let line = line.chain([format!("--{flag}={CANARY}"), "--no-such-flag".to_owned()]);
+            let error = usage::parse(command.clone(), line).unwrap_err();
+            let shown = format!("{error} {error:?} {}", usage::one_line(&error));
+            assert!(
+                !shown.contains("canary"),
+                "{name} --{flag}: {}",
+                usage::one_line(&error)
+            );
+        }
+    }
+    assert!(secrets > 10, "only {secrets} flags are secret");
 }

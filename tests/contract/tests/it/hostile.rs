@@ -2,7 +2,7 @@
 use contract::{
     client::{Outcome, send_bytes},
     hostile::{CANARY, Mutation, malformed, mutations},
-    outcomes::{no_fault, no_internals, no_secrets},
+    outcomes::{no_fault, no_internals, no_overrides, no_secrets},
     requests::{REQUESTS, RequestCase, with_text},
     world::World,
 };
@@ -72,6 +72,7 @@ fn judge(method: &MethodDescriptor, what: &str, outcome: &Outcome) -> Vec<String
     let found = [
         no_fault(outcome),
         no_internals(outcome),
+        no_overrides(outcome),
         no_secrets(outcome, &secrets),
     ]
     .concat();

@@ -3,7 +3,7 @@
 use chassis_testing::{Given, given, noon};
 
 use super::*;
-use crate::domain::properties::{check, hash, roles};
+use crate::domain::properties::{check, given_password, hash, home, roles};
 
 const ANN: MemberId = MemberId::from_u128(1);
 const HERE: SessionId = SessionId::from_u128(7);
@@ -21,14 +21,27 @@ fn join() -> Join {
         display_name: "Ann".into(),
         roles: roles(&[Role::Customer]),
         password: JoinPassword::New(hash(1)),
+        source: home(),
     }
 }
 
 fn repeated(matches: bool) -> Command {
     Command::Join(Join {
-        password: JoinPassword::Repeated(check(1, matches)),
+        password: JoinPassword::Repeated(given_password(1, matches)),
         ..join()
     })
+}
+
+fn sign_in(matches: bool, source: Source, limited_until: Option<Timestamp>) -> Command {
+    Command::SignIn(GivenPassword {
+        check: check(1, matches),
+        source,
+        limited_until,
+    })
+}
+
+fn elsewhere(n: usize) -> Source {
+    Source::named(&format!("elsewhere {n}"))
 }
 
 fn joined() -> Event {
@@ -38,11 +51,8 @@ fn joined() -> Event {
         display_name: "Ann".into(),
         roles: roles(&[Role::Customer]),
         password: hash(1),
+        source: home(),
     }
-}
-
-fn wrong() -> Event {
-    Event::WrongPassword { at: noon() }
 }
 
 fn suspended() -> Event {
@@ -51,10 +61,10 @@ fn suspended() -> Event {
     }
 }
 
-fn change(old: bool, is_current: bool) -> Command {
+fn change(old: bool) -> Command {
     Command::ChangePassword(NewPassword {
         old: check(1, old),
-        is_current,
+        source: elsewhere(1),
         new: hash(2),
         keep: Some(HERE),
     })
@@ -64,14 +74,8 @@ fn ann(events: impl IntoIterator<Item = Event>) -> Given<Account> {
     given(std::iter::once(joined()).chain(events))
 }
 
-fn locked() -> Given<Account> {
-    ann((0..10).map(|_| wrong()))
-}
-
 fn too_many() -> Refusal {
-    Refusal::TooManyAttempts {
-        until: later(900_000_000),
-    }
+    Refusal::TooManyAttempts { until: later(1) }
 }
 
 #[test]
@@ -121,9 +125,10 @@ fn a_repeated_join_with_the_same_content_changes_nothing() {
 }
 
 #[test]
-fn a_repeated_join_with_a_wrong_password_counts_as_an_attempt() {
-    ann([]).when(repeated(false)).then([wrong()]);
-    locked().when(repeated(true)).refuses(&too_many());
+fn a_repeated_join_with_a_wrong_password_is_a_failed_attempt() {
+    ann([])
+        .when(repeated(false))
+        .refuses(&Refusal::BadCredentials);
 }
 
 #[test]
@@ -159,8 +164,8 @@ fn a_first_join_conflicts_if_there_is_an_account() {
 #[test]
 fn every_command_but_a_join_needs_an_account() {
     let commands = [
-        Command::SignIn(check(1, true)),
-        change(true, false),
+        sign_in(true, home(), None),
+        change(true),
         Command::SetRoles(roles(&[Role::Host])),
         Command::Suspend(true),
     ];
@@ -172,61 +177,75 @@ fn every_command_but_a_join_needs_an_account() {
 }
 
 #[test]
-fn a_sign_in_with_the_right_password_changes_nothing() {
-    ann([]).when(Command::SignIn(check(1, true))).then([]);
+fn a_sign_in_with_the_right_password_from_a_known_source_changes_nothing() {
+    ann([]).when(sign_in(true, home(), None)).then([]);
 }
 
 #[test]
-fn a_sign_in_with_the_right_password_resets_the_failed_attempts() {
-    let account = ann([wrong()])
-        .when(Command::SignIn(check(1, true)))
-        .then([Event::SignedIn]);
-    assert!(account.unwrap().attempts.is_empty());
+fn a_sign_in_with_the_right_password_makes_its_source_known() {
+    let source = elsewhere(1);
+    let account = ann([])
+        .when(sign_in(true, source, None))
+        .then([Event::SignedIn { source }]);
+    assert!(account.unwrap().is_known(source));
 }
 
 #[test]
-fn a_sign_in_with_a_wrong_password_counts_as_an_attempt() {
-    ann([])
-        .when(Command::SignIn(check(1, false)))
-        .then([wrong()]);
+fn the_eight_newest_sources_are_known() {
+    let all = (0..20).map(|n| Event::SignedIn {
+        source: elsewhere(n),
+    });
+    let (account, _) = ann(all).when(Command::Suspend(true)).happens();
+    let account = account.unwrap();
+    let known = (0..20).filter(|n| account.is_known(elsewhere(*n)));
+    assert!(known.eq(12..20));
+    assert!(!account.is_known(home()));
 }
 
 #[test]
-fn ten_wrong_passwords_lock_the_account_for_15_minutes() {
-    for matches in [false, true] {
-        locked()
-            .when(Command::SignIn(check(1, matches)))
+fn a_sign_in_with_a_wrong_password_is_a_failed_attempt() {
+    for source in [home(), elsewhere(1)] {
+        ann([])
+            .when(sign_in(false, source, None))
+            .refuses(&Refusal::BadCredentials);
+    }
+}
+
+#[test]
+fn after_failed_attempts_of_others_the_right_password_is_admitted_from_a_known_source_only() {
+    let limited = Some(later(1));
+    ann([]).when(sign_in(true, home(), limited)).then([]);
+    for (matches, source) in [(false, home()), (true, elsewhere(1)), (false, elsewhere(1))] {
+        ann([])
+            .when(sign_in(matches, source, limited))
             .refuses(&too_many());
     }
-    locked()
-        .at(later(900_000_000))
-        .when(Command::SignIn(check(1, true)))
-        .then([Event::SignedIn]);
 }
 
 #[test]
 fn a_check_against_a_former_password_conflicts() {
     ann([])
-        .when(Command::SignIn(check(2, true)))
+        .when(Command::SignIn(given_password(2, true)))
         .refuses(&Refusal::Conflict);
 }
 
 #[test]
 fn a_suspended_member_cannot_sign_in_and_wrong_passwords_still_count() {
     ann([suspended()])
-        .when(Command::SignIn(check(1, true)))
+        .when(sign_in(true, home(), None))
         .refuses(&Refusal::Suspended);
     ann([suspended()])
-        .when(Command::SignIn(check(1, false)))
-        .then([wrong()]);
+        .when(sign_in(false, home(), None))
+        .refuses(&Refusal::BadCredentials);
 }
 
 #[test]
 fn a_password_change_ends_all_sessions_but_the_one_to_keep() {
-    let account = ann([wrong()])
-        .when(change(true, false))
+    let account = ann([])
+        .when(change(true))
         .then([Event::PasswordChanged {
             password: hash(2),
+            source: elsewhere(1),
             keep: Some(HERE),
             tokens_valid_from: later(1),
         }])
@@ -237,19 +256,20 @@ fn a_password_change_ends_all_sessions_but_the_one_to_keep() {
         Err(Refusal::SessionEnded)
     );
     assert_eq!(account.admits(SessionId::from_u128(8), 1), Ok(()));
-    assert!(account.attempts.is_empty());
 }
 
 #[test]
-fn a_repeated_password_change_changes_nothing() {
-    ann([]).when(change(false, true)).then([]);
+fn after_a_password_change_only_its_own_source_is_known() {
+    let (account, _) = ann([]).when(change(true)).happens();
+    let account = account.unwrap();
+    assert!(account.is_known(elsewhere(1)) && !account.is_known(home()));
 }
 
 #[test]
-fn a_password_change_with_a_wrong_old_password_counts_as_an_attempt() {
-    ann([]).when(change(false, false)).then([wrong()]);
-    locked().when(change(true, false)).refuses(&too_many());
-    locked().when(change(false, true)).refuses(&too_many());
+fn a_password_change_with_a_wrong_old_password_is_a_failed_attempt() {
+    ann([])
+        .when(change(false))
+        .refuses(&Refusal::BadCredentials);
 }
 
 #[test]
@@ -312,7 +332,7 @@ fn a_token_issued_after_a_revocation_has_a_later_issue_time() {
 
 #[test]
 fn an_account_evolves_from_joined_exactly_once() {
-    assert_eq!(Account::evolve(None, &Event::SignedIn), None);
+    assert_eq!(Account::evolve(None, &Event::Readmitted), None);
     let account = Account::evolve(None, &joined());
     assert_eq!(Account::evolve(account, &joined()), None);
 }
