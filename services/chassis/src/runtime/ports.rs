@@ -17,7 +17,7 @@ use crate::{
         inspection::Inspection,
         options::Options,
         start_error::StartError,
-        supervisor::{Failed, TaskGroup},
+        supervisor::TaskGroup,
     },
     server,
     server::{RequestPipeline, Services, admin, health::Health, serve},
@@ -92,8 +92,8 @@ pub(super) fn serve_public(
     let limits = options.config.limits.clone();
     let edge = RequestPipeline::new(services, &limits, stop.clone());
     group.spawn(async move {
-        let end = serve(listener, edge, &limits, false, stop).await;
-        end.map_err(|error| Failed::Port("public", error.to_string()))
+        serve(listener, edge, &limits, false, stop).await;
+        Ok(())
     });
     group
 }
@@ -106,8 +106,8 @@ pub(super) fn serve_admin(listener: TcpListener, routes: Routes, options: &Optio
     let edge = RequestPipeline::new(Services::new(routes), &limits, stop.clone());
     let routes = admin::routes(options.log.clone(), edge);
     group.spawn(async move {
-        let end = serve(listener, routes, &limits, true, stop).await;
-        end.map_err(|error| Failed::Port("admin", error.to_string()))
+        serve(listener, routes, &limits, true, stop).await;
+        Ok(())
     });
     group
 }

@@ -47,7 +47,7 @@ async fn closed(stream: &mut TcpStream) -> Vec<u8> {
     bytes
 }
 
-async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> String {
+pub(crate) async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let length = body.len();
     let text = format!(
@@ -142,6 +142,9 @@ async fn unfinished(address: SocketAddr) -> TcpStream {
     let mut headers = vec![0x83, 0x86, 0x41, 1, b'x', 0x44];
     headers.push(u8::try_from(path.len()).unwrap());
     headers.extend(path);
+    // The content type.
+    headers.extend([0x0f, 0x10, 16]);
+    headers.extend(b"application/grpc");
     let length = u8::try_from(headers.len()).unwrap();
     stream
         .write_all(&[0, 0, length, 1, 4, 0, 0, 0, 1])
