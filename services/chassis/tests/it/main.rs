@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod admin;
 mod broker;
 mod broker_flow;
 mod broker_losses;
