@@ -36,7 +36,7 @@ Try next:
   grpcurl -plaintext {public} grpc.health.v1.Health/Check
   buf curl --protocol grpc --http2-prior-knowledge --list-methods http://{public}
   curl http://{admin}/metrics
-  curl -X PUT -d debug http://{admin}/log
+  curl http://{admin}/log
 
 Ctrl-C stops it; current requests are finished first.",
         version = env!("CARGO_PKG_VERSION"),

@@ -142,7 +142,7 @@ codes! {
     /// Work is overdue.
     Overdue = "OVERDUE", Warning, 35:
         "Scheduled work of a context is long overdue: holds do not lapse, payments are not requested, or messages are not sent.",
-        "If there is no leader, see `NO_LEADER`. Otherwise a service that the work needs does not answer (a payment provider, a mail server). The log of `{process}` reports it at level debug as `not yet`: `curl -X PUT -d info,chassis::runtime::deadlines=debug {address}/log`.";
+        "If there is no leader, see `NO_LEADER`. Otherwise a service that the work needs does not answer (a payment provider, a mail server). The log of `{process}` reports it at level debug as `not yet`, with the log filter `info,chassis::runtime::deadlines=debug` (see \"The log filter\" in docs/operating.md).";
     /// A consumer lags.
     ConsumerLags = "CONSUMER_LAGS", Warning, 36:
         "A consumer is far behind its producer, and makes progress.",

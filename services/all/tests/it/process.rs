@@ -38,11 +38,13 @@ fn channel(address: SocketAddr) -> Channel {
         .connect_lazy()
 }
 
-fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let length = body.len();
+/// Changes the log filter.
+fn log_filter(admin: SocketAddr, token: &str, filter: &str) -> String {
+    let mut stream = TcpStream::connect(admin).unwrap();
+    let length = filter.len();
     let text = format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        "PUT /log HTTP/1.1\r\nhost: {admin}\r\ncontent-type: text/plain\r\nauthorization: Bearer {token}\r\n\
+         content-length: {length}\r\n\r\n{filter}"
     );
     stream.write_all(text.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -163,14 +165,45 @@ fn a_second_signal_aborts_a_drain() {
     assert_eq!(berth.ends().code(), Some(1));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_log_level_is_changed_while_it_runs() {
+/// The client of the connection is gone: it never says anything again, nor that it closes.
+#[test]
+fn an_idle_connection_does_not_hold_up_the_end() {
     let dir = tempfile::tempdir().unwrap();
-    let berth = Berth::start(dir.path(), &["--log", "warn"]);
+    let mut berth = Berth::start(dir.path(), &["--grace", "1h"]);
+    let mut idle = Vec::new();
+    for port in [berth.public, berth.admin] {
+        let mut stream = TcpStream::connect(port).unwrap();
+        let settings = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        stream.write_all(settings).unwrap();
+        // The settings of the other side: it serves the connection.
+        stream.read_exact(&mut [0; 9]).unwrap();
+        idle.push(stream);
+    }
+    berth.signal("TERM");
+    assert_eq!(berth.ends().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_changes_the_log_level_while_it_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let email = "ada@example.org";
+    let admin = ["--admin-email", email, "--admin-password", "correct horse"];
+    let berth = Berth::start(dir.path(), &[&["--log", "warn"], &admin[..]].concat());
+    let mut members = MemberServiceClient::new(channel(berth.public));
+    let tokens = members.sign_in(sign_in(email)).await.unwrap();
+    let token = tokens.into_inner().access_token;
+    let refused = log_filter(berth.admin, "x", "off");
+    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
     let mut rooms = RoomServiceClient::new(channel(berth.public));
     rooms.list_rooms(ListRoomsRequest::default()).await.unwrap();
-    http(berth.admin, "PUT", "/log", "info,chassis=debug");
-    let changed = berth.logs(|_| true);
+    log_filter(berth.admin, &token, "info,chassis=debug");
+    let announced = berth.logs(|line| line.contains("log filter"));
+    assert!(
+        announced.contains("log filter will be changed"),
+        "{announced}"
+    );
+    assert!(announced.contains("\"who\":"), "{announced}");
+    let changed = berth.logs(|line| line.contains("log filter"));
     assert!(changed.contains("log filter changed"), "{changed}");
     rooms.list_rooms(ListRoomsRequest::default()).await.unwrap();
     let line = berth.logs(|line| line.contains("\"request ended\""));

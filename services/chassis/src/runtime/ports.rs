@@ -1,10 +1,10 @@
 //! The two ports of a process: the public port carries the services of its contexts, the admin port carries health, metrics,
 //! event logs and inspection.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use berth::{
-    eventlog::v1::event_log_service_server::EventLogServiceServer,
+    common::v1::Role, eventlog::v1::event_log_service_server::EventLogServiceServer,
     inspection::v1::inspection_service_server::InspectionServiceServer,
 };
 use tokio::net::{TcpListener, TcpSocket};
@@ -13,14 +13,12 @@ use tonic::service::Routes;
 use crate::{
     messaging::log_service::EventLogs,
     runtime::{
-        context::Context,
-        inspection::Inspection,
-        options::Options,
-        start_error::StartError,
-        supervisor::{Failed, TaskGroup},
+        context::Context, inspection::Inspection, options::Options, start_error::StartError,
+        supervisor::TaskGroup,
     },
+    security::tokens::Trust,
     server,
-    server::{RequestPipeline, Services, admin, health::Health, serve},
+    server::{RequestPipeline, Services, admin, admin::Operators, health::Health, serve},
 };
 
 /// Length of the queue of new connections. After a restart all clients connect at once: with the usual 128 some of them
@@ -92,22 +90,39 @@ pub(super) fn serve_public(
     let limits = options.config.limits.clone();
     let pipeline = RequestPipeline::new(services, &limits, stop.clone());
     group.spawn(async move {
-        let end = serve(listener, pipeline, &limits, false, stop).await;
-        end.map_err(|error| Failed::Port("public", error.to_string()))
+        serve(listener, pipeline, &limits, false, stop).await;
+        Ok(())
     });
     group
 }
 
 /// Serves the admin port.
-pub(super) fn serve_admin(listener: TcpListener, routes: Routes, options: &Options) -> TaskGroup {
+pub(super) fn serve_admin(
+    listener: TcpListener,
+    routes: Routes,
+    trust: &Trust,
+    options: &Options,
+) -> TaskGroup {
     let mut group = TaskGroup::default();
     let stop = group.stop_token();
     let limits = options.config.limits.clone();
     let pipeline = RequestPipeline::new(Services::new(routes), &limits, stop.clone());
-    let routes = admin::routes(options.log.clone(), pipeline);
+    let routes = admin::routes(options.log.clone(), operators(trust), pipeline);
     group.spawn(async move {
-        let end = serve(listener, routes, &limits, true, stop).await;
-        end.map_err(|error| Failed::Port("admin", error.to_string()))
+        serve(listener, routes, &limits, true, stop).await;
+        Ok(())
     });
     group
+}
+
+fn operators(trust: &Trust) -> Operators {
+    let trust = trust.clone();
+    Arc::new(move |token| {
+        let trust = trust.clone();
+        Box::pin(async move {
+            let claims = trust.person(&token).await.ok()?;
+            let is_admin = claims.roles.contains(&Role::Admin);
+            is_admin.then(|| claims.sub.to_string())
+        })
+    })
 }

@@ -66,7 +66,7 @@ pub(super) async fn start(
     let access = Access::new(&trust);
     let routes = ports::admin_routes(&health, &logs, &inspection)?;
     let routes = access.guard(&log_of(&options.process), routes);
-    let mut admin_port = ports::serve_admin(admin_listener, routes, &options);
+    let mut admin_port = ports::serve_admin(admin_listener, routes, &trust, &options);
     let stop_upkeep = admin_port.stop_token();
     admin_port.spawn(supervisor::keep_metrics(stop_upkeep));
 

@@ -23,9 +23,6 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// What failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failed {
-    /// The server of a port has failed.
-    #[error("the {0} port failed: {1}")]
-    Port(&'static str, String),
     /// A worker has ended.
     #[error("a worker of {0} has ended")]
     Worker(&'static str),

@@ -1,36 +1,55 @@
 //! The admin port, which is not public: metrics and the log filter over HTTP, everything else over gRPC.
 
+use std::{net::IpAddr, sync::Arc};
+
 use axum::{
     Extension, Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, Request},
+    middleware::{Next, from_fn},
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{StatusCode, header::CONTENT_TYPE};
+use futures::future::BoxFuture;
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, HOST, ORIGIN},
+    uri::Authority,
+};
 use tonic::{body::Body, service::Routes};
 use tower::ServiceExt;
 
 use crate::{
+    contract::headers,
     server::{listener::Connection, pipeline::RequestPipeline},
-    telemetry::{self, LogFilter},
+    telemetry::{self, LogFilter, logs::MAX_FILTER},
 };
 
-/// The longest log filter, in bytes.
-const MAX_FILTER: usize = 4096;
+/// Says whose access token this is, if it is that of an ADMIN.
+pub(crate) type Operators = Arc<dyn Fn(String) -> BoxFuture<'static, Option<String>> + Send + Sync>;
 
 /// The routes of the admin port.
-pub(crate) fn routes(log: Option<LogFilter>, rpcs: RequestPipeline) -> Routes {
-    let rpcs = rpcs.map_request(|request: axum::extract::Request| request.map(Body::new));
+pub(crate) fn routes(
+    log: Option<LogFilter>,
+    operators: Operators,
+    rpcs: RequestPipeline,
+) -> Routes {
+    let rpcs = rpcs.map_request(|request: Request| request.map(Body::new));
     let read = {
         let log = log.clone();
         move || async move { show(log.as_ref()) }
     };
-    let change = move |Extension(from): Extension<Connection>, filter: String| async move {
-        change(log.as_ref(), &from, &filter)
-    };
+    let change =
+        async move |Extension(from): Extension<Connection>, headers: HeaderMap, filter: String| {
+            let who = match operator(&from, &headers, &operators).await {
+                Ok(who) => who,
+                Err(refused) => return refused.into_response(),
+            };
+            change(log.as_ref(), &who, &filter)
+        };
     let log = get(read)
         .put(change)
-        .layer(DefaultBodyLimit::max(MAX_FILTER));
+        .layer(DefaultBodyLimit::max(MAX_FILTER))
+        .layer(from_fn(from_here));
     Routes::from(
         Router::new()
             .route("/metrics", get(async || exposition()))
@@ -59,14 +78,67 @@ fn show(log: Option<&LogFilter>) -> Response {
     }
 }
 
-/// Allowed only from the machine itself (in a cluster: through `kubectl port-forward`), because a verbose log reveals more.
-fn change(log: Option<&LogFilter>, from: &Connection, filter: &str) -> Response {
-    if !from.remote.ip().to_canonical().is_loopback() {
-        return (StatusCode::FORBIDDEN, "only from this machine\n").into_response();
+type Refused = (StatusCode, &'static str);
+
+/// Refuses what a web page has made a browser send: it names the page as its origin, or a name that the page's server has
+/// let point to this machine.
+async fn from_here(request: Request, next: Next) -> Response {
+    let hosts = request.headers().get_all(HOST).iter();
+    let mut hosts = hosts.map(|host| Authority::try_from(host.as_bytes()).ok());
+    let host = hosts
+        .next()
+        .unwrap_or_else(|| request.uri().authority().cloned());
+    let is_direct = host.is_some_and(|host| is_literal(host.host())) && hosts.next().is_none();
+    if !is_direct || request.headers().contains_key(ORIGIN) {
+        let refused: Refused = (
+            StatusCode::FORBIDDEN,
+            "only by address, and from no web page\n",
+        );
+        return refused.into_response();
     }
-    if let Some(Err(error)) = log.map(|log| log.set(filter)) {
+    next.run(request).await
+}
+
+fn is_literal(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok()
+}
+
+/// The operator who changes the log: an ADMIN, on the machine itself (in a cluster: through `kubectl port-forward`), because
+/// a verbose log reveals more, and one that is off hides what is done.
+async fn operator(
+    from: &Connection,
+    headers: &HeaderMap,
+    operators: &Operators,
+) -> Result<String, Refused> {
+    if !from.remote.ip().to_canonical().is_loopback() {
+        return Err((StatusCode::FORBIDDEN, "only from this machine\n"));
+    }
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if kind != Some(b"text/plain") {
+        return Err((
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content-type must be text/plain\n",
+        ));
+    }
+    let who = match headers::bearer(headers) {
+        Ok(Some(token)) => operators(token.to_owned()).await,
+        Ok(None) | Err(()) => None,
+    };
+    let refused = (
+        StatusCode::UNAUTHORIZED,
+        "only with the access token of an ADMIN\n",
+    );
+    who.ok_or(refused)
+}
+
+fn change(log: Option<&LogFilter>, who: &str, filter: &str) -> Response {
+    let Some(log) = log else { return show(None) };
+    // Logged under the filter before and under the one after: either may hide it.
+    let tell = |what| tracing::warn!(who, filter = filter.trim(), "{what}");
+    if let Err(error) = log.set(filter, || tell("log filter will be changed")) {
         return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response();
     }
-    tracing::info!(filter = filter.trim(), "log filter changed");
-    show(log)
+    tell("log filter changed");
+    show(Some(log))
 }

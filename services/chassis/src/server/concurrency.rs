@@ -1,48 +1,56 @@
-//! How many requests a port processes at once.
+//! How many requests a port processes at once, and how many response streams it has open.
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::sync::Arc;
 
-use crate::server::{listener::Connection, services::Services};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::server::{
+    limits::Limits,
+    services::Services,
+    shares::{Account, Share},
+};
 
 /// The concurrency limits of a port. Of several contexts on it none may use more than half of the permits, so that one that
 /// is overloaded, or waits for another, leaves permits to the others.
 #[derive(Debug)]
 pub(super) struct Concurrency {
-    port: Semaphore,
-    contexts: Vec<(String, Semaphore)>,
+    pub(super) port: Arc<Share>,
+    contexts: Vec<(String, Arc<Semaphore>)>,
 }
 
-/// The permits of one request: of the port, of its context and of its connection.
-pub(super) type Permits<'a> = [Option<SemaphorePermit<'a>>; 3];
+/// The permits of one request: of the port, of its context, of its source and of its connection.
+#[derive(Debug, Default)]
+pub(super) struct Permits {
+    _permits: Vec<OwnedSemaphorePermit>,
+}
 
 impl Concurrency {
-    pub(super) fn new(max_in_flight: usize, services: &Services) -> Self {
+    pub(super) fn new(limits: &Limits, services: &Services) -> Self {
         let several = services.contexts().len() > 1;
+        let half = limits.max_in_flight.div_ceil(2);
         let contexts = services.contexts().filter(|_| several);
-        let contexts =
-            contexts.map(|name| (name.to_owned(), Semaphore::new(max_in_flight.div_ceil(2))));
+        let contexts = contexts.map(|name| (name.to_owned(), Arc::new(Semaphore::new(half))));
         Self {
-            port: Semaphore::new(max_in_flight),
+            port: Arc::new(Share::of_port(limits)),
             contexts: contexts.collect(),
         }
     }
 
-    /// Takes all permits of a request, or none if one is missing.
-    pub(super) fn try_acquire<'a>(
-        &'a self,
+    /// Takes all permits of a request, or none if one is missing. Response streams, which may stay open for long, have
+    /// permits of their own.
+    pub(super) fn try_acquire(
+        &self,
+        streams: bool,
         context: Option<&str>,
-        connection: Option<&'a Connection>,
-    ) -> Option<Permits<'a>> {
+        account: Option<&Account>,
+    ) -> Option<Permits> {
         let context = self.contexts.iter().find(|(name, _)| context == Some(name));
-        let all = [
-            Some(&self.port),
-            context.map(|(_, permits)| permits),
-            connection.map(|connection| &*connection.permits),
-        ];
-        let mut acquired = [None, None, None];
-        for (slot, permits) in acquired.iter_mut().zip(all) {
-            *slot = permits.map(Semaphore::try_acquire).transpose().ok()?;
-        }
-        Some(acquired)
+        let context = context.filter(|_| !streams).map(|(_, permits)| permits);
+        let shares = account.into_iter().flat_map(Account::shares);
+        let all = std::iter::once(&*self.port).chain(shares);
+        let all = all.map(|share| share.permits(streams)).chain(context);
+        let permits = all.map(|permits| permits.clone().try_acquire_owned());
+        let permits: Result<_, _> = permits.collect();
+        permits.ok().map(|permits| Permits { _permits: permits })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -10,18 +11,24 @@ use http_body::Frame;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Code, Status, body::Body};
 
-use crate::error::{
-    refusal::Kind,
-    status::{internal, status, unavailable},
+use crate::{
+    error::{
+        refusal::Kind,
+        status::{internal, status, unavailable},
+    },
+    server::{
+        concurrency::Permits,
+        rpc_metrics::Record,
+        shares::{Account, Share, count_waiting},
+    },
 };
-use crate::server::rpc_metrics::Record;
 
 /// Bytes before each message: a flag and the length.
 pub(super) const FRAME_HEADER: usize = 5;
 
 /// Finds the messages in a body, whatever pieces it arrives in.
 #[derive(Debug, Default)]
-struct Messages {
+pub(super) struct Messages {
     /// What has arrived of the header of the next message.
     header: Vec<u8>,
     /// What is missing of the current message.
@@ -105,30 +112,51 @@ impl http_body::Body for Inbound {
     }
 }
 
-/// The body of a response. A message that is too long becomes an error; a stream ends when the process does.
+/// The body of a response. A stream is measured while it is sent, and ends when the process does.
 #[derive(Debug)]
 pub(super) struct Outbound {
     body: Body,
-    messages: Messages,
-    max: u32,
-    stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    stream: Option<Stream>,
     record: Option<Record>,
+    /// Held until the response has been delivered.
+    _permits: Permits,
+}
+
+/// What applies to a response of several messages.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) messages: Messages,
+    pub(super) max: u32,
+    pub(super) stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    pub(super) port: Arc<Share>,
+    pub(super) account: Option<Account>,
+}
+
+impl Stream {
+    /// A part of the response, counted as waiting. A message that is too long, or for which too much waits, becomes an error.
+    fn pass(&mut self, data: Bytes) -> Result<Bytes, Status> {
+        if let Some(length) = self.messages.too_long(&data, self.max) {
+            return Err(too_long(length));
+        }
+        match &self.account {
+            Some(account) => count_waiting(data, &self.port, account).ok_or_else(overloaded),
+            None => Ok(data),
+        }
+    }
 }
 
 impl Outbound {
-    /// `stop` ends the response early. It is given for streams, which might never end by themselves.
     pub(super) fn new(
         body: Body,
-        max: u32,
-        stop: Option<WaitForCancellationFutureOwned>,
+        stream: Option<Stream>,
         record: Record,
+        permits: Permits,
     ) -> Self {
         Self {
             body,
-            messages: Messages::default(),
-            max,
-            stop: stop.map(Box::pin),
+            stream,
             record: Some(record),
+            _permits: permits,
         }
     }
 
@@ -166,15 +194,17 @@ impl http_body::Body for Outbound {
         };
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(data) = frame.data_ref()
-                    && let Some(length) = this.messages.too_long(data, this.max)
-                {
-                    return this.fail(&internal(&format!("a response message of {length} bytes")));
-                }
                 if let Some(trailers) = frame.trailers_ref() {
                     this.end(code_of(trailers).unwrap_or(Code::Unknown));
                 }
-                Poll::Ready(Some(Ok(frame)))
+                let Some(stream) = &mut this.stream else {
+                    return Poll::Ready(Some(Ok(frame)));
+                };
+                match frame.into_data().map(|data| stream.pass(data)) {
+                    Ok(Ok(data)) => Poll::Ready(Some(Ok(Frame::data(data)))),
+                    Ok(Err(error)) => this.fail(&error),
+                    Err(trailers) => Poll::Ready(Some(Ok(trailers))),
+                }
             }
             Poll::Ready(Some(Err(error))) => {
                 this.end(error.code());
@@ -185,8 +215,8 @@ impl http_body::Body for Outbound {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                if let Some(stop) = &mut this.stop
-                    && stop.as_mut().poll(cx).is_ready()
+                if let Some(stream) = &mut this.stream
+                    && stream.stop.as_mut().poll(cx).is_ready()
                 {
                     return this.fail(&unavailable(
                         "DRAINING",
@@ -201,6 +231,17 @@ impl http_body::Body for Outbound {
     fn is_end_stream(&self) -> bool {
         self.record.is_none()
     }
+}
+
+/// An error of the platform: no response may have so many bytes.
+pub(super) fn too_long(length: impl std::fmt::Display) -> Status {
+    internal(&format!("a response message of {length} bytes"))
+}
+
+/// The caller must come later.
+pub(super) fn overloaded() -> Status {
+    metrics::counter!("berth_rpc_shed_total").increment(1);
+    unavailable("OVERLOADED", "too many requests at the moment; try again")
 }
 
 /// The gRPC code in the headers or trailers of a response.

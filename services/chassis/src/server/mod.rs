@@ -2,7 +2,10 @@
 
 pub(crate) mod admin;
 mod concurrency;
+mod delivery;
 pub mod health;
+mod http1;
+mod http2;
 pub mod limits;
 mod listener;
 mod message_limits;
@@ -12,6 +15,7 @@ mod port;
 mod reflection;
 mod rpc_metrics;
 mod services;
+mod shares;
 mod source;
 
 pub use self::{

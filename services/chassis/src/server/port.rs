@@ -1,22 +1,26 @@
 //! Serves one port.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, io::Cursor};
 
 use http::{Request, Response};
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, join},
+    net::TcpListener,
+    task::JoinSet,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
-use tonic::{body::Body, transport::Server};
+use tonic::body::Body;
 use tower::Service;
 
-use crate::server::{limits::Limits, listener};
+use crate::server::{
+    http1, http2,
+    limits::Limits,
+    listener::{Accepted, Acceptor, timed_out},
+};
 
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_HEADER_BYTES: u32 = 16 * 1024;
-/// What a caller may send of one request before it is read.
-const STREAM_WINDOW: u32 = 256 * 1024;
-/// The same for a connection.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// The first bytes of an HTTP/2 connection that are those of no method of HTTP/1.
+const HTTP2: [u8; 3] = *b"PRI";
 
 /// Serves a port until `stop` is cancelled, then finishes the requests in flight.
 pub async fn serve<S>(
@@ -25,28 +29,66 @@ pub async fn serve<S>(
     limits: &Limits,
     http1: bool,
     stop: CancellationToken,
-) -> Result<(), tonic::transport::Error>
-where
+) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
         + Send
         + 'static,
     S::Future: Send,
 {
-    Server::builder()
-        .accept_http1(http1)
-        .max_concurrent_streams(limits.max_streams)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .http2_max_header_list_size(MAX_HEADER_BYTES)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        // Sends GOAWAY. A connection that does not close then is cut off by the listener.
-        .max_connection_age(limits.connection_age)
-        .serve_with_incoming_shutdown(
-            service,
-            listener::incoming(listener, limits, http1),
-            stop.cancelled_owned(),
-        )
-        .await
+    let acceptor = Acceptor::new(listener, limits);
+    // Dropping it closes them.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = acceptor.accept() => {
+                let (service, limits, stop) = (service.clone(), limits.clone(), stop.clone());
+                connections.spawn(connect(accepted, service, limits, http1, stop));
+            }
+        }
+    }
+    drop(acceptor);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn connect<S>(
+    accepted: Accepted,
+    service: S,
+    limits: Limits,
+    http1: bool,
+    stop: CancellationToken,
+) where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    let Accepted {
+        stream,
+        connection,
+        place: _place,
+    } = accepted;
+    if !http1 {
+        return http2::serve(stream, connection, service, &limits, stop).await;
+    }
+    let mut first = [0; HTTP2.len()];
+    let (mut read, write) = stream.into_split();
+    let begun = tokio::select! {
+        () = stop.cancelled() => return,
+        begun = timeout(limits.preface_timeout, read.read_exact(&mut first)) => begun,
+    };
+    match begun {
+        Ok(Ok(_)) => {}
+        Ok(Err(_)) => return,
+        Err(_) => return timed_out(),
+    }
+    let io = join(Cursor::new(first).chain(read), write);
+    if first == HTTP2 {
+        http2::serve(io, connection, service, &limits, stop).await;
+    } else {
+        http1::serve(io, connection, service, &limits, stop).await;
+    }
 }

@@ -1,9 +1,11 @@
 //! What is logged, and in which format.
 
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{EnvFilter, Registry, reload};
+use tracing_subscriber::{Registry, filter::Targets, reload};
 
 use crate::telemetry::error::TelemetryError;
+
+/// The longest log filter, in bytes.
+pub const MAX_FILTER: usize = 1024;
 
 /// The format of logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -14,15 +16,13 @@ pub enum LogFormat {
     Text,
 }
 
-/// The log filter of the process, which can be changed while it runs.
+/// The log filter of the process, which can be changed while it runs: a level, and levels of modules.
 #[derive(Clone, Debug)]
-pub struct LogFilter(reload::Handle<EnvFilter, Registry>);
+pub struct LogFilter(reload::Handle<Targets, Registry>);
 
 impl LogFilter {
     /// A filter as a layer, and the handle that changes it.
-    pub fn layer(
-        filter: &str,
-    ) -> Result<(reload::Layer<EnvFilter, Registry>, Self), TelemetryError> {
+    pub fn layer(filter: &str) -> Result<(reload::Layer<Targets, Registry>, Self), TelemetryError> {
         let (layer, handle) = reload::Layer::new(parse(filter)?);
         Ok((layer, Self(handle)))
     }
@@ -32,19 +32,33 @@ impl LogFilter {
         Ok(self.0.with_current(ToString::to_string)?)
     }
 
-    /// Replaces the filter.
-    pub fn set(&self, filter: &str) -> Result<(), TelemetryError> {
-        Ok(self.0.reload(parse(filter)?)?)
+    /// Replaces the filter. A valid one is announced before it applies.
+    pub fn set(&self, filter: &str, announce: impl FnOnce()) -> Result<(), TelemetryError> {
+        let filter = parse(filter)?;
+        announce();
+        Ok(self.0.reload(filter)?)
     }
 }
 
-fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    let wrong = || TelemetryError::Filter(filter.to_owned());
-    let trimmed = filter.trim();
-    // EnvFilter reads any single word as the name of a target.
-    let is_level = trimmed.parse::<LevelFilter>().is_ok();
-    if trimmed.is_empty() || (!is_level && !trimmed.contains(['=', ','])) {
+/// A filter is `level`, `module=level`, or several of them. There are no patterns: matching costs the same for every filter.
+fn parse(filter: &str) -> Result<Targets, TelemetryError> {
+    let wrong = || TelemetryError::Filter(filter.chars().take(MAX_FILTER).collect());
+    let filter = filter.trim();
+    let is_module = |name: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_:-".contains(&byte);
+        !name.is_empty() && name.bytes().all(allowed)
+    };
+    let is_directive = |text: &str| match text.split_once('=') {
+        Some((module, level)) => is_module(module) && is_level(level),
+        None => is_level(text),
+    };
+    if filter.len() > MAX_FILTER || !filter.split(',').all(is_directive) {
         return Err(wrong());
     }
-    EnvFilter::builder().parse(trimmed).map_err(|_| wrong())
+    filter.parse().map_err(|_| wrong())
+}
+
+fn is_level(text: &str) -> bool {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    LEVELS.iter().any(|level| level.eq_ignore_ascii_case(text))
 }

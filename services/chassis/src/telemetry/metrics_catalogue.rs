@@ -175,6 +175,11 @@ pub const MEASURES: &[Measure] = &[
         &["peer", "outcome"],
         "Retries of calls to a peer that were `answered` or `failed`, or not made because the budget was spent (`no_budget`)",
     ),
+    counter(
+        "berth_responses_undelivered_total",
+        &[],
+        "Responses that were cut off because their callers did not receive them in time",
+    ),
     histogram(
         "berth_rpc_duration_seconds",
         &["code", "method", "service"],
@@ -215,6 +220,11 @@ pub const MEASURES: &[Measure] = &[
         "berth_store_retries_total",
         &["context"],
         "Transactions retried after an optimistic conflict",
+    ),
+    gauge(
+        "berth_waiting_bytes",
+        &[],
+        "Bytes of responses that wait for their callers to receive them",
     ),
 ];
 

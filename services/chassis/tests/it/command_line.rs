@@ -84,10 +84,10 @@ fn addresses_are_read() {
 fn a_filter_is_read_and_changed() {
     let (layer, filter) = LogFilter::layer("info").unwrap();
     assert_eq!(filter.get().unwrap(), "info");
-    filter.set("warn,room=debug").unwrap();
+    filter.set("warn,room=debug", || {}).unwrap();
     assert!(filter.get().unwrap().contains("room=debug"));
     for wrong in ["", "loud", "room=loud", "=,="] {
-        assert!(filter.set(wrong).is_err(), "{wrong:?}");
+        assert!(filter.set(wrong, || {}).is_err(), "{wrong:?}");
     }
     drop(layer);
     assert!(filter.get().is_err());

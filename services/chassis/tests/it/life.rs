@@ -1,16 +1,19 @@
 //! How a platform becomes ready, and how it stops.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chassis::runtime::supervisor::Failed;
 use chassis_testing::quiet;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::stage::{MOMENT, Stage, ask, channel, health, raise, screen, why};
+use crate::{
+    http::{Client, framed, post},
+    stage::{MOMENT, Stage, ask, channel, health, raise, screen, why},
+};
 
 #[tokio::test]
 async fn a_process_is_not_ready_while_its_store_fails() {
@@ -103,6 +106,41 @@ async fn a_stop_finishes_requests_in_flight() {
     stage.gate.lets_go();
     slow.await.unwrap().unwrap();
     assert_eq!(timeout(MOMENT, stopped).await.unwrap().unwrap(), Ok(()));
+}
+
+/// Nothing is in progress on them, and a client that is gone says nothing.
+#[tokio::test]
+async fn a_stop_does_not_wait_for_idle_connections() {
+    let stage = Stage::with(|_| {}).await;
+    let mut idle = Vec::new();
+    for port in [stage.platform.public(), stage.platform.admin()] {
+        for sent in [
+            &b""[..],
+            b"PRI",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+            b"GET /metrics HTTP/1.1\r\n",
+        ] {
+            let mut stream = TcpStream::connect(port).await.unwrap();
+            stream.write_all(sent).await.unwrap();
+            idle.push(stream);
+        }
+    }
+    // A watch whose client receives nothing is no reason to wait either.
+    let public = stage.platform.public();
+    let client = Client::connect([127, 0, 0, 1], public, 0).await;
+    let watch = framed(&HealthCheckRequest::default());
+    let watch = client
+        .send(post("/grpc.health.v1.Health/Watch"), watch)
+        .await;
+    let watch = watch.await.unwrap();
+    stage.client().list_room_views(ask("")).await.unwrap();
+
+    let began = Instant::now();
+    assert_eq!(stage.platform.stop().await, Ok(()));
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    drop((idle, watch));
 }
 
 #[tokio::test]

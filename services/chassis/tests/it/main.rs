@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod admin;
 mod broker;
 mod broker_flow;
 mod broker_losses;
@@ -16,12 +17,14 @@ mod claim_formats;
 mod command_line;
 mod consumer;
 mod counter;
+mod delivery;
 mod effects;
 mod eventlog;
 mod fence;
 mod forged;
 mod handover;
 mod health;
+mod http;
 mod inspection;
 mod job;
 mod life;

@@ -10,10 +10,7 @@ use berth::{
     room::v1::{ListRoomsRequest, room_service_client::RoomServiceClient},
     view::v1::view_service_client::ViewServiceClient,
 };
-use chassis::{
-    server::{RequestPipeline, Services, limits::Limits},
-    telemetry::LogFilter,
-};
+use chassis::server::{RequestPipeline, Services, limits::Limits};
 use futures::{FutureExt, future::select};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -47,7 +44,7 @@ async fn closed(stream: &mut TcpStream) -> Vec<u8> {
     bytes
 }
 
-async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> String {
+pub(crate) async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let length = body.len();
     let text = format!(
@@ -142,6 +139,9 @@ async fn unfinished(address: SocketAddr) -> TcpStream {
     let mut headers = vec![0x83, 0x86, 0x41, 1, b'x', 0x44];
     headers.push(u8::try_from(path.len()).unwrap());
     headers.extend(path);
+    // The content type.
+    headers.extend([0x0f, 0x10, 16]);
+    headers.extend(b"application/grpc");
     let length = u8::try_from(headers.len()).unwrap();
     stream
         .write_all(&[0, 0, length, 1, 4, 0, 0, 0, 1])
@@ -402,24 +402,4 @@ async fn the_event_log_is_not_on_the_public_port() {
         logs.read(request).await.unwrap_err().code(),
         Code::Unimplemented
     );
-}
-
-#[tokio::test]
-async fn the_log_filter_is_changed_while_it_runs() {
-    let (layer, filter) = LogFilter::layer("info").unwrap();
-    let stage = Stage::on(|options| options.log = Some(filter)).await;
-    let admin = stage.platform.admin();
-    assert!(
-        http(admin, "GET", "/log", "")
-            .await
-            .ends_with("\r\n\r\ninfo\n")
-    );
-    let changed = http(admin, "PUT", "/log", "warn,view=debug").await;
-    assert!(changed.starts_with("HTTP/1.1 200"), "{changed}");
-    assert!(http(admin, "GET", "/log", "").await.contains("view=debug"));
-    let refused = http(admin, "PUT", "/log", "loud").await;
-    assert!(refused.starts_with("HTTP/1.1 400"), "{refused}");
-    let long = http(admin, "PUT", "/log", &"x".repeat(5000)).await;
-    assert!(long.starts_with("HTTP/1.1 413"), "{long}");
-    drop(layer);
 }

@@ -76,6 +76,7 @@ impl ViewService for Screen {
             "slow" => self.gate.pass().await,
             "panic" => panic!("secret"),
             "source" => answer.next_page_token = source.unwrap().to_string(),
+            "mebibyte" => answer.next_page_token = "x".repeat(1024 * 1024),
             "large" => answer.next_page_token = "x".repeat(5 * 1024 * 1024),
             "write" => {
                 let command = Command::Take {

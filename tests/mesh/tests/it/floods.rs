@@ -26,9 +26,13 @@ const MOMENT: Duration = Duration::from_mins(1);
 /// Kinds of frames.
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
+/// The flag of the last data of a stream.
+const END_STREAM: u8 = 1;
 /// The flag of headers that are whole.
 const END_HEADERS: u8 = 4;
 
@@ -40,10 +44,14 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// The headers of a call of `ListRooms`, none of which is to be remembered.
 fn headers() -> Vec<u8> {
+    headers_of("/berth.room.v1.RoomService/ListRooms")
+}
+
+fn headers_of(path: &str) -> Vec<u8> {
     let mut block = vec![0x83, 0x86];
     let texts = [
         (&[0x01][..], "x"),
-        (&[0x04], "/berth.room.v1.RoomService/ListRooms"),
+        (&[0x04], path),
         (&[0x0f, 0x10], "application/grpc"),
         (&[0x00, 2, b't', b'e'], "trailers"),
     ];
@@ -216,4 +224,67 @@ async fn a_thousand_silent_connections_are_borne() {
         join_all(closed).await;
     };
     room.bears(flood).await;
+}
+
+/// What each of them opens is counted, and the rest is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_watches_are_not_taken() {
+    let room = Room::start().await;
+    let headers = headers_of("/grpc.health.v1.Health/Watch");
+    let flood = async {
+        let many = (0..40).map(|_| async {
+            let mut write = connect(room.process.public()).await;
+            let watches = (0..250).map(|n| {
+                let begun = frame(HEADERS, END_HEADERS, stream(n), &headers);
+                [begun, frame(DATA, END_STREAM, stream(n), &[0; 5])].concat()
+            });
+            send(&mut write, watches).await;
+            write
+        });
+        let held = join_all(many).await;
+        room.serves_until(&AtomicBool::new(true)).await;
+        drop(held);
+    };
+    room.bears(flood).await;
+}
+
+/// Each byte in a frame of its own, and frames without a byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_in_the_smallest_pieces_are_borne() {
+    let room = Room::start().await;
+    let headers = headers();
+    for piece in [&[0][..], &[]] {
+        let flood = async {
+            let many = (0..8).map(|_| async {
+                let mut write = connect(room.process.public()).await;
+                let begun = std::iter::once(frame(HEADERS, END_HEADERS, 1, &headers));
+                let pieces = (0..100_000).map(|_| frame(DATA, 0, 1, piece));
+                send(&mut write, begun.chain(pieces)).await
+            });
+            join_all(many).await;
+        };
+        room.bears(flood).await;
+    }
+}
+
+/// Frames that ask for nothing: priorities, settings of tiny windows, and windows that grow by a byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_ask_for_nothing_are_borne() {
+    let room = Room::start().await;
+    let window = |bytes: u8| frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, bytes]);
+    let floods: [&(dyn Fn(u32) -> Vec<u8> + Sync); 3] = [
+        &|n| frame(PRIORITY, 0, stream(n), &[0, 0, 0, 0, 16]),
+        &|n| window(u8::from(n % 2 == 0)),
+        &|_| frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]),
+    ];
+    for frames in floods {
+        let flood = async {
+            let many = (0..4).map(|_| async {
+                let mut write = connect(room.process.public()).await;
+                send(&mut write, (0..50_000).map(frames)).await
+            });
+            join_all(many).await;
+        };
+        room.bears(flood).await;
+    }
 }
