@@ -1,4 +1,4 @@
-//! The basic types: time, money, ids, page tokens, the clock, random numbers, fault points.
+//! The basic types: time, money, ids, page tokens, private files, the clock, random numbers, fault points.
 
 pub mod clock;
 pub mod faults;
@@ -7,5 +7,6 @@ pub mod id;
 pub(crate) mod last_outcome;
 pub mod money;
 pub mod page;
+pub(crate) mod private_files;
 pub mod random;
 pub mod time;

@@ -2,13 +2,7 @@
 //!
 //! Between contexts of one process nothing is signed: the caller is an extension of the request, which no client can send.
 
-use std::{
-    fmt,
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    path::Path,
-    sync::Arc,
-};
+use std::{fmt, io, path::Path, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ed25519_dalek::{SECRET_KEY_LENGTH, SigningKey};
@@ -16,7 +10,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 
 use crate::base::{
-    random,
+    private_files, random,
     time::{SignedDuration, Timestamp},
 };
 use crate::security::claims::{NotSigned, encoding_key, numeric_date, sign};
@@ -99,18 +93,7 @@ impl ServiceKey {
     /// Makes a new key and writes it to a file that only its owner may read. Replaces an existing file.
     pub fn make(file: &Path) -> io::Result<Self> {
         let text = STANDARD.encode(random::secret::<SECRET_KEY_LENGTH>());
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        // Written under another name first, so that no process reads a part of it.
-        let new = file.with_extension("new");
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        options.open(&new)?.write_all(text.as_bytes())?;
-        fs::rename(&new, file)?;
+        private_files::write(file, &text)?;
         Self::parse(&text).map_err(io::Error::other)
     }
 
