@@ -118,3 +118,75 @@ fn a_start_refuses_data_that_others_may_use_and_names_the_remedy() {
         start();
     }
 }
+
+/// Every service gets a key of its own, and nobody else can read it.
+#[test]
+fn service_keys_are_made_once_for_every_service() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = dir.path().join("service-keys");
+    let make = || {
+        let made = generous(dir.path()).arg("service-keys").output().unwrap();
+        assert!(made.status.success());
+        let mut files: Vec<_> = modes(&keys).split_off(1);
+        files.sort();
+        assert!(files.iter().all(|(_, mode)| *mode == 0o600), "{files:?}");
+        let content = files.iter().map(|(path, _)| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read_to_string(path).unwrap())
+        });
+        content.collect::<Vec<_>>()
+    };
+    let made = make();
+    assert_eq!(make(), made);
+    let is_private = |(name, _): &(String, String)| name.ends_with(".key");
+    let (private, list): (Vec<_>, Vec<_>) = made.into_iter().partition(is_private);
+    let (names, texts): (Vec<_>, Vec<_>) = private.into_iter().unzip();
+    let services = [
+        "doctor",
+        "member",
+        "message",
+        "payment",
+        "reservation",
+        "room",
+        "view",
+    ];
+    assert_eq!(names, services.map(|service| format!("{service}.key")));
+    let (_, list) = &list[0];
+    let mut listed: Vec<_> = list
+        .lines()
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    listed.sort_unstable();
+    assert_eq!(listed, services);
+    assert!(texts.iter().all(|key| !list.contains(key.trim())));
+
+    // A lost key is made again; the others stay.
+    fs::remove_file(keys.join("room.key")).unwrap();
+    let again = make();
+    let same = |name: &str| {
+        let position = names.iter().position(|known| known == name).unwrap();
+        let new = again.iter().find(|(made, _)| made == name).unwrap();
+        new.1 == texts[position]
+    };
+    assert!(same("view.key") && !same("room.key"));
+}
+
+#[test]
+fn a_process_whose_key_is_not_listed_does_not_start() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for dir in [&one, &other] {
+        let made = command(&["service-keys"]).current_dir(dir.path()).output();
+        assert!(made.unwrap().status.success());
+    }
+    let file = |dir: &tempfile::TempDir, name: &str| {
+        let path = dir.path().join("service-keys").join(name);
+        path.display().to_string()
+    };
+    let (key, keys) = (file(&one, "room.key"), file(&other, "service-keys"));
+    let listed = ["--service-keys", &keys, "--service-key-file", &key];
+    let flags = [&FLAGS[..], &["--ephemeral"], &listed].concat();
+    let (code, stderr) = run(&flags);
+    assert_eq!((code, stderr.lines().count()), (Some(64), 1), "{stderr}");
+    let (code, stderr) = run(&["--service-key-file", &key]);
+    assert_eq!((code, stderr.lines().count()), (Some(64), 1), "{stderr}");
+}

@@ -20,10 +20,17 @@ use crate::{
         status::{not_found, status, unavailable},
         violations::Violations,
     },
+    security::{
+        caller::{Caller, accept},
+        service_identity::DOCTOR,
+    },
     store,
     store::Store,
 };
 
+/// How far beyond the end of a log a cursor may be: no log loses more events than this. Without a limit one consumer could
+/// move the end of the log out of reach.
+const FURTHEST: i64 = 1_000_000_000;
 /// Maximum size of a page, so that it fits into a message. A page holds at least one event.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
@@ -57,9 +64,13 @@ impl EventLogs {
 #[tonic::async_trait]
 impl EventLogService for EventLogs {
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<ReadResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = accept(request);
+        let reader = reader(&caller)?;
         let store = self.store(&request.context)?;
         let mut violations = Violations::new();
+        let reports = request.seen > 0;
+        let may_report = !reports || is_consumer_of(&request.consumer, reader);
+        violations.require(may_report, "consumer", "must be one of the calling context");
         let limit = limit(&mut violations, "limit", request.limit, 256);
         for (field, value) in [("after", request.after), ("seen", request.seen)] {
             violations.require(value >= 0, field, "must not be negative");
@@ -68,9 +79,14 @@ impl EventLogService for EventLogs {
         let events = store.log_after(request.after, limit).await?;
         // Read after the events, so that it is never lower than theirs.
         let mut head = store.head().await?;
+        if request.seen.saturating_sub(head) > FURTHEST {
+            tracing::warn!(context = %request.context, reader, seen = request.seen, head, "implausible cursor refused");
+            let mut violations = Violations::new();
+            violations.add("seen", "is too far beyond the end of the log");
+            return Err(violations.into());
+        }
         if request.seen > head {
-            let consumer = Some(request.consumer.as_str()).filter(|name| !name.is_empty());
-            let consumer = consumer.unwrap_or("a consumer");
+            let consumer = &request.consumer;
             head = store.seen(request.seen, consumer, store::TAKEN).await?;
         }
         Ok(Response::new(ReadResponse {
@@ -116,6 +132,21 @@ impl EventLogService for EventLogs {
             redriven: i32::try_from(redriven).unwrap_or(i32::MAX),
         }))
     }
+}
+
+/// The context that reads a log. An operator inspects processes, but does not read what their logs contain.
+fn reader(caller: &Caller) -> Result<&str, Status> {
+    let service = caller.service.as_deref();
+    service.filter(|name| *name != DOCTOR).ok_or_else(|| {
+        let message = "only contexts of the platform may read a log";
+        status(Kind::Unauthenticated, "SERVICE_IDENTITY_REQUIRED", message)
+    })
+}
+
+/// Whether a consumer, such as `view` or `view.views`, belongs to a context.
+fn is_consumer_of(consumer: &str, context: &str) -> bool {
+    let rest = consumer.strip_prefix(context);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Validates a limit: 1 to 1000, or 0 for the default.

@@ -2,7 +2,7 @@
 //!
 //! | contract | allowed | refused |
 //! |---|---|---|
-//! | `public` | everybody; a token, if there is one, must be valid | |
+//! | `public` | everybody; a token that is not valid counts as none | |
 //! | `internal` | a service, alone or on behalf of a person | `UNAUTHENTICATED`/`SERVICE_IDENTITY_REQUIRED` |
 //! | `roles` | a person with one of the roles, or an ADMIN | without a person: `UNAUTHENTICATED`/`UNAUTHENTICATED`; with another role: `PERMISSION_DENIED`/`ROLE_REQUIRED` |
 //! | `owner_field` | the person it names, or an ADMIN | `NOT_FOUND`, as if it named a person that does not exist; `INVALID_ARGUMENT` if it is empty |
@@ -78,7 +78,7 @@ impl Access {
         if rpc.access == Who::Unguarded {
             return Ok(request);
         }
-        let caller = identify(&self.trust, context, &mut request).await?;
+        let caller = identify(&self.trust, context, &rpc.access, &mut request).await?;
         match &rpc.access {
             Who::Public | Who::Unguarded => {}
             Who::Internal if caller.service.is_some() => {}
@@ -126,14 +126,15 @@ mod tests {
     use crate::{
         base::{clock::Clock, id::MemberId},
         error::status::reason_of,
-        security::{caller::Caller, tokens::TrustSettings},
+        security::{caller::Caller, service_identity::ServiceKeys, tokens::TrustSettings},
     };
 
     static UNDECLARED: LazyLock<Rpcs> = LazyLock::new(crate::contract::rpcs::tests::undeclared);
 
     /// The status of a call of an ADMIN through a service.
     async fn call(rpcs: &'static Rpcs) -> Status {
-        let trust = Trust::new(TrustSettings::default(), None, Clock::System);
+        let keys = ServiceKeys::default();
+        let trust = Trust::new(TrustSettings::default(), keys, Clock::System);
         // Routes that accept every request.
         let accept = || async { http::Response::new(Body::empty()) };
         let open = Routes::from(axum::Router::new().fallback(accept));

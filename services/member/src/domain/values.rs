@@ -47,8 +47,6 @@ secrets! {
     PasswordHash,
     /// Hash of a secret of a refresh token.
     TokenHash,
-    /// The private part of a signing key, base64url.
-    Seed,
 }
 
 /// An e-mail address in lower case. Addresses that differ in case only are equal.
@@ -232,11 +230,10 @@ mod tests {
     #[test]
     fn debug_output_hides_secrets() {
         let shown = format!(
-            "{:?} {:?} {:?}",
+            "{:?} {:?}",
             PasswordHash("canary".into()),
-            TokenHash("canary".into()),
-            Seed("canary".into())
+            TokenHash("canary".into())
         );
-        assert_eq!(shown, "PasswordHash(…) TokenHash(…) Seed(…)");
+        assert_eq!(shown, "PasswordHash(…) TokenHash(…)");
     }
 }

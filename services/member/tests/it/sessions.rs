@@ -7,7 +7,10 @@ use berth::{
 use chassis::{
     Clock,
     base::time::{SignedDuration, to_proto},
-    security::tokens::{Trust, TrustSettings, Untrusted},
+    security::{
+        service_identity::ServiceKeys,
+        tokens::{Trust, TrustSettings, Untrusted},
+    },
 };
 use tonic::Code;
 
@@ -190,13 +193,14 @@ async fn a_revocation_is_published_until_no_concerned_token_is_valid() {
         .sign_out(fixture.ann_signs_in().await.refresh_token)
         .await;
     set_roles(&fixture, &[Role::Host]).await;
-    fixture.advance(SignedDuration::from_mins(16));
+    // Also those that were issued when a longer lifetime was configured.
+    fixture.advance(SignedDuration::from_mins(60));
     let trust = fixture.trust().await;
     assert_eq!(
         (trust.revoked_sessions.len(), trust.revoked_members.len()),
         (1, 1)
     );
-    fixture.advance(SignedDuration::from_mins(10));
+    fixture.advance(SignedDuration::from_mins(11));
     let trust = fixture.trust().await;
     assert_eq!(
         (trust.revoked_sessions.len(), trust.revoked_members.len()),
@@ -351,7 +355,7 @@ async fn suspend(fixture: &Fixture, suspended: bool) {
 /// Whether a service with the current `GetTrust` response refuses an access token as revoked.
 async fn is_revoked(fixture: &Fixture, token: &str) -> bool {
     let clock = Clock::Manual(fixture.clock.clone());
-    let trust = Trust::new(TrustSettings::default(), None, clock);
+    let trust = Trust::new(TrustSettings::default(), ServiceKeys::default(), clock);
     trust.learn(fixture.trust().await);
     match trust.verify(token) {
         Ok(_) => false,
