@@ -8,7 +8,7 @@ use chassis::{
 };
 use clap::{ArgMatches, Args, Command};
 
-use crate::{banner, contexts::contexts, demo, doctor};
+use crate::{banner, contexts::contexts, demo, doctor, service_keys};
 
 /// The subcommands of other crates.
 const SUBCOMMANDS: &[Subcommand] = &[recovery::SUBCOMMAND];
@@ -29,6 +29,7 @@ pub fn main() -> ExitCode {
         Ok(matches) => match matches.subcommand() {
             Some((doctor::NAME, matches)) => doctor::examine(matches),
             Some((demo::NAME, matches)) => demo::play(matches),
+            Some((service_keys::NAME, matches)) => service_keys::make(matches),
             Some((name, matches)) => {
                 run::run_subcommand(SUBCOMMANDS, name, "berth", &contexts(), matches)
             }
@@ -45,7 +46,8 @@ pub fn command() -> Command {
         .about("Berth: a booking platform of small gRPC services, all in one process")
         .args_conflicts_with_subcommands(true)
         .subcommand(demo::command())
-        .subcommand(doctor::command());
+        .subcommand(doctor::command())
+        .subcommand(service_keys::command());
     let command = run::subcommands(SUBCOMMANDS).fold(command, |command, subcommand| {
         command.subcommand((subcommand.command)())
     });

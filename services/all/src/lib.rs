@@ -5,6 +5,7 @@ mod cli;
 mod contexts;
 mod demo;
 pub mod doctor;
+mod service_keys;
 
 use chassis::{
     Platform,

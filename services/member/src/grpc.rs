@@ -1,7 +1,5 @@
 //! The gRPC service: one short method for each rpc.
 
-use std::sync::Arc;
-
 use berth::member::v1::{
     ChangePasswordRequest, ChangePasswordResponse, GetJsonWebKeysRequest, GetJsonWebKeysResponse,
     GetMemberRequest, GetMemberResponse, GetTrustRequest, GetTrustResponse, JoinRequest,
@@ -17,7 +15,7 @@ use chassis::{
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
-    authentication::{Authentication, session_of, signing_keys},
+    authentication::{Authentication, session_of, signing_keys::Signer},
     codec,
     domain::{
         account::{Account, Command},
@@ -26,14 +24,13 @@ use crate::{
         source::Source,
         values::SessionId,
     },
-    settings::Settings,
 };
 
-pub(crate) fn routes(deps: &Deps) -> Routes {
+pub(crate) fn routes(deps: &Deps, signer: &Signer) -> Routes {
     Routes::new(MemberServiceServer::new(Api {
         deps: deps.clone(),
-        settings: deps.settings(),
-        authentication: Authentication::new(deps.clone()),
+        signer: signer.clone(),
+        authentication: Authentication::new(deps.clone(), signer.clone()),
     }))
 }
 
@@ -45,15 +42,18 @@ fn source_of<T>(request: &Request<T>) -> Source {
 
 struct Api {
     deps: Deps,
-    settings: Arc<Settings>,
+    signer: Signer,
     authentication: Authentication,
 }
 
 impl Api {
-    fn keys(&self, ring: &KeyRing) -> Vec<JsonWebKey> {
-        codec::key_ring::to_proto(
-            ring.trusted(self.deps.clock.now(), self.settings.trust_retention()),
-        )
+    async fn keys(&self) -> Result<Vec<JsonWebKey>, Status> {
+        let ring = self.signer.ring(&self.deps).await?;
+        Ok(self.trusted(&ring))
+    }
+
+    fn trusted(&self, ring: &KeyRing) -> Vec<JsonWebKey> {
+        codec::key_ring::to_proto(ring.trusted(self.deps.clock.now()))
     }
 
     /// Executes a command on an account.
@@ -67,14 +67,13 @@ impl Api {
         Ok(store.execute(id, command, &caller.cause()).await?.now)
     }
 
-    /// The revocations that may concern an access token that is still valid.
+    /// The revocations that may concern a valid access token.
     async fn revoked<I: std::str::FromStr>(
         &self,
         scope: &str,
     ) -> Result<Vec<(Timestamp, I)>, StoreError> {
         let now = self.deps.clock.now();
-        let retention = self.settings.trust_retention();
-        let since = now.saturating_sub(retention).unwrap_or(now);
+        let since = now.saturating_sub(revocation::RETENTION).unwrap_or(now);
         let keys = self
             .deps
             .store
@@ -206,7 +205,7 @@ impl MemberService for Api {
         &self,
         _: Request<GetJsonWebKeysRequest>,
     ) -> Result<Response<GetJsonWebKeysResponse>, Status> {
-        let keys = self.keys(&signing_keys::load_or_create(&self.deps).await?);
+        let keys = self.keys().await?;
         Ok(Response::new(GetJsonWebKeysResponse { keys }))
     }
 
@@ -215,8 +214,10 @@ impl MemberService for Api {
         request: Request<RotateKeysRequest>,
     ) -> Result<Response<RotateKeysResponse>, Status> {
         let (caller, request) = accept(request);
-        let id = codec::key_ring::key_id(&request)?;
-        let keys = self.keys(&signing_keys::rotate(&self.deps, id, &caller.cause()).await?);
+        let rotation = codec::key_ring::rotate(&request)?;
+        let cause = caller.cause();
+        let ring = self.signer.rotate(&self.deps, rotation, &cause).await?;
+        let keys = self.trusted(&ring);
         Ok(Response::new(RotateKeysResponse { keys }))
     }
 
@@ -224,7 +225,7 @@ impl MemberService for Api {
         &self,
         _: Request<GetTrustRequest>,
     ) -> Result<Response<GetTrustResponse>, Status> {
-        let keys = self.keys(&signing_keys::load_or_create(&self.deps).await?);
+        let keys = self.keys().await?;
         let sessions = self.revoked::<SessionId>(revocation::SESSIONS).await?;
         let members = self.revoked::<MemberId>(revocation::MEMBERS).await?;
         let members = members.into_iter().map(|(from, id)| RevokedMember {

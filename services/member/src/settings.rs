@@ -1,21 +1,17 @@
 //! The settings of the context.
 
-use chassis::{Timestamp, base::time::SignedDuration};
+use chassis::{Timestamp, base::time::SignedDuration, security::claims::LONGEST_LIFE};
 use clap::Args;
 use secrecy::SecretString;
 
 use crate::domain::values::Email;
-
-/// Clock difference between machines that is tolerated: revocations and former keys are published this much longer than
-/// an access token is valid.
-const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);
 
 /// Settings of the member context.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Settings {
     /// Lifetime of an access token in seconds.
     #[arg(long, env = "BERTH_ACCESS_TOKEN_SECONDS", default_value_t = 900,
-          value_parser = clap::value_parser!(u32).range(60..=3600))]
+          value_parser = clap::value_parser!(u32).range(60..=LONGEST_LIFE.as_secs()))]
     pub(crate) access_token_seconds: u32,
     /// Lifetime of a refresh token in days.
     #[arg(long, env = "BERTH_REFRESH_TOKEN_DAYS", default_value_t = 30,
@@ -46,11 +42,6 @@ impl Settings {
         let hours = i64::from(self.refresh_token_days) * 24;
         now.saturating_add(SignedDuration::from_hours(hours))
             .unwrap_or(now)
-    }
-
-    /// How long revocations and former signing keys are published: until no access token they concern is valid.
-    pub(crate) fn trust_retention(&self) -> SignedDuration {
-        self.access_token_lifetime().saturating_add(CLOCK_SKEW)
     }
 
     fn access_token_lifetime(&self) -> SignedDuration {

@@ -6,7 +6,7 @@ use chassis::{Cause, Deps, RetryLater, base::random, store::ExecuteError};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    authentication::{passwords::Passwords, signing_keys, strength::words_about},
+    authentication::{passwords::Passwords, signing_keys::Signer, strength::words_about},
     codec,
     domain::{
         Refusal,
@@ -21,8 +21,8 @@ use crate::{
 const NAME: &str = "Admin";
 
 /// Runs before the context is ready.
-pub(crate) async fn run(deps: Deps) -> Result<(), RetryLater> {
-    signing_keys::load_or_create(&deps).await?;
+pub(crate) async fn run(deps: Deps, signer: Signer) -> Result<(), RetryLater> {
+    signer.current(&deps).await?;
     let settings = deps.settings::<Settings>();
     match (&settings.admin_email, &settings.admin_password) {
         (Some(email), Some(password)) => create_first_admin(&deps, email, password).await,

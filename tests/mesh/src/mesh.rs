@@ -1,13 +1,12 @@
 //! The mesh: servers, balancer and the processes of all contexts.
 
 use std::{
-    fs,
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, ensure};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use chassis::security::service_identity::{self, DOCTOR, PUBLIC_KEYS};
 use futures::future::{join_all, try_join_all};
 use servers::{Dir, Nats, NatsOptions, Postgres, PostgresOptions};
 use tonic::transport::Channel;
@@ -89,7 +88,7 @@ impl Mesh {
         for context in contexts {
             for number in 0..options.replicas {
                 let name = format!("{context}-{number}");
-                let env = env_of(context, &env, &balancer);
+                let env = env_of(context, &env, dir.path(), &balancer);
                 processes.push(Process::new(context, &name, dir.path(), env)?);
             }
         }
@@ -188,7 +187,7 @@ impl Mesh {
     /// Adds a replica of a context, and waits until it is given work. One is taken away by [`Process::stop`].
     pub async fn grow(&mut self, context: &str) -> Result<()> {
         let name = format!("{context}-{}", self.replicas(context).count());
-        let env = env_of(context, &self.env, &self.balancer);
+        let env = env_of(context, &self.env, self.dir.path(), &self.balancer);
         let mut new = Process::new(context, &name, self.dir.path(), env)?;
         new.start().await?;
         self.balancer.add(context, new.public(), new.admin())?;
@@ -244,14 +243,12 @@ pub fn contexts() -> Vec<&'static str> {
 
 /// The environment variables of all processes.
 fn env(options: &MeshOptions, dir: &Dir, postgres: Option<&Postgres>, nats: &Nats) -> Result<Env> {
-    let key = dir.path().join("service-key");
-    let seed: [u8; 32] = rand::random();
-    fs::write(&key, STANDARD.encode(seed))?;
+    let keys = keys_in(dir.path());
+    let services = contexts().into_iter().chain([DOCTOR]);
+    service_identity::provision(&keys, services)?;
+    let list = keys.join(PUBLIC_KEYS).display().to_string();
     let mut env = Env::from([
-        (
-            "BERTH_SERVICE_KEY_FILE".to_owned(),
-            key.display().to_string(),
-        ),
+        ("BERTH_SERVICE_KEYS".to_owned(), list),
         // The balancer notices NOT_SERVING at once; requests that it has sent before still arrive.
         ("BERTH_DRAIN_DELAY".to_owned(), "200ms".to_owned()),
         ("BERTH_NATS_URL".to_owned(), nats.url()),
@@ -265,14 +262,25 @@ fn env(options: &MeshOptions, dir: &Dir, postgres: Option<&Postgres>, nats: &Nat
     Ok(env)
 }
 
-/// The environment variables of the processes of a context: those of all, and the addresses of the other contexts.
-fn env_of(context: &str, env: &Env, balancer: &Balancer) -> Env {
+/// The directory of the service keys.
+fn keys_in(dir: &Path) -> PathBuf {
+    dir.join("keys")
+}
+
+/// The environment variables of the processes of a context: those of all, its service key, and the addresses of the other
+/// contexts.
+fn env_of(context: &str, env: &Env, dir: &Path, balancer: &Balancer) -> Env {
     let others = |ports: &std::collections::BTreeMap<String, SocketAddr>| {
         let others = ports.iter().filter(|(name, _)| *name != context);
         let named = others.map(|(name, address)| format!("{name}=http://{address}"));
         named.collect::<Vec<_>>().join(",")
     };
     let mut env = env.clone();
+    let key = keys_in(dir).join(format!("{context}.key"));
+    env.insert(
+        "BERTH_SERVICE_KEY_FILE".to_owned(),
+        key.display().to_string(),
+    );
     env.insert("BERTH_PEERS".to_owned(), others(balancer.peers()));
     env.insert("BERTH_LOGS".to_owned(), others(balancer.logs()));
     env

@@ -43,15 +43,14 @@ pub struct Process {
 }
 
 impl Process {
-    /// A process that is not started yet. `name` is unique, for example `room-0`. `dir` gets its log and, with SQLite, its data.
+    /// A process that is not started yet. `name` is unique, for example `room-0`. `dir` gets its log and its data directory.
     pub fn new(context: &str, name: &str, dir: &Path, mut env: Env) -> Result<Self> {
         let port = || Ok::<_, anyhow::Error>(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)));
         let (public, admin) = (port()?, port()?);
         let data_dir = dir.join("data").join(name);
-        let log = dir.join("logs").join(format!("{name}.log"));
-        for made in [data_dir.as_path(), &dir.join("logs")] {
-            fs::create_dir_all(made).with_context(|| format!("cannot make {}", made.display()))?;
-        }
+        let logs = dir.join("logs");
+        let log = logs.join(format!("{name}.log"));
+        fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
         let fixed = [
             ("BERTH_LISTEN", public.to_string()),
             ("BERTH_ADMIN_LISTEN", admin.to_string()),

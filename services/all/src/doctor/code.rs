@@ -94,7 +94,7 @@ codes! {
     /// A process rejects the doctor's token.
     AccessRefused = "ACCESS_REFUSED", Critical, 17:
         "A process answers and refuses the doctor's token: the service key differs, the process has another name, or its clock differs too much from the clock here.",
-        "Pass the service key of the platform with `--service-key-file`, or for a local `berth` its data directory with `--data-dir`. Compare the clocks of both machines, and the name in `--admin {process}=…` with the name of the process.";
+        "Pass the key of the doctor with `--service-key-file`, or for a local `berth` its data directory with `--data-dir`. Compare the clocks of both machines, and the name in `--admin {process}=…` with the name of the process.";
     /// A response is invalid.
     AnswerUnreadable = "ANSWER_UNREADABLE", Critical, 18:
         "The address is not the admin port of the expected process, or the process has a version that cannot be inspected.",

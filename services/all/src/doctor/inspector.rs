@@ -6,8 +6,9 @@ use berth::inspection::v1::{
     Context, InspectRequest, InspectResponse, inspection_service_client::InspectionServiceClient,
 };
 use chassis::{
-    Clock, Timestamp, contract::headers::SERVICE_HEADER, runtime::start::log_of,
-    security::service_identity::ServiceKey,
+    Clock, Timestamp,
+    contract::headers::SERVICE_HEADER,
+    security::service_identity::{ServiceKey, admin_port_of},
 };
 use futures::future::join_all;
 use tokio::time;
@@ -15,8 +16,6 @@ use tonic::{Code, Request, Status, metadata::AsciiMetadataValue, transport::Endp
 
 use super::finding::plain;
 
-/// The name of the doctor in its service tokens.
-const DOCTOR: &str = "doctor";
 /// The largest response that is read, in bytes.
 const MAX_LENGTH: usize = 1024 * 1024;
 
@@ -83,7 +82,7 @@ pub enum NoAnswer {
 /// Inspects processes.
 #[derive(Clone, Debug)]
 pub struct Inspector {
-    /// The service key that signs the tokens, if there is one.
+    /// The key that signs the tokens of the doctor, if there is one.
     pub key: Option<ServiceKey>,
     /// The clock of this machine.
     pub clock: Clock,
@@ -136,7 +135,7 @@ impl Inspector {
         let Some(key) = &self.key else {
             return Ok(None);
         };
-        let token = key.sign(DOCTOR, &log_of(process), self.clock.now());
+        let token = key.sign(&admin_port_of(process), self.clock.now());
         let token = token
             .ok()
             .and_then(|token| AsciiMetadataValue::try_from(token).ok());
@@ -152,7 +151,7 @@ impl Inspector {
         };
         match status.code() {
             Code::Unauthenticated | Code::PermissionDenied if self.key.is_none() => {
-                NoAnswer::Refused(format!("{response} (no service key was found)"), None)
+                NoAnswer::Refused(format!("{response} (no key of the doctor was found)"), None)
             }
             Code::Unauthenticated | Code::PermissionDenied => {
                 NoAnswer::Refused(response, date(status))

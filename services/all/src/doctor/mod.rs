@@ -21,7 +21,7 @@ use chassis::{
     base::{flag_values::duration, time::SignedDuration},
     cli::usage,
     runtime::start::OWN_KEY,
-    security::service_identity::{BadServiceKey, ServiceKey},
+    security::service_identity::{BadServiceKey, DOCTOR, ServiceKey},
 };
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
@@ -48,7 +48,7 @@ pub struct Settings {
         value_name = "ADDRESSES"
     )]
     pub admin: Vec<Target>,
-    /// File with the service key of the platform; without it the key of a local `berth` is read from its data directory
+    /// File with the private key of the doctor; without it the key of a local `berth` is read from its data directory
     #[arg(long, env = "BERTH_SERVICE_KEY_FILE", value_name = "FILE")]
     pub service_key_file: Option<PathBuf>,
     /// The data directory of a local `berth`
@@ -86,12 +86,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The service key: from the given file, or else from a local platform if there is one.
+    /// The key of the doctor: from the given file, or else from a local platform if there is one.
     fn key(&self) -> Result<Option<ServiceKey>, BadServiceKey> {
         let own = |dir: &Path| dir.join(OWN_KEY);
         match &self.service_key_file {
-            Some(file) => ServiceKey::read(file).map(Some),
-            None => match ServiceKey::read(&own(&self.data_dir)) {
+            Some(file) => ServiceKey::read(DOCTOR, file).map(Some),
+            None => match ServiceKey::read(DOCTOR, &own(&self.data_dir)) {
                 // Without a local platform there is no key. PROCESS_UNREACHABLE is the better report then.
                 Err(BadServiceKey::Unreadable(error))
                     if error.kind() == io::ErrorKind::NotFound =>

@@ -11,5 +11,6 @@ mod demo;
 mod doctor;
 mod kill;
 mod platform;
+mod private;
 mod process;
 mod python;

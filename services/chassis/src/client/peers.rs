@@ -59,7 +59,7 @@ impl Peers {
         Self::with(Clock::System, Faults::default(), None)
     }
 
-    /// No peers. The service key is needed only for calls to other processes.
+    /// No peers. The private key of this process is needed only for calls to other processes.
     pub fn with(clock: Clock, faults: Faults, service_key: Option<ServiceKey>) -> Self {
         Self {
             own: None,

@@ -1,9 +1,6 @@
 //! A call to another process: over a channel, with headers that identify the caller.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use http_body_util::BodyExt;
@@ -31,8 +28,8 @@ pub(super) struct Remote {
     channel: Channel,
     service_key: Option<ServiceKey>,
     clock: Clock,
-    /// The latest tokens, by calling service.
-    tokens: Mutex<BTreeMap<String, (Timestamp, HeaderValue)>>,
+    /// The latest token, and when it was signed.
+    token: Mutex<Option<(Timestamp, HeaderValue)>>,
 }
 
 impl Remote {
@@ -47,7 +44,7 @@ impl Remote {
             channel,
             service_key,
             clock,
-            tokens: Mutex::default(),
+            token: Mutex::default(),
         }
     }
 
@@ -109,27 +106,28 @@ impl Remote {
                 headers.insert(name, value);
             }
         }
-        if let (Some(key), Some(service)) = (&self.service_key, &caller.service) {
-            headers.insert(headers::SERVICE, self.token(key, service)?);
+        if let (Some(key), Some(_)) = (&self.service_key, &caller.service) {
+            headers.insert(headers::SERVICE, self.token(key)?);
         }
         Ok(())
     }
 
-    fn token(&self, key: &ServiceKey, service: &str) -> Result<HeaderValue, Status> {
+    /// A token of this process. It names the process, whichever of its contexts calls.
+    fn token(&self, key: &ServiceKey) -> Result<HeaderValue, Status> {
         let now = self.clock.now();
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((signed, token)) = tokens.get(service) {
+        let mut latest = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((signed, token)) = &*latest {
             let age = now.duration_since(*signed);
             if age >= SignedDuration::ZERO && age < TOKEN_USE {
                 return Ok(token.clone());
             }
         }
         let token = key
-            .sign(service, &self.context, now)
+            .sign(&self.context, now)
             .map_err(|error| internal(&error))?;
         let mut token = HeaderValue::try_from(token).map_err(|error| internal(&error))?;
         token.set_sensitive(true);
-        tokens.insert(service.to_owned(), (now, token.clone()));
+        *latest = Some((now, token.clone()));
         Ok(token)
     }
 }

@@ -23,10 +23,17 @@ use crate::{
         status::{not_found, status, unavailable},
         violations::Violations,
     },
+    security::{
+        caller::{Caller, accept},
+        service_identity::DOCTOR,
+    },
     store,
     store::Store,
 };
 
+/// How far beyond the end of a log a cursor may be: no log loses more events than this. Without a limit one consumer could
+/// move the end of the log out of reach.
+const FURTHEST: i64 = 1_000_000_000;
 /// Maximum size of a page, so that it fits into a message. A page holds at least one event.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
@@ -60,7 +67,8 @@ impl EventLogs {
 #[tonic::async_trait]
 impl EventLogService for EventLogs {
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<ReadResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = accept(request);
+        let reader = reader(&caller)?;
         let store = self.store(&request.context)?;
         let mut violations = Violations::new();
         let limit = limit(&mut violations, "limit", request.limit, 256);
@@ -68,12 +76,17 @@ impl EventLogService for EventLogs {
         let cursor = request.cursor.map(Position::try_from).transpose();
         violations.require(cursor.is_ok(), "cursor", "must be a position");
         let cursor = cursor.unwrap_or_default();
-        let is_named = cursor.is_none() || !request.consumer.is_empty();
-        violations.require(
-            is_named,
-            "consumer",
-            "must be the consumer with that cursor",
-        );
+        let may_report = cursor.is_none() || is_consumer_of(&request.consumer, reader);
+        violations.require(may_report, "consumer", "must be one of the calling context");
+        if let Some(cursor) = cursor {
+            let end = store.high_water_mark().await?.seq;
+            let is_plausible = cursor.seq.saturating_sub(end) <= FURTHEST;
+            violations.require(
+                is_plausible,
+                "cursor",
+                "is too far beyond the end of the log",
+            );
+        }
         let limit = violations.check(limit)?;
         let events = store.log_after(request.after, limit).await?;
         // Read after the events, so that it is never lower than theirs.
@@ -135,6 +148,21 @@ impl EventLogService for EventLogs {
             redriven: i32::try_from(redriven).unwrap_or(i32::MAX),
         }))
     }
+}
+
+/// The context that reads a log. An operator inspects processes, but does not read what their logs contain.
+fn reader(caller: &Caller) -> Result<&str, Status> {
+    let service = caller.service.as_deref();
+    service.filter(|name| *name != DOCTOR).ok_or_else(|| {
+        let message = "only contexts of the platform may read a log";
+        status(Kind::Unauthenticated, "SERVICE_IDENTITY_REQUIRED", message)
+    })
+}
+
+/// Whether a consumer, such as `view` or `view.views`, belongs to a context.
+fn is_consumer_of(consumer: &str, context: &str) -> bool {
+    let rest = consumer.strip_prefix(context);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Validates a limit: 1 to 1000, or 0 for the default.

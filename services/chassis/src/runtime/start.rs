@@ -5,7 +5,6 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use futures::{FutureExt, future::try_join_all};
 use tokio_util::sync::CancellationToken;
 
-pub use crate::runtime::wiring::log_of;
 use crate::{
     client::{peers::Peers, trust_renewal},
     messaging::{bus::Bus, consume_error::ConsumeError, log_service::EventLogs, relay::compare},
@@ -21,12 +20,16 @@ use crate::{
         supervisor::{Supervisor, TaskGroup},
         wiring,
     },
-    security::{access::Access, service_identity::ServiceKey, tokens::Trust},
+    security::{
+        access::Access,
+        service_identity::{DOCTOR, ServiceKey, ServiceKeys, admin_port_of},
+        tokens::Trust,
+    },
     server::{Services, health::Health},
     store::{Store, StoreError},
 };
 
-/// File in the data directory with the service key of a process that is not configured with one.
+/// File in the data directory with the key of the doctor, in a process that is not configured with public keys of services.
 pub const OWN_KEY: &str = "service.key";
 /// The context that issues tokens.
 const MEMBER: &str = "member";
@@ -61,11 +64,15 @@ pub(super) async fn start(
     let health = Health::new(ports::services_of(&contexts)).await;
     let logs = EventLogs::new();
     let inspection = Inspection::new(&options.process, &health, options.clock.clone());
-    let service_key = config.trust.service_key()?;
-    let trust = trust(&options, service_key.as_ref())?;
+    let service_key = config.trust.service_key(&options.process)?;
+    let service_keys = service_keys(&options)?;
+    if let Some(key) = &service_key {
+        service_keys.require(key)?;
+    }
+    let trust = Trust::new(config.trust.clone(), service_keys, options.clock.clone());
     let access = Access::new(&trust);
     let routes = ports::admin_routes(&health, &logs, &inspection)?;
-    let routes = access.guard(&log_of(&options.process), routes);
+    let routes = access.guard(&admin_port_of(&options.process), routes);
     let mut admin_port = ports::serve_admin(admin_listener, routes, &trust, &options);
     let stop_upkeep = admin_port.stop_token();
     admin_port.spawn(supervisor::keep_metrics(stop_upkeep));
@@ -112,17 +119,16 @@ pub(super) async fn start(
     Ok((running, supervisor))
 }
 
-/// The trust in tokens and service keys. A process without a configured service key creates one for its operator; nobody
-/// else has it, so nothing is signed with it.
-fn trust(options: &Options, service_key: Option<&ServiceKey>) -> Result<Trust, StartError> {
+/// The public keys of the services that are trusted. A process that is not configured with any creates a key for its operator
+/// and trusts only that one.
+fn service_keys(options: &Options) -> Result<ServiceKeys, StartError> {
+    if let Some(keys) = options.config.trust.service_keys()? {
+        return Ok(keys);
+    }
     let dir: &Path = &options.config.data_dir;
-    let key = match service_key {
-        Some(key) => key.clone(),
-        None => ServiceKey::make(&dir.join(OWN_KEY))
-            .map_err(|error| StartError::DataDir(dir.display().to_string(), error))?,
-    };
-    let settings = options.config.trust.clone();
-    Ok(Trust::new(settings, Some(key), options.clock.clone()))
+    let key = ServiceKey::make(DOCTOR, &dir.join(OWN_KEY))
+        .map_err(|error| StartError::DataDir(dir.display().to_string(), error))?;
+    Ok(ServiceKeys::of([&key]))
 }
 
 async fn open_stores(contexts: &[Context], options: &Options) -> Result<Vec<Store>, StartError> {

@@ -9,14 +9,9 @@ use crate::{
         context::Context, context_runtime::Wiring, options::Options, remote_log::RemoteLog,
         start_error::StartError,
     },
+    security::service_identity::admin_port_of,
     store::Store,
 };
-
-/// The peer name of the admin port of a process: clients use it to read its event logs, and it is the audience of their
-/// service tokens.
-pub fn log_of(process: &str) -> String {
-    format!("{process}.log")
-}
 
 /// Connects the contexts of this process with each other and with those of other processes.
 pub(super) async fn connect(
@@ -35,10 +30,10 @@ pub(super) async fn connect(
     let reader = contexts.first().map_or("berth", |context| context.name);
     let mut logs: BTreeMap<String, Arc<dyn LogReader>> = BTreeMap::new();
     for (context, address) in &options.logs.0 {
-        add_peer(&log_of(context), address)?;
+        add_peer(&admin_port_of(context), address)?;
         let log = RemoteLog {
             context: context.clone(),
-            peer: peers.called_by(reader).to(&log_of(context)),
+            peer: peers.called_by(reader).to(&admin_port_of(context)),
         };
         logs.insert(context.clone(), Arc::new(log));
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     base::random,
-    contract::headers,
+    contract::{headers, rpcs::Who},
     error::{
         refusal::Kind,
         status::{status, unavailable},
@@ -19,10 +19,12 @@ use crate::{
     },
 };
 
-/// Identifies the caller. A service identity without proof is dropped; a person's token must be valid.
+/// Identifies the caller. A service identity without proof is dropped. A person's token must be valid, unless the rpc needs
+/// none: then the caller is nobody, also not the service that passed the token on, which sees more on its own behalf.
 pub(super) async fn identify(
     trust: &Trust,
     context: &str,
+    access: &Who,
     request: &mut Request,
 ) -> Result<Caller, Status> {
     let mut caller = request
@@ -30,8 +32,14 @@ pub(super) async fn identify(
         .remove::<Caller>()
         .unwrap_or_default();
     let headers = request.headers_mut();
-    if caller.member.is_none() {
-        person(trust, context, headers, &mut caller).await?;
+    if caller.member.is_none()
+        && let Err(status) = person(trust, context, headers, &mut caller).await
+    {
+        if *access != Who::Public {
+            return Err(status);
+        }
+        caller.service = None;
+        headers.remove(headers::SERVICE);
     }
     if caller.service.is_none() {
         service(trust, context, headers, &mut caller);

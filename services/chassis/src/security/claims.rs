@@ -5,7 +5,13 @@ use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 
-use crate::base::{id::MemberId, time::Timestamp};
+use crate::base::{
+    id::MemberId,
+    time::{SignedDuration, Timestamp},
+};
+
+/// The longest life of an access token. One that claims more is refused.
+pub const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(1);
 
 /// `typ` of a person's token.
 pub(super) const TYP: &str = "JWT";

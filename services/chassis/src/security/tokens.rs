@@ -19,10 +19,10 @@ use crate::{
         time::{SignedDuration, Timestamp},
     },
     security::{
-        claims::{self, Claims},
+        claims::{self, Claims, LONGEST_LIFE},
         service_identity::{
             self as service, BadServiceKey, LIFETIME as SERVICE_TOKEN_LIFETIME, ServiceClaims,
-            ServiceKey,
+            ServiceKey, ServiceKeys,
         },
         trusted_keys::{KeySet, TrustedKeys},
     },
@@ -44,9 +44,12 @@ pub struct TrustSettings {
     /// Audience of access tokens
     #[arg(long, env = "BERTH_TOKEN_AUDIENCE", default_value = "berth")]
     pub token_audience: String,
-    /// File with the key by which services authenticate to each other across processes: 32 bytes in base64. Not needed in one process.
-    #[arg(long, env = "BERTH_SERVICE_KEY_FILE")]
+    /// File with the private key of this process, by which it authenticates to services in other processes: 32 bytes in base64
+    #[arg(long, env = "BERTH_SERVICE_KEY_FILE", requires = "service_keys")]
     pub service_key_file: Option<PathBuf>,
+    /// File with the public keys of all services, `<service> <key>` on each line; without it only an operator's key in the data directory is accepted
+    #[arg(long, env = "BERTH_SERVICE_KEYS")]
+    pub service_keys: Option<PathBuf>,
 }
 
 impl Default for TrustSettings {
@@ -55,15 +58,22 @@ impl Default for TrustSettings {
             token_issuer: "berth".to_owned(),
             token_audience: "berth".to_owned(),
             service_key_file: None,
+            service_keys: None,
         }
     }
 }
 
 impl TrustSettings {
-    /// The service key, if one is configured.
-    pub fn service_key(&self) -> Result<Option<ServiceKey>, BadServiceKey> {
+    /// The private key of a process, if one is configured.
+    pub fn service_key(&self, process: &str) -> Result<Option<ServiceKey>, BadServiceKey> {
         let file = self.service_key_file.as_deref();
-        file.map(ServiceKey::read).transpose()
+        file.map(|file| ServiceKey::read(process, file)).transpose()
+    }
+
+    /// The public keys of all services, if they are configured.
+    pub fn service_keys(&self) -> Result<Option<ServiceKeys>, BadServiceKey> {
+        let file = self.service_keys.as_deref();
+        file.map(ServiceKeys::read).transpose()
     }
 }
 
@@ -97,6 +107,12 @@ pub enum Untrusted {
     /// It has expired.
     #[error("expired")]
     Expired,
+    /// It is valid for longer than any token may be.
+    #[error("too long a life")]
+    TooLongLife,
+    /// Its key had retired when it was issued.
+    #[error("issued after its key had retired")]
+    KeyRetired,
     /// Its session or its member's tokens were revoked.
     #[error("revoked")]
     Revoked,
@@ -114,7 +130,7 @@ impl fmt::Debug for Trust {
 
 struct Inner {
     settings: TrustSettings,
-    service_key: Option<ServiceKey>,
+    service_keys: ServiceKeys,
     clock: Clock,
     keys: TrustedKeys,
     /// Verified tokens by their SHA-256 digest.
@@ -129,11 +145,11 @@ struct Verified {
 }
 
 impl Trust {
-    /// Trusts no person's token before [`Trust::learn`], and the tokens that the service key signed.
-    pub fn new(settings: TrustSettings, service_key: Option<ServiceKey>, clock: Clock) -> Self {
+    /// Trusts no person's token before [`Trust::learn`], and the services that these keys identify.
+    pub fn new(settings: TrustSettings, service_keys: ServiceKeys, clock: Clock) -> Self {
         Self(Arc::new(Inner {
             settings,
-            service_key,
+            service_keys,
             clock,
             keys: TrustedKeys::default(),
             persons: Cache::new(CACHED),
@@ -172,16 +188,20 @@ impl Trust {
         Ok(verified.claims.clone())
     }
 
-    /// The name of the service that presents this token to `callee`.
+    /// The name of the service that presents this token to `callee`. Only a key of the service that the token names counts.
     pub(crate) fn service(&self, token: &str, callee: &str) -> Result<String, Untrusted> {
-        let key = self.0.service_key.as_ref().ok_or(Untrusted::UnknownKey)?;
         let read = || {
+            let header = decode_header(token).map_err(|_| Untrusted::Malformed)?;
+            let issuer = header.kid.ok_or(Untrusted::Malformed)?;
             let read = |key| signed_claims::<ServiceClaims>(token, key, service::TYP).ok();
-            let claims = key.trusted().iter().find_map(read);
-            claims.ok_or(Untrusted::Forged)
+            let claims = self.0.service_keys.of_service(&issuer).find_map(read);
+            let claims = claims.ok_or(Untrusted::Forged)?;
+            (claims.iss == issuer)
+                .then_some(claims)
+                .ok_or(Untrusted::ForeignIssuer)
         };
         let check = |claims: &ServiceClaims| {
-            if claims.aud != callee {
+            if claims.aud != callee || !service::may_call(&claims.iss, callee) {
                 return Err(Untrusted::ForeignAudience);
             }
             let longest = SERVICE_TOKEN_LIFETIME.saturating_add(LEEWAY);
@@ -195,8 +215,7 @@ impl Trust {
             Ok(())
         };
         let claims = cached(&self.0.services, token, read, check)?;
-        let name = claims.service().ok_or(Untrusted::Malformed)?;
-        Ok(name.to_owned())
+        Ok(claims.iss.clone())
     }
 
     /// Verifies the signature of a token, and the claims whose validity cannot change.
@@ -205,7 +224,7 @@ impl Trust {
         let key_id = header.kid.ok_or(Untrusted::Malformed)?;
         let keys = &keys.ok_or(Untrusted::NothingKnown)?.keys;
         let key = keys.get(&key_id).ok_or(Untrusted::UnknownKey)?;
-        let claims: Arc<Claims> = Arc::new(signed_claims(token, key, claims::TYP)?);
+        let claims: Arc<Claims> = Arc::new(signed_claims(token, &key.key, claims::TYP)?);
         if claims.iss != self.0.settings.token_issuer {
             return Err(Untrusted::ForeignIssuer);
         }
@@ -214,6 +233,9 @@ impl Trust {
         }
         if claims.sid.is_empty() || claims.jti.is_empty() {
             return Err(Untrusted::Malformed);
+        }
+        if claims.exp > later(claims.iat, LONGEST_LIFE) {
+            return Err(Untrusted::TooLongLife);
         }
         Ok(Verified { claims, key_id })
     }
@@ -228,8 +250,12 @@ impl Trust {
         if later(now, LEEWAY) < claims.nbf.max(claims.iat) {
             return Err(Untrusted::NotYet);
         }
-        let known = keys.filter(|keys| keys.keys.contains_key(key_id));
-        let keys = known.ok_or(Untrusted::UnknownKey)?;
+        let keys = keys.ok_or(Untrusted::UnknownKey)?;
+        let key = keys.keys.get(key_id).ok_or(Untrusted::UnknownKey)?;
+        let retires = key.retires.map(|retires| later(retires, LEEWAY));
+        if retires.is_some_and(|retires| claims.iat >= retires) {
+            return Err(Untrusted::KeyRetired);
+        }
         let revoked_before = keys.revoked_members.get(&claims.sub);
         if keys.revoked_sessions.contains(&claims.sid)
             || revoked_before.is_some_and(|before| claims.iat < *before)

@@ -28,10 +28,17 @@ const FIRST_COPY_WAIT: Duration = Duration::from_secs(5);
 /// Keys and revocations as `member` published them.
 #[derive(Default)]
 pub(super) struct KeySet {
-    pub(super) keys: BTreeMap<String, DecodingKey>,
+    pub(super) keys: BTreeMap<String, TrustedKey>,
     pub(super) revoked_sessions: BTreeSet<String>,
     /// A member's tokens issued before this time are revoked.
     pub(super) revoked_members: BTreeMap<MemberId, Timestamp>,
+}
+
+/// A public key of `member`.
+pub(super) struct TrustedKey {
+    pub(super) key: DecodingKey,
+    /// It signs until this time, if there is an end.
+    pub(super) retires: Option<Timestamp>,
 }
 
 impl From<proto::GetTrustResponse> for KeySet {
@@ -41,7 +48,7 @@ impl From<proto::GetTrustResponse> for KeySet {
             Some((revoked.member_id.parse().ok()?, before))
         });
         Self {
-            keys: response.keys.into_iter().filter_map(decoding_key).collect(),
+            keys: response.keys.into_iter().filter_map(trusted_key).collect(),
             revoked_sessions: response.revoked_sessions.into_iter().collect(),
             revoked_members: members.collect(),
         }
@@ -49,12 +56,18 @@ impl From<proto::GetTrustResponse> for KeySet {
 }
 
 /// A key with its id, if it is an Ed25519 key.
-fn decoding_key(key: proto::JsonWebKey) -> Option<(String, DecodingKey)> {
+fn trusted_key(key: proto::JsonWebKey) -> Option<(String, TrustedKey)> {
     let is_ed25519 = key.kty == "OKP" && key.crv == "Ed25519" && key.alg == "EdDSA";
     let public = URL_SAFE_NO_PAD.decode(&key.x).ok();
     match public {
         Some(public) if is_ed25519 && public.len() == 32 && !key.kid.is_empty() => {
-            Some((key.kid, DecodingKey::from_ed_der(&public)))
+            // A time that cannot be read has passed.
+            let passed = |at| time::from_proto(&at).unwrap_or(Timestamp::MIN);
+            let trusted = TrustedKey {
+                key: DecodingKey::from_ed_der(&public),
+                retires: key.retire_time.map(passed),
+            };
+            Some((key.kid, trusted))
         }
         _ => {
             tracing::warn!(kid = key.kid, "key of member cannot be used");

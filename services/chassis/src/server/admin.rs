@@ -21,7 +21,11 @@ use tower::ServiceExt;
 use crate::{
     contract::headers,
     server::{listener::Connection, pipeline::RequestPipeline},
-    telemetry::{self, LogFilter, logs::MAX_FILTER},
+    telemetry::{
+        self, LogFilter,
+        audit::{self, Change},
+        logs::MAX_FILTER,
+    },
 };
 
 /// Says whose access token this is, if it is that of an ADMIN.
@@ -140,5 +144,13 @@ fn change(log: Option<&LogFilter>, who: &str, filter: &str) -> Response {
         return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response();
     }
     tell("log filter changed");
+    audit::record(&Change {
+        actor: who,
+        service: "",
+        action: "PUT /log",
+        subject: filter.trim(),
+        outcome: "OK",
+        request_id: "",
+    });
     show(Some(log))
 }

@@ -1,8 +1,9 @@
 //! What is logged, and in which format.
 
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{Registry, filter::Targets, reload};
 
-use crate::telemetry::error::TelemetryError;
+use crate::telemetry::{audit, error::TelemetryError};
 
 /// The longest log filter, in bytes.
 pub const MAX_FILTER: usize = 1024;
@@ -27,9 +28,12 @@ impl LogFilter {
         Ok((layer, Self(handle)))
     }
 
-    /// The filter.
+    /// The filter. The audit trail, which is always logged, is no part of it.
     pub fn get(&self) -> Result<String, TelemetryError> {
-        Ok(self.0.with_current(ToString::to_string)?)
+        let filter = self.0.with_current(ToString::to_string)?;
+        let audit = format!("{}=info", audit::TARGET);
+        let others: Vec<&str> = filter.split(',').filter(|one| *one != audit).collect();
+        Ok(others.join(","))
     }
 
     /// Replaces the filter. A valid one is announced before it applies.
@@ -55,7 +59,8 @@ fn parse(filter: &str) -> Result<Targets, TelemetryError> {
     if filter.len() > MAX_FILTER || !filter.split(',').all(is_directive) {
         return Err(wrong());
     }
-    filter.parse().map_err(|_| wrong())
+    let filter: Targets = filter.parse().map_err(|_| wrong())?;
+    Ok(filter.with_target(audit::TARGET, LevelFilter::INFO))
 }
 
 fn is_level(text: &str) -> bool {

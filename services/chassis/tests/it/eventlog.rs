@@ -17,6 +17,7 @@ use chassis::{
     domain::{event::Cause, position::Position},
     messaging::log_service::EventLogs,
     runtime::options::Options,
+    security::service_identity::{ServiceKey, admin_port_of},
 };
 use chassis_testing::quiet;
 use tokio::time::timeout;
@@ -26,7 +27,7 @@ use crate::{
     broker::Prefix,
     consumer::Pair,
     counter::{Command, Seat, SeatId},
-    platform::service_key,
+    platform::{foreign_key, identify, service_key},
     stage::{channel, why},
     store::mark,
     tally::{Tally, policies},
@@ -53,22 +54,19 @@ async fn take(store: &Store, seat: u128) {
         .unwrap();
 }
 
-/// A context in a process of its own, with the shared service key.
+/// A context in a process of its own.
 async fn process(context: Context, dir: &Path, change: impl FnOnce(&mut Options)) -> Platform {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    let key = dir.join("service.key");
-    std::fs::write(&key, STANDARD.encode([7; 32])).unwrap();
     let mut options = Options::in_dir(dir);
     context.name.clone_into(&mut options.process);
-    options.config.trust.service_key_file = Some(key);
+    identify(&mut options, dir);
     change(&mut options);
     Platform::start(vec![context], options).await.unwrap()
 }
 
 /// A client of the event log of a process, with a service key.
-fn client_with(key: u8, process: &str, admin: SocketAddr) -> EventLogServiceClient<Peer> {
-    let log = format!("{process}.log");
-    let peers = Peers::with(Clock::System, Faults::default(), Some(service_key(key)));
+fn client_with(key: ServiceKey, process: &str, admin: SocketAddr) -> EventLogServiceClient<Peer> {
+    let log = admin_port_of(process);
+    let peers = Peers::with(Clock::System, Faults::default(), Some(key));
     peers.add_remote(&log, &format!("http://{admin}")).unwrap();
     EventLogServiceClient::new(peers.called_by("message").to(&log))
 }
@@ -98,12 +96,13 @@ async fn a_log_is_read_by_services_only() {
         "SERVICE_IDENTITY_REQUIRED".to_owned(),
     );
     assert_eq!(why(anybody), closed);
-    assert_eq!(
-        why(client_with(8, "room", admin).read(read("room", 0, 0)).await),
-        closed
-    );
+    // Not with a key that is not that of the service, and not by an operator who may inspect the process.
+    for key in [foreign_key("message"), service_key("doctor")] {
+        let mut client = client_with(key, "room", admin);
+        assert_eq!(why(client.read(read("room", 0, 0)).await), closed);
+    }
 
-    let mut log = client_with(7, "room", admin);
+    let mut log = client_with(service_key("message"), "room", admin);
     let all = log.read(read("room", 0, 0)).await.unwrap().into_inner();
     let numbers: Vec<i64> = all.events.iter().map(|event| event.seq).collect();
     assert_eq!((numbers, end(&all)), (vec![1, 2, 3], 3));
@@ -148,7 +147,7 @@ async fn a_cursor_beyond_the_end_fences_the_store() {
     let platform = process(seats(), dir.path(), |_| {}).await;
     let store = &platform.contexts()[0].deps.store;
     take(store, 1).await;
-    let mut log = client_with(7, "room", platform.admin());
+    let mut log = client_with(service_key("message"), "room", platform.admin());
     let at = |cursor: Position, consumer: &str| ReadRequest {
         cursor: Some(cursor.into()),
         consumer: consumer.into(),
@@ -173,10 +172,46 @@ async fn a_cursor_beyond_the_end_fences_the_store() {
 }
 
 #[tokio::test]
+async fn only_a_consumer_of_the_caller_fences_a_log_and_not_from_out_of_reach() {
+    let dir = tempfile::tempdir().unwrap();
+    let platform = process(seats(), dir.path(), |_| {}).await;
+    let store = &platform.contexts()[0].deps.store;
+    take(store, 1).await;
+    let admin = platform.admin();
+    let report = async |as_: &str, consumer: &str, seen| {
+        let request = ReadRequest {
+            cursor: Some(mark(seen).into()),
+            consumer: consumer.into(),
+            ..read("room", 0, 0)
+        };
+        let mut log = client_with(service_key(as_), "room", admin);
+        let read = log.read(request).await;
+        read.map(|_| ()).map_err(|status| status.code())
+    };
+    let refused = Err(Code::InvalidArgument);
+    for consumer in ["message", "message.views", "", "reservation2", "reserv"] {
+        assert_eq!(
+            report("reservation", consumer, 2).await,
+            refused,
+            "{consumer}"
+        );
+    }
+    for seen in [i64::MAX, 1_000_000_002] {
+        assert_eq!(report("message", "message.views", seen).await, refused);
+    }
+    assert_eq!(store.fenced(), None);
+    report("message", "message.views", 1_000_000_001)
+        .await
+        .unwrap();
+    assert_eq!(store.fenced().unwrap().by, "message.views");
+    platform.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn dead_letters_are_for_admins() {
     let dir = tempfile::tempdir().unwrap();
     let platform = process(seats(), dir.path(), |_| {}).await;
-    let mut log = client_with(7, "room", platform.admin());
+    let mut log = client_with(service_key("message"), "room", platform.admin());
     let list = ListDeadLettersRequest {
         context: "room".into(),
         ..Default::default()

@@ -3,7 +3,7 @@
 //! Threat: X3.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use berth::{common::v1::Role, room::v1 as room};
+use berth::{common::v1::Role, payment::v1 as payment};
 use chassis::{error::status::reason_of, security::tokens::MAX_TOKEN};
 use chassis_testing::noon;
 use ed25519_dalek::{Signer, SigningKey};
@@ -242,10 +242,11 @@ async fn no_forged_token_is_accepted() {
         assert!(platform.trust.verify(&token).is_err(), "{name}");
         let header = format!("Bearer {token}");
         let request = with(
-            room::GetRoomRequest::default(),
+            payment::GetPaymentRequest::default(),
             &[("authorization", &header)],
         );
-        let status = platform.rooms().get_room(request).await.unwrap_err();
+        let refused = platform.payments().get_payment(request).await;
+        let status = refused.unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated, "{name}");
         assert_eq!(
             reason_of(&status).as_deref(),

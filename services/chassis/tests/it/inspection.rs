@@ -22,7 +22,7 @@ use chassis::{
     domain::{event::Cause, log_id::LogId},
     messaging::{bus::Bus, jetstream::JetStream},
     runtime::{options::Options, start::OWN_KEY},
-    security::service_identity::ServiceKey,
+    security::service_identity::{DOCTOR, ServiceKey, admin_port_of},
 };
 use chassis_testing::noon;
 use tokio::time::{interval, timeout};
@@ -31,7 +31,7 @@ use tonic::Code;
 use crate::{
     broker::Prefix,
     counter::{Command, Seat, SeatId},
-    platform::service_key,
+    platform::{foreign_key, identify, service_key},
     stage::{MOMENT, channel, why},
     store::mark,
     tally::policies,
@@ -65,7 +65,7 @@ async fn ask(
     key: ServiceKey,
     clock: Clock,
 ) -> Result<InspectResponse, tonic::Status> {
-    let name = chassis::runtime::start::log_of(process);
+    let name = admin_port_of(process);
     let peers = Peers::with(clock, Faults::default(), Some(key));
     peers.add_remote(&name, &format!("http://{admin}")).unwrap();
     let mut client = InspectionServiceClient::new(peers.called_by("doctor").to(&name));
@@ -86,7 +86,7 @@ impl Process {
         let mut options = Options::in_dir(dir);
         name.clone_into(&mut options.process);
         options.clock = Clock::Manual(clock.clone());
-        options.config.trust.service_key_file = Some(key_file(dir));
+        identify(&mut options, dir);
         change(&mut options);
         let platform = Platform::start(vec![context], options).await.unwrap();
         Self {
@@ -98,7 +98,8 @@ impl Process {
 
     async fn inspect(&self) -> InspectResponse {
         let (admin, clock) = (self.platform.admin(), Clock::Manual(self.clock.clone()));
-        ask(self.name, admin, service_key(7), clock).await.unwrap()
+        let key = service_key("doctor");
+        ask(self.name, admin, key, clock).await.unwrap()
     }
 
     /// Inspects until a condition holds.
@@ -119,13 +120,6 @@ impl Process {
         };
         found
     }
-}
-
-fn key_file(dir: &Path) -> std::path::PathBuf {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    let file = dir.join("key");
-    std::fs::write(&file, STANDARD.encode([7; 32])).unwrap();
-    file
 }
 
 fn one(found: &InspectResponse) -> &inspection::Context {
@@ -195,10 +189,11 @@ async fn a_process_is_inspected_by_services_only() {
         .await;
     assert_eq!(why(anybody), closed);
     let clock = Clock::Manual(process.clock.clone());
-    let other_key = ask("room", admin, service_key(8), clock.clone()).await;
+    let other_key = ask("room", admin, foreign_key("doctor"), clock.clone()).await;
     assert_eq!(why(other_key), closed);
     // A token for one process is not good for another.
-    assert_eq!(why(ask("view", admin, service_key(7), clock).await), closed);
+    let elsewhere = ask("view", admin, service_key("doctor"), clock).await;
+    assert_eq!(why(elsewhere), closed);
     let public = process.platform.public();
     let elsewhere = InspectionServiceClient::new(channel(public))
         .inspect(InspectRequest {})
@@ -222,7 +217,7 @@ async fn a_process_without_a_service_key_creates_one_for_its_operator() {
             let mode = file.metadata().unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
-        let key = ServiceKey::read(&file).unwrap();
+        let key = ServiceKey::read(DOCTOR, &file).unwrap();
         let found = ask("berth", platform.admin(), key, clock).await.unwrap();
         assert_eq!(found.process.unwrap().process, "berth");
         keys.insert(std::fs::read_to_string(&file).unwrap());
@@ -233,7 +228,7 @@ async fn a_process_without_a_service_key_creates_one_for_its_operator() {
     // A process with a configured key creates none.
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(seats(), dir.path(), |_| {}).await;
-    assert!(!dir.path().join(OWN_KEY).exists());
+    assert!(!dir.path().join("data").join(OWN_KEY).exists());
     process.platform.stop().await.unwrap();
 }
 

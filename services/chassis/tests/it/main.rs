@@ -36,6 +36,7 @@ mod postgres_consumers;
 mod postgres_faults;
 mod postgres_pooled;
 mod postgres_start;
+mod public;
 mod recover;
 mod requests;
 mod retries;

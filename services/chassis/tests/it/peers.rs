@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
-use crate::platform::{ADMIN, Behavior, CUSTOMER, Platform, service_key, token};
+use crate::platform::{ADMIN, Behavior, CUSTOMER, Platform, foreign_key, service_key, token};
 
 /// A caller of `payment`.
 pub(crate) struct Bench {
@@ -31,7 +31,7 @@ impl Bench {
         let platform = Platform::new();
         let faults = Faults::default();
         let clock = Clock::Manual(platform.clock.clone());
-        let peers = Peers::with(clock, faults.clone(), Some(service_key(7)));
+        let peers = Peers::with(clock, faults.clone(), Some(service_key("reservation")));
         Self {
             platform,
             faults,
@@ -107,7 +107,11 @@ async fn a_call_carries_the_person_and_the_service_that_makes_it() {
 #[tokio::test]
 async fn a_gateway_calls_without_a_service_identity() {
     let bench = Bench::local();
-    let gateway = Peers::with(Clock::System, Faults::default(), Some(service_key(7)));
+    let gateway = Peers::with(
+        Clock::System,
+        Faults::default(),
+        Some(service_key("reservation")),
+    );
     gateway.add_local("payment", bench.platform.routes());
     let mut client = PaymentServiceClient::new(gateway.to("payment"));
     let refused = client
@@ -421,8 +425,8 @@ async fn a_service_token_of_another_key_or_for_another_context_is_refused() {
         outcome(&answer.map(|_| ()))
     };
     let clock = || Clock::Manual(bench.platform.clock.clone());
-    let foreign =
-        Peers::with(clock(), Faults::default(), Some(service_key(8))).called_by("reservation");
+    let foreign = Peers::with(clock(), Faults::default(), Some(foreign_key("reservation")))
+        .called_by("reservation");
     foreign.add_remote("payment", &remote.uri).unwrap();
     assert_eq!(
         charge(&foreign, "payment").await,
@@ -444,7 +448,7 @@ async fn a_service_token_of_another_key_or_for_another_context_is_refused() {
         let late = Peers::with(
             Clock::Manual(wrong),
             Faults::default(),
-            Some(service_key(7)),
+            Some(service_key("reservation")),
         )
         .called_by("reservation");
         late.add_remote("payment", &remote.uri).unwrap();

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -25,9 +26,10 @@ use chassis::{
     Access, Caller, Clock, MemberId, accept,
     base::{clock::ManualClock, time::SignedDuration},
     error::{refusal::Kind, status::retry_after},
+    runtime::options::Options,
     security::{
         claims::Claims,
-        service_identity::ServiceKey,
+        service_identity::{self, PUBLIC_KEYS, ServiceKey, ServiceKeys},
         tokens::{Trust, TrustSettings},
     },
 };
@@ -56,6 +58,7 @@ pub(crate) fn jwk(kid: &str, key: &SigningKey) -> member::JsonWebKey {
         alg: "EdDSA".into(),
         kid: kid.into(),
         x: URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()),
+        retire_time: None,
     }
 }
 
@@ -87,9 +90,50 @@ pub(crate) fn token(sub: MemberId, roles: &[Role]) -> String {
     claims(sub, roles).sign(KID, &key(1)).unwrap()
 }
 
-pub(crate) fn service_key(n: u8) -> ServiceKey {
+/// Services with the byte that their private key consists of.
+const SERVICES: [(&str, u8); 4] = [
+    ("reservation", 7),
+    ("room", 8),
+    ("message", 9),
+    ("doctor", 10),
+];
+
+fn seed(n: u8) -> String {
     use base64::{Engine, engine::general_purpose::STANDARD};
-    ServiceKey::parse(&STANDARD.encode([n; 32])).unwrap()
+    STANDARD.encode([n; 32])
+}
+
+/// The private key of a service.
+pub(crate) fn service_key(name: &str) -> ServiceKey {
+    let (_, n) = SERVICES
+        .iter()
+        .find(|(service, _)| *service == name)
+        .unwrap();
+    ServiceKey::parse(name, &seed(*n)).unwrap()
+}
+
+/// Another key under the name of a service.
+pub(crate) fn foreign_key(name: &str) -> ServiceKey {
+    ServiceKey::parse(name, &seed(77)).unwrap()
+}
+
+/// The public keys of all services.
+pub(crate) fn service_keys() -> ServiceKeys {
+    let keys = SERVICES.map(|(name, _)| service_key(name));
+    ServiceKeys::of(&keys)
+}
+
+/// Gives a process its private key and the public keys of all, and a data directory, below a directory.
+pub(crate) fn identify(options: &mut Options, dir: &Path) {
+    options.config.data_dir = dir.join("data");
+    for (name, n) in SERVICES {
+        std::fs::write(dir.join(format!("{name}.key")), seed(n)).unwrap();
+    }
+    let names = SERVICES.iter().map(|(name, _)| *name);
+    service_identity::provision(dir, names).unwrap();
+    let key = dir.join(format!("{}.key", options.process));
+    options.config.trust.service_key_file = Some(key);
+    options.config.trust.service_keys = Some(dir.join(PUBLIC_KEYS));
 }
 
 /// The request with headers.
@@ -185,7 +229,7 @@ impl Platform {
         let clock = ManualClock::new(noon());
         let trust = Trust::new(
             TrustSettings::default(),
-            Some(service_key(7)),
+            service_keys(),
             Clock::Manual(clock.clone()),
         );
         trust.learn(trust_response());

@@ -6,7 +6,7 @@ use chassis::{
     error::status::reason_of,
     runtime::settings::{Settings, SettingsType},
     security::{
-        service_identity::ServiceKey,
+        service_identity::{ServiceKey, ServiceKeys},
         tokens::{Trust, TrustSettings},
     },
 };
@@ -16,16 +16,18 @@ use tonic::Status;
 
 use crate::{
     forged::{changed, signed},
-    platform::{ADMIN, KID, Platform, claims, key, token, with},
+    platform::{
+        ADMIN, KID, Platform, claims, foreign_key, key, service_key, service_keys, token, with,
+    },
 };
 
 fn header() -> Value {
-    json!({"typ": "service+jwt", "alg": "EdDSA"})
+    json!({"typ": "service+jwt", "alg": "EdDSA", "kid": "reservation"})
 }
 
 fn good() -> Value {
     let now = noon().as_second();
-    json!({"sub": "service:reservation", "aud": "payment", "iat": now, "exp": now + 60})
+    json!({"iss": "reservation", "aud": "payment", "iat": now, "exp": now + 60})
 }
 
 /// Calls an internal rpc with service tokens.
@@ -79,11 +81,39 @@ async fn no_forged_service_identity_is_trusted() {
         ("exp missing", ours(&without_exp)),
         ("expired", by_claim("exp", json!(now - 6))),
         ("from the future", by_claim("iat", json!(now + 6))),
-        ("no service", by_claim("sub", json!("reservation"))),
-        ("nameless", by_claim("sub", json!("service:"))),
+        ("in the name of another", by_claim("iss", json!("room"))),
+        ("nameless", by_claim("iss", json!(""))),
         (
-            "an invalid name",
-            by_claim("sub", json!("service:Re\nservation")),
+            "by a service in the name of another",
+            signed(
+                &changed(header(), "kid", json!("room")),
+                &changed(good(), "iss", json!("room")),
+                &key(7),
+            ),
+        ),
+        (
+            "in the name of another, under its own key",
+            signed(&header(), &changed(good(), "iss", json!("room")), &key(8)),
+        ),
+        (
+            "without the name of a key",
+            signed(
+                &json!({"typ": "service+jwt", "alg": "EdDSA"}),
+                &good(),
+                &key(7),
+            ),
+        ),
+        (
+            "an unknown service",
+            signed(&changed(header(), "kid", json!("nobody")), &good(), &key(7)),
+        ),
+        (
+            "by an operator who may inspect processes",
+            signed(
+                &changed(header(), "kid", json!("doctor")),
+                &changed(good(), "iss", json!("doctor")),
+                &key(10),
+            ),
         ),
         ("cut off", genuine[..genuine.len() - 2].to_owned()),
         ("huge", by_claim("jti", json!("x".repeat(9000)))),
@@ -109,16 +139,20 @@ async fn no_forged_service_identity_is_trusted() {
 #[tokio::test]
 async fn a_second_key_is_trusted_before_it_signs() {
     use base64::{Engine, engine::general_purpose::STANDARD};
-    let (old, new) = (STANDARD.encode([7; 32]), STANDARD.encode([8; 32]));
-    let both = ServiceKey::parse(&format!("{old}\n\n  {new}  \n")).unwrap();
+    let line = |n| {
+        format!(
+            "  reservation {}  \n\n",
+            STANDARD.encode(key(n).verifying_key())
+        )
+    };
+    let both = ServiceKeys::parse(&[line(7), line(8)].concat()).unwrap();
     let mut platform = Platform::new();
     let clock = chassis::Clock::Manual(platform.clock.clone());
-    platform.trust = Trust::new(TrustSettings::default(), Some(both.clone()), clock);
+    platform.trust = Trust::new(TrustSettings::default(), both, clock);
     for n in [7, 8] {
         let token = signed(&header(), &good(), &key(n));
         call(&platform, &[&token]).await.unwrap();
     }
-    assert!(!format!("{both:?}").contains(&old));
 }
 
 #[test]
@@ -131,22 +165,49 @@ fn the_default_settings_are_those_of_the_command_line() {
 #[test]
 fn an_invalid_key_is_refused_and_not_shown() {
     for bad in ["", "\n", "AAAA", "not base64 !", &"A".repeat(100)] {
-        let error = ServiceKey::parse(bad).unwrap_err().to_string();
+        let error = ServiceKey::parse("room", bad).unwrap_err().to_string();
         assert!(bad.trim().is_empty() || !error.contains(bad), "{error}");
+    }
+    let public = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+    for bad in [
+        "room",
+        "room AAAA",
+        "Room!",
+        public,
+        "room secret",
+        "a/b AAAA",
+    ] {
+        let text = format!("room {public}\n{bad}\n");
+        let error = ServiceKeys::parse(&text).unwrap_err().to_string();
+        assert!(
+            error.starts_with("line 2 ") && !error.contains(bad),
+            "{error}"
+        );
     }
 
     let settings = TrustSettings {
         service_key_file: Some("/nowhere/at/all".into()),
+        service_keys: Some("/nowhere/at/all".into()),
         ..TrustSettings::default()
     };
-    assert!(settings.service_key().is_err());
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("key");
-    std::fs::write(&file, "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n").unwrap();
-    let settings = TrustSettings {
-        service_key_file: Some(file),
-        ..TrustSettings::default()
-    };
-    assert!(settings.service_key().unwrap().is_some());
-    assert!(TrustSettings::default().service_key().unwrap().is_none());
+    assert!(settings.service_key("room").is_err());
+    assert!(settings.service_keys().is_err());
+    let none = TrustSettings::default();
+    assert!(none.service_key("room").unwrap().is_none());
+    assert!(none.service_keys().unwrap().is_none());
+}
+
+#[test]
+fn a_private_key_must_be_that_of_its_name() {
+    let keys = service_keys();
+    keys.require(&service_key("room")).unwrap();
+    let wrong = [
+        foreign_key("room"),
+        foreign_key("nobody"),
+        ServiceKey::parse("room", "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap(),
+    ];
+    for key in wrong {
+        keys.require(&key).unwrap_err();
+        assert!(format!("{key:?} {keys:?}").len() < 100);
+    }
 }

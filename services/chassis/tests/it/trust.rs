@@ -1,12 +1,15 @@
 //! Which tokens are trusted, and for how long?
 
-use berth::{common::v1::Role, member::v1 as member, room::v1 as room};
+use berth::{common::v1::Role, member::v1 as member, payment::v1 as payment};
 use chassis::{
     Access, Clock,
     base::{faults::Faults, time, time::SignedDuration},
     client::{peers::Peers, trust_renewal},
     error::status::reason_of,
-    security::tokens::{Trust, TrustSettings, Untrusted},
+    security::{
+        claims::LONGEST_LIFE,
+        tokens::{Trust, TrustSettings, Untrusted},
+    },
 };
 use chassis_testing::noon;
 use serde_json::json;
@@ -17,7 +20,7 @@ use tonic_types::StatusExt;
 use crate::{
     forged::{changed, good, header, signed},
     platform::{
-        ADMIN, Behavior, CUSTOMER, KID, OTHER, Platform, by, claims, jwk, key, service_key, token,
+        ADMIN, Behavior, CUSTOMER, KID, OTHER, Platform, by, claims, jwk, key, service_keys, token,
         trust_response, with,
     },
 };
@@ -114,6 +117,62 @@ fn the_tokens_of_a_removed_key_are_refused() {
         ..trust_response()
     });
     assert_eq!(platform.trust.verify(&token), Err(Untrusted::Forged));
+}
+
+#[test]
+fn a_token_issued_after_its_key_retired_is_refused() {
+    let platform = Platform::new();
+    let retires = |seconds| {
+        platform.trust.learn(member::GetTrustResponse {
+            keys: vec![member::JsonWebKey {
+                retire_time: Some(time::to_proto(noon() + SignedDuration::from_secs(seconds))),
+                ..jwk(KID, &key(1))
+            }],
+            ..trust_response()
+        });
+    };
+    let issued = |seconds| {
+        let mut claims = claims(CUSTOMER, &[]);
+        claims.iat = noon() + SignedDuration::from_secs(seconds);
+        claims.sign(KID, &key(1)).unwrap()
+    };
+    platform.clock.turn(SignedDuration::from_mins(2));
+    let (before, within, after) = (issued(0), issued(64), issued(65));
+    for token in [&before, &within, &after] {
+        platform.trust.verify(token).unwrap();
+    }
+    retires(60);
+    platform.trust.verify(&before).unwrap();
+    // Clocks may differ by 5 seconds.
+    platform.trust.verify(&within).unwrap();
+    assert_eq!(platform.trust.verify(&after), Err(Untrusted::KeyRetired));
+    retires(-6);
+    assert_eq!(platform.trust.verify(&before), Err(Untrusted::KeyRetired));
+    // A time that cannot be read never comes.
+    platform.trust.learn(member::GetTrustResponse {
+        keys: vec![member::JsonWebKey {
+            retire_time: Some(prost_types::Timestamp {
+                seconds: 0,
+                nanos: -1,
+            }),
+            ..jwk(KID, &key(1))
+        }],
+        ..trust_response()
+    });
+    assert_eq!(platform.trust.verify(&before), Err(Untrusted::KeyRetired));
+}
+
+/// Whatever lifetime was configured when it was issued, a revocation is published for as long as a token can be valid.
+#[test]
+fn a_token_that_claims_a_longer_life_than_any_may_have_is_refused() {
+    let platform = Platform::new();
+    let mut claims = claims(CUSTOMER, &[]);
+    claims.exp = claims.iat + LONGEST_LIFE;
+    let longest = claims.sign(KID, &key(1)).unwrap();
+    platform.trust.verify(&longest).unwrap();
+    claims.exp += SignedDuration::from_micros(1);
+    let longer = claims.sign(KID, &key(1)).unwrap();
+    assert_eq!(platform.trust.verify(&longer), Err(Untrusted::TooLongLife));
 }
 
 #[test]
@@ -243,22 +302,29 @@ async fn a_request_with_a_new_key_waits_for_the_renewal() {
         .unwrap();
     let request = || {
         with(
-            room::GetRoomRequest::default(),
+            payment::GetPaymentRequest::default(),
             &[("authorization", &format!("Bearer {new}"))],
         )
     };
-    platform.rooms().get_room(request()).await.unwrap();
+    platform.payments().get_payment(request()).await.unwrap();
     // An unknown key is refused after that, and does not cause more renewals than allowed.
     let renewals = platform.contexts.callers().len();
-    let unknown = claims(CUSTOMER, &[]).sign("key-3", &key(3)).unwrap();
+    let unknown = claims(CUSTOMER, &[Role::Customer])
+        .sign("key-3", &key(3))
+        .unwrap();
     let begin = tokio::time::Instant::now();
     for _ in 0..10 {
         let request = with(
-            room::GetRoomRequest::default(),
+            payment::GetPaymentRequest::default(),
             &[("authorization", &format!("Bearer {unknown}"))],
         );
         assert_eq!(
-            platform.rooms().get_room(request).await.unwrap_err().code(),
+            platform
+                .payments()
+                .get_payment(request)
+                .await
+                .unwrap_err()
+                .code(),
             Code::Unauthenticated
         );
     }
@@ -275,7 +341,7 @@ async fn without_keys_a_token_is_neither_valid_nor_invalid() {
     let mut platform = Platform::new();
     let (peers, faults) = peers(&platform);
     let clock = Clock::Manual(platform.clock.clone());
-    platform.trust = Trust::new(TrustSettings::default(), Some(service_key(7)), clock);
+    platform.trust = Trust::new(TrustSettings::default(), service_keys(), clock);
     faults.arm("peer.member", 9);
     let stop = CancellationToken::new();
     let following = tokio::spawn(trust_renewal::follow(
@@ -284,8 +350,12 @@ async fn without_keys_a_token_is_neither_valid_nor_invalid() {
         stop.clone(),
     ));
     let call = async || {
-        let by_customer = by(room::GetRoomRequest::default(), CUSTOMER, &[Role::Customer]);
-        platform.rooms().get_room(by_customer).await
+        let by_customer = by(
+            payment::GetPaymentRequest::default(),
+            CUSTOMER,
+            &[Role::Customer],
+        );
+        platform.payments().get_payment(by_customer).await
     };
     let refused = call().await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);

@@ -4,16 +4,19 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use chassis::{
     Timestamp,
     base::random,
-    security::{claims::Claims, tokens::TrustSettings},
+    security::{
+        claims::{Claims, NotSigned},
+        tokens::TrustSettings,
+    },
 };
 
-use super::signing_keys::key_pair;
+use super::signing_keys::KeyPair;
 use crate::{
     codec,
-    domain::{account::Account, key_ring::SigningKey, values::SessionId},
+    domain::{account::Account, values::SessionId},
 };
 
-/// Issues a signed access token. Returns `None` if the signing key is invalid.
+/// Issues a signed access token.
 ///
 /// `at` is the time of the decision that admitted the member, so a later revocation always has a later time.
 pub(super) fn issue(
@@ -21,9 +24,9 @@ pub(super) fn issue(
     session: SessionId,
     at: Timestamp,
     expiry: Timestamp,
-    key: &SigningKey,
+    pair: &KeyPair,
     trust: &TrustSettings,
-) -> Option<String> {
+) -> Result<String, NotSigned> {
     let claims = Claims {
         iss: trust.token_issuer.clone(),
         aud: trust.token_audience.clone(),
@@ -35,7 +38,7 @@ pub(super) fn issue(
         exp: expiry,
         roles: codec::account::roles_to_proto(account).collect(),
     };
-    claims.sign(&key.id.to_string(), &key_pair(&key.seed)?).ok()
+    claims.sign(&pair.public.id.to_string(), &pair.key)
 }
 
 /// The session of an access token. The caller must have verified the signature.

@@ -25,6 +25,7 @@ use self::{
     access_token::issue,
     passwords::{Passwords, Place},
     refresh_token::RefreshToken,
+    signing_keys::Signer,
     strength::words_about,
     transactions::{Admitted, Examination, Refresh, SignIn, limits},
 };
@@ -49,14 +50,16 @@ pub(crate) struct Authentication {
     deps: Deps,
     settings: Arc<Settings>,
     trust: Arc<TrustSettings>,
+    signer: Signer,
     passwords: Passwords,
 }
 
 impl Authentication {
-    pub(crate) fn new(deps: Deps) -> Self {
+    pub(crate) fn new(deps: Deps, signer: Signer) -> Self {
         Self {
             settings: deps.settings(),
             trust: deps.settings(),
+            signer,
             deps,
             passwords: Passwords::new(),
         }
@@ -277,12 +280,12 @@ impl Authentication {
         (account, at): &Admitted,
         refresh: &RefreshToken,
     ) -> Result<proto::Tokens, Status> {
-        let key = signing_keys::load_or_create(&self.deps).await?.current;
+        let pair = self.signer.current(&self.deps).await?;
         let expiry = self.settings.access_token_expiry(*at);
         let (account, trust) = (&account.state, &self.trust);
-        let access = issue(account, refresh.session, *at, expiry, &key, trust);
+        let access = issue(account, refresh.session, *at, expiry, &pair, trust);
         Ok(proto::Tokens {
-            access_token: access.ok_or_else(|| internal(&"the signing key is invalid"))?,
+            access_token: access.map_err(|error| internal(&error))?,
             refresh_token: refresh.reveal(),
             access_expire_time: Some(time::to_proto(expiry)),
             refresh_expire_time: Some(time::to_proto(self.settings.refresh_token_expiry(*at))),

@@ -1,43 +1,109 @@
-//! The Ed25519 keys that sign access tokens: generation, storage in the key ring, rotation.
+//! The Ed25519 keys that sign access tokens. The private part of a key is in the memory of the process that made it and
+//! nowhere else; the key ring has the public parts.
+
+use std::{fmt, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use chassis::{Cause, Deps, base::random};
+use tokio::sync::Mutex;
 use tonic::Status;
 
 use crate::domain::{
-    key_ring::{Command, KeyRing, RING, SigningKey},
-    values::{KeyId, Seed},
+    key_ring::{Command, KeyRing, PublicKey, RING},
+    values::KeyId,
 };
 
-/// Returns the key ring. Creates it with a first key if there is none.
-pub(crate) async fn load_or_create(deps: &Deps) -> Result<KeyRing, Status> {
-    if let Some(ring) = deps.store.load::<KeyRing>(RING).await? {
-        return Ok(ring.state);
-    }
-    let begin = Command::Begin(generate(random::id()));
-    let cause = Cause::by("service:member");
-    Ok(deps.store.execute(RING, begin, &cause).await?.now.state)
+/// A key pair.
+#[derive(Clone)]
+pub(crate) struct KeyPair {
+    pub(super) key: ed25519_dalek::SigningKey,
+    pub(super) public: PublicKey,
 }
 
-/// Makes a new key the current one. Returns the key ring after it.
-pub(crate) async fn rotate(deps: &Deps, id: KeyId, cause: &Cause) -> Result<KeyRing, Status> {
-    let rotate = Command::Rotate(generate(id));
-    Ok(deps.store.execute(RING, rotate, cause).await?.now.state)
-}
-
-fn generate(id: KeyId) -> SigningKey {
-    let pair = ed25519_dalek::SigningKey::from_bytes(&random::secret());
-    SigningKey {
-        id,
-        seed: Seed(BASE64.encode(pair.to_bytes())),
-        public: BASE64.encode(pair.verifying_key().to_bytes()),
+impl KeyPair {
+    fn generate(id: KeyId) -> Self {
+        let key = ed25519_dalek::SigningKey::from_bytes(&random::secret());
+        let public = BASE64.encode(key.verifying_key().to_bytes());
+        Self {
+            key,
+            public: PublicKey { id, public },
+        }
     }
 }
 
-/// The key pair of a stored seed. None if the seed is invalid.
-pub(super) fn key_pair(seed: &Seed) -> Option<ed25519_dalek::SigningKey> {
-    let seed: [u8; 32] = BASE64.decode(&seed.0).ok()?.try_into().ok()?;
-    Some(ed25519_dalek::SigningKey::from_bytes(&seed))
+/// Hides the private part.
+impl fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyPair {}", self.public.id)
+    }
+}
+
+/// The key with which this process signs. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Signer(Arc<Mutex<Option<Arc<KeyPair>>>>);
+
+impl Signer {
+    /// The key that signs now. Makes and publishes a new one if this process has none, or if it has retired.
+    pub(crate) async fn current(&self, deps: &Deps) -> Result<Arc<KeyPair>, Status> {
+        let held = self.0.lock().await.clone();
+        if let Some(pair) = usable(held, deps).await? {
+            return Ok(pair);
+        }
+        // Held until the new key is published, so that concurrent requests share one.
+        let mut held = self.0.lock().await;
+        if let Some(pair) = usable(held.clone(), deps).await? {
+            return Ok(pair);
+        }
+        let pair = KeyPair::generate(random::id());
+        let publish = Command::Publish(pair.public.clone());
+        let cause = Cause::by("service:member");
+        deps.store.execute::<KeyRing>(RING, publish, &cause).await?;
+        Ok(held.insert(Arc::new(pair)).clone())
+    }
+
+    /// The key ring, with at least one key.
+    pub(crate) async fn ring(&self, deps: &Deps) -> Result<KeyRing, Status> {
+        let ring = load(deps).await?;
+        if ring != KeyRing::default() {
+            return Ok(ring);
+        }
+        self.current(deps).await?;
+        load(deps).await
+    }
+
+    /// Signs with a new key from now on, and retires all others. Returns the key ring after it.
+    pub(crate) async fn rotate(
+        &self,
+        deps: &Deps,
+        (id, at_once): (KeyId, bool),
+        cause: &Cause,
+    ) -> Result<KeyRing, Status> {
+        let mut held = self.0.lock().await;
+        let pair = KeyPair::generate(id);
+        let rotate = Command::Rotate {
+            key: pair.public.clone(),
+            at_once,
+        };
+        let done = deps.store.execute::<KeyRing>(RING, rotate, cause).await?;
+        let ring = done.now.state;
+        // Of a repeat the key is not in the ring.
+        if ring.signs(&pair.public, deps.clock.now()) {
+            *held = Some(Arc::new(pair));
+        }
+        Ok(ring)
+    }
+}
+
+/// The pair, if it still signs.
+async fn usable(held: Option<Arc<KeyPair>>, deps: &Deps) -> Result<Option<Arc<KeyPair>>, Status> {
+    let Some(pair) = held else { return Ok(None) };
+    let signs = load(deps).await?.signs(&pair.public, deps.clock.now());
+    Ok(signs.then_some(pair))
+}
+
+async fn load(deps: &Deps) -> Result<KeyRing, Status> {
+    let ring = deps.store.load::<KeyRing>(RING).await?;
+    Ok(ring.map(|ring| ring.state).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -45,8 +111,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_output_hides_the_seed_of_a_signing_key() {
-        let key = generate(KeyId::from_u128(1));
-        assert!(!format!("{key:?}").contains(&key.seed.0));
+    fn debug_output_hides_the_private_part_of_a_signing_key() {
+        let pair = KeyPair::generate(KeyId::from_u128(1));
+        assert_eq!(format!("{pair:?}"), format!("KeyPair {}", pair.public.id));
     }
 }

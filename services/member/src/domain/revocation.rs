@@ -3,7 +3,16 @@
 
 use std::{fmt::Display, str::FromStr};
 
-use chassis::{ClaimRange, Timestamp, base::time};
+use chassis::{
+    ClaimRange, Timestamp,
+    base::time::{self, SignedDuration},
+    security::claims::LONGEST_LIFE,
+};
+
+/// How long a revocation or a retired key is published: until no access token that it concerns is valid, whatever lifetime
+/// was configured when the token was issued. The clocks of two machines may differ by ten minutes.
+pub(crate) const RETENTION: SignedDuration =
+    LONGEST_LIFE.saturating_add(SignedDuration::from_mins(10));
 
 /// Claim scope of ended sessions.
 pub(crate) const SESSIONS: &str = "revoked-session";

@@ -1,16 +1,22 @@
 //! A session, from sign-in to sign-out. It continues as long as its refresh token is exchanged for a new one in time.
 //!
 //! ```text
-//! (none) ─Begin→ open ─Refresh→ open (next token)
-//!                  ├─Refresh with a former token→ ended
+//! (none) ─Begin→ open ─Refresh with an unused token→ open (the token is exchanged; one unused successor)
+//!                  ├─Refresh with the token exchanged last, repeated in time→ open (one more unused successor)
+//!                  ├─Refresh with any other former token→ ended
 //!                  └─End→ ended
 //! ```
 //!
 //! A refresh token holds two secrets: `family` is the same in every token of a session, `current` is new in every
-//! token. A token with the right `family` and another `current` is therefore a former token, and its use ends the
-//! session: either the token or its successor was stolen. Knowing the id of a session is not enough to end it.
+//! token. A token with the right `family` and another `current` is therefore a former token. Knowing the id of a session is
+//! not enough to end it.
+//!
+//! The answer to an exchange may be lost, and two tabs may exchange the same token at once. So a token may be exchanged
+//! again while none of its successors was used, within [`REPEAT`] of its first exchange. The first successor that is used
+//! becomes the only branch; its siblings are former tokens then. The use of a former token ends the session: it or the
+//! branch was stolen. So of two holders of a token only one gets further than its successor.
 
-use chassis::{Aggregate, Claims, MemberId, Now, Timestamp};
+use chassis::{Aggregate, Claims, MemberId, Now, Timestamp, base::time::SignedDuration};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -26,15 +32,31 @@ pub(crate) struct Session {
     pub(crate) member: MemberId,
     /// Epoch of the account when the session began.
     pub(crate) epoch: u32,
-    /// Hashes of the current refresh token.
-    token: TokenHashes,
-    /// How often the refresh token was exchanged.
-    generation: u32,
-    /// When the current refresh token expires.
+    /// Hash of the secret that all its tokens share.
+    family: TokenHash,
+    /// The tokens that were not used yet, oldest first.
+    unused: Vec<TokenHash>,
+    /// The token that they were issued for; none if that was the sign-in.
+    exchanged: Option<Exchanged>,
+    /// When the unused tokens expire.
     expires: Timestamp,
     /// When the session ended, if it has.
     ended: Option<Timestamp>,
 }
+
+/// The token that was exchanged last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Exchanged {
+    token: TokenHash,
+    /// When it was exchanged first.
+    at: Timestamp,
+}
+
+/// How long after its first exchange a token may be exchanged again.
+pub(crate) const REPEAT: SignedDuration = SignedDuration::from_secs(60);
+
+/// The most unused tokens. With more repeats the oldest becomes a former token.
+const MOST_UNUSED: usize = 8;
 
 /// A refresh token as it is stored: hashes of its two secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,8 +111,12 @@ pub(crate) struct Refresh {
 pub(crate) enum Event {
     /// The session began.
     Begun(Begin),
-    /// The refresh token was exchanged.
+    /// A refresh token was exchanged.
     Refreshed {
+        /// Hash of its secret.
+        token: TokenHash,
+        /// When.
+        at: Timestamp,
         /// Hash of the new secret.
         next: TokenHash,
         /// When the new token expires.
@@ -127,14 +153,30 @@ impl Aggregate for Session {
                 id: begin.session,
                 member: begin.member,
                 epoch: begin.epoch,
-                token: begin.token.clone(),
-                generation: 0,
+                family: begin.token.family.clone(),
+                unused: vec![begin.token.current.clone()],
+                exchanged: None,
                 expires: begin.expires,
                 ended: None,
             }),
-            (Some(mut session), Event::Refreshed { next, expires }) => {
-                session.token.current = next.clone();
-                session.generation = session.generation.saturating_add(1);
+            (
+                Some(mut session),
+                Event::Refreshed {
+                    token,
+                    at,
+                    next,
+                    expires,
+                },
+            ) => {
+                let last = session.exchanged.as_ref();
+                if last.is_none_or(|last| last.token != *token) {
+                    let (token, at) = (token.clone(), *at);
+                    session.exchanged = Some(Exchanged { token, at });
+                    session.unused.clear();
+                } else if session.unused.len() >= MOST_UNUSED {
+                    session.unused.remove(0);
+                }
+                session.unused.push(next.clone());
                 session.expires = *expires;
                 Some(session)
             }
@@ -155,14 +197,18 @@ impl Aggregate for Session {
 
 impl Session {
     fn began_as(&self, begin: &Begin) -> bool {
-        self.member == begin.member && self.token == begin.token
+        self.member == begin.member
+            && self.family == begin.token.family
+            && self.exchanged.is_none()
+            && self.unused.contains(&begin.token.current)
     }
 
     fn refresh(&self, refresh: &Refresh, now: &Now) -> Result<Vec<Event>, Refusal> {
-        if refresh.presented.family != self.token.family {
+        let TokenHashes { family, current } = &refresh.presented;
+        if *family != self.family {
             return Err(Refusal::SessionEnded);
         }
-        if refresh.presented.current != self.token.current {
+        if !self.unused.contains(current) && !self.is_repeat(current, now) {
             return match self.ended {
                 None => Ok(vec![Event::Ended { at: now.at }]),
                 Some(_) => Err(Refusal::TokenReused),
@@ -173,13 +219,22 @@ impl Session {
         }
         refresh.admitted?;
         Ok(vec![Event::Refreshed {
+            token: current.clone(),
+            at: now.at,
             next: refresh.next.clone(),
             expires: refresh.expires,
         }])
     }
 
+    /// Whether a token was exchanged last, and only just, so that the exchange may be repeated.
+    fn is_repeat(&self, token: &TokenHash, now: &Now) -> bool {
+        self.exchanged
+            .as_ref()
+            .is_some_and(|last| last.token == *token && now.at.duration_since(last.at) < REPEAT)
+    }
+
     fn end(&self, presented: &TokenHashes, now: &Now) -> Result<Vec<Event>, Refusal> {
-        if presented.family != self.token.family {
+        if presented.family != self.family {
             return Err(Refusal::SessionEnded);
         }
         if self.ended.is_some() {

@@ -3,19 +3,23 @@
 use berth::{
     common::v1::Role,
     member::v1::{
-        GetMemberRequest, GetTrustRequest, RotateKeysRequest, SetRolesRequest,
-        SuspendMemberRequest, member_service_client::MemberServiceClient,
+        GetJsonWebKeysRequest, GetMemberRequest, GetTrustRequest, RefreshTokensRequest,
+        RotateKeysRequest, SetRolesRequest, SignInRequest, SignOutRequest, SuspendMemberRequest,
+        member_service_client::MemberServiceClient,
     },
 };
 use chassis::{
     Access, Clock,
-    base::time::SignedDuration,
+    base::time::{self, SignedDuration},
     client::{peers::Peers, trust_renewal},
-    security::tokens::{Trust, TrustSettings},
+    security::{
+        service_identity::ServiceKeys,
+        tokens::{Trust, TrustSettings},
+    },
 };
 use tonic::{Code, Request, Status, service::Routes};
 
-use crate::fixture::{ANN, BOB, Fixture, ann, bob, fixture_with};
+use crate::fixture::{ANN, BOB, Fixture, PASSWORD, ann, bob, fixture_with};
 
 /// The context behind the access check.
 struct Guarded {
@@ -36,7 +40,7 @@ async fn guarded() -> Guarded {
     fixture.join(ann()).await.unwrap();
     fixture.join(bob()).await.unwrap();
     let clock = Clock::Manual(fixture.clock.clone());
-    let trust = Trust::new(TrustSettings::default(), None, clock);
+    let trust = Trust::new(TrustSettings::default(), ServiceKeys::default(), clock);
     let routes = fixture.runtime.routes(&Access::new(&trust));
     let peers = Peers::new();
     peers.add_local("member", routes.clone());
@@ -97,6 +101,7 @@ async fn a_token_grants_what_its_roles_and_its_member_allow() {
     assert!(context.get(&context.admin, BOB).await.is_ok());
     let rotate = RotateKeysRequest {
         key_id: ANN.to_string(),
+        at_once: false,
     };
     let refused = context
         .client
@@ -191,6 +196,7 @@ async fn tokens_of_the_former_key_stay_valid_after_a_rotation() {
     let before = context.fixture.ann_signs_in().await.access_token;
     let rotate = RotateKeysRequest {
         key_id: BOB.to_string(),
+        at_once: false,
     };
     context
         .client
@@ -202,4 +208,42 @@ async fn tokens_of_the_former_key_stay_valid_after_a_rotation() {
     context.renew().await;
     assert!(context.get(&before, ANN).await.is_ok());
     assert!(context.get(&after, ANN).await.is_ok());
+}
+
+/// A client sends what it has, also to the rpcs that get it out of that state.
+#[tokio::test]
+async fn an_ended_token_sent_along_does_not_keep_a_member_from_signing_in_refreshing_or_signing_out()
+ {
+    let context = guarded().await;
+    let tokens = context.fixture.ann_signs_in().await;
+    context.fixture.advance(SignedDuration::from_mins(16));
+    let ended = &tokens.access_token;
+    assert_eq!(context.get(ended, ANN).await, Err(Code::Unauthenticated));
+    let mut client = context.client.clone();
+    let (email, password) = ("ann@example.org".into(), PASSWORD.into());
+    let sign_in = SignInRequest { email, password };
+    client.sign_in(with(ended, sign_in)).await.unwrap();
+    let refresh_token = tokens.refresh_token.clone();
+    let refresh = RefreshTokensRequest { refresh_token };
+    client.refresh_tokens(with(ended, refresh)).await.unwrap();
+    let refresh_token = tokens.refresh_token.clone();
+    let sign_out = SignOutRequest { refresh_token };
+    client.sign_out(with(ended, sign_out)).await.unwrap();
+    let keys = GetJsonWebKeysRequest {};
+    client.get_json_web_keys(with(ended, keys)).await.unwrap();
+}
+
+/// What the contract says about the expiry of an access token is what the services do.
+#[tokio::test]
+async fn an_access_token_is_accepted_until_its_expiry_and_five_seconds_more() {
+    let context = guarded().await;
+    let tokens = context.fixture.ann_signs_in().await;
+    let expiry = time::from_proto(&tokens.access_expire_time.unwrap()).unwrap();
+    let leeway = SignedDuration::from_secs(5);
+    let just = SignedDuration::from_micros(1);
+    context.fixture.clock.set(expiry + leeway - just);
+    assert!(context.get(&tokens.access_token, ANN).await.is_ok());
+    context.fixture.clock.set(expiry + leeway);
+    let refused = context.get(&tokens.access_token, ANN).await;
+    assert_eq!(refused, Err(Code::Unauthenticated));
 }

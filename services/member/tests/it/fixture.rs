@@ -195,6 +195,26 @@ impl Fixture {
         Ok(())
     }
 
+    /// Another replica on the same store.
+    pub(crate) fn twin(&self) -> MemberServiceClient<Routes> {
+        let routes = member::context().make_routes(&self.runtime.deps);
+        MemberServiceClient::new(routes.prepare())
+    }
+
+    /// All states, claims and events as text.
+    pub(crate) async fn stored(&self) -> String {
+        let store = &self.runtime.deps.store;
+        let claims = store.claims().await.unwrap();
+        let events = store.log_after(0, 1000).await.unwrap();
+        let states = store.read(|conn| {
+            Box::pin(async {
+                let rows = conn.query("SELECT state FROM aggregate", vec![]).await?;
+                Ok(format!("{rows:?}"))
+            })
+        });
+        format!("{claims:?} {events:?} {}", states.await.unwrap())
+    }
+
     pub(crate) async fn trust(&self) -> GetTrustResponse {
         let request = by(Caller::service("room"), GetTrustRequest {});
         self.client

@@ -7,7 +7,10 @@ use berth::{
 use chassis::{
     Clock,
     base::time::{SignedDuration, to_proto},
-    security::tokens::{Trust, TrustSettings, Untrusted},
+    security::{
+        service_identity::ServiceKeys,
+        tokens::{Trust, TrustSettings, Untrusted},
+    },
 };
 use tonic::Code;
 
@@ -87,6 +90,7 @@ async fn a_former_refresh_token_ends_the_session() {
     let fixture = with_ann().await;
     let first = fixture.ann_signs_in().await;
     let second = fixture.refresh(&first).await.unwrap();
+    let third = fixture.refresh(&second).await.unwrap();
     let sid = claims(&fixture, &first.access_token).await.sid;
     assert!(fixture.trust().await.revoked_sessions.is_empty());
     for _ in 0..2 {
@@ -96,7 +100,7 @@ async fn a_former_refresh_token_ends_the_session() {
             refused(Code::Unauthenticated, "TOKEN_REUSED")
         );
     }
-    let error = fixture.refresh(&second).await.unwrap_err();
+    let error = fixture.refresh(&third).await.unwrap_err();
     assert_eq!(
         refusal(&error),
         refused(Code::Unauthenticated, "SESSION_ENDED")
@@ -105,19 +109,42 @@ async fn a_former_refresh_token_ends_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_two_concurrent_exchanges_of_a_token_one_succeeds() {
+async fn of_concurrent_exchanges_of_a_token_all_succeed_and_one_continues() {
     let fixture = with_ann().await;
     for _ in 0..10 {
         let tokens = fixture.ann_signs_in().await;
         let both = tokio::join!(fixture.refresh(&tokens), fixture.refresh(&tokens));
-        let outcomes = [both.0, both.1];
-        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-        let error = outcomes.into_iter().find_map(Result::err).unwrap();
+        let [one, other] = [both.0.unwrap(), both.1.unwrap()];
+        assert_ne!(one.refresh_token, other.refresh_token);
+        assert!(!is_revoked(&fixture, &one.access_token).await);
+        let next = fixture.refresh(&other).await.unwrap();
+        fixture.refresh(&next).await.unwrap();
+        // The tokens of one client are the former ones of the other.
+        let error = fixture.refresh(&one).await.unwrap_err();
         assert_eq!(
             refusal(&error),
             refused(Code::Unauthenticated, "TOKEN_REUSED")
         );
     }
+}
+
+#[tokio::test]
+async fn an_exchange_whose_answer_is_lost_can_be_repeated_for_a_minute() {
+    let fixture = with_ann().await;
+    let tokens = fixture.ann_signs_in().await;
+    fixture.refresh(&tokens).await.unwrap();
+    fixture.advance(SignedDuration::from_secs(59));
+    let next = fixture.refresh(&tokens).await.unwrap();
+    fixture.advance(SignedDuration::from_secs(60));
+    let next = fixture.refresh(&next).await.unwrap();
+    fixture.advance(SignedDuration::from_secs(1));
+    fixture.refresh(&next).await.unwrap();
+    fixture.advance(SignedDuration::from_secs(60));
+    let error = fixture.refresh(&next).await.unwrap_err();
+    assert_eq!(
+        refusal(&error),
+        refused(Code::Unauthenticated, "TOKEN_REUSED")
+    );
 }
 
 #[tokio::test]
@@ -166,13 +193,14 @@ async fn a_revocation_is_published_until_no_concerned_token_is_valid() {
         .sign_out(fixture.ann_signs_in().await.refresh_token)
         .await;
     set_roles(&fixture, &[Role::Host]).await;
-    fixture.advance(SignedDuration::from_mins(16));
+    // Also those that were issued when a longer lifetime was configured.
+    fixture.advance(SignedDuration::from_mins(60));
     let trust = fixture.trust().await;
     assert_eq!(
         (trust.revoked_sessions.len(), trust.revoked_members.len()),
         (1, 1)
     );
-    fixture.advance(SignedDuration::from_mins(10));
+    fixture.advance(SignedDuration::from_mins(11));
     let trust = fixture.trust().await;
     assert_eq!(
         (trust.revoked_sessions.len(), trust.revoked_members.len()),
@@ -317,7 +345,7 @@ async fn suspend(fixture: &Fixture, suspended: bool) {
 /// Whether a service with the current `GetTrust` response refuses an access token as revoked.
 async fn is_revoked(fixture: &Fixture, token: &str) -> bool {
     let clock = Clock::Manual(fixture.clock.clone());
-    let trust = Trust::new(TrustSettings::default(), None, clock);
+    let trust = Trust::new(TrustSettings::default(), ServiceKeys::default(), clock);
     trust.learn(fixture.trust().await);
     match trust.verify(token) {
         Ok(_) => false,

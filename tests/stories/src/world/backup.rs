@@ -1,6 +1,9 @@
 //! Backups: the database of a context is copied, and later restored.
 
-use std::fs;
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+};
 
 use chassis::runtime::config::Config;
 use tempfile::TempDir;
@@ -55,7 +58,10 @@ impl World {
                 fs::rename(&file, dir.path().join(format!("lost.{part}"))).expect("moves");
             }
         }
-        fs::copy(dir.path().join("yesterday.db"), database).expect("copies");
+        let yesterday = dir.path().join("yesterday.db");
+        // SQLite has created the copy for everybody; a process refuses such a database.
+        fs::set_permissions(&yesterday, Permissions::from_mode(0o600)).expect("changes");
+        fs::copy(yesterday, database).expect("copies");
     }
 
     /// The configuration of the process of a context.

@@ -1,11 +1,12 @@
 //! The set-up of a world: its processes, databases, broker and balancer.
 
-use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use chassis::{
     Context,
     client::addresses::Addresses,
     runtime::{options::Options, settings::Settings, stores},
+    security::service_identity::{self, PUBLIC_KEYS},
 };
 use chassis_testing::Scratch;
 use futures::future::join_all;
@@ -14,8 +15,6 @@ use mesh::balancer::Balancer;
 use super::{ADMIN, Gate, Process, broker::Broker};
 use crate::{mode::Mode, people::PASSWORD};
 
-/// The service key with which the processes of the mesh authenticate each other: 32 bytes in base64.
-const SERVICE_KEY: &str = "QSBrZXkgdGhhdCBpcyBvbmx5IHVzZWQgaW4gc3Rvcmk=";
 /// The lease of a leader. Short, so that a follower takes over soon after a crash.
 const LEASE: Duration = Duration::from_millis(500);
 
@@ -99,10 +98,10 @@ impl Infrastructure {
             let names = contexts.iter().map(|context| context.name).collect();
             return vec![Process::of(names, base.clone())];
         }
-        let key = dir.join("service.key");
-        fs::write(&key, SERVICE_KEY).expect("writes");
+        let names = contexts.iter().map(|context| context.name);
+        service_identity::provision(dir, names).expect("writes");
         let mut base = base.clone();
-        base.config.trust.service_key_file = Some(key);
+        base.config.trust.service_keys = Some(dir.join(PUBLIC_KEYS));
         base.config.lead.lease = LEASE;
         if let Some(broker) = &self.broker {
             base.config.nats = broker.settings();
@@ -110,6 +109,8 @@ impl Infrastructure {
         let each = contexts.iter().map(async |context| {
             let mut options = base.clone();
             context.name.clone_into(&mut options.process);
+            let key = dir.join(format!("{}.key", context.name));
+            options.config.trust.service_key_file = Some(key);
             if let Some(database) = self.databases.get(context.name) {
                 let url = database.scratch.url();
                 let url = url.replace(server(&url), &database.gate.address().to_string());

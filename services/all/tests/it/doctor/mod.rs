@@ -10,7 +10,12 @@ mod process;
 mod replicas;
 mod work;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Mutex, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Mutex,
+    time::Duration,
+};
 
 use all::doctor::{self, Code, Report};
 use berth::{
@@ -24,14 +29,12 @@ use chassis::{
     base::{clock::ManualClock, faults::Faults, time::SignedDuration},
     client::addresses::Addresses,
     runtime::options::Options,
+    security::service_identity::{self, DOCTOR, PUBLIC_KEYS},
 };
 use chassis_testing::{noon, scratch_broker::ScratchBroker};
 use clap::{Args, FromArgMatches};
 use stories::world::{Process, eventually};
 use tonic::Request;
-
-/// 32 bytes in base64.
-const KEY: &str = "QSBrZXkgdGhhdCBpcyBvbmx5IHVzZWQgaW4gc3Rvcmk=";
 
 /// Three contexts that need no other context, each in a process of its own.
 struct Platform {
@@ -94,7 +97,8 @@ impl Platform {
     /// No process runs yet.
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("key"), KEY).unwrap();
+        let services = ["room", "reservation", "payment", DOCTOR];
+        service_identity::provision(dir.path(), services).unwrap();
         let clock = ManualClock::new(noon());
         let broker = ScratchBroker::new();
         let node = |name: &'static str| {
@@ -103,7 +107,7 @@ impl Platform {
             name.clone_into(&mut options.process);
             options.clock = Clock::Manual(clock.clone());
             options.faults = faults.clone();
-            options.config.trust.service_key_file = Some(dir.path().join("key"));
+            identify(&mut options, dir.path());
             options.config.nats = broker.settings();
             Node {
                 name,
@@ -179,7 +183,7 @@ impl Platform {
     }
 
     async fn examine_only(&self, flags: &[&str]) -> Report {
-        let key = self.dir.path().join("key").display().to_string();
+        let key = self.dir.path().join("doctor.key").display().to_string();
         let flags = [&["--service-key-file", &key], flags].concat();
         let clock = Clock::Manual(self.clock.clone());
         settings(&flags).examine(clock).await.unwrap()
@@ -222,6 +226,13 @@ impl Platform {
     async fn register(&self, number: u128) {
         register(&self.rooms, number).await;
     }
+}
+
+/// Gives a process the service keys in a directory.
+fn identify(options: &mut Options, dir: &Path) {
+    let key = dir.join(format!("{}.key", options.process));
+    options.config.trust.service_key_file = Some(key);
+    options.config.trust.service_keys = Some(dir.join(PUBLIC_KEYS));
 }
 
 async fn register(rooms: &Node, number: u128) {

@@ -67,7 +67,10 @@ async fn a_wrong_or_missing_service_key_is_reported() {
     let flags = ["--admin", &targets, "--data-dir", "/nowhere"];
     let report = settings(&flags).examine(clock()).await.unwrap();
     let refused = seen(&report, Code::AccessRefused);
-    assert!(refused.contains("no service key was found"), "{refused}");
+    assert!(
+        refused.contains("no key of the doctor was found"),
+        "{refused}"
+    );
     // An invalid key is an error.
     std::fs::write(&other, "no key").unwrap();
     let flags = ["--service-key-file", &other.display().to_string()];

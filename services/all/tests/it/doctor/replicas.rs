@@ -40,7 +40,7 @@ fn twin(platform: &Platform, database: Option<DatabaseSettings>) -> Process {
     let mut options = Options::in_dir(&platform.dir.path().join("twin"));
     "room".clone_into(&mut options.process);
     options.clock = Clock::Manual(platform.clock.clone());
-    options.config.trust.service_key_file = Some(platform.dir.path().join("key"));
+    super::identify(&mut options, platform.dir.path());
     options.config.database = database.unwrap_or_default();
     options.config.nats = platform.broker.settings();
     (options.peers, options.logs) = addresses(platform);

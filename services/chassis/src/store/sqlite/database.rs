@@ -1,6 +1,7 @@
 //! A SQLite database: one file, its writer and its readers.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -14,7 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    base::faults::Faults,
+    base::{faults::Faults, private_files},
     store::{
         backend::Backend,
         connection::StoreFuture,
@@ -46,6 +47,7 @@ pub(crate) struct Sqlite {
 impl Sqlite {
     /// Opens the file, creates the tables, and starts the writer.
     pub(crate) fn open(path: &Path, faults: Faults) -> Result<Self, StoreError> {
+        keep_private(path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let connection = Connection::open(path).map_err(store_error)?;
         connection
             .execute_batch(
@@ -91,6 +93,18 @@ impl Sqlite {
     fn readers(&self) -> MutexGuard<'_, Vec<SqliteConnection>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Creates the file for its owner only, if it is new; SQLite gives the files beside it the same mode. Refuses files that others
+/// may use.
+fn keep_private(path: &Path) -> io::Result<()> {
+    private_files::create_if_missing(path)?;
+    for end in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(end);
+        private_files::check(Path::new(&file))?;
+    }
+    Ok(())
 }
 
 impl Backend for Sqlite {
