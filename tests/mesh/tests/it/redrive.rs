@@ -78,7 +78,13 @@ async fn dead_letters_redriven_at_once_lose_no_status_and_no_sum() {
     let room = host.rooms().register_room(request).await.unwrap();
     let room = room.into_inner().room.unwrap();
 
-    let sql = |sql: &str| mesh.postgres.as_ref().unwrap().sql("postgres", sql).unwrap();
+    let sql = |sql: &str| {
+        mesh.postgres
+            .as_ref()
+            .unwrap()
+            .sql("postgres", sql)
+            .unwrap()
+    };
     sql("ALTER TABLE view.room_view RENAME TO hidden");
     for day in 1..=BOOKINGS {
         let (begin, end) = (
@@ -96,7 +102,9 @@ async fn dead_letters_redriven_at_once_lose_no_status_and_no_sum() {
     .await;
     sql("ALTER TABLE view.hidden RENAME TO room_view");
 
-    let (admin, _) = Person::sign_in(&line, ADMIN.into(), PASSWORD).await.unwrap();
+    let (admin, _) = Person::sign_in(&line, ADMIN.into(), PASSWORD)
+        .await
+        .unwrap();
     let mut request = Request::new(RedriveDeadLettersRequest {
         context: "view".into(),
         subject: String::new(),
@@ -108,10 +116,16 @@ async fn dead_letters_redriven_at_once_lose_no_status_and_no_sum() {
     log.redrive_dead_letters(request).await.unwrap();
     until("all are applied", || {
         let producers = mesh::contexts().into_iter();
-        producers.map(|producer| letters(&mesh, producer)).sum::<usize>() == 0
+        producers
+            .map(|producer| letters(&mesh, producer))
+            .sum::<usize>()
+            == 0
     })
     .await;
     let rebuilt = admin.views().rebuild(RebuildRequest {}).await.unwrap();
-    assert!(rebuilt.into_inner().equal, "the view differs from its rebuild");
+    assert!(
+        rebuilt.into_inner().equal,
+        "the view differs from its rebuild"
+    );
     mesh.stop().await.unwrap();
 }
