@@ -15,7 +15,10 @@ use chassis::{
     store::{Conn, Migration, Store, StoreOptions, Write},
 };
 use chassis_testing::{Scratch, noon, tape::Tape};
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{
+    sync::Notify,
+    task::{JoinHandle, JoinSet},
+};
 
 use crate::store::{Bench, Place, mark, postgres, seat, store_suite};
 
@@ -267,11 +270,44 @@ async fn a_batch_whose_connection_breaks_while_it_waits_for_its_lock_holds_the_l
     let views = Views::new().on(count_locks);
     let consumer = Consumer::of_views(name, producer, stage.store.clone(), log, views);
 
+    let (release, holder) = hold_lock(&bench.store).await;
+    let batch = tokio::spawn(async move { consumer.consume(Signal::HighWaterMark(mark(1))).await });
+    cut_waiting(scratch).await;
+    // It has begun anew, on another connection.
+    until_waiting(scratch).await;
+    release.notify_one();
+    holder.await.unwrap().unwrap();
+    assert!(batch.await.unwrap().unwrap());
+    assert_eq!(stage.number("SELECT held FROM locks").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_waits_for_whoever_writes_the_same_views() {
+    let bench = postgres().await;
+    let stage = Arc::new(Stage::on(&bench.place).await);
+    let Place::Schema(scratch) = &bench.place else {
+        panic!("no schema")
+    };
+    let rooms = Tape::of("room");
+    rooms.record(seat(1), noon(), "", &RoomReserved::default());
+    let consumer = stage.consumer("room", &rooms);
+    stage.fail_all(&[&consumer], 1).await;
+    let (release, holder) = hold_lock(&bench.store).await;
+    let retry = tokio::spawn(retry_all(stage.clone(), consumer));
+    until_waiting(scratch).await;
+    release.notify_one();
+    holder.await.unwrap().unwrap();
+    retry.await.unwrap();
+    assert_eq!(stage.number("SELECT COUNT(*) FROM reserved").await, 1);
+}
+
+/// Holds the lock of the views until it is notified.
+async fn hold_lock(store: &Store) -> (Arc<Notify>, JoinHandle<Result<(), StoreError>>) {
     let (locked, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let holder = tokio::spawn({
-        let (store, locked, release) = (bench.store.clone(), locked.clone(), release.clone());
+        let (store, locked, release) = (store.clone(), locked.clone(), release.clone());
         async move {
-            let held: Result<(), StoreError> = store
+            store
                 .transact(move |unit| {
                     let (locked, release) = (locked.clone(), release.clone());
                     Box::pin(async move {
@@ -281,19 +317,11 @@ async fn a_batch_whose_connection_breaks_while_it_waits_for_its_lock_holds_the_l
                         Ok(())
                     })
                 })
-                .await;
-            held
+                .await
         }
     });
     locked.notified().await;
-    let batch = tokio::spawn(async move { consumer.consume(Signal::HighWaterMark(mark(1))).await });
-    cut_waiting(scratch).await;
-    // It has begun anew, on another connection.
-    until_waiting(scratch).await;
-    release.notify_one();
-    holder.await.unwrap().unwrap();
-    assert!(batch.await.unwrap().unwrap());
-    assert_eq!(stage.number("SELECT held FROM locks").await, 1);
+    (release, holder)
 }
 
 /// Terminates the connection that waits for an advisory lock.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chassis::{
+    Store, args,
     base::time::{SignedDuration, Timestamp},
     runtime::context_runtime::ContextRuntime,
 };
@@ -58,7 +59,7 @@ impl World {
         }
     }
 
-    /// When the next dead letter is retried that has failed at most `attempts` times.
+    /// When the next dead letter or due aggregate is retried that has failed at most `attempts` times.
     async fn next_retry(&self, attempts: i64) -> Option<Timestamp> {
         let mut retries = Vec::new();
         for runtime in self.runtimes() {
@@ -68,6 +69,7 @@ impl World {
                     .into_iter()
                     .filter(|letter| !letter.parked && (1..=attempts).contains(&letter.attempts));
                 retries.extend(failed.map(|letter| letter.next_attempt));
+                retries.extend(retries_of_due(&runtime.deps.store, attempts).await);
             }
         }
         let now = self.clock.now();
@@ -119,4 +121,14 @@ impl World {
         }
         false
     }
+}
+
+/// The times of the retries of due aggregates that have failed at most `attempts` times.
+async fn retries_of_due(store: &Store, attempts: i64) -> Vec<Timestamp> {
+    let sql = "SELECT retry_at FROM aggregate WHERE retry_at IS NOT NULL AND failures <= $1";
+    let rows = store
+        .read(move |conn| conn.query(sql, args![attempts]))
+        .await;
+    let rows = rows.expect("reads");
+    rows.iter().filter_map(|row| row.time(0).ok()).collect()
 }

@@ -214,6 +214,9 @@ impl Scene {
         self.world.clock.turn(later);
         self.crash_at(point).await;
         if course == Course::Lapsed {
+            // A failed attempt waits for its retry, also after a restart.
+            let retry = chassis::base::time::SignedDuration::from_secs(1);
+            self.world.clock.turn(retry);
             let lapsed = async || {
                 self.guest.sign_in_again().await.unwrap();
                 let found = self.guest.reservation(&id).await.unwrap();

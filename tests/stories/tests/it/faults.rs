@@ -10,7 +10,7 @@ use berth::{
     offer::v1::Approval,
     reservation::v1::ReservationStatus,
 };
-use chassis::{StoreError, args};
+use chassis::{StoreError, args, messaging::dead_letters::MAX_ATTEMPTS};
 use chassis_testing::unreliable_bus::{FaultRates, UnreliableBus};
 use stories::{
     mode::Mode,
@@ -165,7 +165,7 @@ async fn an_unreadable_event_parks_only_its_own_reservation(mode: Mode) {
         world.up(context).await;
     }
     cancel(&guest, &ids[2]).await.unwrap();
-    for _ in 0..15 {
+    for _ in 0..=MAX_ATTEMPTS {
         world.advance_minutes(1).await;
     }
     let mut admin = world.admin().await;
@@ -179,7 +179,7 @@ async fn an_unreadable_event_parks_only_its_own_reservation(mode: Mode) {
             .await;
         let letters = letters.unwrap().into_inner().dead_letters;
         assert!(letters[0].parked, "{letters:#?}");
-        assert_eq!(letters[0].attempts, 8);
+        assert_eq!(i64::from(letters[0].attempts), MAX_ATTEMPTS);
         let subjects = letters
             .iter()
             .filter_map(|letter| letter.event.as_ref())
