@@ -194,7 +194,7 @@ async fn an_admin_changes_the_log_level_while_it_runs() {
     let berth = Berth::start(dir.path(), &[&["--log", "warn"], &admin[..]].concat());
     let mut members = MemberServiceClient::new(channel(berth.public));
     let tokens = members.sign_in(sign_in(email)).await.unwrap();
-    let token = tokens.into_inner().access_token;
+    let token = tokens.into_inner().tokens.unwrap().access_token;
     let refused = log_filter(berth.admin, "x", "off");
     assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
     let mut rooms = RoomServiceClient::new(channel(berth.public));

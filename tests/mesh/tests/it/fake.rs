@@ -124,8 +124,7 @@ where
         false,
         CancellationToken::new(),
     )
-    .await
-    .unwrap();
+    .await;
 }
 
 /// `…/Name`: its name. `…/Slow`: the same, but it waits first. `…/Half`: the half of it, and then it waits. `…/Echo`: what
