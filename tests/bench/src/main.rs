@@ -16,6 +16,7 @@ mod machine;
 mod overload;
 mod platform;
 mod step;
+mod unread;
 mod world;
 
 use clap::{Parser, Subcommand};
@@ -46,6 +47,8 @@ enum Bench {
     Step(step::Options),
     /// A load several times the capacity: goodput, shed requests, and recovery.
     Overload(overload::Options),
+    /// Many connections of one address that receive nothing of the responses: memory, and latency of another client.
+    Unread(unread::Options),
     /// The bare tonic server of `hop`.
     #[command(hide = true)]
     Bare { listen: String },
@@ -59,7 +62,7 @@ impl Bench {
             Self::Lag(options) => Some(options.mode),
             Self::Overload(options) => Some(options.mode),
             Self::Catchup(_) => Some(Mode::Mesh),
-            Self::Hop(_) => Some(Mode::One),
+            Self::Hop(_) | Self::Unread(_) => Some(Mode::One),
             Self::Bus(_) | Self::Step(_) | Self::Bare { .. } => None,
         }
     }
@@ -80,6 +83,7 @@ async fn main() -> anyhow::Result<()> {
         Bench::Hop(options) => hop::run(options).await,
         Bench::Step(options) => step::run(options).await,
         Bench::Overload(options) => overload::run(options).await,
+        Bench::Unread(options) => unread::run(options).await,
         Bench::Bare { listen } => hop::serve_bare(&listen).await,
     }
 }

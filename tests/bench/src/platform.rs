@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -116,6 +116,14 @@ impl Platform {
                 replica.context("no reservation")?.metrics()?
             }
         })
+    }
+
+    /// The address of the one process.
+    pub(crate) fn address(&self) -> Result<SocketAddr> {
+        match &self.runs {
+            Runs::One(one) => Ok(one.address.trim_start_matches("http://").parse()?),
+            Runs::Mesh(_) => bail!("there are several processes"),
+        }
     }
 
     /// Process id of the one process, or of the first of several.

@@ -89,7 +89,8 @@ impl World {
         }
         let mut rooms = Vec::new();
         for n in 0..size.rooms {
-            rooms.push(register(rooms_channel.clone(), &host, n, kind).await?);
+            let room = room(&host, n, kind, "A quiet room");
+            rooms.push(register(rooms_channel.clone(), &host, room).await?);
         }
         Ok(Self {
             kind,
@@ -207,17 +208,28 @@ async fn sign_in(channel: Channel, name: &str) -> Result<Person> {
     })
 }
 
-async fn register(channel: Channel, host: &Person, n: usize, kind: Kind) -> Result<String> {
+/// Registers rooms with long descriptions.
+pub(crate) async fn register_rooms(member: Channel, rooms: &Channel, count: usize) -> Result<()> {
+    let host = join(member, "host".into(), Role::Host).await?;
+    let description = "A quiet room. ".repeat(300);
+    for n in 0..count {
+        let room = room(&host, n, Kind::Hold, &description);
+        register(rooms.clone(), &host, room).await?;
+    }
+    Ok(())
+}
+
+fn room(host: &Person, n: usize, kind: Kind, description: &str) -> Room {
     let approval = if kind == Kind::Booking {
         Approval::None
     } else {
         Approval::Host
     };
-    let room = Room {
+    Room {
         room_id: Uuid::now_v7().to_string(),
         host_id: host.id.clone(),
         title: format!("Room {n}"),
-        description: "A quiet room".into(),
+        description: description.trim().to_owned(),
         unit: Unit::Night.into(),
         max_persons: 2,
         units: 1,
@@ -229,7 +241,10 @@ async fn register(channel: Channel, host: &Person, n: usize, kind: Kind) -> Resu
         approval: approval.into(),
         time_zone: "Europe/Paris".into(),
         ..Room::default()
-    };
+    }
+}
+
+async fn register(channel: Channel, host: &Person, room: Room) -> Result<String> {
     let id = room.room_id.clone();
     let mut request = Request::new(RegisterRoomRequest { room: Some(room) });
     request

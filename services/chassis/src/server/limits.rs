@@ -28,10 +28,10 @@ pub struct Limits {
     #[arg(long, env = "BERTH_MAX_WAITING_BYTES", default_value_t = 64 * 1024 * 1024, value_parser = at_least_one, value_name = "N")]
     pub max_waiting_bytes: usize,
     /// The same for one source
-    #[arg(long, env = "BERTH_MAX_WAITING_BYTES_PER_SOURCE", default_value_t = 32 * 1024 * 1024, value_parser = at_least_one, value_name = "N")]
+    #[arg(long, env = "BERTH_MAX_WAITING_BYTES_PER_SOURCE", default_value_t = 16 * 1024 * 1024, value_parser = at_least_one, value_name = "N")]
     pub max_waiting_bytes_per_source: usize,
     /// The same for one connection
-    #[arg(long, env = "BERTH_MAX_WAITING_BYTES_PER_CONNECTION", default_value_t = 8 * 1024 * 1024, value_parser = at_least_one, value_name = "N")]
+    #[arg(long, env = "BERTH_MAX_WAITING_BYTES_PER_CONNECTION", default_value_t = 4 * 1024 * 1024, value_parser = at_least_one, value_name = "N")]
     pub max_waiting_bytes_per_connection: usize,
     /// Streams of one connection; a well-behaved client waits before it opens more
     #[arg(long, env = "BERTH_MAX_STREAMS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..), value_name = "N")]

@@ -131,15 +131,9 @@ impl Balancer {
         let address = listener.local_addr()?;
         let http1 = handler.speaks_http1();
         drop(runtime.spawn(async move {
-            // It runs as long as the runtime. If it fails, callers get errors.
-            let _ = serve(
-                listener,
-                handler,
-                &Limits::default(),
-                http1,
-                CancellationToken::new(),
-            )
-            .await;
+            // It runs as long as the runtime.
+            let (limits, never) = (Limits::default(), CancellationToken::new());
+            serve(listener, handler, &limits, http1, never).await;
         }));
         Ok(address)
     }
