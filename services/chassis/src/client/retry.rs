@@ -23,7 +23,7 @@ use tower::retry::budget::{Budget as _, TpsBudget};
 use crate::{
     base::random,
     client::response::{CallResult, code},
-    contract::rpcs::RPCS,
+    contract::rpcs::{RPCS, Rpc},
     error::status::internal,
 };
 
@@ -85,7 +85,7 @@ impl Budget {
 
 /// Whether the contract of an rpc allows a retry.
 pub(super) fn is_allowed(path: &str) -> bool {
-    RPCS.get(path).is_some_and(|rpc| rpc.repeatable)
+    RPCS.get(path).is_some_and(Rpc::is_repeatable)
 }
 
 /// A unary call with its whole message in memory.

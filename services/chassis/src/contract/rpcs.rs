@@ -25,7 +25,8 @@ static UNKNOWN: LazyLock<Rpc> = LazyLock::new(|| Rpc {
     method: "unknown".to_owned(),
     server_streaming: false,
     client_streaming: true,
-    repeatable: false,
+    idempotency: IdempotencyLevel::IdempotencyUnknown,
+    request: None,
     access: Who::Unguarded,
 });
 
@@ -51,8 +52,10 @@ pub(crate) struct Rpc {
     pub(crate) server_streaming: bool,
     /// Whether the request is a stream.
     pub(crate) client_streaming: bool,
-    /// Whether a repeated call has the same effect: unary, and its idempotency level says so.
-    pub(crate) repeatable: bool,
+    /// What it says of a repeated call.
+    pub(crate) idempotency: IdempotencyLevel,
+    /// The message of a request; none for the unknown rpc.
+    pub(crate) request: Option<MessageDescriptor>,
     /// Who may call it.
     pub(crate) access: Who,
 }
@@ -115,7 +118,8 @@ impl Rpcs {
                         method: method.name().to_owned(),
                         server_streaming: method.is_server_streaming(),
                         client_streaming: method.is_client_streaming(),
-                        repeatable: is_repeatable(&method),
+                        idempotency: idempotency(&method),
+                        request: Some(method.input()),
                         access: access(&path, &method, option.as_ref()),
                     };
                     rpcs.insert(path, rpc);
@@ -130,6 +134,22 @@ impl Rpc {
     /// The rpc of a path; the unknown one if there is none.
     pub(crate) fn at(path: &str) -> &'static Self {
         RPCS.get(path).unwrap_or(&UNKNOWN)
+    }
+
+    /// Whether a repeated call has the same effect: unary, and its idempotency level says so.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        let unary = !self.client_streaming && !self.server_streaming;
+        unary && self.idempotency != IdempotencyLevel::IdempotencyUnknown
+    }
+
+    /// Whether it changes nothing, as its idempotency level says.
+    pub(crate) fn reads_only(&self) -> bool {
+        self.idempotency == IdempotencyLevel::NoSideEffects
+    }
+
+    /// Whether only operators may call it.
+    pub(crate) fn is_for_operators(&self) -> bool {
+        matches!(&self.access, Who::Roles(roles, _) if *roles == [Role::Admin])
     }
 
     /// Whether it is served even under overload.
@@ -174,14 +194,11 @@ fn access(path: &str, method: &MethodDescriptor, option: Option<&ExtensionDescri
     })
 }
 
-fn is_repeatable(method: &MethodDescriptor) -> bool {
+fn idempotency(method: &MethodDescriptor) -> IdempotencyLevel {
     let options = method.method_descriptor_proto().options.as_ref();
-    let level = options.map_or(IdempotencyLevel::IdempotencyUnknown, |options| {
+    options.map_or(IdempotencyLevel::IdempotencyUnknown, |options| {
         options.idempotency_level()
-    });
-    level != IdempotencyLevel::IdempotencyUnknown
-        && !method.is_client_streaming()
-        && !method.is_server_streaming()
+    })
 }
 
 fn who(
@@ -329,7 +346,7 @@ pub(crate) mod tests {
 
     #[test]
     fn only_idempotent_unary_rpcs_are_repeatable() {
-        let repeatable = |path| RPCS.get(path).map(|rule| rule.repeatable);
+        let repeatable = |path| RPCS.get(path).map(Rpc::is_repeatable);
         for (path, expected) in [
             ("/berth.payment.v1.PaymentService/ChargePayment", true),
             ("/berth.offer.v1.OfferService/GetOffer", true),

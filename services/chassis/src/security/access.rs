@@ -20,14 +20,17 @@ use std::sync::Arc;
 use axum::{
     extract::Request,
     middleware::{Next, from_fn},
+    response::Response,
 };
 use tonic::{Code, Status, service::Routes};
 
 use crate::{
-    contract::rpcs::{RPCS, Rpcs, Who},
+    contract::rpcs::{RPCS, Rpc, Rpcs, Who},
     error::status::coded,
     security::{
+        audit::Record,
         authentication::{identify, unauthenticated},
+        caller::Caller,
         ownership::require_owner,
         tokens::Trust,
     },
@@ -56,59 +59,80 @@ impl Access {
         let layer = from_fn(move |request: Request, next: Next| {
             let (access, context) = (access.clone(), context.clone());
             async move {
-                match access.authorize(&context, request).await {
-                    Ok(request) => next.run(request).await,
-                    Err(status) => status.into_http(),
-                }
+                let response = access.call(&context, request, next).await;
+                response.unwrap_or_else(Status::into_http)
             }
         });
         Routes::from(routes.into_axum_router().layer(layer)).prepare()
     }
 
-    /// Returns the request with its [`Caller`] if the caller may make it.
-    async fn authorize(&self, context: &str, mut request: Request) -> Result<Request, Status> {
+    /// Calls an rpc if the caller may, and records it if it is a change by an operator.
+    async fn call(
+        &self,
+        context: &str,
+        mut request: Request,
+        next: Next,
+    ) -> Result<Response, Status> {
         let path = request.uri().path();
         let Some(rpc) = self.rpcs.get(path) else {
             return if path.starts_with("/berth.") {
                 Err(Status::unimplemented(""))
             } else {
-                Ok(request)
+                Ok(next.run(request).await)
             };
         };
         if rpc.access == Who::Unguarded {
-            return Ok(request);
+            return Ok(next.run(request).await);
         }
         let caller = identify(&self.trust, context, &rpc.access, &mut request).await?;
-        match &rpc.access {
-            Who::Public | Who::Unguarded => {}
-            Who::Internal if caller.service.is_some() => {}
-            Who::Internal => {
-                let message = "only services of the platform may call this";
-                return Err(unauthenticated("SERVICE_IDENTITY_REQUIRED", message));
-            }
-            Who::Roles(roles, owner) => {
-                let member = caller.member()?;
-                if !caller.is_admin() {
-                    if !roles.iter().any(|role| caller.roles.contains(role)) {
-                        return Err(denied("ROLE_REQUIRED", "this requires another role"));
-                    }
-                    if let Some(owner) = owner {
-                        request = require_owner(member, owner, request).await?;
-                    }
-                }
-            }
-            Who::Nobody => {
-                tracing::error!(
-                    rpc = request.uri().path(),
-                    "refused: the contract does not declare who may call it"
-                );
-                let message = "the contract does not allow anybody to call this";
-                return Err(denied("CLOSED", message));
+        let Some(mut record) = Record::begin(rpc, &caller) else {
+            return Ok(next.run(authorize(rpc, caller, request).await?).await);
+        };
+        let authorized = async {
+            let request = record.read(rpc, request).await?;
+            authorize(rpc, caller, request).await
+        };
+        match authorized.await {
+            Ok(request) => Ok(record.end_with(rpc, next.run(request).await).await),
+            Err(status) => {
+                record.end(status.code());
+                Err(status)
             }
         }
-        request.extensions_mut().insert(caller);
-        Ok(request)
     }
+}
+
+/// Returns the request with its [`Caller`] if the caller may make it.
+async fn authorize(rpc: &Rpc, caller: Caller, mut request: Request) -> Result<Request, Status> {
+    match &rpc.access {
+        Who::Public | Who::Unguarded => {}
+        Who::Internal if caller.service.is_some() => {}
+        Who::Internal => {
+            let message = "only services of the platform may call this";
+            return Err(unauthenticated("SERVICE_IDENTITY_REQUIRED", message));
+        }
+        Who::Roles(roles, owner) => {
+            let member = caller.member()?;
+            if !caller.is_admin() {
+                if !roles.iter().any(|role| caller.roles.contains(role)) {
+                    return Err(denied("ROLE_REQUIRED", "this requires another role"));
+                }
+                if let Some(owner) = owner {
+                    request = require_owner(member, owner, request).await?;
+                }
+            }
+        }
+        Who::Nobody => {
+            tracing::error!(
+                rpc = request.uri().path(),
+                "refused: the contract does not declare who may call it"
+            );
+            let message = "the contract does not allow anybody to call this";
+            return Err(denied("CLOSED", message));
+        }
+    }
+    request.extensions_mut().insert(caller);
+    Ok(request)
 }
 
 fn denied(reason: &str, message: &str) -> Status {
@@ -126,15 +150,18 @@ mod tests {
     use crate::{
         base::{clock::Clock, id::MemberId},
         error::status::reason_of,
-        security::{caller::Caller, service_identity::ServiceKeys, tokens::TrustSettings},
+        security::{service_identity::ServiceKeys, tokens::TrustSettings},
     };
 
     static UNDECLARED: LazyLock<Rpcs> = LazyLock::new(crate::contract::rpcs::tests::undeclared);
 
     /// The status of a call of an ADMIN through a service.
     async fn call(rpcs: &'static Rpcs) -> Status {
-        let keys = ServiceKeys::default();
-        let trust = Trust::new(TrustSettings::default(), keys, Clock::System);
+        let trust = Trust::new(
+            TrustSettings::default(),
+            ServiceKeys::default(),
+            Clock::System,
+        );
         // Routes that accept every request.
         let accept = || async { http::Response::new(Body::empty()) };
         let open = Routes::from(axum::Router::new().fallback(accept));

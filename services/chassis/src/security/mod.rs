@@ -1,6 +1,7 @@
 //! Authentication of callers, and authorization of their calls.
 
 pub mod access;
+mod audit;
 mod authentication;
 pub mod caller;
 pub mod claims;

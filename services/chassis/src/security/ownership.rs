@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Bytes before each message: whether it is compressed, and its length.
-const FRAME_HEADER: usize = 5;
+pub(super) const FRAME_HEADER: usize = 5;
 
 fn malformed(why: &'static str) -> Status {
     status(Kind::Invalid, "MALFORMED_REQUEST", why)
@@ -46,7 +46,7 @@ pub(super) async fn require_owner(
 }
 
 /// Reads a request of one message, with its header. The port limits its length; anything after it is refused unread.
-async fn one_message(mut body: Body) -> Result<Bytes, Status> {
+pub(super) async fn one_message(mut body: Body) -> Result<Bytes, Status> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(cut_off)?.into_data() else {

@@ -12,7 +12,10 @@ use tower::ServiceExt;
 
 use crate::{
     server::{listener::Connection, pipeline::RequestPipeline},
-    telemetry::{self, LogFilter},
+    telemetry::{
+        self, LogFilter,
+        audit::{self, Change},
+    },
 };
 
 /// The longest log filter, in bytes.
@@ -68,5 +71,13 @@ fn change(log: Option<&LogFilter>, from: &Connection, filter: &str) -> Response 
         return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response();
     }
     tracing::info!(filter = filter.trim(), "log filter changed");
+    audit::record(&Change {
+        actor: &from.remote.to_string(),
+        service: "",
+        action: "PUT /log",
+        subject: filter.trim(),
+        outcome: "OK",
+        request_id: "",
+    });
     show(log)
 }

@@ -9,7 +9,10 @@ use metrics::{Gauge, Histogram};
 use tonic::Code;
 use tracing::Span;
 
-use crate::contract::rpcs::{RPCS, Rpc};
+use crate::{
+    contract::rpcs::{RPCS, Rpc},
+    error::status::code_name,
+};
 
 /// The metrics of one rpc, registered at their first use: an unused metric is not exported.
 #[derive(Debug, Default)]
@@ -37,7 +40,7 @@ fn record_duration(rpc: &Rpc, code: Code, seconds: f64) {
     if let Some(histogram) = metrics.and_then(|metrics| metrics.durations.get(index)) {
         let histogram = histogram.get_or_init(|| {
             metrics::histogram!("berth_rpc_duration_seconds", "service" => rpc.service.clone(),
-                "method" => rpc.method.clone(), "code" => name_of(code))
+                "method" => rpc.method.clone(), "code" => code_name(code))
         });
         histogram.record(seconds);
     }
@@ -77,31 +80,8 @@ impl Drop for Record {
         add_in_flight(self.rpc, -1.0);
         let seconds = self.began.elapsed().as_secs_f64();
         record_duration(self.rpc, self.code, seconds);
-        let code = name_of(self.code);
+        let code = code_name(self.code);
         self.span.record("rpc.code", code);
         tracing::debug!(parent: &self.span, code, seconds, "request ended");
-    }
-}
-
-/// The name of a code in the gRPC specification.
-fn name_of(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }

@@ -3,7 +3,7 @@
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
-use crate::telemetry::error::TelemetryError;
+use crate::telemetry::{audit, error::TelemetryError};
 
 /// The format of logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -27,9 +27,11 @@ impl LogFilter {
         Ok((layer, Self(handle)))
     }
 
-    /// The filter.
+    /// The filter. The audit trail, which is always logged, is no part of it.
     pub fn get(&self) -> Result<String, TelemetryError> {
-        Ok(self.0.with_current(ToString::to_string)?)
+        let filter = self.0.with_current(ToString::to_string)?;
+        let rest = filter.strip_prefix(&format!("{}=info,", audit::TARGET));
+        Ok(rest.unwrap_or(&filter).to_owned())
     }
 
     /// Replaces the filter.
@@ -46,5 +48,7 @@ fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
     if trimmed.is_empty() || (!is_level && !trimmed.contains(['=', ','])) {
         return Err(wrong());
     }
-    EnvFilter::builder().parse(trimmed).map_err(|_| wrong())
+    let filter = EnvFilter::builder().parse(trimmed).map_err(|_| wrong())?;
+    let audit = format!("{}=info", audit::TARGET);
+    Ok(filter.add_directive(audit.parse().map_err(|_| wrong())?))
 }

@@ -1,5 +1,6 @@
 //! Logs, metrics and traces of a process.
 
+pub(crate) mod audit;
 pub mod error;
 pub mod logs;
 pub mod metrics;

@@ -6,6 +6,7 @@ use chassis::{
     base::flag_values::duration, cli::usage::one_line, client::addresses::Addresses,
     runtime::config::Config, telemetry::LogFilter,
 };
+use tracing_subscriber::layer::SubscriberExt;
 
 /// Every flag of a process.
 #[derive(clap::Parser)]
@@ -50,6 +51,15 @@ fn a_filter_is_read_and_changed() {
     assert_eq!(filter.get().unwrap(), "info");
     filter.set("warn,room=debug").unwrap();
     assert!(filter.get().unwrap().contains("room=debug"));
+    // The audit trail is always logged.
+    filter.set("off").unwrap();
+    assert_eq!(filter.get().unwrap(), "off");
+    let logged = || tracing::event_enabled!(target: "audit", tracing::Level::INFO);
+    assert!(tracing::subscriber::with_default(
+        tracing_subscriber::registry().with(layer),
+        logged
+    ));
+    let (layer, filter) = LogFilter::layer("info").unwrap();
     for wrong in ["", "loud", "room=loud", "=,="] {
         assert!(filter.set(wrong).is_err(), "{wrong:?}");
     }

@@ -1,5 +1,7 @@
 //! Do contracts, contexts, sources, flags and documents keep the rules?
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod broken;
 #[cfg(test)]
 mod documents;
