@@ -124,7 +124,7 @@ fn a_start_refuses_data_that_others_may_use_and_names_the_remedy() {
 fn service_keys_are_made_once_for_every_service() {
     let dir = tempfile::tempdir().unwrap();
     let keys = dir.path().join("service-keys");
-    let make = || {
+    let provision = || {
         let made = generous(dir.path()).arg("service-keys").output().unwrap();
         assert!(made.status.success());
         let mut files: Vec<_> = modes(&keys).split_off(1);
@@ -136,10 +136,10 @@ fn service_keys_are_made_once_for_every_service() {
         });
         content.collect::<Vec<_>>()
     };
-    let made = make();
-    assert_eq!(make(), made);
-    let is_private = |(name, _): &(String, String)| name.ends_with(".key");
-    let (private, list): (Vec<_>, Vec<_>) = made.into_iter().partition(is_private);
+    let first = provision();
+    assert_eq!(provision(), first);
+    let is_private = |(name, _): &(String, String)| name != "service-keys";
+    let (private, list): (Vec<_>, Vec<_>) = first.into_iter().partition(is_private);
     let (names, texts): (Vec<_>, Vec<_>) = private.into_iter().unzip();
     let services = [
         "doctor",
@@ -162,7 +162,7 @@ fn service_keys_are_made_once_for_every_service() {
 
     // A lost key is made again; the others stay.
     fs::remove_file(keys.join("room.key")).unwrap();
-    let again = make();
+    let again = provision();
     let same = |name: &str| {
         let position = names.iter().position(|known| known == name).unwrap();
         let new = again.iter().find(|(made, _)| made == name).unwrap();

@@ -172,7 +172,7 @@ fn is_id(field: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use berth::{common::v1::Role, member::v1 as member, room::v1 as room};
+    use berth::{common::v1::Role, member::v1 as member, offer::v1::DateRange, room::v1 as room};
     use prost::Message;
     use prost_reflect::DescriptorPool;
 
@@ -207,7 +207,7 @@ mod tests {
     fn a_subject_has_a_bounded_length() {
         let room = room::Room {
             room_id: "x".repeat(LONGEST_ID),
-            blackouts: vec![Default::default(); 10_000],
+            blackouts: vec![DateRange::default(); 10_000],
             units: 3,
             ..Default::default()
         };

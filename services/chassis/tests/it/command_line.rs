@@ -88,7 +88,7 @@ fn a_filter_is_read_and_changed() {
     filter.set("warn,room=debug", || {}).unwrap();
     assert!(filter.get().unwrap().contains("room=debug"));
     // The audit trail is always logged.
-    filter.set("off", || ()).unwrap();
+    filter.set("off", || {}).unwrap();
     assert_eq!(filter.get().unwrap(), "off");
     let logged = || tracing::event_enabled!(target: "audit", tracing::Level::INFO);
     assert!(tracing::subscriber::with_default(
