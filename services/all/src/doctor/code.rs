@@ -153,7 +153,7 @@ codes! {
         "Search the log of the leader of `{context}` for `relay failed`.";
     /// Dead letters are retried.
     DeadLetters = "DEAD_LETTERS", Warning, 38:
-        "Events could not be applied and are retried automatically, up to eight times within about 13 seconds. Later events of the same aggregates wait behind them.",
+        "Events could not be applied and are retried automatically, for about ten minutes. Later events of the same aggregates wait behind them.",
         "Read the reason, as for `DEAD_LETTERS_PARKED`: `grpcurl -plaintext -H \"authorization: Bearer $TOKEN\" -d '{\"context\": \"{context}\"}' {host} berth.eventlog.v1.EventLogService/ListDeadLetters`.";
     /// Processes have different versions.
     VersionMixed = "VERSION_MIXED", Warning, 39:

@@ -1,7 +1,10 @@
 //! Compares the log with positions that were observed elsewhere, and fences the store if it has another history.
 
 use crate::{
-    domain::position::{Cursor, Position, Reported},
+    domain::{
+        digest::LogDigest,
+        position::{Cursor, Position, Reported},
+    },
     store::{
         connection::Conn,
         error::StoreError,
@@ -66,7 +69,7 @@ impl Store {
             .await?;
         let [first, second] = at;
         let [of_first, of_second] = digests;
-        let has = |position: Position, digest| position.seq == 0 || digest == Some(position.digest);
+        let has = |position, digest| is_same(mark, digest, position);
         Ok((mark, [has(first, of_first), has(second, of_second)]))
     }
 
@@ -144,12 +147,19 @@ impl Store {
     }
 }
 
+/// Whether a log that ends at `mark` and has a digest at a position has the same history up to it. A log that lacks only the
+/// event at the position is damaged, which is another problem.
+fn is_same(mark: Position, own: Option<LogDigest>, observed: Position) -> bool {
+    let is_missing = own.is_none() && observed.seq <= mark.seq;
+    observed.seq == 0 || is_missing || own == Some(observed.digest)
+}
+
 async fn relate(
     conn: &mut dyn Conn,
     observed: Position,
 ) -> Result<(Position, Relation), StoreError> {
     let (mark, [own, _]) = log::ends(conn, [observed.seq, 0]).await?;
-    if observed.seq == 0 || own == Some(observed.digest) {
+    if is_same(mark, own, observed) {
         // The digest says it all. A consumer gets the present epoch, so that a later comparison knows what it has seen.
         let cursor = Cursor {
             at: Position {
