@@ -24,6 +24,7 @@ mod fence;
 mod forged;
 mod handover;
 mod health;
+mod histories;
 mod http;
 mod inspection;
 mod job;

@@ -17,7 +17,7 @@ use crate::{
     base::faults::Faults,
     store::{
         error::StoreError,
-        postgres::{error::StatementError, lease::SeenRenewals, pool::Pool},
+        postgres::{error::StatementError, pool::Pool, renewals::SeenRenewals},
         settings::DatabaseSettings,
     },
 };

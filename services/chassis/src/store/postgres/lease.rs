@@ -6,33 +6,23 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::{
     args,
     store::{
         error::StoreError,
-        postgres::{database::Postgres, transaction::query_once},
+        postgres::{database::Postgres, renewals::SeenRenewal, transaction::query_once},
     },
 };
 
-/// The last renewal seen of each lease that another holder has.
-pub(super) type SeenRenewals = Mutex<BTreeMap<String, SeenRenewal>>;
-
-/// A renewal of a lease by another holder.
-#[derive(Debug)]
-pub(super) struct SeenRenewal {
-    id: String,
-    /// When it was seen first.
-    since: Instant,
-    /// The time of the lease.
-    time: Duration,
-}
+/// How often leases are looked at.
+const POLL: Duration = Duration::from_millis(100);
 
 /// Acquires or renews a lease. False if another holder has it.
 pub(super) async fn acquire(
@@ -93,7 +83,7 @@ fn see(db: &Postgres, name: &str, renewal: &str, time: Duration) {
     }
 }
 
-fn seen_renewals(db: &Postgres) -> std::sync::MutexGuard<'_, BTreeMap<String, SeenRenewal>> {
+fn seen_renewals(db: &Postgres) -> MutexGuard<'_, BTreeMap<String, SeenRenewal>> {
     db.leases.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -103,8 +93,26 @@ pub(super) async fn release(db: &Postgres, name: &str, holder: &str) -> Result<(
     Ok(())
 }
 
-/// Whether anybody holds a lease.
+/// Whether anybody holds a lease. A holder is noticed when it renews, so this takes the time of a lease that has expired.
 pub(super) async fn any(db: &Postgres) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 FROM lease WHERE ends > clock_timestamp() LIMIT 1";
-    Ok(!query_once(db, sql, args![]).await?.is_empty())
+    let before = all(db).await?;
+    let longest = before.iter().map(|(_, time)| *time).max();
+    let until = Instant::now() + longest.unwrap_or_default();
+    while Instant::now() < until {
+        sleep(POLL).await;
+        if all(db).await?.iter().any(|lease| !before.contains(lease)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The renewal and the time of each lease.
+async fn all(db: &Postgres) -> Result<Vec<(String, Duration)>, StoreError> {
+    let rows = query_once(db, "SELECT renewal, millis FROM lease", args![]).await?;
+    let leases = rows.iter().map(|row| {
+        let millis = u64::try_from(row.int(1)?).unwrap_or_default();
+        Ok((row.text(0)?.to_owned(), Duration::from_millis(millis)))
+    });
+    leases.collect()
 }

@@ -12,6 +12,7 @@ mod lease;
 mod numbering;
 mod operations;
 mod pool;
+mod renewals;
 mod schema;
 mod statement;
 mod transaction;
