@@ -79,19 +79,19 @@ pub async fn recover(
 async fn put_back(
     unit: &mut UnitOfWork<'_>,
     fence: WriteFence,
-    lost: &Branch,
+    branch: &Branch,
     restorers: &[Restorer],
 ) -> Result<Report, RecoverError> {
     let before = unit.high_water_mark().await?;
-    let fork = lost.fork.min(before.seq);
+    let fork = branch.fork.min(before.seq);
     let moved = unit.take_after(fork).await?;
     let mut at = unit.high_water_mark().await?;
-    let last = fence.seen.max(lost.last());
+    let last = fence.seen.max(branch.last());
     let mut losses = Vec::new();
     // Later events of an aggregate cannot be restored without the earlier ones.
     let mut broken: BTreeSet<&str> = BTreeSet::new();
     for seq in fork + 1..=last {
-        let event = lost.events.get(&seq);
+        let event = branch.events.get(&seq);
         let fate = match event {
             None => Fate::Gone,
             Some(event) => {
@@ -132,7 +132,7 @@ async fn put_back(
         fence,
         head: before.seq,
         fork,
-        fork_is_known: lost.fork_is_known,
+        fork_is_known: branch.fork_is_known,
         moved: abandoned.len(),
         losses,
         recovered: false,

@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn every_part_of_an_event_changes_the_digest() {
         type Change = fn(&mut Recorded);
-        let changes: [Change; 6] = [
+        let alterations: [Change; 6] = [
             |event| event.id.push('x'),
             |event| event.event_type.push('x'),
             |event| event.subject.push('x'),
@@ -167,7 +167,7 @@ mod tests {
         let start = LogDigest::default();
         let same = event(1).digest_after(start);
         assert_eq!(same, event(1).digest_after(start));
-        for (number, change) in changes.into_iter().enumerate() {
+        for (number, change) in alterations.into_iter().enumerate() {
             let mut changed = event(1);
             change(&mut changed);
             assert_ne!(changed.digest_after(start), same, "{number}");

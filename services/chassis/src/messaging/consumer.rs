@@ -212,8 +212,13 @@ impl Consumer {
                 if mark.seq < cursor.at.seq || mark.epoch != cursor.at.epoch || is_other {
                     cursor = self.report_cursor().await?.0;
                 } else if mark.seq == cursor.at.seq {
-                    // While nothing happens the consumer's own store may lose commits: read the cursor at the next step.
-                    self.cache_cursor(None);
+                    // While nothing happens either store may lose commits, and a log that was not compared with anybody
+                    // numbers no events. A log that cannot be reached is compared later.
+                    match self.report_cursor().await {
+                        Ok((reported, _)) => cursor = reported,
+                        Err(ConsumeError::Log(_)) => {}
+                        Err(error) => return Err(error),
+                    }
                 }
             }
             Signal::Events(events) => {

@@ -130,7 +130,7 @@ pub(crate) async fn ends(
     };
     let digest = |column| {
         let found = row.opt_int(column)?.is_some();
-        Ok::<_, StoreError>(found.then(|| row.digest(column + 1)).transpose()?)
+        found.then(|| row.digest(column + 1)).transpose()
     };
     let mark = Position {
         epoch: row.int(0)?,

@@ -23,7 +23,7 @@ async fn everybody_may_call_a_public_rpc_and_a_bad_token_counts_as_none() {
     assert_eq!(platform.contexts.last().member, Some(CUSTOMER));
 
     let good = format!("Bearer {}", token(CUSTOMER, &[Role::Customer]));
-    let forged = format!("{}x", good);
+    let forged = format!("{good}x");
     let mut bad = vec![vec![("authorization", &*good), ("authorization", &good)]];
     for one in [
         &forged,
