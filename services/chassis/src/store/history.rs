@@ -52,8 +52,8 @@ impl Store {
         self.0.fence.record_position(position);
     }
 
-    /// Whether the log was compared with a position from elsewhere since this process started. Events are numbered only
-    /// then: after a failover their numbers may have been given to events that were lost.
+    /// Whether the log was compared with a position from elsewhere since this process started, or five seconds have passed.
+    /// Events are numbered only then: after a failover their numbers may have been given to events that were lost.
     pub(crate) fn is_compared(&self) -> bool {
         self.0.fence.is_compared()
     }

@@ -9,9 +9,10 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     args,
@@ -19,6 +20,9 @@ use crate::{
     domain::position::Position,
     store::{connection::Conn, error::StoreError},
 };
+
+/// How long the first comparison of the log is awaited before events are numbered.
+const FIRST_COMPARISON: Duration = Duration::from_secs(5);
 
 /// Why a store is read-only: its log ends before a position that others have seen, or has other events there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +64,17 @@ pub(crate) struct FenceState {
     pub(crate) lock: tokio::sync::Mutex<()>,
     high_water_mark: Mutex<Position>,
     compared: AtomicBool,
+    opened: Opened,
+}
+
+/// When a store was opened.
+#[derive(Debug)]
+struct Opened(Instant);
+
+impl Default for Opened {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
 }
 
 impl FenceState {
@@ -91,8 +106,9 @@ impl FenceState {
         mark.unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the log was compared, or that was awaited for long enough: a consumer may ask another replica.
     pub(crate) fn is_compared(&self) -> bool {
-        self.compared.load(Ordering::SeqCst)
+        self.compared.load(Ordering::SeqCst) || self.opened.0.elapsed() >= FIRST_COMPARISON
     }
 
     pub(crate) fn set_compared(&self) {
