@@ -85,16 +85,12 @@ pub async fn relay_committed(store: &Store, bus: &Arc<dyn Bus>) -> Result<(), Re
     Ok(())
 }
 
-/// Compares the log with the high-water mark of the bus, once it is connected. If the log has another history, it has lost
+/// Compares the log with the high-water mark of the bus. If the log has another history, it has lost
 /// events and the store is fenced.
 pub async fn compare(store: &Store, bus: &Arc<dyn Bus>) -> Result<(), StoreError> {
     let context = store.context();
     let log = LogId::of(context);
-    let high_water_mark = async {
-        bus.connected().await;
-        bus.high_water_mark(&log).await
-    };
-    match tokio::time::timeout(BUS_TIMEOUT, high_water_mark).await {
+    match tokio::time::timeout(BUS_TIMEOUT, bus.high_water_mark(&log)).await {
         Ok(Ok(published)) => {
             store.compare(published, BUS, CARRIED).await?;
         }

@@ -37,6 +37,8 @@ const MEMBER: &str = "member";
 const DRAIN_SHARE: u32 = 4;
 /// Delay before a step of the start is tried again.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
+/// How long a start waits for the connection to the bus, so that logs are compared with it.
+const CONNECTION: Duration = Duration::from_secs(2);
 /// How often a store that is not ready is checked.
 const STORE_POLL: Duration = Duration::from_secs(1);
 
@@ -222,6 +224,8 @@ async fn detect_log_loss(
     bus: &Arc<dyn Bus>,
 ) -> Result<(), ConsumeError> {
     context.deps.store.look_at_fence().await?;
+    // The bus may be away.
+    let _ = tokio::time::timeout(CONNECTION, bus.connected()).await;
     compare(&context.deps.store, bus).await?;
     let runs_here = |name: &str| contexts.iter().any(|context| context.context.name == name);
     for consumer in &context.consumers {
