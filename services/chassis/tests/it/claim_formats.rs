@@ -247,8 +247,9 @@ async fn claims_are_not_made_anew_while_a_process_leads() {
     assert!(old.lease("leader", "somebody", time).await.unwrap());
     let holder = old.clone();
     let leader = tokio::spawn(async move {
+        let mut renewals = tokio::time::interval(time / 10);
         loop {
-            tokio::time::sleep(time / 10).await;
+            renewals.tick().await;
             let _ = holder.lease("leader", "somebody", time).await;
         }
     });
