@@ -116,7 +116,7 @@ impl Context {
         self
     }
 
-    /// Aggregates of this kind receive the command [`Aggregate::when_due`](crate::Aggregate::when_due) when they are due.
+    /// Aggregates of this kind receive the command [`Aggregate::when_due`] when they are due.
     #[must_use]
     pub fn deadlines<A: Publish>(mut self) -> Self {
         self.due_handlers.push(DueHandler::command::<A>());

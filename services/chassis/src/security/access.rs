@@ -11,8 +11,8 @@
 //! cannot use a service to do what they may not do themselves. `PERMISSION_DENIED` is used for a missing role only: a mesh
 //! counts it as a failure of the callee.
 //!
-//! The caller is an extension of the request ([`Caller`](crate::Caller)), which only code of this process can set, or is proved by headers:
-//! `authorization: Bearer <token>` for a person, `x-berth-service` for a service. The context receives both as [`Caller`](crate::Caller);
+//! The caller is an extension of the request ([`Caller`]), which only code of this process can set, or is proved by headers:
+//! `authorization: Bearer <token>` for a person, `x-berth-service` for a service. The context receives both as [`Caller`];
 //! the headers are removed.
 
 use std::sync::Arc;
