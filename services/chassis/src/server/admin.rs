@@ -139,11 +139,11 @@ async fn operator(
 fn change(log: Option<&LogFilter>, who: &str, filter: &str) -> Response {
     let Some(log) = log else { return show(None) };
     // Logged under the filter before and under the one after: either may hide it.
-    let tell = |what| tracing::warn!(who, filter = filter.trim(), "{what}");
-    if let Err(error) = log.set(filter, || tell("log filter will be changed")) {
+    let record = |what| tracing::warn!(who, filter = filter.trim(), "{what}");
+    if let Err(error) = log.set(filter, || record("log filter will be changed")) {
         return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response();
     }
-    tell("log filter changed");
+    record("log filter changed");
     audit::record(&Change {
         actor: who,
         service: "",

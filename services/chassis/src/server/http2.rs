@@ -33,7 +33,7 @@ use crate::server::{
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of the headers of a request. The library closes the connection of a client that sends far more, so this is more
-/// than the pipeline accepts: whoever is in between gets a response.
+/// than the pipeline accepts: sizes in between get a response.
 const MAX_HEADER_BYTES: u32 = 96 * 1024;
 /// What a caller may send of one request before it is read.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -100,7 +100,7 @@ pub(super) async fn serve<IO, S>(
                 stops = true;
                 http2.graceful_shutdown();
             }
-            // A client that is gone would never confirm that it has heard.
+            // A client that is gone never acknowledges the GOAWAY.
             () = sleep(LINGER), if stops && requests.is_empty() => return,
         }
     }

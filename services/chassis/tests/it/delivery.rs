@@ -125,7 +125,7 @@ async fn bytes_that_wait_are_bounded_for_a_connection_a_source_and_the_port() {
     }
     // A response is begun if there is room; the last one may be more than that.
     assert_eq!(taken, [2, 1, 1, 0]);
-    // A small response is received even then, by whoever does not let bytes wait.
+    // A small response is received even then, by a caller that has no bytes waiting.
     let third = Endpoint::from_shared(format!("http://{}", stage.platform.public())).unwrap();
     let third = third
         .local_address(Some([127, 0, 0, 3].into()))

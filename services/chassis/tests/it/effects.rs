@@ -1,5 +1,5 @@
 //! Everything that applies an event is one guarded transaction: a batch, the retry of a dead letter, a rebuild. So each
-//! effect happens once, whoever runs at the same time.
+//! effect happens once, whatever runs concurrently.
 
 use std::{sync::Arc, time::Duration};
 
@@ -282,7 +282,7 @@ async fn a_batch_whose_connection_breaks_while_it_waits_for_its_lock_holds_the_l
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_retry_waits_for_whoever_writes_the_same_views() {
+async fn a_retry_waits_for_a_writer_of_the_same_views() {
     let bench = postgres().await;
     let stage = Arc::new(Stage::on(&bench.place).await);
     let Place::Schema(scratch) = &bench.place else {

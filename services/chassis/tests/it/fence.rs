@@ -105,8 +105,8 @@ async fn a_relay_that_has_published_beyond_the_log_fences_the_store(bench: Bench
     assert_eq!(head(store).await, 1);
     let bus = InProcess::new();
     let topic = LogId::of("room");
-    let told = bus.publish(topic, Vec::new(), mark(4));
-    told.await.unwrap();
+    let published = bus.publish(topic, Vec::new(), mark(4));
+    published.await.unwrap();
     let bus: Arc<dyn Bus> = bus;
     relay_once(store, &bus).await.unwrap();
     let fence = store.fenced().unwrap();

@@ -381,7 +381,7 @@ impl Account {
                 tokens_valid_from,
             } => {
                 self.password = password.clone();
-                // Whoever knew the former password may have signed in from the other sources.
+                // A person who knew the former password may have signed in from the other sources.
                 self.known_sources = vec![*source];
                 self.tokens_valid_from = Some(*tokens_valid_from);
                 self.end_sessions(*keep);

@@ -229,7 +229,7 @@ async fn a_key_is_replaced_every_day() {
     assert_ne!(kid().await, first);
 }
 
-/// Whoever reads the database cannot sign.
+/// A reader of the database cannot sign.
 #[tokio::test]
 async fn no_private_key_is_stored() {
     let fixture = fixture().await;

@@ -90,7 +90,7 @@ async fn a_requested_cancellation_releases_the_room_once() {
     );
 }
 
-/// Among more open reservations than a room remembers, the event must tell which one was confirmed.
+/// Among more open reservations than a room remembers, the event must name the one that was confirmed.
 #[tokio::test]
 async fn a_cancellation_releases_the_room_if_it_was_paid_and_is_not_refunded() {
     let fixture = with_a_room().await;
