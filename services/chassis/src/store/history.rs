@@ -58,7 +58,7 @@ impl Store {
         self.0.fence.is_compared()
     }
 
-    /// Whether the log ends at the floor or after it, and has the history of two positions.
+    /// The high-water mark of the log, and whether it has the history of two positions.
     pub(crate) async fn ends(
         &self,
         at: [Position; 2],

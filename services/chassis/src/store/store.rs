@@ -115,7 +115,7 @@ impl Store {
             views,
             migrations,
             claims,
-            fence: FenceState::default(),
+            fence: FenceState::new(),
         }))
     }
 

@@ -57,27 +57,29 @@ impl fmt::Display for WriteFence {
 }
 
 /// What this process knows of the write fence and of the high-water mark.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct FenceState {
     fence: watch::Sender<Option<WriteFence>>,
     /// Held while the row is read or written, so that an old result does not replace a newer one.
     pub(crate) lock: tokio::sync::Mutex<()>,
     high_water_mark: Mutex<Position>,
     compared: AtomicBool,
-    opened: Opened,
-}
-
-/// When a store was opened.
-#[derive(Debug)]
-struct Opened(Instant);
-
-impl Default for Opened {
-    fn default() -> Self {
-        Self(Instant::now())
-    }
+    /// When the store was opened.
+    opened: Instant,
 }
 
 impl FenceState {
+    /// The state of a store that is opened now.
+    pub(crate) fn new() -> Self {
+        Self {
+            fence: watch::Sender::default(),
+            lock: tokio::sync::Mutex::default(),
+            high_water_mark: Mutex::default(),
+            compared: AtomicBool::new(false),
+            opened: Instant::now(),
+        }
+    }
+
     pub(crate) fn get(&self) -> Option<WriteFence> {
         self.fence.borrow().clone()
     }
@@ -108,7 +110,7 @@ impl FenceState {
 
     /// Whether the log was compared, or that was awaited for long enough: a consumer may ask another replica.
     pub(crate) fn is_compared(&self) -> bool {
-        self.compared.load(Ordering::SeqCst) || self.opened.0.elapsed() >= FIRST_COMPARISON
+        self.compared.load(Ordering::SeqCst) || self.opened.elapsed() >= FIRST_COMPARISON
     }
 
     pub(crate) fn set_compared(&self) {
