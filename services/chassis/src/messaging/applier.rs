@@ -137,7 +137,10 @@ impl Applier {
             if blocked.contains(&event.subject) {
                 self.dead_letters.add_behind(unit, event).await?;
             } else {
-                self.reactions.apply(unit, event).await?;
+                let faults = self.store.faults();
+                self.reactions
+                    .apply(unit, &self.consumer, event, faults)
+                    .await?;
             }
         }
         Ok(())

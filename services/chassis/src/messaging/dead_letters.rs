@@ -110,7 +110,10 @@ impl DeadLetters {
         if !unit.remove_letter(letter).await? {
             return Ok(false);
         }
-        self.reactions.apply(unit, &letter.event).await?;
+        let faults = self.store.faults();
+        self.reactions
+            .apply(unit, &self.consumer, &letter.event, faults)
+            .await?;
         Ok(true)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
+    base::faults::Faults,
     domain::event::Recorded,
     messaging::policies::{Policies, ReactError},
     store::{StoreError, Subjects, UnitOfWork, projections::Views},
@@ -47,12 +48,15 @@ impl Reactions {
         }
     }
 
-    /// Applies an event.
+    /// Applies an event for a consumer.
     pub(super) async fn apply(
         &self,
         unit: &mut UnitOfWork<'_>,
+        consumer: &str,
         event: &Recorded,
+        faults: &Faults,
     ) -> Result<(), ReactError> {
+        faults.pass_named(|| format!("event.{consumer}.{}", event.id))?;
         match self {
             Self::Policies(policies) => policies.react(unit, event).await,
             Self::Views(views) => Ok(views.show(unit.conn(), event).await?),
