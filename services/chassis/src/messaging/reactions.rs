@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     base::faults::Faults,
-    domain::event::Recorded,
+    domain::{consumer_name::ConsumerName, event::Recorded},
     messaging::policies::{Policies, ReactError},
     store::{StoreError, Subjects, UnitOfWork, projections::Views},
 };
@@ -39,7 +39,7 @@ impl Reactions {
     pub(super) async fn lock(
         &self,
         unit: &mut UnitOfWork<'_>,
-        consumer: &str,
+        consumer: &ConsumerName,
     ) -> Result<(), StoreError> {
         match self {
             // Aggregates have versions.
@@ -52,7 +52,7 @@ impl Reactions {
     pub(super) async fn apply(
         &self,
         unit: &mut UnitOfWork<'_>,
-        consumer: &str,
+        consumer: &ConsumerName,
         event: &Recorded,
         faults: &Faults,
     ) -> Result<(), ReactError> {

@@ -10,7 +10,7 @@ use berth::{
     offer::v1::Approval,
     reservation::v1::ReservationStatus,
 };
-use chassis::{messaging::dead_letters::MAX_ATTEMPTS, runtime::context::views_of};
+use chassis::{domain::consumer_name::ConsumerName, messaging::dead_letters::MAX_ATTEMPTS};
 use chassis_testing::unreliable_bus::{FaultRates, UnreliableBus};
 use stories::{
     mode::Mode,
@@ -140,7 +140,11 @@ async fn an_event_that_cannot_be_applied_parks_only_its_own_reservation(mode: Mo
     eventually(async || confirmed().await.is_some()).await;
     let event = confirmed().await.unwrap().id;
     let bugs = |context: &str| {
-        [context.to_owned(), views_of(context)].map(|consumer| format!("event.{consumer}.{event}"))
+        [
+            ConsumerName::of_policies(context),
+            ConsumerName::of_views(context),
+        ]
+        .map(|consumer| format!("event.{consumer}.{event}"))
     };
     for context in readers {
         for bug in bugs(context) {
