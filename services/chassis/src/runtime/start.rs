@@ -39,6 +39,8 @@ const DRAIN_SHARE: u32 = 4;
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// How long a start waits for the connection to the bus, so that logs are compared with it.
 const CONNECTION: Duration = Duration::from_secs(2);
+/// How often it is checked whether a log was compared.
+const COMPARISON_POLL: Duration = Duration::from_millis(50);
 /// How often a store that is not ready is checked.
 const STORE_POLL: Duration = Duration::from_secs(1);
 
@@ -92,6 +94,7 @@ pub(super) async fn start(
 
     // The workers, once it is certain that no log has lost events.
     detect_log_losses(&contexts, &wiring.bus).await;
+    await_comparisons(&contexts).await;
     let mut workers = run_workers(&contexts, config.grace / DRAIN_SHARE);
     for context in &contexts {
         run_on_start(context).await;
@@ -214,6 +217,17 @@ async fn detect_log_losses(contexts: &[ContextRuntime], bus: &Arc<dyn Bus>) {
         while let Err(why) = detect_log_loss(context, contexts, bus).await {
             tracing::warn!(context = context.context.name, why = %why, "log not compared yet");
             tokio::time::sleep(RETRY_DELAY).await;
+        }
+    }
+}
+
+/// Waits until each log was compared. If the bus is away, consumers in other processes soon report their cursors; if they are
+/// away too, the wait ends after some seconds.
+async fn await_comparisons(contexts: &[ContextRuntime]) {
+    let mut polls = tokio::time::interval(COMPARISON_POLL);
+    for context in contexts {
+        while !context.deps.store.is_compared() {
+            polls.tick().await;
         }
     }
 }

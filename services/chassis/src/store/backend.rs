@@ -91,6 +91,11 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
         ready(())
     }
 
+    /// How many connections were opened. Each may lead to another server. An embedded database has none.
+    fn connections_opened(&self) -> u64 {
+        0
+    }
+
     /// How many statements were sent over the network.
     fn round_trips(&self) -> u64 {
         0

@@ -10,6 +10,7 @@ use crate::{
         error::StoreError,
         log, recoveries,
         store::Store,
+        unit_of_work::UnitOfWork,
         write_fence::{self, WriteFence},
     },
 };
@@ -136,6 +137,26 @@ impl Store {
         let (reported, fence) = checked.await?;
         self.0.fence.set(self.context(), fence);
         Ok(reported)
+    }
+
+    /// Refuses a transaction on a log that lacks what this process has seen. A new connection may lead to another server,
+    /// such as a standby that was promoted and lacks the last commits, and nobody has noticed that yet.
+    pub(crate) async fn verify_log(&self, unit: &mut UnitOfWork<'_>) -> Result<(), StoreError> {
+        let (connections, floor) = (self.0.backend.connections_opened(), self.floor());
+        if self.0.fence.is_verified(connections) {
+            return Ok(());
+        }
+        if floor.seq > 0
+            && let (mark, Relation::Other) = relate(unit.conn(), floor).await?
+        {
+            let (end, seen) = (mark.seq, floor.seq);
+            let why = format!(
+                "the log ends at {end} or has other events, but this process has seen {seen}"
+            );
+            return Err(StoreError::Fenced(why));
+        }
+        self.0.fence.set_verified(connections);
+        Ok(())
     }
 
     /// Reads whether another replica or a recovery has written or removed the write fence.

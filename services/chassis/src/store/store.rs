@@ -189,8 +189,29 @@ impl Store {
     {
         match self.fenced() {
             Some(fence) => Err(StoreError::Fenced(fence.to_string()).into()),
-            None => self.transact_fenced(work).await,
+            None => self.transact_verified(work).await,
         }
+    }
+
+    async fn transact_verified<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + AsStoreError + Send + 'static,
+        F: for<'u> Fn(&'u mut UnitOfWork<'_>) -> BoxFuture<'u, Result<T, E>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        let (store, work) = (self.clone(), Arc::new(work));
+        self.transact_fenced(move |unit| {
+            let (store, work) = (store.clone(), work.clone());
+            Box::pin(async move {
+                let done = work(unit).await?;
+                store.verify_log(unit).await?;
+                Ok(done)
+            })
+        })
+        .await
     }
 
     /// Runs `work` in a transaction, even if the store is fenced.

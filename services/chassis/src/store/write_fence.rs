@@ -7,7 +7,7 @@ use std::{
     fmt,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -67,6 +67,8 @@ pub(crate) struct FenceState {
     pub(crate) lock: tokio::sync::Mutex<()>,
     high_water_mark: Mutex<Position>,
     compared: AtomicBool,
+    /// Up to which connection to the database it is known that its log contains what this process has seen.
+    verified: AtomicU64,
     /// When the store was opened.
     opened: Instant,
 }
@@ -79,6 +81,7 @@ impl FenceState {
             lock: tokio::sync::Mutex::default(),
             high_water_mark: Mutex::default(),
             compared: AtomicBool::new(false),
+            verified: AtomicU64::new(0),
             opened: Instant::now(),
         }
     }
@@ -114,6 +117,14 @@ impl FenceState {
     /// Whether the log was compared, or that was awaited for long enough: a consumer may ask another replica.
     pub(crate) fn is_compared(&self) -> bool {
         self.compared.load(Ordering::SeqCst) || self.opened.elapsed() >= FIRST_COMPARISON
+    }
+
+    pub(crate) fn is_verified(&self, connections: u64) -> bool {
+        self.verified.load(Ordering::SeqCst) >= connections
+    }
+
+    pub(crate) fn set_verified(&self, connections: u64) {
+        self.verified.fetch_max(connections, Ordering::SeqCst);
     }
 
     pub(crate) fn set_compared(&self) {

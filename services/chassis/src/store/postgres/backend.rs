@@ -115,6 +115,10 @@ impl Backend for Postgres {
         lease::release(self, name, holder).boxed()
     }
 
+    fn connections_opened(&self) -> u64 {
+        self.pool.opened()
+    }
+
     fn round_trips(&self) -> u64 {
         Postgres::round_trips(self)
     }

@@ -135,7 +135,7 @@ impl Group {
     fn statement(self) -> Result<Statement, StoreError> {
         let mut with = With::default();
         for cursor in self.cursors {
-            with.cursor(cursor)?;
+            with.cursor(&cursor)?;
         }
         with.changes(self.changes)?;
         for Part { write, rows, .. } in self.writes {

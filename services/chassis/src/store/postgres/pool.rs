@@ -6,7 +6,10 @@
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -35,6 +38,8 @@ pub(super) struct Pool {
     options: PgConnectOptions,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
+    /// How many connections were opened.
+    opened: AtomicU64,
     /// Since when connecting fails.
     unreachable_since: Mutex<Option<Instant>>,
     timeout: Duration,
@@ -64,6 +69,7 @@ impl Pool {
             options,
             permits: Arc::new(Semaphore::new(connections)),
             idle: Mutex::default(),
+            opened: AtomicU64::new(0),
             unreachable_since: Mutex::default(),
             timeout,
             metrics: Metrics {
@@ -72,6 +78,11 @@ impl Pool {
                 wait: metrics::histogram!("berth_store_acquire_seconds", "context" => context),
             },
         }
+    }
+
+    /// How many connections were opened.
+    pub(super) fn opened(&self) -> u64 {
+        self.opened.load(Ordering::SeqCst)
     }
 
     pub(super) async fn acquire(self: &Arc<Self>) -> Result<PooledConnection, StatementError> {
@@ -112,6 +123,7 @@ impl Pool {
             let error = match connected {
                 Ok(Ok(connection)) => {
                     *self.unreachable_since() = None;
+                    self.opened.fetch_add(1, Ordering::SeqCst);
                     let connection = OpenConnection::new(connection, &self.metrics.open);
                     return Ok(PooledConnection::new(self, connection, permit));
                 }

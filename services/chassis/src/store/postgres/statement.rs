@@ -92,7 +92,7 @@ impl With {
     }
 
     /// Moves a cursor.
-    pub(super) fn cursor(&mut self, cursor: CursorMove) -> Result<(), StoreError> {
+    pub(super) fn cursor(&mut self, cursor: &CursorMove) -> Result<(), StoreError> {
         let consumer = self.add(cursor.consumer.to_string())?;
         let producer = self.add(cursor.producer.to_string())?;
         let to = cursor.to;
