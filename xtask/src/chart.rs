@@ -1,7 +1,6 @@
 //! Checks the chart `helm/berth` and its mesh library as users of both versions of Helm have them: `cargo xtask chart`.
 use std::{
-    env,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -29,18 +28,64 @@ const INSTALLATIONS: &[(&str, Option<&str>, &[&str])] = &[
     ("default", None, &[]),
     ("default-mesh", None, &["mesh.enabled=true"]),
     ("default-backup", None, &["backup.enabled=true"]),
-    ("default-public", None, &["allInOne.publicService.type=LoadBalancer", "allInOne.publicService.port=8080"]),
+    (
+        "default-public",
+        None,
+        &[
+            "allInOne.publicService.type=LoadBalancer",
+            "allInOne.publicService.port=8080",
+        ],
+    ),
     ("dev", Some("values-dev.yaml"), &[]),
     ("dev-mesh", Some("values-dev.yaml"), &["mesh.enabled=true"]),
-    ("dev-monitoring", Some("values-dev.yaml"), &["monitoring.enabled=true"]),
-    ("dev-sqlite", Some("values-dev.yaml"), &["services.view.storage.size=1Gi"]),
-    ("dev-shared-volume", Some("values-dev.yaml"), &["services.room.sharedVolume.size=6Ki", "services.room.sharedVolume.mountPath=/mnt/shared"]),
-    ("dev-open", Some("values-dev.yaml"), &["networkPolicy.enabled=false"]),
+    (
+        "dev-monitoring",
+        Some("values-dev.yaml"),
+        &["monitoring.enabled=true"],
+    ),
+    (
+        "dev-sqlite",
+        Some("values-dev.yaml"),
+        &["services.view.storage.size=1Gi"],
+    ),
+    (
+        "dev-shared-volume",
+        Some("values-dev.yaml"),
+        &[
+            "services.room.sharedVolume.size=6Ki",
+            "services.room.sharedVolume.mountPath=/mnt/shared",
+        ],
+    ),
+    (
+        "dev-open",
+        Some("values-dev.yaml"),
+        &["networkPolicy.enabled=false"],
+    ),
     ("prod", Some("values-prod.yaml"), &[]),
-    ("prod-no-mesh", Some("values-prod.yaml"), &["mesh.enabled=false"]),
-    ("prod-no-gateway", Some("values-prod.yaml"), &["gateway.enabled=false"]),
-    ("prod-canary", Some("values-prod.yaml"), &["services.room.canary.weight=10", "services.room.canary.replicas=1", "services.room.canary.image.tag=0.2.0"]),
-    ("prod-retries", Some("values-prod.yaml"), &["mesh.retries=true"]),
+    (
+        "prod-no-mesh",
+        Some("values-prod.yaml"),
+        &["mesh.enabled=false"],
+    ),
+    (
+        "prod-no-gateway",
+        Some("values-prod.yaml"),
+        &["gateway.enabled=false"],
+    ),
+    (
+        "prod-canary",
+        Some("values-prod.yaml"),
+        &[
+            "services.room.canary.weight=10",
+            "services.room.canary.replicas=1",
+            "services.room.canary.image.tag=0.2.0",
+        ],
+    ),
+    (
+        "prod-retries",
+        Some("values-prod.yaml"),
+        &["mesh.retries=true"],
+    ),
     ("ci", Some("values-ci.yaml"), &[]),
 ];
 
@@ -52,19 +97,28 @@ const REFUSED: &[(&str, &str)] = &[
     ("image.pullPolicy=Sometimes", "pullPolicy"),
     ("config.BERTH_LGO=debug", "BERTH_LGO"),
     ("config.berth_log=debug", "berth_log"),
-    ("secretEnv.BERTH_DATABASE_URL=postgres://", "BERTH_DATABASE_URL"),
+    (
+        "secretEnv.BERTH_DATABASE_URL=postgres://",
+        "BERTH_DATABASE_URL",
+    ),
     ("secretEnv.BERTH_DATABASE_URL.nam=db", "nam"),
     ("services.reservaton.replicas=2", "reservaton"),
     ("services.room.replica=2", "replica"),
     ("services.room.replicas=0", "replicas"),
     ("services.room.calls[0]=roon", "calls"),
     ("services.room.objective=100", "objective"),
-    ("services.room.probes.readiness.periodSecond=2", "periodSecond"),
+    (
+        "services.room.probes.readiness.periodSecond=2",
+        "periodSecond",
+    ),
     ("services.room.probes.ready.periodSeconds=2", "ready"),
     ("services.room.autoscaling.minReplicas=1", "autoscaling"),
     ("services.room.resources.requests.memory=1 GB", "memory"),
     ("services.room.pod.hostNetwork=true", "hostNetwork"),
-    ("services.room.sharedVolume.mountPath=/data/x", "sharedVolume"),
+    (
+        "services.room.sharedVolume.mountPath=/data/x",
+        "sharedVolume",
+    ),
     ("allInOne.replicas=2", "replicas"),
     ("nats.enable=true", "enable"),
     ("mesh.enable=true", "enable"),
@@ -76,9 +130,25 @@ const REFUSED: &[(&str, &str)] = &[
 
 /// Values that contradict each other, and what the error names.
 const CONTRADICTIONS: &[(Option<&str>, &[&str], &str)] = &[
-    (Some("values-dev.yaml"), &["services.room.canary.weight=10", "services.room.canary.replicas=1", "services.room.canary.image.tag=2"], "mesh.enabled"),
-    (Some("values-prod.yaml"), &["backup.enabled=true"], "backup.enabled"),
-    (Some("values-dev.yaml"), &["services.room.storage.size=1Gi", "services.room.replicas=2"], "replicas"),
+    (
+        Some("values-dev.yaml"),
+        &[
+            "services.room.canary.weight=10",
+            "services.room.canary.replicas=1",
+            "services.room.canary.image.tag=2",
+        ],
+        "mesh.enabled",
+    ),
+    (
+        Some("values-prod.yaml"),
+        &["backup.enabled=true"],
+        "backup.enabled",
+    ),
+    (
+        Some("values-dev.yaml"),
+        &["services.room.storage.size=1Gi", "services.room.replicas=2"],
+        "replicas",
+    ),
 ];
 
 /// Checks everything. Without Go there is no Helm: then nothing is checked, with a message, or CI fails.
@@ -117,7 +187,11 @@ impl Chart {
             for (name, file, set) in INSTALLATIONS {
                 eprintln!("lint {name}");
                 let mut lint = Command::new(helm);
-                values(lint.args(["lint", "--strict", "--quiet", CHART]), *file, set);
+                values(
+                    lint.args(["lint", "--strict", "--quiet", CHART]),
+                    *file,
+                    set,
+                );
                 succeed(&mut lint)?;
             }
         }
@@ -130,14 +204,21 @@ impl Chart {
             let mut first: Option<String> = None;
             for helm in self.helms.iter().chain(&self.helms) {
                 let text = succeed(&mut template(helm, *file, set))?;
-                // Helm 4 ends a document without an empty line.
-                let text = text.replace("\n\n---\n", "\n---\n").trim_end().to_owned();
+                // The two Helms separate documents by different empty lines.
+                let lines = text
+                    .lines()
+                    .map(str::trim_end)
+                    .filter(|line| !line.is_empty());
+                let text = lines.collect::<Vec<_>>().join("\n");
                 match &first {
                     Some(first) => ensure!(*first == text, "two renderings of {name} differ"),
                     None => first = Some(text),
                 }
             }
-            fs::write(self.dir.join(format!("{name}.yaml")), first.unwrap_or_default())?;
+            fs::write(
+                self.dir.join(format!("{name}.yaml")),
+                first.unwrap_or_default(),
+            )?;
         }
         Ok(())
     }
@@ -158,7 +239,11 @@ impl Chart {
     fn compare_mesh(&self) -> Result<()> {
         let [_, helm] = &self.helms;
         for (name, file, set) in [
-            ("development.yaml", "values-dev.yaml", ["mesh.enabled=true"].as_slice()),
+            (
+                "development.yaml",
+                "values-dev.yaml",
+                ["mesh.enabled=true"].as_slice(),
+            ),
             ("production.yaml", "values-prod.yaml", &[]),
         ] {
             let mut command = template(helm, Some(file), set);
@@ -207,7 +292,9 @@ impl Chart {
             .and_then(|(_, rule)| rule.split_once("\nspec:\n"))
             .context("no rules are rendered")?;
         let rules = rules.split("\n---").next().unwrap_or_default();
-        let rules = rules.lines().map(|line| line.strip_prefix("  ").unwrap_or(line));
+        let rules = rules
+            .lines()
+            .map(|line| line.strip_prefix("  ").unwrap_or(line));
         let rules: Vec<_> = rules.collect();
         fs::write(self.dir.join("rules.yml"), rules.join("\n"))?;
         let tests = root().join(CHART).join("tests/alerts.yaml");
@@ -225,7 +312,9 @@ fn template(helm: &Path, file: Option<&str>, set: &[&str]) -> Command {
     command
 }
 
+/// Values, and the version of Kubernetes, which a Helm built from its module does not know.
 fn values(command: &mut Command, file: Option<&str>, set: &[&str]) {
+    command.args(["--kube-version", KUBERNETES]);
     if let Some(file) = file {
         command.arg("--values").arg(format!("{CHART}/{file}"));
     }
@@ -237,7 +326,11 @@ fn succeed(command: &mut Command) -> Result<String> {
     let output = command.current_dir(root()).output()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if !output.status.success() {
-        bail!("{command:?} failed:\n{}{}", text(&output.stdout), text(&output.stderr));
+        bail!(
+            "{command:?} failed:\n{}{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
     }
     Ok(text(&output.stdout))
 }
@@ -247,7 +340,10 @@ fn refused(command: &mut Command, value: &str, named: &str) -> Result<()> {
     let output = command.current_dir(root()).output()?;
     ensure!(!output.status.success(), "{value} is accepted");
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(error.contains(named), "the refusal of {value} does not name `{named}`:\n{error}");
+    ensure!(
+        error.contains(named),
+        "the refusal of {value} does not name `{named}`:\n{error}"
+    );
     Ok(())
 }
 
@@ -270,9 +366,12 @@ fn names_are_known() -> Result<()> {
     for file in files {
         let text = fs::read_to_string(&file)?;
         for name in words(&text, "berth_") {
-            let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+            let base = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| name.strip_suffix(end));
             ensure!(
-                metrics.contains(&name) || base.is_some_and(|base| metrics.iter().any(|one| one == base)),
+                metrics.contains(&name)
+                    || base.is_some_and(|base| metrics.iter().any(|one| one == base)),
                 "{}: there is no metric {name}",
                 file.display()
             );

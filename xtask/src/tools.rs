@@ -125,8 +125,7 @@ fn unpack_schemas(dir: &Path) -> Result<()> {
         .arg(dir)
         .arg(format!("kubernetes-validate=={KUBERNETES_VALIDATE}")))?;
     let wheel = format!("kubernetes_validate-{KUBERNETES_VALIDATE}-py3-none-any.whl");
-    let schemas =
-        format!("kubernetes_validate/kubernetes-json-schema/v{KUBERNETES}-local-strict");
+    let schemas = format!("kubernetes_validate/kubernetes-json-schema/v{KUBERNETES}-local-strict");
     run_in(
         dir,
         Command::new("python3").args(["-m", "zipfile", "--extract", &wheel, "wheel"]),

@@ -69,10 +69,7 @@ async fn play_at(servers: &Servers) -> ExitCode {
     }
 }
 
-async fn play_story(
-    narrator: &mut Narrator,
-    platform: Platform,
-) -> Result<(), narrator::Mismatch> {
+async fn play_story(narrator: &mut Narrator, platform: Platform) -> Result<(), narrator::Mismatch> {
     // Boxed, because the future of the whole story is large.
     Box::pin(story::play(narrator, platform)).await
 }
