@@ -17,6 +17,7 @@ spec:
   port: {{ .port }}
   proxyProtocol: {{ .protocol }}
   accessPolicy: {{ .root.Values.mesh.policy }}
+{{- if .callers }}
 ---
 apiVersion: policy.linkerd.io/v1alpha1
 kind: MeshTLSAuthentication
@@ -47,6 +48,7 @@ spec:
     - group: policy.linkerd.io
       kind: MeshTLSAuthentication
       name: {{ .root.Release.Name }}-{{ .name }}
+{{- end }}
 {{- end }}
 
 {{- define "linkerd.metadata" -}}

@@ -1,4 +1,6 @@
 //! Checks the chart `helm/berth` and its mesh library as users of both versions of Helm have them: `cargo xtask chart`.
+mod cases;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -7,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
+use self::cases::{CONTRADICTIONS, INSTALLATIONS, REFUSED};
 use crate::{
     run::run,
     tools::{self, KUBERNETES, root},
@@ -22,134 +25,6 @@ const UPDATE: &str = "UPDATE_GOLDEN";
 const MESH: &str = "templates/mesh.yaml";
 /// The template of alerts.
 const MONITORING: &str = "templates/monitoring.yaml";
-
-/// Ways to install the chart: a name, a file of values (none for those of the chart), and further values.
-const INSTALLATIONS: &[(&str, Option<&str>, &[&str])] = &[
-    ("default", None, &[]),
-    ("default-mesh", None, &["mesh.enabled=true"]),
-    ("default-backup", None, &["backup.enabled=true"]),
-    (
-        "default-public",
-        None,
-        &[
-            "allInOne.publicService.type=LoadBalancer",
-            "allInOne.publicService.port=8080",
-        ],
-    ),
-    ("dev", Some("values-dev.yaml"), &[]),
-    ("dev-mesh", Some("values-dev.yaml"), &["mesh.enabled=true"]),
-    (
-        "dev-monitoring",
-        Some("values-dev.yaml"),
-        &["monitoring.enabled=true"],
-    ),
-    (
-        "dev-sqlite",
-        Some("values-dev.yaml"),
-        &["services.view.storage.size=1Gi"],
-    ),
-    (
-        "dev-shared-volume",
-        Some("values-dev.yaml"),
-        &[
-            "services.room.sharedVolume.size=6Ki",
-            "services.room.sharedVolume.mountPath=/mnt/shared",
-        ],
-    ),
-    (
-        "dev-open",
-        Some("values-dev.yaml"),
-        &["networkPolicy.enabled=false"],
-    ),
-    ("prod", Some("values-prod.yaml"), &[]),
-    (
-        "prod-no-mesh",
-        Some("values-prod.yaml"),
-        &["mesh.enabled=false"],
-    ),
-    (
-        "prod-no-gateway",
-        Some("values-prod.yaml"),
-        &["gateway.enabled=false"],
-    ),
-    (
-        "prod-canary",
-        Some("values-prod.yaml"),
-        &[
-            "services.room.canary.weight=10",
-            "services.room.canary.replicas=1",
-            "services.room.canary.image.tag=0.2.0",
-        ],
-    ),
-    (
-        "prod-retries",
-        Some("values-prod.yaml"),
-        &["mesh.retries=true"],
-    ),
-    ("ci", Some("values-ci.yaml"), &[]),
-];
-
-/// Values that must be refused, and what the refusal names.
-const REFUSED: &[(&str, &str)] = &[
-    ("mod=services", "mod"),
-    ("mode=all", "mode"),
-    ("image.digest=latest", "digest"),
-    ("image.pullPolicy=Sometimes", "pullPolicy"),
-    ("config.BERTH_LGO=debug", "BERTH_LGO"),
-    ("config.berth_log=debug", "berth_log"),
-    (
-        "secretEnv.BERTH_DATABASE_URL=postgres://",
-        "BERTH_DATABASE_URL",
-    ),
-    ("secretEnv.BERTH_DATABASE_URL.nam=db", "nam"),
-    ("services.reservaton.replicas=2", "reservaton"),
-    ("services.room.replica=2", "replica"),
-    ("services.room.replicas=0", "replicas"),
-    ("services.room.calls[0]=roon", "calls"),
-    ("services.room.objective=100", "objective"),
-    (
-        "services.room.probes.readiness.periodSecond=2",
-        "periodSecond",
-    ),
-    ("services.room.probes.ready.periodSeconds=2", "ready"),
-    ("services.room.autoscaling.minReplicas=1", "autoscaling"),
-    ("services.room.resources.requests.memory=1 GB", "memory"),
-    ("services.room.pod.hostNetwork=true", "hostNetwork"),
-    (
-        "services.room.sharedVolume.mountPath=/data/x",
-        "sharedVolume",
-    ),
-    ("allInOne.replicas=2", "replicas"),
-    ("nats.enable=true", "enable"),
-    ("mesh.enable=true", "enable"),
-    ("mesh.timeouts.room=1.5s", "timeouts"),
-    ("mesh.retry.codes=unavailable", "retry"),
-    ("gateway.parentRefs[0].nam=public", "nam"),
-    ("monitoring.runbooks=docs", "runbooks"),
-];
-
-/// Values that contradict each other, and what the error names.
-const CONTRADICTIONS: &[(Option<&str>, &[&str], &str)] = &[
-    (
-        Some("values-dev.yaml"),
-        &[
-            "services.room.canary.weight=10",
-            "services.room.canary.replicas=1",
-            "services.room.canary.image.tag=2",
-        ],
-        "mesh.enabled",
-    ),
-    (
-        Some("values-prod.yaml"),
-        &["backup.enabled=true"],
-        "backup.enabled",
-    ),
-    (
-        Some("values-dev.yaml"),
-        &["services.room.storage.size=1Gi", "services.room.replicas=2"],
-        "replicas",
-    ),
-];
 
 /// Checks everything. Without Go there is no Helm: then nothing is checked, with a message, or CI fails.
 pub(crate) fn check() -> Result<()> {
@@ -228,7 +103,7 @@ impl Chart {
             for (value, named) in REFUSED {
                 refused(&mut template(helm, None, &[value]), value, named)?;
             }
-            for (file, set, named) in CONTRADICTIONS {
+            for (named, file, set) in CONTRADICTIONS {
                 refused(&mut template(helm, *file, set), &set.join(","), named)?;
             }
         }
