@@ -5,9 +5,10 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
+    thread,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use self::cases::{CONTRADICTIONS, INSTALLATIONS, REFUSED};
 use crate::{
@@ -58,18 +59,15 @@ impl Chart {
     }
 
     fn lint(&self) -> Result<()> {
-        for helm in &self.helms {
+        self.with_both(|helm| {
             for (_, file, set) in INSTALLATIONS {
                 let mut lint = Command::new(helm);
-                values(
-                    lint.args(["lint", "--strict", "--quiet", CHART]),
-                    *file,
-                    set,
-                );
+                lint.args(["lint", "--strict", "--quiet", CHART]);
+                values(&mut lint, *file, set);
                 succeed(&mut lint)?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Renders every installation by each Helm. Both renderings must be equal, so nothing in them is random.
@@ -98,15 +96,26 @@ impl Chart {
     }
 
     fn refuse(&self) -> Result<()> {
-        for helm in &self.helms {
+        self.with_both(|helm| {
             for (value, named) in REFUSED {
                 refused(&mut template(helm, None, &[value]), value, named)?;
             }
             for (named, file, set) in CONTRADICTIONS {
                 refused(&mut template(helm, *file, set), &set.join(","), named)?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
+    }
+
+    /// Runs a check with both Helms at the same time.
+    fn with_both(&self, check: impl Fn(&Path) -> Result<()> + Sync) -> Result<()> {
+        let [three, four] = &self.helms;
+        let (first, second) = thread::scope(|scope| {
+            let other = scope.spawn(|| check(three));
+            (check(four), other.join())
+        });
+        first?;
+        second.map_err(|_| anyhow!("the check with Helm 3 panicked"))?
     }
 
     /// Compares the rendered mesh objects with those that the repository shows.
