@@ -17,7 +17,7 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 {{/* Labels that select the pods of one workload: those of the canary, or all others. */}}
 {{- define "berth.trackSelector" -}}
 {{ include "berth.selector" . }}
-app.kubernetes.io/track: {{ .track | default "stable" }}
+track: {{ .track | default "stable" }}
 {{- end }}
 
 {{/* Labels of a pod. Nothing in them changes with the version of the chart, so an upgrade replaces only changed pods. */}}

@@ -31,7 +31,7 @@ spec:
     metadata:
       labels:
         {{- include "berth.podLabels" . | nindent 8 }}
-        app.kubernetes.io/track: {{ .track | default "stable" }}
+        track: {{ .track | default "stable" }}
         {{- with .svc.podLabels }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
