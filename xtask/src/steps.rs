@@ -7,7 +7,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
-    advisories,
+    advisories, chart,
     run::run,
     servers::Servers,
     tools::{self, cargo},
@@ -26,6 +26,12 @@ const TOOLS: &[Step] = &[
     ("buf", |_| tools::buf().map(drop)),
     ("cargo-deny", |_| tools::deny().map(drop)),
     ("python", |_| tools::python().map(drop)),
+    ("helm", |_| tools::helms().map(drop)),
+    ("kubeconform", |_| tools::kubeconform().map(drop)),
+    ("kubernetes-schemas", |_| {
+        tools::kubernetes_schemas().map(drop)
+    }),
+    ("promtool", |_| tools::promtool().map(drop)),
     ("nats-server", |_| tools::nats().map(drop)),
     ("postgresql", |_| tools::postgres().map(drop)),
     ("pgbouncer", |_| tools::pgbouncer().map(drop)),
@@ -60,6 +66,7 @@ const TEST: &[Step] = &[
     ("build of tests", |_| {
         run(cargo().args(["test", "--workspace", "--no-run"]))
     }),
+    ("chart", |_| chart::check()),
     ("servers", |shared| {
         shared.servers = Some(Servers::start()?);
         Ok(())
