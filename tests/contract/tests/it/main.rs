@@ -31,3 +31,5 @@ mod structure;
 mod style;
 #[cfg(test)]
 mod wire;
+#[cfg(test)]
+mod workflows;
