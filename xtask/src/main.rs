@@ -5,6 +5,7 @@ mod servers;
 mod steps;
 mod tools;
 mod up;
+mod workflows;
 
 use std::process::ExitCode;
 

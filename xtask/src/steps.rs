@@ -11,6 +11,7 @@ use crate::{
     run::run,
     servers::Servers,
     tools::{self, cargo},
+    workflows,
 };
 
 /// What steps hand over to later steps.
@@ -25,6 +26,8 @@ type Step = (&'static str, fn(&mut Shared) -> Result<()>);
 const TOOLS: &[Step] = &[
     ("buf", |_| tools::buf().map(drop)),
     ("cargo-deny", |_| tools::deny().map(drop)),
+    ("actionlint", |_| tools::actionlint().map(drop)),
+    ("linters", |_| tools::linters().map(drop)),
     ("python", |_| tools::python().map(drop)),
     ("nats-server", |_| tools::nats().map(drop)),
     ("postgresql", |_| tools::postgres().map(drop)),
@@ -37,6 +40,7 @@ const CHECK: &[Step] = &[
         Some(buf) => run(Command::new(buf).arg("lint")),
         None => Ok(()),
     }),
+    ("workflows", |_| workflows::lint()),
     ("dependencies", |_| {
         let checks = ["bans", "licenses", "sources"];
         let mut deny = Command::new(tools::deny()?);

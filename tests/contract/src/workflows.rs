@@ -75,7 +75,10 @@ pub fn commands(workflows: &Workflows) -> Vec<String> {
     let mut wrong = Vec::new();
     for (file, job) in jobs(workflows) {
         let steps = job.get("steps").and_then(Value::as_array);
-        let commands = steps.into_iter().flatten().filter_map(|step| step.get("run"));
+        let commands = steps
+            .into_iter()
+            .flatten()
+            .filter_map(|step| step.get("run"));
         for command in commands.filter_map(Value::as_str) {
             let words: Vec<&str> = command.split(' ').collect();
             let is_known = match *words {
@@ -99,9 +102,14 @@ pub fn commands(workflows: &Workflows) -> Vec<String> {
 pub fn pinned(workflows: &Workflows) -> Vec<String> {
     let mut wrong = Vec::new();
     for (file, text) in &workflows.files {
-        let lines = text.lines().map(str::trim).map(|line| line.trim_start_matches("- "));
+        let lines = text
+            .lines()
+            .map(str::trim)
+            .map(|line| line.trim_start_matches("- "));
         for action in lines.filter_map(|line| line.strip_prefix("uses: ")) {
-            let pin = action.split_once('@').and_then(|(_, pin)| pin.split_once(" # v"));
+            let pin = action
+                .split_once('@')
+                .and_then(|(_, pin)| pin.split_once(" # v"));
             let is_commit =
                 |pin: &str| pin.len() == 40 && pin.bytes().all(|byte| byte.is_ascii_hexdigit());
             if !pin.is_some_and(|(commit, version)| is_commit(commit) && !version.is_empty()) {

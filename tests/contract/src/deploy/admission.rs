@@ -106,18 +106,16 @@ pub fn servers(deployment: &Deployment) -> Vec<String> {
             }
         }
         let pods = objects.selected(at(object, "spec.podSelector.matchLabels"));
-        if pods.is_empty() {
-            report("selects no pods".to_owned());
+        let ports = pods
+            .iter()
+            .filter_map(|pod| Some((pod, pod.port(&server.port)?.1)));
+        let ports: Vec<_> = ports.collect();
+        if ports.is_empty() {
+            report(format!("no pod has its port {}", server.port));
         }
-        for pod in pods {
-            match pod.port(&server.port) {
-                None if pod.is_job() => {}
-                None => report(format!("{} has no port {}", title(pod.owner), server.port)),
-                Some((_, port)) => {
-                    if !taken.insert((title(pod.owner), port)) {
-                        report(format!("port {port} of {} has two", title(pod.owner)));
-                    }
-                }
+        for (pod, port) in ports {
+            if !taken.insert((title(pod.owner), port)) {
+                report(format!("port {port} of {} has two", title(pod.owner)));
             }
         }
     }
@@ -239,7 +237,7 @@ pub fn routes(deployment: &Deployment) -> Vec<String> {
             for filter in filters.filter(|filter| unsupported.contains(&text(filter, "type"))) {
                 report(format!("{} is not supported", text(filter, "type")));
             }
-            for backend in rule.backend_refs.iter().flatten() {
+            for backend in &rule.backend_refs {
                 if backend.kind.as_deref().unwrap_or("Service") == "Service"
                     && !has_port(objects, &backend.name, backend.port)
                 {

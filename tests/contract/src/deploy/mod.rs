@@ -5,12 +5,14 @@
 pub mod admission;
 pub mod clients;
 pub mod entries;
+pub mod faults;
 pub mod mesh_kinds;
 pub mod network;
 pub mod objects;
 pub mod platform;
 pub mod pods;
 pub mod ports;
+pub mod rendering;
 pub mod routes;
 pub mod settings;
 pub mod time;
@@ -57,7 +59,6 @@ pub const DEPLOY: &[Rule<Deployment>] = &[
     ("closed ports", clients::closed),
     ("ports of services", ports::services),
     ("opaque ports", ports::opaque),
-    ("governed ports", ports::governed),
     ("defined ports", ports::addresses),
     ("stops", times::stops),
     ("hangs", times::hangs),

@@ -89,7 +89,12 @@ impl<'o> Pod<'o> {
 
     /// Whether it gets a proxy of the mesh.
     pub fn is_meshed(&self) -> bool {
-        at(self.metadata, "annotations").get("linkerd.io/inject") == Some(&Value::from("enabled"))
+        self.annotation("linkerd.io/inject") == Some("enabled")
+    }
+
+    /// An annotation.
+    pub fn annotation(&self, name: &str) -> Option<&'o str> {
+        at(self.metadata, "annotations").get(name)?.as_str()
     }
 
     /// The port of a name or number: its name and number.

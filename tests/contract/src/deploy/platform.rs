@@ -85,6 +85,19 @@ impl Platform {
             contexts,
         }
     }
+
+    /// All contexts in one process: nothing is called or read through a port.
+    #[must_use]
+    pub fn in_one_process(self) -> Self {
+        Self {
+            contexts: BTreeSet::from(["berth".to_owned()]),
+            rpcs: Vec::new(),
+            calls: BTreeSet::new(),
+            reads: BTreeSet::new(),
+            waits: BTreeSet::new(),
+            ..self
+        }
+    }
 }
 
 /// The rpcs of the services that a context serves on its public port.

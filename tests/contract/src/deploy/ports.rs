@@ -3,7 +3,6 @@ use serde_json::Value;
 
 use super::{
     Deployment,
-    mesh_kinds::{Server, spec},
     objects::{Pod, annotation, at, list, name_of, text, title},
 };
 
@@ -17,6 +16,9 @@ const PROTOCOLS: &[&str] = &[
 
 /// Ports of servers that speak first, or whose protocol the mesh does not know: NATS and PostgreSQL.
 const OPAQUE: &[u64] = &[4222, 5432, 6222];
+
+/// The annotation that names opaque ports; it replaces the list of the mesh.
+const OPAQUE_PORTS: &str = "config.linkerd.io/opaque-ports";
 
 /// Every port of a Service leads to a port of the pods that it selects, and has a protocol that the mesh knows.
 pub fn services(deployment: &Deployment) -> Vec<String> {
@@ -63,71 +65,38 @@ pub fn opaque(deployment: &Deployment) -> Vec<String> {
             let numbers = list(service, "spec.ports")
                 .iter()
                 .map(|port| at(port, "port"));
-            wrong.extend(not_opaque(service, service, numbers));
+            wrong.extend(not_opaque(
+                service,
+                annotation(service, OPAQUE_PORTS),
+                numbers,
+            ));
         }
     }
     for pod in objects.pods().iter().filter(|pod| pod.is_meshed()) {
         let ports = pod
             .containers()
             .flat_map(|container| list(container, "ports"));
-        let own = serde_json::json!({"metadata": pod.metadata});
-        wrong.extend(not_opaque(
-            pod.owner,
-            &own,
-            ports.map(|port| at(port, "containerPort")),
-        ));
+        let ports = ports.map(|port| at(port, "containerPort"));
+        let named = pod.annotation(OPAQUE_PORTS);
+        wrong.extend(not_opaque(pod.owner, named, ports));
     }
     wrong
 }
 
-/// The ports that should be in the annotation of opaque ports and are not.
+/// The ports that should be named as opaque and are not.
 fn not_opaque<'v>(
     owner: &Value,
-    annotated: &Value,
+    named: Option<&str>,
     ports: impl Iterator<Item = &'v Value>,
 ) -> Vec<String> {
-    let named = annotation(annotated, "config.linkerd.io/opaque-ports").unwrap_or_default();
-    let named: Vec<&str> = named.split(',').collect();
+    let named: Vec<&str> = named.unwrap_or_default().split(',').collect();
     let missing = ports
         .filter_map(Value::as_u64)
         .filter(|port| OPAQUE.contains(port));
     missing
         .filter(|port| !named.contains(&&*port.to_string()))
-        .map(|port| {
-            format!(
-                "{}: config.linkerd.io/opaque-ports lacks {port}",
-                title(owner)
-            )
-        })
+        .map(|port| format!("{}: {OPAQUE_PORTS} lacks {port}", title(owner)))
         .collect()
-}
-
-/// Every port that a pod of the platform opens in the mesh has a Server, so that its policy is written down.
-pub fn governed(deployment: &Deployment) -> Vec<String> {
-    let (objects, mut wrong) = (&deployment.objects, Vec::new());
-    for pod in objects.pods().iter().filter(|pod| pod.is_meshed()) {
-        for port in pod
-            .containers()
-            .flat_map(|container| list(container, "ports"))
-        {
-            let governed = objects.of("Server").any(|server| {
-                let selector = at(server, "spec.podSelector.matchLabels");
-                let wanted = spec::<Server>(server).map(|server| server.port);
-                let same = wanted.is_ok_and(|wanted| {
-                    Some(&wanted) == port.get("name") || Some(&wanted) == port.get("containerPort")
-                });
-                same && pod.has_labels(selector)
-            });
-            if !governed {
-                wrong.push(format!(
-                    "{}: no Server for its port {}",
-                    title(pod.owner),
-                    at(port, "name")
-                ));
-            }
-        }
-    }
-    wrong
 }
 
 /// An address of a Service of the chart, in a variable, has a port that the Service defines. The mesh refuses others.

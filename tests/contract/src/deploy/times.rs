@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::{
     Deployment,
-    objects::{Pod, annotation, at, list, text},
+    objects::{at, list, title},
     time::duration,
 };
 
@@ -40,9 +40,10 @@ pub fn stops(deployment: &Deployment) -> Vec<String> {
         if time("BERTH_REQUEST_TIMEOUT") > grace {
             wrong.push(format!("{context}: cuts off requests after {grace:?}"));
         }
-        let own = serde_json::json!({"metadata": pod.metadata});
-        let proxy = annotation(&own, "config.linkerd.io/shutdown-grace-period").and_then(duration);
-        if pod.is_meshed() && proxy.is_none_or(|proxy| proxy >= killed || proxy < drain + grace) {
+        let proxy = pod.annotation("config.linkerd.io/shutdown-grace-period");
+        let proxy = proxy.and_then(duration);
+        // The proxy of a native sidecar stops after the process.
+        if pod.is_meshed() && proxy.is_none_or(|proxy| proxy >= killed) {
             wrong.push(format!("{context}: its proxy stops after {proxy:?}"));
         }
     }
@@ -70,29 +71,17 @@ pub fn hangs(deployment: &Deployment) -> Vec<String> {
     slow.collect()
 }
 
-/// A job ends: it has a deadline, and its proxy does not keep it running.
+/// A job has a deadline.
 pub fn jobs(deployment: &Deployment) -> Vec<String> {
     let pods = deployment.objects.pods();
     let endless = pods.iter().filter(|pod| pod.is_job()).filter(|pod| {
-        let deadline = [
-            "spec.activeDeadlineSeconds",
-            "spec.jobTemplate.spec.activeDeadlineSeconds",
-        ];
-        let bounded = deadline
+        let places = ["spec", "spec.jobTemplate.spec"];
+        let mut deadlines = places
             .iter()
-            .any(|path| at(pod.owner, path).as_u64().is_some_and(|time| time > 0));
-        !bounded || !ends_with_proxy(pod)
+            .map(|place| at(at(pod.owner, place), "activeDeadlineSeconds"));
+        !deadlines.any(|deadline| deadline.as_u64().is_some_and(|seconds| seconds > 0))
     });
     endless
-        .map(|pod| format!("{}: may never end", super::objects::title(pod.owner)))
+        .map(|pod| format!("{}: may never end", title(pod.owner)))
         .collect()
-}
-
-/// A job in the mesh says whether it has a proxy: none, or one that ends with it.
-fn ends_with_proxy(pod: &Pod<'_>) -> bool {
-    let own = serde_json::json!({"metadata": pod.metadata});
-    let native = annotation(&own, "config.beta.linkerd.io/proxy-enable-native-sidecar");
-    let native =
-        native.or_else(|| annotation(&own, "config.linkerd.io/proxy-enable-native-sidecar"));
-    !pod.is_meshed() || native == Some("true") || text(&own, "metadata.annotations").is_empty()
 }

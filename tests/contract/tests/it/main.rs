@@ -4,6 +4,8 @@ mod audit;
 #[cfg(test)]
 mod broken;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod events;

@@ -27,7 +27,12 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
         "checkout@v7",
     ),
     ("pinned", " # v7.0.1", "", "checkout@"),
-    ("bounded", "contents: read", "contents: write", "may do more"),
+    (
+        "bounded",
+        "contents: read",
+        "contents: write",
+        "may do more",
+    ),
     ("bounded", "timeout-minutes: 60", "name: x", "time limit"),
     ("bounded", "concurrency:", "env:", "no concurrency"),
 ];
