@@ -1,5 +1,6 @@
 //! `cargo xtask …`: the commands that developers and CI run on Berth. Only cargo is needed to start them.
 mod advisories;
+mod chart;
 mod run;
 mod servers;
 mod steps;
@@ -21,6 +22,8 @@ enum Verb {
     Advisories,
     /// Runs everything that CI runs: `check` and all tests
     Test,
+    /// Checks the Helm chart with Helm 3 and 4: values, objects, alerts, and what is rendered for the mesh
+    Chart,
     /// Runs a benchmark: `cargo xtask bench <name> [--json] …`; the crate `bench` reads the arguments
     Bench {
         /// The name of the benchmark and its options
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Verb::Check => steps::check(),
         Verb::Advisories => advisories::check(),
         Verb::Test => steps::test(),
+        Verb::Chart => chart::check().map(drop),
         Verb::Bench { arguments } => run::bench(&arguments),
         Verb::Campaign { arguments } => run::campaign(&arguments),
         Verb::Servers { command } => servers::run(&command),

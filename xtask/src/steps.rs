@@ -1,5 +1,6 @@
 //! The steps of `tools`, `check` and `test`. Each has a headline and is timed; the first failure ends the run.
 use std::{
+    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
@@ -7,7 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
-    advisories,
+    advisories, chart,
     run::run,
     servers::Servers,
     tools::{self, cargo},
@@ -18,6 +19,7 @@ use crate::{
 #[derive(Default)]
 struct Shared {
     servers: Option<Servers>,
+    renderings: Option<PathBuf>,
 }
 
 /// A step: its name and its work.
@@ -29,6 +31,12 @@ const TOOLS: &[Step] = &[
     ("actionlint", |_| tools::actionlint().map(drop)),
     ("linters", |_| tools::linters().map(drop)),
     ("python", |_| tools::python().map(drop)),
+    ("helm", |_| tools::helms().map(drop)),
+    ("kubeconform", |_| tools::kubeconform().map(drop)),
+    ("kubernetes-schemas", |_| {
+        tools::kubernetes_schemas().map(drop)
+    }),
+    ("promtool", |_| tools::promtool().map(drop)),
     ("nats-server", |_| tools::nats().map(drop)),
     ("postgresql", |_| tools::postgres().map(drop)),
     ("pgbouncer", |_| tools::pgbouncer().map(drop)),
@@ -64,6 +72,10 @@ const TEST: &[Step] = &[
     ("build of tests", |_| {
         run(cargo().args(["test", "--workspace", "--no-run"]))
     }),
+    ("chart", |shared| {
+        shared.renderings = chart::check()?;
+        Ok(())
+    }),
     ("servers", |shared| {
         shared.servers = Some(Servers::start()?);
         Ok(())
@@ -77,6 +89,11 @@ const TEST: &[Step] = &[
         if let Some(servers) = &shared.servers {
             servers.configure(&mut tests);
         }
+        match &shared.renderings {
+            Some(renderings) => tests.env("BERTH_TEST_CHART", renderings),
+            // The step `chart` has said that they are not run.
+            None => tests.args(["--", "--skip", "deploy::"]),
+        };
         run(&mut tests)
     }),
 ];

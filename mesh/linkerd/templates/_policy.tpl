@@ -1,10 +1,10 @@
-{{/* Who may connect to what. Everything else is refused by `default-inbound-policy: deny`. */}}
+{{/* Who may connect to what. `default-inbound-policy` refuses everything else. */}}
 
 {{/*
 A port and its callers. The argument is dict "root" $ "name" <of the objects> "pods" <labels> "port" <name> "protocol" <…>
 "callers" <names of ServiceAccounts, or objects with name and namespace>.
 */}}
-{{- define "linkerd.server" -}}
+{{- define "linkerd.server" }}
 ---
 apiVersion: policy.linkerd.io/v1beta3
 kind: Server
@@ -16,7 +16,8 @@ spec:
       {{- .pods | nindent 6 }}
   port: {{ .port }}
   proxyProtocol: {{ .protocol }}
-  accessPolicy: deny
+  accessPolicy: {{ .root.Values.mesh.policy }}
+{{- if .callers }}
 ---
 apiVersion: policy.linkerd.io/v1alpha1
 kind: MeshTLSAuthentication
@@ -48,6 +49,7 @@ spec:
       kind: MeshTLSAuthentication
       name: {{ .root.Release.Name }}-{{ .name }}
 {{- end }}
+{{- end }}
 
 {{- define "linkerd.metadata" -}}
 name: {{ .root.Release.Name }}-{{ .name }}
@@ -60,7 +62,7 @@ labels:
 The admin ports of all services. The kubelet and Prometheus are not in the mesh, so the proxy lets everybody connect; the
 NetworkPolicy says who can, and event logs need a service key.
 */}}
-{{- define "linkerd.adminServer" -}}
+{{- define "linkerd.adminServer" }}
 ---
 apiVersion: policy.linkerd.io/v1beta3
 kind: Server
@@ -76,7 +78,7 @@ spec:
 {{- end }}
 
 {{/* Requests above the limit get RESOURCE_EXHAUSTED, counted for each pod. The argument is a service. */}}
-{{- define "linkerd.rateLimit" -}}
+{{- define "linkerd.rateLimit" }}
 {{- with .root.Values.mesh.rateLimit }}
 ---
 apiVersion: policy.linkerd.io/v1alpha1

@@ -7,7 +7,7 @@ The GRPCRoutes of a service, one for each class of rpcs, because annotations app
 
 The argument is a service.
 */}}
-{{- define "linkerd.grpcRoutes" -}}
+{{- define "linkerd.grpcRoutes" }}
 {{- $mesh := .root.Values.mesh -}}
 {{- $fullname := include "berth.fullname" . -}}
 {{- range $class := list "safe" "unsafe" "other" }}

@@ -14,10 +14,12 @@ use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
-    transport::Channel,
 };
 
-use super::narrator::{Mismatch, Narrator};
+use super::{
+    narrator::{Mismatch, Narrator},
+    servers::Platform,
+};
 
 /// Adds a person's access token to every call.
 #[derive(Clone, Debug)]
@@ -31,13 +33,13 @@ impl Interceptor for Bearer {
     }
 }
 
-type Signed = InterceptedService<Channel, Bearer>;
+type Signed = InterceptedService<Platform, Bearer>;
 
 /// A member who has signed in.
 #[derive(Clone, Debug)]
 pub(crate) struct Person {
     pub(crate) id: String,
-    channel: Channel,
+    platform: Platform,
     bearer: Bearer,
 }
 
@@ -45,7 +47,7 @@ impl Person {
     /// Joins with a role and signs in.
     pub(crate) async fn join(
         narrator: &mut Narrator,
-        channel: &Channel,
+        platform: &Platform,
         name: &str,
         role: Role,
     ) -> Result<Self, Mismatch> {
@@ -56,7 +58,7 @@ impl Person {
         // A random password, because the demo signs in once.
         let password = random::id::<MemberId>().to_string();
         let role_name = super::summary::word(role.as_str_name());
-        let mut members = MemberServiceClient::new(channel.clone());
+        let mut members = MemberServiceClient::new(platform.clone());
 
         let request = JoinRequest {
             member_id: id.clone(),
@@ -81,33 +83,33 @@ impl Person {
         let bearer = format!("Bearer {token}").parse();
         Ok(Self {
             id,
-            channel: channel.clone(),
+            platform: platform.clone(),
             bearer: Bearer(bearer.map_err(|_| narrator.mismatch("an invalid token", "a token"))?),
         })
     }
 
     /// Rooms and reviews.
     pub(crate) fn rooms(&self) -> RoomServiceClient<Signed> {
-        RoomServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+        RoomServiceClient::with_interceptor(self.platform.clone(), self.bearer.clone())
     }
 
     /// Reservations.
     pub(crate) fn reservations(&self) -> ReservationServiceClient<Signed> {
-        ReservationServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+        ReservationServiceClient::with_interceptor(self.platform.clone(), self.bearer.clone())
     }
 
     /// Payments.
     pub(crate) fn payments(&self) -> PaymentServiceClient<Signed> {
-        PaymentServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+        PaymentServiceClient::with_interceptor(self.platform.clone(), self.bearer.clone())
     }
 
     /// Messages.
     pub(crate) fn messages(&self) -> MessageServiceClient<Signed> {
-        MessageServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+        MessageServiceClient::with_interceptor(self.platform.clone(), self.bearer.clone())
     }
 
     /// The view.
     pub(crate) fn views(&self) -> ViewServiceClient<Signed> {
-        ViewServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+        ViewServiceClient::with_interceptor(self.platform.clone(), self.bearer.clone())
     }
 }

@@ -30,6 +30,24 @@ fn the_demo_succeeds_repeatedly() {
 }
 
 #[test]
+fn the_demo_calls_each_context_at_its_own_address() {
+    let dir = tempfile::tempdir().unwrap();
+    let berth = Berth::start(dir.path(), &["--ephemeral"]);
+    let contexts = all::contexts();
+    let servers = contexts
+        .iter()
+        .map(|context| format!("{}=http://{}", context.name, berth.public));
+    let mut servers: Vec<String> = servers.collect();
+    let (code, out, err) = parts(&demo(&servers.join(",")));
+    assert_eq!(code, Some(0), "{out}{err}");
+
+    servers.retain(|server| !server.starts_with("room="));
+    let (code, out, _) = parts(&demo(&servers.join(",")));
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("has no URL for this service"), "{out}");
+}
+
+#[test]
 fn an_unexpected_response_fails_the_demo() {
     let dir = tempfile::tempdir().unwrap();
     let flags = ["--ephemeral", "--max-reservation-per-person", "9"];
@@ -78,6 +96,9 @@ fn an_invalid_url_is_reported_on_one_line() {
         "127.0.0.1:8080",
         "https://berth.example",
         "http://",
+        "room=nowhere",
+        "room=https://berth.example",
+        "room=http://127.0.0.1:8080,view",
     ] {
         let (code, _, err) = parts(&demo(url));
         assert_eq!((code, err.lines().count()), (Some(64), 1), "{url}: {err}");

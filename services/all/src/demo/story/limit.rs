@@ -18,14 +18,14 @@ impl Story<'_> {
     pub(super) async fn limit(&mut self) -> Result<(), Mismatch> {
         let Self {
             narrator,
-            channel,
+            platform,
             meeting,
             day,
             ..
         } = self;
         narrator.chapter("A customer may have ten open reservations");
 
-        let nils = Person::join(narrator, channel, "Nils", Role::Customer).await?;
+        let nils = Person::join(narrator, platform, "Nils", Role::Customer).await?;
         let hour = |hour: i32| {
             let tomorrow = 24 + hour;
             booking_request(

@@ -24,11 +24,11 @@ use chassis::{
         time::{Date, DateTime, TimeZone, ToSpan},
     },
 };
-use tonic::transport::Channel;
 
 use super::{
     narrator::{Mismatch, Narrator},
     people::Person,
+    servers::Platform,
 };
 
 const HOUSE: &str = "House by the harbour";
@@ -38,7 +38,7 @@ const ATTIC: &str = "Attic";
 /// The people and rooms of the story.
 struct Story<'a> {
     narrator: &'a mut Narrator,
-    channel: Channel,
+    platform: Platform,
     hanna: Person,
     gus: Person,
     rita: Person,
@@ -48,8 +48,8 @@ struct Story<'a> {
 }
 
 /// Plays the whole story.
-pub(crate) async fn play(narrator: &mut Narrator, channel: Channel) -> Result<(), Mismatch> {
-    let mut story = begin(narrator, channel).await?;
+pub(crate) async fn play(narrator: &mut Narrator, platform: Platform) -> Result<(), Mismatch> {
+    let mut story = begin(narrator, platform).await?;
     story.rooms().await?;
     let booked = story.booking().await?;
     story.rivals().await?;
@@ -60,12 +60,12 @@ pub(crate) async fn play(narrator: &mut Narrator, channel: Channel) -> Result<()
     Ok(())
 }
 
-async fn begin(narrator: &mut Narrator, channel: Channel) -> Result<Story<'_>, Mismatch> {
+async fn begin(narrator: &mut Narrator, platform: Platform) -> Result<Story<'_>, Mismatch> {
     narrator.chapter("Members");
-    let hanna = Person::join(narrator, &channel, "Hanna", Role::Host).await?;
-    let gus = Person::join(narrator, &channel, "Gus", Role::Customer).await?;
-    let rita = Person::join(narrator, &channel, "Rita", Role::Customer).await?;
-    let mut stranger = ReservationServiceClient::new(channel.clone());
+    let hanna = Person::join(narrator, &platform, "Hanna", Role::Host).await?;
+    let gus = Person::join(narrator, &platform, "Gus", Role::Customer).await?;
+    let rita = Person::join(narrator, &platform, "Rita", Role::Customer).await?;
+    let mut stranger = ReservationServiceClient::new(platform.clone());
     let call = stranger.list_reservations(ListReservationsRequest::default());
     narrator
         .expect_refusal(
@@ -78,7 +78,7 @@ async fn begin(narrator: &mut Narrator, channel: Channel) -> Result<Story<'_>, M
     let today = Clock::System.now().to_zoned(TimeZone::UTC).date();
     Ok(Story {
         narrator,
-        channel,
+        platform,
         house: house(&hanna),
         meeting: meeting(&hanna),
         hanna,
