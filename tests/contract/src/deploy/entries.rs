@@ -14,34 +14,28 @@ const PROBES: &[(&str, &str)] = &[
     ("readinessProbe", "readiness"),
 ];
 
-/// Every context has one workload that runs its binary, with an identity of its own, and a Service.
+/// Every context has a workload that runs its binary, with an identity of its own, and a Service.
 pub fn in_chart(deployment: &Deployment) -> Vec<String> {
     let mut wrong = Vec::new();
     let pods = deployment.pods_of_contexts();
     for context in &deployment.platform.contexts {
-        let own: Vec<_> = pods.iter().filter(|(name, _)| name == context).collect();
-        let [(_, pod)] = &*own else {
-            wrong.push(format!("{context}: has {} workloads", own.len()));
-            continue;
-        };
-        let command = list(pod.spec, "containers")
-            .first()
-            .map(|container| list(container, "command"));
-        if command != Some(&[Value::from(format!("/{context}"))]) {
-            wrong.push(format!("{context}: runs {command:?}"));
+        let own = pods.iter().filter(|(name, _)| name == context);
+        if own.clone().count() == 0 {
+            wrong.push(format!("{context}: has no workload"));
         }
-        let account = text(pod.spec, "serviceAccountName");
-        let mut others = pods.iter().filter(|(name, _)| name != context);
-        let is_shared = others.any(|(_, other)| text(other.spec, "serviceAccountName") == account);
-        if deployment
-            .objects
-            .named("ServiceAccount", account)
-            .is_none()
-            || is_shared
-        {
-            wrong.push(format!(
-                "{context}: has no ServiceAccount of its own, {account:?}"
-            ));
+        for (_, pod) in own {
+            let container = list(pod.spec, "containers").first();
+            let command = container.map(|container| list(container, "command"));
+            if command != Some(&[Value::from(format!("/{context}"))]) {
+                wrong.push(format!("{context}: runs {command:?}"));
+            }
+            let account = text(pod.spec, "serviceAccountName");
+            let mut others = pods.iter().filter(|(name, _)| name != context);
+            let is_shared = others.any(|(_, it)| text(it.spec, "serviceAccountName") == account);
+            let accounts = &deployment.objects;
+            if is_shared || accounts.named("ServiceAccount", account).is_none() {
+                wrong.push(format!("{context}: has no ServiceAccount of its own"));
+            }
         }
         if deployment.services_of(context).is_empty() {
             wrong.push(format!("{context}: has no Service"));

@@ -168,7 +168,7 @@ pub fn retries(deployment: &Deployment) -> Vec<String> {
         let total = annotation(object, TIMEOUT).and_then(duration);
         let fits = each
             .zip(total)
-            .is_some_and(|(each, total)| each * (limit + 1) <= total);
+            .is_none_or(|(each, total)| each * (limit + 1) <= total);
         if limit > 2 || !fits {
             wrong.push(format!(
                 "{}: {limit} retries of {each:?} in {total:?}",
@@ -204,9 +204,7 @@ pub fn time_limits(deployment: &Deployment) -> Vec<String> {
             .iter()
             .find(|one| format!("{}/{}", one.service, one.method) == *rpc);
         let waited = waited.and_then(of).and_then(Route::timeout);
-        let own = rpcs
-            .iter()
-            .filter(|one| one.context == *caller && !one.repeatable);
+        let own = rpcs.iter().filter(|one| one.context == *caller);
         for limit in own.filter_map(of).filter_map(Route::timeout) {
             if waited.is_some_and(|waited| waited >= limit) {
                 wrong.push(format!(

@@ -33,7 +33,7 @@ const FAULTS: &[(&str, &str, &str, &str)] = &[
         "contents: write",
         "may do more",
     ),
-    ("bounded", "timeout-minutes: 60", "name: x", "time limit"),
+    ("bounded", "timeout-minutes: 60", "env: {}", "time limit"),
     ("bounded", "concurrency:", "env:", "no concurrency"),
 ];
 
