@@ -310,7 +310,9 @@ pub fn annotations(deployment: &Deployment) -> Vec<String> {
 fn annotation_fault(name: &str, value: &str) -> Option<String> {
     let (group, key) = name.split_once('/')?;
     let fine = match (group, key) {
-        ("timeout.linkerd.io", _) | ("retry.linkerd.io", "timeout") => duration(value).is_some(),
+        ("timeout.linkerd.io", _)
+        | ("retry.linkerd.io", "timeout")
+        | ("config.linkerd.io", "shutdown-grace-period") => duration(value).is_some(),
         ("retry.linkerd.io", "grpc") => value.split(',').all(|code| RETRIED.contains(&code)),
         ("retry.linkerd.io", "limit") => value.parse::<u8>().is_ok(),
         ("balancer.linkerd.io", "failure-accrual") => value == "consecutive",
@@ -325,7 +327,6 @@ fn annotation_fault(name: &str, value: &str) -> Option<String> {
         }
         ("balancer.linkerd.io" | "retry.linkerd.io", _) => false,
         ("config.linkerd.io", "default-inbound-policy") => ACCESS.contains(&value),
-        ("config.linkerd.io", "shutdown-grace-period") => duration(value).is_some(),
         _ => true,
     };
     (!fine).then(|| format!("{value:?} is not valid"))

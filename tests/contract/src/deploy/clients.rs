@@ -6,7 +6,7 @@ use super::{
     Deployment,
     mesh_kinds::{AuthorizationPolicy, MeshTLSAuthentication, Server, spec},
     network,
-    objects::{Pod, at, text, title},
+    objects::{Pod, at, list, text, title},
     ports::hosts,
 };
 
@@ -84,12 +84,10 @@ pub fn networks(deployment: &Deployment) -> Vec<String> {
             .iter()
             .filter(|pod| deployment.is_server(pod))
         {
-            let ports = server
+            let mut ports = server
                 .containers()
-                .flat_map(|container| super::objects::list(container, "ports"));
-            let main = ports
-                .filter_map(|port| at(port, "containerPort").as_u64())
-                .next();
+                .flat_map(|container| list(container, "ports"));
+            let main = ports.find_map(|port| at(port, "containerPort").as_u64());
             if main.is_some_and(|port| !network::allows(objects, from, server, port)) {
                 wrong.push(format!(
                     "{caller}: may not connect to {}",

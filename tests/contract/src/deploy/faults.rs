@@ -108,17 +108,18 @@ fn replaced(object: &Value, pointer: &str, from: &str, to: &str) -> Result<Value
 
 /// Sets a value whose parent exists; annotations need not exist. `-` is the end of a list.
 fn set(object: &mut Value, pointer: &str, value: Value) -> Result<()> {
-    let (parent, last) = pointer.rsplit_once('/').context("no path")?;
+    let (parent, key) = pointer.rsplit_once('/').context("no path")?;
     if parent == "/metadata/annotations" && object.pointer(parent).is_none() {
         set(object, parent, serde_json::json!({}))?;
     }
     match object.pointer_mut(parent) {
-        Some(Value::Array(list)) if last == "-" => list.push(value),
-        Some(Value::Array(list)) => {
-            *list.get_mut(last.parse::<usize>()?).context("no element")? = value
+        Some(Value::Array(elements)) if key == "-" => elements.push(value),
+        Some(Value::Array(elements)) => {
+            let element = elements.get_mut(key.parse::<usize>()?);
+            *element.context("no element")? = value;
         }
-        Some(Value::Object(map)) => drop(map.insert(last.replace("~1", "/"), value)),
-        _ => bail!("no {parent} for {last}"),
+        Some(Value::Object(map)) => drop(map.insert(key.replace("~1", "/"), value)),
+        _ => bail!("no {parent} for {key}"),
     }
     Ok(())
 }

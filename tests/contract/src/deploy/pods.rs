@@ -183,7 +183,7 @@ fn each_pod(
     let mut wrong = Vec::new();
     for pod in deployment.objects.pods() {
         check(&pod, &mut |what| {
-            wrong.push(format!("{}: {what}", title(pod.owner)))
+            wrong.push(format!("{}: {what}", title(pod.owner)));
         });
     }
     wrong

@@ -78,12 +78,10 @@ fn is_secret(deployment: &Deployment, name: &str, value: &str) -> bool {
         return true;
     }
     let is_literal = !value.is_empty() && !value.contains("$(") && !value.starts_with('/');
-    match deployment.platform.variables.get(name) {
+    if let Some(secret) = deployment.platform.variables.get(name) {
         // A URL is secret for the password that it may have.
-        Some(secret) => *secret && is_literal && !value.contains("://"),
-        None => {
-            let name = name.to_lowercase();
-            is_literal && !value.contains('\n') && SECRET.iter().any(|word| name.contains(word))
-        }
+        return *secret && is_literal && !value.contains("://");
     }
+    let name = name.to_lowercase();
+    is_literal && !value.contains('\n') && SECRET.iter().any(|word| name.contains(word))
 }

@@ -67,11 +67,13 @@ fn every_rule_finds_its_planted_faults() {
     assert!(without.is_empty(), "no fault for {without:?}");
 }
 
-/// Facts of the code that the chart does not know.
+/// The rule, a change of what the code says, and what the rule must find.
+type Change = (&'static str, fn(&mut Platform), &'static str);
+
 #[test]
 fn a_change_of_the_code_that_the_chart_lacks_is_found() {
     let fine = rendering("ci-mesh");
-    let changes: [(&str, fn(&mut Platform), &str); 5] = [
+    let changes: &[Change] = &[
         (
             "entries in the chart",
             |it| it.contexts.extend(["boat".into()]),
@@ -99,10 +101,10 @@ fn a_change_of_the_code_that_the_chart_lacks_is_found() {
         ),
     ];
     for (name, change, says) in changes {
-        let (rule, check) = DEPLOY.iter().find(|(rule, _)| *rule == name).unwrap();
-        let mut changed = fine.clone();
-        change(&mut changed.platform);
-        let miss = miss(rule, &check(&fine), &check(&changed), says);
+        let (rule, check) = DEPLOY.iter().find(|(rule, _)| rule == name).unwrap();
+        let mut wrong = fine.clone();
+        change(&mut wrong.platform);
+        let miss = miss(rule, &check(&fine), &check(&wrong), says);
         assert_eq!(miss, None);
     }
 }

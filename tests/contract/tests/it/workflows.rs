@@ -58,14 +58,14 @@ fn the_workflows_keep_every_rule() {
 
 #[test]
 fn every_rule_finds_its_planted_faults() {
-    let fine = workflows();
-    let ci = fine.files.get(".github/workflows/ci.yml").unwrap();
+    let all = workflows();
+    let ci = all.files.get(".github/workflows/ci.yml").unwrap();
     for (rule, check) in WORKFLOWS {
         let faults: Vec<_> = FAULTS.iter().filter(|fault| fault.0 == *rule).collect();
         assert!(!faults.is_empty(), "no fault for rule {rule}");
         for (_, words, fault, says) in faults {
             assert!(ci.contains(words), "the workflow has no {words}");
-            let mut wrong = fine.clone();
+            let mut wrong = all.clone();
             let file = wrong.files.get_mut(".github/workflows/ci.yml").unwrap();
             *file = ci.replace(words, fault);
             let found = check(&wrong);
