@@ -127,7 +127,7 @@ pub(super) const CONTRADICTIONS: &[Installation] = &[
         &[
             "services.room.canary.weight=10",
             "services.room.canary.replicas=1",
-            "services.room.canary.image.tag=2",
+            "services.room.canary.image.tag=0.2.0",
         ],
     ),
     (

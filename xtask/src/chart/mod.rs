@@ -61,8 +61,7 @@ impl Chart {
 
     fn lint(&self) -> Result<()> {
         for helm in &self.helms {
-            for (name, file, set) in INSTALLATIONS {
-                eprintln!("lint {name}");
+            for (_, file, set) in INSTALLATIONS {
                 let mut lint = Command::new(helm);
                 values(
                     lint.args(["lint", "--strict", "--quiet", CHART]),
