@@ -27,7 +27,7 @@ fn found(name: &str, deployment: &Deployment, rules: &[Rule<Deployment>]) -> Vec
     found.collect()
 }
 
-/// Requirement: A-O3, A-O16, A-O17, C-O1, D-O4.
+/// Requirement: A-O16, A-O17, D-O4.
 #[test]
 fn every_rendering_keeps_every_rule() {
     let renderings = renderings().unwrap();

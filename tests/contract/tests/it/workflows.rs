@@ -41,7 +41,6 @@ fn workflows() -> Workflows {
     Workflows::read(Path::new(ROOT), &read().unwrap()).unwrap()
 }
 
-/// Requirement: A-O1, D-O2.
 #[test]
 fn the_workflows_keep_every_rule() {
     let workflows = workflows();
