@@ -1,5 +1,8 @@
 //! Does the chart deploy the platform that the code needs?
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use contract::{
     Rule,
@@ -13,9 +16,12 @@ use contract::{
 };
 use serde_json::Value;
 
+/// All renderings, read once.
+static RENDERINGS: LazyLock<BTreeMap<String, Deployment>> = LazyLock::new(|| renderings().unwrap());
+
 /// A rendering by name.
-fn rendering(name: &str) -> Deployment {
-    renderings().unwrap().remove(name).unwrap()
+fn rendering(name: &str) -> &'static Deployment {
+    RENDERINGS.get(name).unwrap()
 }
 
 /// What rules find in a rendering.
@@ -30,18 +36,17 @@ fn found(name: &str, deployment: &Deployment, rules: &[Rule<Deployment>]) -> Vec
 /// Requirement: A-O16, A-O17, D-O4.
 #[test]
 fn every_rendering_keeps_every_rule() {
-    let renderings = renderings().unwrap();
     for name in ["default", "ci-mesh", "prod", "prod-retries"] {
-        assert!(renderings.contains_key(name), "{name}");
+        assert!(RENDERINGS.contains_key(name), "{name}");
     }
     let mut wrong = Vec::new();
-    for (name, deployment) in renderings {
-        wrong.extend(found(&name, &deployment, DEPLOY));
+    for (name, deployment) in &*RENDERINGS {
+        wrong.extend(found(name, deployment, DEPLOY));
         if name != "prod-retries" {
-            wrong.extend(found(&name, &deployment, &[NO_RETRIES]));
+            wrong.extend(found(name, deployment, &[NO_RETRIES]));
         }
         if name.starts_with("prod") && name != "prod-canary" {
-            wrong.extend(found(&name, &deployment, &[DIGESTS]));
+            wrong.extend(found(name, deployment, &[DIGESTS]));
         }
     }
     assert_eq!(wrong, [""; 0]);
@@ -59,7 +64,7 @@ fn every_rule_finds_its_planted_faults() {
             let (rule, check) = rules.iter().find(|(rule, _)| *rule == fault.rule).unwrap();
             let mut wrong = fine.clone();
             fault.plant(&mut wrong).unwrap();
-            misses.extend(miss(rule, &check(&fine), &check(&wrong), &fault.finds));
+            misses.extend(miss(rule, &check(fine), &check(&wrong), &fault.finds));
             without.remove(rule);
         }
     }
@@ -104,7 +109,7 @@ fn a_change_of_the_code_that_the_chart_lacks_is_found() {
         let (rule, check) = DEPLOY.iter().find(|(rule, _)| rule == name).unwrap();
         let mut wrong = fine.clone();
         change(&mut wrong.platform);
-        let miss = miss(rule, &check(&fine), &check(&wrong), says);
+        let miss = miss(rule, &check(fine), &check(&wrong), says);
         assert_eq!(miss, None);
     }
 }
@@ -123,7 +128,7 @@ fn miss(rule: &str, before: &[String], after: &[String], says: &str) -> Option<S
 /// Requirement: D-O5.
 #[test]
 fn a_change_of_settings_changes_the_pods_that_use_them() {
-    let [before, after] = ["ci", "ci-settings"].map(|name| pods(&rendering(name)));
+    let [before, after] = ["ci", "ci-settings"].map(|name| pods(rendering(name)));
     let changed = before
         .iter()
         .filter(|(name, pod)| after.get(*name) != Some(pod));
