@@ -59,8 +59,9 @@ labels:
 {{- end }}
 
 {{/*
-The admin ports of all services. The kubelet and Prometheus are not in the mesh, so the proxy lets everybody connect; the
-NetworkPolicy says who can, and event logs need a service key.
+The admin ports of all services. The kubelet and Prometheus are not in the mesh, so the proxy lets everybody connect. Health and
+metrics are open to them; event logs and the inspection need a service key, and dead letters the token of an ADMIN. A
+NetworkPolicy narrows who connects directly, but not other pods of the mesh: they arrive at the port of the proxy.
 */}}
 {{- define "linkerd.adminServer" }}
 ---

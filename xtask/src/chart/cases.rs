@@ -103,6 +103,10 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
         "periodSecond",
     ),
     ("services.room.probes.ready.periodSeconds=2", "ready"),
+    (
+        "services.room.probes.readiness.terminationGracePeriodSeconds=2",
+        "terminationGracePeriodSeconds",
+    ),
     ("services.room.autoscaling.minReplicas=1", "autoscaling"),
     ("services.room.resources.requests.memory=1 GB", "memory"),
     ("services.room.pod.hostNetwork=true", "hostNetwork"),
