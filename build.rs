@@ -8,7 +8,7 @@ use std::{
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "cargo tells a build script where it is in no other way"
+    reason = "cargo passes the directory to a build script in no other way"
 )]
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("proto");

@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::sync::Notify;
 
 use chassis::{
-    domain::{event::Recorded, log_id::LogId, position::Position},
+    domain::{consumer_name::ConsumerName, event::Recorded, log_id::LogId, position::Position},
     messaging::bus::{Bus, BusError, Signal, Subscription},
 };
 
@@ -41,7 +41,7 @@ struct State {
     random: StdRng,
     heads: BTreeMap<LogId, Position>,
     kept: BTreeMap<LogId, VecDeque<Recorded>>,
-    waiting: BTreeMap<(LogId, String), VecDeque<Signal>>,
+    waiting: BTreeMap<(LogId, ConsumerName), VecDeque<Signal>>,
 }
 
 impl UnreliableBus {
@@ -150,10 +150,10 @@ impl Bus for UnreliableBus {
     async fn subscribe(
         &self,
         log: LogId,
-        consumer: &str,
+        consumer: &ConsumerName,
     ) -> Result<Box<dyn Subscription>, BusError> {
         let mut state = self.state();
-        let key = (log.clone(), consumer.to_owned());
+        let key = (log.clone(), consumer.clone());
         let head = state.heads.get(&log).copied().unwrap_or_default();
         if let Some(waiting) = state.waiting.get_mut(&key) {
             // What was given before may have had no effect.
@@ -181,7 +181,7 @@ impl Bus for UnreliableBus {
 #[derive(Debug)]
 struct DegradedSubscription {
     bus: UnreliableBus,
-    key: (LogId, String),
+    key: (LogId, ConsumerName),
 }
 
 #[tonic::async_trait]

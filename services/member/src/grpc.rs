@@ -106,7 +106,7 @@ impl MemberService for Api {
     ) -> Result<Response<GetMemberResponse>, Status> {
         let (caller, request) = accept(request);
         let id = codec::account::member_id(&request.member_id)?;
-        caller.must_see(&[id], "member")?;
+        caller.require_visible(&[id], "member")?;
         let account = self.deps.store.load::<Account>(id).await?;
         let member = Some(codec::account::to_proto(
             &account.ok_or_else(|| not_found("member"))?,
@@ -145,7 +145,7 @@ impl MemberService for Api {
         let source = source_of(&request);
         let (caller, request) = accept(request);
         let (id, old, new) = codec::account::change_password(&request)?;
-        caller.must_see(&[id], "member")?;
+        caller.require_visible(&[id], "member")?;
         // The session of the caller continues, unless the caller is an ADMIN who changes another member's password.
         let is_own = caller.member.is_some_and(|member| member == id);
         let keep = caller.token.as_deref().and_then(session_of);

@@ -17,34 +17,34 @@ use crate::{
 pub(crate) fn list(by_email: bool) -> Policies {
     let then = move |notice: Result<Notice, Malformed>| notice.map(|notice| notice.then(by_email));
     Policies::new()
-        .whenever("tell-of-request", move |received| {
+        .whenever("notify-of-request", move |received| {
             then(whenever_reservation_requested_notify(received))
         })
-        .whenever("tell-of-approval", move |received| {
+        .whenever("notify-of-approval", move |received| {
             then(whenever_reservation_approved_notify(received))
         })
-        .whenever("tell-of-pending-payment", move |received| {
+        .whenever("notify-of-pending-payment", move |received| {
             then(whenever_reservation_payment_pending_notify(received))
         })
-        .whenever("tell-of-confirmation", move |received| {
+        .whenever("notify-of-confirmation", move |received| {
             then(whenever_reservation_confirmed_notify(received))
         })
-        .whenever("tell-of-rejection", move |received| {
+        .whenever("notify-of-rejection", move |received| {
             then(whenever_reservation_rejected_notify(received))
         })
-        .whenever("tell-of-lapse", move |received| {
+        .whenever("notify-of-lapse", move |received| {
             then(whenever_reservation_lapsed_notify(received))
         })
-        .whenever("tell-of-cancel-request", move |received| {
+        .whenever("notify-of-cancel-request", move |received| {
             then(whenever_reservation_cancel_requested_notify(received))
         })
-        .whenever("tell-of-cancellation", move |received| {
+        .whenever("notify-of-cancellation", move |received| {
             then(whenever_reservation_cancelled_notify(received))
         })
-        .whenever("tell-of-completion", move |received| {
+        .whenever("notify-of-completion", move |received| {
             then(whenever_reservation_completed_notify(received))
         })
-        .whenever("tell-of-missed-confirmation", move |received| {
+        .whenever("notify-of-missed-confirmation", move |received| {
             then(whenever_confirmation_missed_notify(received))
         })
 }

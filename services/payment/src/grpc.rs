@@ -47,8 +47,8 @@ impl PaymentService for Api {
     ) -> Result<Response<ChargePaymentResponse>, Status> {
         let (caller, request) = accept(request);
         let timeout = self.deps.settings::<Settings>().provider_timeout();
-        let patience = caller.patience(timeout);
-        let lead = SignedDuration::try_from(patience + GRACE).unwrap_or(SignedDuration::ZERO);
+        let timeout = caller.timeout_within(timeout);
+        let lead = SignedDuration::try_from(timeout + GRACE).unwrap_or(SignedDuration::ZERO);
         let (id, command) = codec::charge(request, lead)?;
         self.deps
             .faults
@@ -61,7 +61,7 @@ impl PaymentService for Api {
         if matches!(stage, Some(Stage::Pending(_)))
             && let Some(task) = payment.state.task(self.deps.clock.now())
         {
-            payment = jobs::perform(&self.deps, id, task, patience, &cause).await?;
+            payment = jobs::perform(&self.deps, id, task, timeout, &cause).await?;
         }
         let (_, payment) = codec::shown(id, &payment)
             .ok_or_else(|| internal(&"a requested payment has no request"))?;
@@ -80,7 +80,7 @@ impl PaymentService for Api {
         let (owner, payment) = stored
             .and_then(|stored| codec::shown(id, &stored))
             .ok_or_else(|| not_found("payment"))?;
-        caller.must_see(&[owner], "payment")?;
+        caller.require_visible(&[owner], "payment")?;
         Ok(Response::new(GetPaymentResponse {
             payment: Some(payment),
         }))

@@ -162,8 +162,8 @@ impl Recover {
 /// Compares the log with the cursors of another context.
 async fn compare_cursors(store: &Store, other: &Store) -> Result<(), StoreError> {
     for (consumer, producer, cursor) in other.cursors().await? {
-        if producer == store.context() {
-            store.compare(cursor, &consumer, APPLIED).await?;
+        if producer.context() == store.context() {
+            store.compare(cursor, consumer.as_str(), APPLIED).await?;
         }
     }
     Ok(())

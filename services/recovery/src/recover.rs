@@ -45,7 +45,7 @@ pub async fn recover(
     fork: Option<i64>,
     may: May,
 ) -> Result<Option<Report>, RecoverError> {
-    store.look_at_fence().await?;
+    store.refresh_fence().await?;
     let Some(fence) = store.fenced() else {
         return Ok(None);
     };
@@ -71,7 +71,7 @@ pub async fn recover(
         Err(RecoverError::Only(report)) => *report,
         Err(error) => return Err(error),
     };
-    store.look_at_fence().await?;
+    store.refresh_fence().await?;
     Ok(Some(report))
 }
 

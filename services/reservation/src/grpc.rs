@@ -102,7 +102,7 @@ impl Api {
     ) -> Result<Stored, Status> {
         let known = self.store.load::<Reservation>(id).await?;
         let known = known.ok_or_else(|| not_found("reservation"))?;
-        caller.must_see(&owners(&known.state), "reservation")?;
+        caller.require_visible(&owners(&known.state), "reservation")?;
         Ok(known)
     }
 }

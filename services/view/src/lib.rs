@@ -12,8 +12,8 @@
 //!             ReservationCompleted, ReservationLost, ConfirmationMissed
 //!             room: RoomRegistered, RoomModified, RoomDeleted, RoomReserved, RoomReleased,
 //!             ReviewCreated, ReviewModified, ReviewDeleted
-//! views       room_view (one row for each room); reservation, payment, review, told (rows of customer pages;
-//!             told counts the messages to each recipient)
+//! views       room_view (one row for each room); reservation, payment, review, notified (rows of customer pages;
+//!             notified counts the messages to each recipient)
 //! jobs        none
 //! ```
 //!
@@ -27,9 +27,12 @@ mod views;
 
 use chassis::{Context, Store, StoreError};
 
+/// The name of the context.
+const NAME: &str = "view";
+
 /// The view context.
 pub fn context() -> Context {
-    let context = Context::named("view").views(views::list(views::Target::Live), views::MIGRATIONS);
+    let context = Context::named(NAME).views(views::list(views::Target::Live), views::MIGRATIONS);
     let producers = context.listens_to();
     context.routes(move |deps| grpc::routes(deps, &producers))
 }

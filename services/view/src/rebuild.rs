@@ -5,12 +5,11 @@
 //! rows to the live consumer. Cursors and rows switch together, so no event is lost or applied twice. If the process
 //! dies before, the live views are unchanged and the next rebuild starts from the beginning.
 
-use chassis::domain::log_id::LogId;
 use std::sync::Arc;
 
 use chassis::{
     Deps, Kind, Store, StoreError,
-    domain::event::Recorded,
+    domain::{consumer_name::ConsumerName, event::Recorded, log_id::LogId},
     error::status::{status, unavailable},
     messaging::{
         bus::Signal, consume_error::ConsumeError, consumer::Consumer, log_reader::LogReader,
@@ -19,13 +18,14 @@ use chassis::{
 };
 use tonic::Status;
 
-use crate::views::{
-    self, Target,
-    generation::{self, Generations},
+use crate::{
+    NAME,
+    views::{
+        self, Target,
+        generation::{self, Generations},
+    },
 };
 
-/// The consumer of the live views. The chassis gives it this name.
-const LIVE: &str = "view.views";
 /// Maximum number of events read ahead for the last transaction, which must not read a log itself.
 const READ_AHEAD: i64 = 1024;
 /// How often the switch is attempted while the live consumer advances.
@@ -79,9 +79,14 @@ type Reader = (Consumer, Arc<dyn LogReader>);
 /// The consumer of a log, and events that it has read but not applied.
 type ReadAhead = (Consumer, Vec<Recorded>);
 
-/// Name of the consumer of a generation. Each generation has its own, so two rebuilds never share a cursor.
-fn consumer_name(generation: i64) -> String {
-    format!("view.rebuild.{generation}")
+/// The consumer of the live views.
+fn live_consumer() -> ConsumerName {
+    ConsumerName::of_views(NAME)
+}
+
+/// The consumer of a generation. Each generation has its own, so two rebuilds never share a cursor.
+fn consumer_of(generation: i64) -> ConsumerName {
+    ConsumerName::of_rebuild(NAME, generation)
 }
 
 fn readers(deps: &Deps, producers: &[String], generation: i64) -> Result<Vec<Reader>, Status> {
@@ -89,7 +94,7 @@ fn readers(deps: &Deps, producers: &[String], generation: i64) -> Result<Vec<Rea
     for producer in producers {
         let log = deps.logs.get(producer).ok_or_else(log_unavailable)?;
         let consumer = Consumer::of_views(
-            consumer_name(generation),
+            consumer_of(generation),
             LogId::of(producer),
             deps.store.clone(),
             log.clone(),
@@ -106,7 +111,7 @@ async fn begin(store: &Store) -> Result<i64, StoreError> {
         .transact(|unit| {
             Box::pin(async move {
                 let before = generation::current(unit.conn()).await?.building;
-                unit.forget(&consumer_name(before)).await?;
+                unit.forget(&consumer_of(before)).await?;
                 generation::begin(unit.conn(), before).await
             })
         })
@@ -125,7 +130,7 @@ async fn sweep(store: &Store) -> Result<(), StoreError> {
 async fn catch_up(store: &Store, readers: &[Reader]) -> Result<Vec<ReadAhead>, ConsumeError> {
     for (consumer, _) in readers {
         let producer = consumer.producer().clone();
-        let live = store.cursor(LIVE.to_owned(), producer).await?;
+        let live = store.cursor(live_consumer(), producer).await?;
         consumer.consume(Signal::HighWaterMark(live.at)).await?;
     }
     let mut read_ahead = Vec::with_capacity(readers.len());
@@ -159,12 +164,12 @@ async fn switch_in(
     read_ahead: &[ReadAhead],
 ) -> Result<Option<Rebuilt>, ConsumeError> {
     // The live views and cursors are locked first: until the commit the live consumer applies no event, new or retried.
-    unit.lock_views(LIVE).await?;
-    let name = consumer_name(generation);
+    let (live_name, name) = (live_consumer(), consumer_of(generation));
+    unit.lock_views(&live_name).await?;
     let mut events = 0;
     for (consumer, ahead) in read_ahead {
         let producer = consumer.producer();
-        let live = unit.hold_cursor(LIVE, producer).await?;
+        let live = unit.hold_cursor(&live_name, producer).await?;
         let rebuilt = unit.hold_cursor(&name, producer).await?;
         let missing: Vec<_> = ahead
             .iter()
@@ -185,7 +190,7 @@ async fn switch_in(
     }
     let before = generation::digest(unit.conn(), live).await?;
     let digest = generation::digest(unit.conn(), generation).await?;
-    unit.replace(LIVE, &name).await?;
+    unit.replace(&live_name, &name).await?;
     generation::swap(unit.conn(), live, generation).await?;
     Ok(Some(Rebuilt {
         events,

@@ -138,7 +138,10 @@ impl Bench {
     }
 
     async fn feed(&self) -> Result<Box<dyn Subscription>> {
-        Ok(self.bus.subscribe(self.topic.clone(), "bench").await?)
+        Ok(self
+            .bus
+            .subscribe(self.topic.clone(), &"bench".into())
+            .await?)
     }
 
     /// Publishes a number of events in batches, like the relay.

@@ -79,7 +79,7 @@ pub async fn consume(context: Context, event: Recorded) -> Result<Vec<String>> {
     let runtime = ContextRuntime::new(context, store.clone(), &wiring);
     for consumer in &runtime.consumers {
         let log = consumer.producer().clone();
-        let known = declared.contains(&(consumer.name().to_owned(), log));
+        let known = declared.contains(&(consumer.name().clone(), log));
         ensure!(known, "{} is not declared to the broker", consumer.name());
         consumer
             .consume(Signal::HighWaterMark(mark(&event)))

@@ -33,7 +33,11 @@ use tonic::{
     service::{Interceptor, interceptor::InterceptedService},
     transport::Channel,
 };
+use tonic_types::StatusExt;
 use tower::{Service, ServiceExt};
+
+/// How long a person waits before the next attempt while too many passwords are being checked.
+const RETRY_DELAY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Adds a person's token to every call.
 #[derive(Clone, Debug)]
@@ -139,7 +143,8 @@ impl Person {
             password: PASSWORD.into(),
             roles: roles.iter().map(|role| i32::from(*role)).collect(),
         };
-        MemberServiceClient::new(line.clone()).join(request).await?;
+        let client = MemberServiceClient::new(line.clone());
+        unless_busy(async || client.clone().join(request.clone()).await).await?;
         Self::sign_in(line, email, PASSWORD)
             .await
             .map(|(person, _)| person)
@@ -314,10 +319,27 @@ async fn tokens(line: Line, email: &str, password: &str) -> Result<(String, Memb
         email: email.to_owned(),
         password: password.to_owned(),
     };
-    let answer = MemberServiceClient::new(line)
-        .sign_in(request)
+    let client = MemberServiceClient::new(line);
+    let answer = unless_busy(async || client.clone().sign_in(request.clone()).await)
         .await?
         .into_inner();
     let tokens = answer.tokens.ok_or_else(|| Status::internal("no tokens"))?;
     Ok((tokens.access_token, answer.member.unwrap_or_default()))
+}
+
+/// Repeats a call while too many passwords are being checked: on a busy machine a hash takes long.
+async fn unless_busy<T>(call: impl AsyncFn() -> Result<T, Status>) -> Result<T, Status> {
+    let mut attempts = tokio::time::interval(RETRY_DELAY);
+    loop {
+        attempts.tick().await;
+        match call().await {
+            Err(status) if is_busy(&status) => {}
+            done => return done,
+        }
+    }
+}
+
+fn is_busy(status: &Status) -> bool {
+    let info = status.get_details_error_info();
+    info.is_some_and(|info| info.reason == "SIGN_IN_BUSY")
 }

@@ -81,6 +81,14 @@ impl Faults {
         }
     }
 
+    /// As [`Self::pass`], for a point with a name that takes time to write.
+    pub fn pass_named(&self, point: impl FnOnce() -> String) -> Result<(), Injected> {
+        if !self.0.any.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.pass(&point())
+    }
+
     fn points(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, When>> {
         self.0.points.lock().unwrap_or_else(PoisonError::into_inner)
     }

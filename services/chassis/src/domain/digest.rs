@@ -1,4 +1,4 @@
-//! The digest of an event log, which tells one history from another.
+//! The digest of an event log, which distinguishes one history from another.
 
 use std::{fmt, str::FromStr};
 

@@ -92,7 +92,7 @@ pub fn refused(refusal: &impl Refused) -> Status {
     status(refusal.kind(), refusal.reason(), refusal.to_string())
 }
 
-/// It does not exist, or this caller may not see it: a caller cannot tell these apart.
+/// It does not exist, or this caller may not see it: a caller cannot distinguish these.
 pub fn not_found(what: &str) -> Status {
     status(Kind::NotFound, "NOT_FOUND", format!("no such {what}"))
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     domain::{
+        consumer_name::ConsumerName,
         event::Recorded,
         log_id::LogId,
         position::{Cursor, Position},
@@ -15,7 +16,7 @@ use crate::{
 /// Applies the batches of one consumer.
 #[derive(Debug)]
 pub(super) struct Applier {
-    pub(super) consumer: String,
+    pub(super) consumer: ConsumerName,
     pub(super) producer: LogId,
     pub(super) store: Store,
     pub(super) dead_letters: DeadLetters,
@@ -25,7 +26,7 @@ pub(super) struct Applier {
 
 impl Applier {
     pub(super) fn new(
-        consumer: String,
+        consumer: ConsumerName,
         producer: LogId,
         store: Store,
         reactions: Reactions,
@@ -137,7 +138,10 @@ impl Applier {
             if blocked.contains(&event.subject) {
                 self.dead_letters.add_behind(unit, event).await?;
             } else {
-                self.reactions.apply(unit, event).await?;
+                let faults = self.store.faults();
+                self.reactions
+                    .apply(unit, &self.consumer, event, faults)
+                    .await?;
             }
         }
         Ok(())
@@ -153,7 +157,7 @@ impl Applier {
     ) -> Result<Vec<String>, ConsumeError> {
         let advanced = unit.advance(Batch {
             consumer: &self.consumer,
-            producer: self.producer.context(),
+            producer: &self.producer,
             from: from.at.seq,
             to,
             subjects,

@@ -7,7 +7,10 @@ use std::{fmt::Debug, time::Duration};
 
 use berth::inspection::v1::BusKind;
 
-use crate::domain::{event::Recorded, log_id::LogId, position::Position};
+use crate::domain::{
+    consumer_name::ConsumerName,
+    {event::Recorded, log_id::LogId, position::Position},
+};
 
 /// The bus is unavailable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +44,7 @@ pub trait Bus: Send + Sync + Debug {
     async fn subscribe(
         &self,
         log: LogId,
-        consumer: &str,
+        consumer: &ConsumerName,
     ) -> Result<Box<dyn Subscription>, BusError>;
     /// Invalidates the cached high-water mark of a context's log: another replica may have published since.
     fn invalidate(&self, _context: &str) {}

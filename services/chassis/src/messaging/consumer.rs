@@ -15,6 +15,7 @@ use bytes::Bytes;
 use crate::{
     base::{last_outcome::LastOutcome, time::to_proto},
     domain::{
+        consumer_name::ConsumerName,
         event::Recorded,
         log_id::LogId,
         position::{Cursor, Position, Reported},
@@ -52,7 +53,7 @@ struct Inner {
 
 impl Consumer {
     pub(crate) fn new(
-        name: String,
+        name: ConsumerName,
         producer: LogId,
         store: Store,
         log: Arc<dyn LogReader>,
@@ -70,7 +71,7 @@ impl Consumer {
 
     /// A consumer that writes views under another name than the live one, for a rebuild.
     pub fn of_views(
-        name: String,
+        name: ConsumerName,
         producer: LogId,
         store: Store,
         log: Arc<dyn LogReader>,
@@ -80,7 +81,7 @@ impl Consumer {
     }
 
     /// Its name: the context, or `<context>.views`.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &ConsumerName {
         &self.0.applier.consumer
     }
 
@@ -91,7 +92,7 @@ impl Consumer {
 
     /// Its cursor, as stored.
     pub async fn cursor(&self) -> Result<Cursor, StoreError> {
-        let (name, producer) = (self.name().to_owned(), self.producer().clone());
+        let (name, producer) = (self.name().clone(), self.producer().clone());
         self.store().cursor(name, producer).await
     }
 
@@ -151,7 +152,7 @@ impl Consumer {
         };
         if high_water_mark.seq < cursor.at.seq {
             let (cursor, head) = (cursor.at.seq, high_water_mark.seq);
-            tracing::error!(consumer = self.name(), producer = %self.producer(), cursor, head, "log ends before the cursor");
+            tracing::error!(consumer = %self.name(), producer = %self.producer(), cursor, head, "log ends before the cursor");
         }
         Ok((cursor, high_water_mark))
     }
@@ -161,10 +162,10 @@ impl Consumer {
         if resume.at.seq == before.at.seq {
             resume.skip = before.skip;
         } else {
-            tracing::warn!(consumer = self.name(), producer = %self.producer(), from = before.at.seq, to = resume.at.seq,
+            tracing::warn!(consumer = %self.name(), producer = %self.producer(), from = before.at.seq, to = resume.at.seq,
                 "log recovered with another history: the cursor moves back");
         }
-        let (name, producer) = (self.name().to_owned(), self.producer().clone());
+        let (name, producer) = (self.name().clone(), self.producer().clone());
         let resumed = self.store().transact(move |unit| {
             let (name, producer) = (name.clone(), producer.clone());
             Box::pin(async move {
@@ -258,7 +259,7 @@ impl Consumer {
         let batch = until_gap(inner.log.read(cursor, limit).await?);
         match batch.first() {
             None => {
-                tracing::warn!(consumer = self.name(), producer = %self.producer(), cursor, high_water_mark = mark, "log ends before its high-water mark");
+                tracing::warn!(consumer = %self.name(), producer = %self.producer(), cursor, high_water_mark = mark, "log ends before its high-water mark");
                 inner.gap.store(true, Ordering::Relaxed);
             }
             Some(first) if first.seq != cursor + 1 => {
@@ -320,7 +321,7 @@ impl Consumer {
         let mark = inner.high_water_mark.load(Ordering::Relaxed);
         let failure = inner.outcome.failure();
         inspection::Consumer {
-            consumer: self.name().to_owned(),
+            consumer: self.name().to_string(),
             producer: self.producer().to_string(),
             cursor: cursor.map(|cursor| cursor.seq),
             digest: cursor.map_or_else(Bytes::new, |cursor| {
@@ -337,7 +338,7 @@ impl Consumer {
 
     fn count(&self, counter: &'static str, events: usize) {
         let labels = [
-            ("consumer", self.name().to_owned()),
+            ("consumer", self.name().to_string()),
             ("producer", self.producer().to_string()),
         ];
         metrics::counter!(counter, &labels).increment(u64::try_from(events).unwrap_or(0));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     base::time::{SignedDuration, Timestamp},
-    domain::{event::Recorded, log_id::LogId},
+    domain::{consumer_name::ConsumerName, event::Recorded, log_id::LogId},
     messaging::{consume_error::ConsumeError, reactions::Reactions},
     store::{DeadLetter, Store, StoreError, UnitOfWork},
 };
@@ -18,7 +18,7 @@ const LONGEST_BACKOFF: i64 = 60_000;
 /// The dead letters of a consumer from one producer. Clones are the same.
 #[derive(Clone, Debug)]
 pub(super) struct DeadLetters {
-    pub(super) consumer: String,
+    pub(super) consumer: ConsumerName,
     pub(super) producer: LogId,
     pub(super) store: Store,
     pub(super) reactions: Arc<Reactions>,
@@ -110,7 +110,10 @@ impl DeadLetters {
         if !unit.remove_letter(letter).await? {
             return Ok(false);
         }
-        self.reactions.apply(unit, &letter.event).await?;
+        let faults = self.store.faults();
+        self.reactions
+            .apply(unit, &self.consumer, &letter.event, faults)
+            .await?;
         Ok(true)
     }
 
@@ -131,7 +134,7 @@ impl DeadLetters {
             Box::pin(async move { unit.update_letter(&failed).await })
         });
         if changed.await? && parked {
-            metrics::counter!("berth_parked_events_total", "consumer" => self.consumer.clone())
+            metrics::counter!("berth_parked_events_total", "consumer" => self.consumer.to_string())
                 .increment(1);
         }
         Ok(())

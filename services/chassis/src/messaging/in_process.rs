@@ -9,7 +9,7 @@ use berth::inspection::v1::BusKind;
 use tokio::sync::watch;
 
 use crate::{
-    domain::{event::Recorded, log_id::LogId, position::Position},
+    domain::{consumer_name::ConsumerName, event::Recorded, log_id::LogId, position::Position},
     messaging::bus::{Bus, BusError, Signal, Subscription},
 };
 
@@ -66,7 +66,7 @@ impl Bus for InProcess {
     async fn subscribe(
         &self,
         log: LogId,
-        _consumer: &str,
+        _consumer: &ConsumerName,
     ) -> Result<Box<dyn Subscription>, BusError> {
         let mut marks = self.with_log(&log, watch::Sender::subscribe);
         marks.mark_changed();

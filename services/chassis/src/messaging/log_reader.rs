@@ -6,6 +6,7 @@ use futures::future::BoxFuture;
 
 use crate::{
     domain::{
+        consumer_name::ConsumerName,
         event::Recorded,
         position::{Position, Reported},
     },
@@ -23,7 +24,7 @@ pub trait LogReader: Send + Sync + fmt::Debug {
     fn report_cursor(
         &self,
         _cursor: Position,
-        _consumer: &str,
+        _consumer: &ConsumerName,
     ) -> BoxFuture<'_, Result<Reported, LogError>> {
         Box::pin(async move {
             Ok(Reported {
@@ -57,9 +58,9 @@ impl LogReader for Store {
     fn report_cursor(
         &self,
         cursor: Position,
-        consumer: &str,
+        consumer: &ConsumerName,
     ) -> BoxFuture<'_, Result<Reported, LogError>> {
-        let consumer = consumer.to_owned();
-        Box::pin(async move { Ok(self.compare(cursor, &consumer, APPLIED).await?) })
+        let consumer = consumer.clone();
+        Box::pin(async move { Ok(self.compare(cursor, consumer.as_str(), APPLIED).await?) })
     }
 }

@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     base::{page, time},
     domain::{
+        consumer_name::ConsumerName,
         event::Recorded,
         position::{Position, Reported},
     },
@@ -76,7 +77,8 @@ impl EventLogService for EventLogs {
         let cursor = request.cursor.map(Position::try_from).transpose();
         violations.require(cursor.is_ok(), "cursor", "must be a position");
         let cursor = cursor.unwrap_or_default();
-        let may_report = cursor.is_none() || is_consumer_of(&request.consumer, reader);
+        let may_report =
+            cursor.is_none() || ConsumerName::from(&*request.consumer).belongs_to(reader);
         violations.require(may_report, "consumer", "must be one of the calling context");
         if let Some(cursor) = cursor {
             let end = store.high_water_mark().await?.seq;
@@ -159,12 +161,6 @@ fn reader(caller: &Caller) -> Result<&str, Status> {
     })
 }
 
-/// Whether a consumer, such as `view` or `view.views`, belongs to a context.
-fn is_consumer_of(consumer: &str, context: &str) -> bool {
-    let rest = consumer.strip_prefix(context);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
-
 /// Validates a limit: 1 to 1000, or 0 for the default.
 fn limit(violations: &mut Violations, field: &str, value: i32, default: i64) -> Option<i64> {
     match value {
@@ -203,15 +199,15 @@ fn position(violations: &mut Violations, token: &str) -> Option<(String, String,
 
 fn token(last: &store::DeadLetter) -> String {
     page::token([
-        &last.consumer,
-        &last.event.producer,
+        last.consumer.as_str(),
+        &*last.event.producer,
         &last.event.seq.to_string(),
     ])
 }
 
 fn dead_letter(letter: store::DeadLetter) -> DeadLetter {
     DeadLetter {
-        consumer: letter.consumer,
+        consumer: letter.consumer.to_string(),
         event: Some(letter.event.into()),
         reason: letter.reason,
         attempts: i32::try_from(letter.attempts).unwrap_or(i32::MAX),

@@ -6,6 +6,7 @@ use futures::{FutureExt, future::BoxFuture};
 use prost::{Message, Name};
 
 use crate::{
+    base::faults::Injected,
     domain::event::{Cause, Malformed, Publish, Received, Recorded},
     store::{
         AsStoreError, ExecuteError, StoreError, Subjects, UnitOfWork, projections::ProjectionError,
@@ -87,6 +88,9 @@ pub enum ReactError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A fault injected by a test.
+    #[error(transparent)]
+    Fault(#[from] Injected),
 }
 
 impl From<ProjectionError> for ReactError {

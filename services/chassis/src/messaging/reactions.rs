@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    domain::event::Recorded,
+    base::faults::Faults,
+    domain::{consumer_name::ConsumerName, event::Recorded},
     messaging::policies::{Policies, ReactError},
     store::{StoreError, Subjects, UnitOfWork, projections::Views},
 };
@@ -38,7 +39,7 @@ impl Reactions {
     pub(super) async fn lock(
         &self,
         unit: &mut UnitOfWork<'_>,
-        consumer: &str,
+        consumer: &ConsumerName,
     ) -> Result<(), StoreError> {
         match self {
             // Aggregates have versions.
@@ -47,12 +48,15 @@ impl Reactions {
         }
     }
 
-    /// Applies an event.
+    /// Applies an event for a consumer.
     pub(super) async fn apply(
         &self,
         unit: &mut UnitOfWork<'_>,
+        consumer: &ConsumerName,
         event: &Recorded,
+        faults: &Faults,
     ) -> Result<(), ReactError> {
+        faults.pass_named(|| format!("event.{consumer}.{}", event.id))?;
         match self {
             Self::Policies(policies) => policies.react(unit, event).await,
             Self::Views(views) => Ok(views.show(unit.conn(), event).await?),

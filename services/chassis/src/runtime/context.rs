@@ -9,6 +9,7 @@ use tonic::service::Routes;
 use crate::{
     domain::{
         aggregate::Aggregate,
+        consumer_name::ConsumerName,
         event::{EventType, Publish},
         log_id::LogId,
     },
@@ -198,27 +199,22 @@ impl Context {
     }
 
     /// Its consumers, by name and log: one for its policies, and one for its views of the events of other contexts.
-    pub fn consumers(&self) -> Vec<(String, LogId)> {
+    pub fn consumers(&self) -> Vec<(ConsumerName, LogId)> {
         let is_of = |event_type: &str, producer: &str| producer_of(event_type) == Some(producer);
         let mut consumers = Vec::new();
         for producer in self.listens_to() {
             let log = LogId::of(&producer);
             let mut policies = self.policies.iter();
             if policies.any(|policy| is_of(&policy.event_type, &producer)) {
-                consumers.push((self.name.to_owned(), log.clone()));
+                consumers.push((ConsumerName::of_policies(self.name), log.clone()));
             }
             let mut views = self.views.iter();
             if producer != self.name && views.any(|view| is_of(&view.event_type, &producer)) {
-                consumers.push((views_of(self.name), log));
+                consumers.push((ConsumerName::of_views(self.name), log));
             }
         }
         consumers
     }
-}
-
-/// The name of the consumer that writes the views of a context.
-pub fn views_of(context: &str) -> String {
-    format!("{context}.views")
 }
 
 /// The context that publishes an event type: `berth.<context>.v1.<Event>`.

@@ -9,6 +9,7 @@ use tonic::service::Routes;
 
 use crate::{
     client::peers::Peers,
+    domain::consumer_name::ConsumerName,
     messaging::{
         bus::{Bus, Subscription},
         consumer::Consumer,
@@ -161,7 +162,7 @@ fn consumers(context: &Context, deps: &Deps) -> Vec<Consumer> {
     let consumers = consumers.filter_map(|(name, producer)| {
         let log = deps.logs.get(producer.context())?.clone();
         let published = |event_type: &str| producer_of(event_type) == Some(producer.context());
-        let reactions = if name == context.name {
+        let reactions = if name == ConsumerName::of_policies(context.name) {
             Reactions::Policies(context.policies.only(published))
         } else {
             Reactions::Views(context.views.only(published))

@@ -202,9 +202,10 @@ async fn event_log(
 /// The consumers of a context; their cursors are unknown without a survey.
 fn consumers(runtime: &ContextRuntime, survey: Option<&Survey>) -> Vec<inspection::Consumer> {
     let cursor_of = |consumer: &Consumer, survey: &Survey| {
-        let found = survey.cursors.iter().find(|(name, producer, _)| {
-            name == consumer.name() && producer == consumer.producer().context()
-        });
+        let found = survey
+            .cursors
+            .iter()
+            .find(|(name, producer, _)| name == consumer.name() && producer == consumer.producer());
         found.map_or(Position::START, |(_, _, cursor)| *cursor)
     };
     let consumers = runtime.consumers.iter();
@@ -217,8 +218,8 @@ fn dead_letters(survey: Survey) -> Vec<inspection::DeadLetters> {
     let letters = survey.letters.into_iter();
     letters
         .map(|letters| inspection::DeadLetters {
-            consumer: letters.consumer,
-            producer: letters.producer,
+            consumer: letters.consumer.to_string(),
+            producer: letters.producer.to_string(),
             waiting: letters.waiting,
             parked: letters.parked,
             oldest_event_time: Some(to_proto(letters.oldest)),

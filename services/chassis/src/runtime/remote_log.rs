@@ -11,6 +11,7 @@ use tonic::Request;
 use crate::{
     client::peers::Peer,
     domain::{
+        consumer_name::ConsumerName,
         event::Recorded,
         position::{Cursor, Position, Reported, Skip},
     },
@@ -65,11 +66,11 @@ impl LogReader for RemoteLog {
     fn report_cursor(
         &self,
         cursor: Position,
-        consumer: &str,
+        consumer: &ConsumerName,
     ) -> BoxFuture<'_, Result<Reported, LogError>> {
         let request = ReadRequest {
             cursor: Some(cursor.into()),
-            consumer: consumer.to_owned(),
+            consumer: consumer.to_string(),
             ..no_events()
         };
         Box::pin(async move { reported(self.request(request).await?) })

@@ -223,7 +223,7 @@ async fn detect_log_loss(
     contexts: &[ContextRuntime],
     bus: &Arc<dyn Bus>,
 ) -> Result<(), ConsumeError> {
-    context.deps.store.look_at_fence().await?;
+    context.deps.store.refresh_fence().await?;
     // The bus may be away.
     let _ = tokio::time::timeout(CONNECTION, bus.connected()).await;
     compare(&context.deps.store, bus).await?;

@@ -180,7 +180,7 @@ async fn check_stores(contexts: &[ContextRuntime], health: &Health) -> Infallibl
 
 async fn check(store: &Store) -> Option<String> {
     let (fence, why_unusable) =
-        join(timeout(PROBE, store.look_at_fence()), why_unusable(store)).await;
+        join(timeout(PROBE, store.refresh_fence()), why_unusable(store)).await;
     if let Ok(Err(error)) = fence {
         tracing::warn!(context = store.context(), error = %error, "write fence could not be read");
     }

@@ -149,7 +149,7 @@ impl ContextRuntime {
     async fn receive_notifications(&self) {
         loop {
             self.bus.leader_notified(self.context.name).await;
-            self.deps.store.nudge();
+            self.deps.store.notify_commit();
         }
     }
 
@@ -192,7 +192,7 @@ impl ContextRuntime {
             };
             if let Err(error) = result {
                 consumer.record_failure(&error);
-                tracing::warn!(consumer = consumer.name(), producer = %consumer.producer(), error = %error, "consumer failed");
+                tracing::warn!(consumer = %consumer.name(), producer = %consumer.producer(), error = %error, "consumer failed");
                 pause(&stop, RETRY_DELAY).await;
             }
         }
@@ -202,7 +202,7 @@ impl ContextRuntime {
         let mut subscription = self.subscribe(consumer).await?;
         if let Err(error) = consumer.report_cursor().await {
             // The log can be unavailable while the bus is connected.
-            tracing::debug!(consumer = consumer.name(), error = %error, "cursor not reported");
+            tracing::debug!(consumer = %consumer.name(), error = %error, "cursor not reported");
         }
         loop {
             let signal = subscription.next().await.map_err(StepError::of)?;
@@ -242,7 +242,7 @@ async fn retry_dead_letters(consumer: Consumer, stop: CancellationToken) {
             Ok(true) => {}
             Ok(false) => pause(&stop, POLL).await,
             Err(error) => {
-                tracing::warn!(consumer = consumer.name(), error = %error, "dead letters could not be retried");
+                tracing::warn!(consumer = %consumer.name(), error = %error, "dead letters could not be retried");
                 pause(&stop, RETRY_DELAY).await;
             }
         }

@@ -77,7 +77,7 @@ impl Caller {
 
     /// Returns `NOT_FOUND` unless the caller may see what belongs to these members: as one of them, as an ADMIN, or as a
     /// service on its own behalf.
-    pub fn must_see(&self, owners: &[MemberId], what: &str) -> Result<(), Status> {
+    pub fn require_visible(&self, owners: &[MemberId], what: &str) -> Result<(), Status> {
         match self.member {
             _ if self.is_admin() => Ok(()),
             Some(member) if owners.contains(&member) => Ok(()),
@@ -88,7 +88,7 @@ impl Caller {
 
     /// Timeout of a call to an external system for this caller: `max`, or three quarters of the time left to its deadline if
     /// that is less. The rest is for storing the outcome and for the response.
-    pub fn patience(&self, max: Duration) -> Duration {
+    pub fn timeout_within(&self, max: Duration) -> Duration {
         let left = self
             .deadline
             .map(|deadline| deadline.saturating_duration_since(Instant::now()));

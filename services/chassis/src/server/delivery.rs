@@ -17,7 +17,7 @@ use tokio_util::{
 };
 use tonic::body::Body;
 
-/// After the signal to stop: time in which a client without requests in progress hears of it, and says what is on its way.
+/// After the signal to stop: time in which a client without requests in progress learns of it, and sends what is on its way.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// When a response must have been delivered: an extension of the response. Without it each part has the time of a request.
@@ -62,7 +62,7 @@ enum Undelivered {
 pub(super) async fn deliver(
     response: Response<Body>,
     mut respond: SendResponse<Chunk>,
-    patience: Duration,
+    longest_stall: Duration,
     stop: CancellationToken,
 ) {
     let (head, mut body) = response.into_parts();
@@ -79,8 +79,8 @@ pub(super) async fn deliver(
     let mut delivery = Delivery {
         stream,
         unsent: TaskTracker::new(),
-        due: by.unwrap_or_else(|| Instant::now() + patience),
-        patience: by.is_none().then_some(patience),
+        due: by.unwrap_or_else(|| Instant::now() + longest_stall),
+        longest_stall: by.is_none().then_some(longest_stall),
         stop,
     };
     match delivery.send(&mut body).await {
@@ -100,7 +100,7 @@ struct Delivery {
     /// When they must have been sent.
     due: Instant,
     /// The time that each part has; none if the whole response is due at once.
-    patience: Option<Duration>,
+    longest_stall: Option<Duration>,
     stop: CancellationToken,
 }
 
@@ -150,8 +150,8 @@ impl Delivery {
         if bytes.is_empty() {
             return Ok(());
         }
-        if let Some(patience) = self.patience {
-            self.due = Instant::now() + patience;
+        if let Some(longest_stall) = self.longest_stall {
+            self.due = Instant::now() + longest_stall;
         }
         let part = Chunk {
             bytes,
@@ -170,7 +170,7 @@ impl Delivery {
     /// Waits until parts are late. Those of a stream have little time when the process stops.
     fn late(&self) -> impl Future<Output = ()> + use<> {
         let (due, unsent) = (self.due, self.unsent.clone());
-        let stop = self.patience.and(Some(self.stop.clone()));
+        let stop = self.longest_stall.and(Some(self.stop.clone()));
         async move {
             tokio::select! {
                 () = sleep_until(due) => {}

@@ -136,7 +136,7 @@ async fn answer<S>(
     service: S,
     request: Request<Body>,
     mut respond: SendResponse<Chunk>,
-    patience: Duration,
+    longest_stall: Duration,
     stop: CancellationToken,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
@@ -146,7 +146,7 @@ async fn answer<S>(
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
     let Ok(response) = response;
-    deliver(response, respond, patience, stop).await;
+    deliver(response, respond, longest_stall, stop).await;
 }
 
 /// The body of a request.

@@ -118,7 +118,7 @@ impl Inner {
 
         let handled = self.handle(rpc, request, account.as_ref(), deadline, record.span());
         let (response, permits) = match handled.await {
-            Ok((response, permits)) => (blame_caller(response), permits),
+            Ok((response, permits)) => (as_invalid_request(response), permits),
             Err(error) => (error.into_http(), Permits::default()),
         };
         if let Some(code) = code_of(response.headers()) {
@@ -301,7 +301,7 @@ fn size_of(headers: &HeaderMap) -> usize {
 }
 
 /// Replaces an INTERNAL without details: tonic returns it for a request that it cannot decode, which is the caller's fault.
-fn blame_caller(response: Response<Body>) -> Response<Body> {
+fn as_invalid_request(response: Response<Body>) -> Response<Body> {
     let headers = response.headers();
     let is_ours = headers.contains_key(Status::GRPC_STATUS_DETAILS);
     if code_of(headers) == Some(Code::Internal) && !is_ours {

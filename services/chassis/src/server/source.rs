@@ -14,7 +14,7 @@ const FORWARDED: &str = "x-forwarded-for";
 /// The identity of the client in a Linkerd mesh. The proxy of the pod sets it, and removes what a client sends.
 const CLIENT_ID: &str = "l5d-client-id";
 
-/// The source of a request, as far as the network tells: an extension of every request that arrives at a port.
+/// The source of a request, as far as the network shows: an extension of every request that arrives at a port.
 ///
 /// It is no proof of who somebody is. It keeps one source from using up what is there for all.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

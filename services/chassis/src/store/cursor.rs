@@ -2,15 +2,19 @@
 
 use crate::{
     args,
-    domain::position::{Cursor, Position, Skip},
+    domain::{
+        consumer_name::ConsumerName,
+        log_id::LogId,
+        position::{Cursor, Position, Skip},
+    },
     store::{connection::Conn, dead_letters, error::StoreError, transaction::Batch},
 };
 
 /// The cursor of a consumer on a producer's log.
 pub(crate) async fn read(
     conn: &mut dyn Conn,
-    consumer: &str,
-    producer: &str,
+    consumer: &ConsumerName,
+    producer: &LogId,
 ) -> Result<Cursor, StoreError> {
     let sql = "SELECT epoch, seq, digest, skip_after, skip_to FROM cursor
                WHERE consumer = $1 AND producer = $2";
@@ -33,7 +37,7 @@ pub(crate) async fn read(
 /// Moves a cursor. False if it is not at `from`: another replica has moved it.
 pub(crate) async fn advance(
     conn: &mut dyn Conn,
-    (consumer, producer): (&str, &str),
+    (consumer, producer): (&ConsumerName, &LogId),
     from: i64,
     to: Position,
 ) -> Result<bool, StoreError> {
@@ -51,7 +55,7 @@ pub(crate) async fn advance(
 /// Sets a cursor to where it continues after a recovery. False if it is not at `from`.
 pub(crate) async fn resume(
     conn: &mut dyn Conn,
-    key: (&str, &str),
+    key: (&ConsumerName, &LogId),
     from: i64,
     cursor: Cursor,
 ) -> Result<bool, StoreError> {
@@ -80,7 +84,10 @@ pub(crate) async fn begin_batch(
 }
 
 /// Removes a consumer's cursors and dead letters.
-pub(crate) async fn remove_consumer(conn: &mut dyn Conn, consumer: &str) -> Result<(), StoreError> {
+pub(crate) async fn remove_consumer(
+    conn: &mut dyn Conn,
+    consumer: &ConsumerName,
+) -> Result<(), StoreError> {
     for sql in [
         "DELETE FROM cursor WHERE consumer = $1",
         "DELETE FROM dead_letter WHERE consumer = $1",
@@ -93,8 +100,8 @@ pub(crate) async fn remove_consumer(conn: &mut dyn Conn, consumer: &str) -> Resu
 /// Renames a consumer. The new name must not be in use.
 pub(crate) async fn rename_consumer(
     conn: &mut dyn Conn,
-    consumer: &str,
-    name: &str,
+    consumer: &ConsumerName,
+    name: &ConsumerName,
 ) -> Result<(), StoreError> {
     for sql in [
         "UPDATE cursor SET consumer = $2 WHERE consumer = $1",

@@ -3,7 +3,7 @@
 use crate::{
     args,
     base::time::Timestamp,
-    domain::event::Recorded,
+    domain::{consumer_name::ConsumerName, event::Recorded, log_id::LogId},
     store::{connection::Conn, error::StoreError, log, row::Row},
 };
 
@@ -11,7 +11,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeadLetter {
     /// The consumer.
-    pub consumer: String,
+    pub consumer: ConsumerName,
     /// The event.
     pub event: Recorded,
     /// Why the last attempt failed; empty if the event waits behind another one of its aggregate.
@@ -30,7 +30,7 @@ const COLUMNS: &str = "seq, id, type, aggregate, version, at, payload, headers,
 fn dead_letter(row: &Row) -> Result<DeadLetter, StoreError> {
     Ok(DeadLetter {
         event: log::recorded(row, row.text(9)?)?,
-        consumer: row.text(8)?.to_owned(),
+        consumer: row.text(8)?.into(),
         reason: row.text(10)?.to_owned(),
         attempts: row.int(11)?,
         parked: row.int(12)? != 0,
@@ -47,7 +47,7 @@ pub(crate) async fn put(conn: &mut dyn Conn, letter: &DeadLetter) -> Result<(), 
                SET reason = $3, attempts = $4, parked = $5, next_attempt_at = $6";
     let event = &letter.event;
     let mut values = args![
-        &*letter.consumer,
+        &letter.consumer,
         &*event.producer,
         &*letter.reason,
         letter.attempts,
@@ -65,7 +65,7 @@ pub(crate) async fn remove(conn: &mut dyn Conn, letter: &DeadLetter) -> Result<b
     let sql = "DELETE FROM dead_letter WHERE consumer = $1 AND producer = $2 AND seq = $3
                AND attempts = $4 AND parked = 0";
     let values = args![
-        &*letter.consumer,
+        &letter.consumer,
         &*letter.event.producer,
         letter.event.seq,
         letter.attempts
@@ -79,7 +79,7 @@ pub(crate) async fn update(conn: &mut dyn Conn, letter: &DeadLetter) -> Result<b
         "UPDATE dead_letter SET reason = $5, attempts = $4 + 1, parked = $6, next_attempt_at = $7
                WHERE consumer = $1 AND producer = $2 AND seq = $3 AND attempts = $4 AND parked = 0";
     let values = args![
-        &*letter.consumer,
+        &letter.consumer,
         &*letter.event.producer,
         letter.event.seq,
         letter.attempts - 1,
@@ -93,7 +93,7 @@ pub(crate) async fn update(conn: &mut dyn Conn, letter: &DeadLetter) -> Result<b
 /// Those of some aggregates of a producer that have dead letters with a consumer.
 pub(crate) async fn blocked(
     conn: &mut dyn Conn,
-    (consumer, producer): (&str, &str),
+    (consumer, producer): (&ConsumerName, &LogId),
     aggregates: &[&str],
 ) -> Result<Vec<String>, StoreError> {
     let sql = "SELECT 1 FROM dead_letter WHERE consumer = $1 AND producer = $2 AND aggregate = $3 LIMIT 1";
@@ -110,7 +110,7 @@ pub(crate) async fn blocked(
 /// The first dead letter of each aggregate of a producer, if its next attempt is due.
 pub(crate) async fn due(
     conn: &mut dyn Conn,
-    (consumer, producer): (&str, &str),
+    (consumer, producer): (&ConsumerName, &LogId),
     at: Timestamp,
 ) -> Result<Vec<DeadLetter>, StoreError> {
     let sql = format!(

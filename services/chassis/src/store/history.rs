@@ -32,7 +32,7 @@ enum Relation {
 }
 
 impl Store {
-    /// The write fence, as far as this process knows; see [`Store::look_at_fence`].
+    /// The write fence, as far as this process knows; see [`Store::refresh_fence`].
     pub fn fenced(&self) -> Option<WriteFence> {
         self.0.fence.get()
     }
@@ -78,8 +78,8 @@ impl Store {
     pub async fn compare(
         &self,
         observed: Position,
-        by: &str,
-        why: &'static str,
+        witness: &str,
+        evidence: &'static str,
     ) -> Result<Reported, StoreError> {
         let (mark, relation) = self
             .read(move |conn| Box::pin(relate(conn, observed)))
@@ -87,7 +87,7 @@ impl Store {
         let resume = match relation {
             Relation::Same => None,
             Relation::Recovered(cursor) => Some(cursor),
-            Relation::Other => return self.compare_and_fence(observed, by, why).await,
+            Relation::Other => return self.compare_and_fence(observed, witness, evidence).await,
         };
         self.0.fence.set_compared();
         Ok(Reported {
@@ -99,13 +99,13 @@ impl Store {
     async fn compare_and_fence(
         &self,
         observed: Position,
-        by: &str,
-        why: &'static str,
+        witness: &str,
+        evidence: &'static str,
     ) -> Result<Reported, StoreError> {
         let _lock = self.0.fence.lock.lock().await;
-        let by = by.to_owned();
+        let witness = witness.to_owned();
         let checked = self.transact_fenced(move |unit| {
-            let by = by.clone();
+            let witness = witness.clone();
             Box::pin(async move {
                 let at = unit.at();
                 let conn = unit.conn();
@@ -118,8 +118,8 @@ impl Store {
                         let fence = WriteFence {
                             head: mark.seq,
                             seen: observed.seq,
-                            by,
-                            why: why.to_owned(),
+                            witness,
+                            evidence: evidence.to_owned(),
                             at,
                         };
                         write_fence::put(conn, &fence).await?;
@@ -139,7 +139,7 @@ impl Store {
     }
 
     /// Reads whether another replica or a recovery has written or removed the write fence.
-    pub async fn look_at_fence(&self) -> Result<(), StoreError> {
+    pub async fn refresh_fence(&self) -> Result<(), StoreError> {
         let _lock = self.0.fence.lock.lock().await;
         let fence = self.read(|conn| Box::pin(write_fence::read(conn))).await?;
         self.0.fence.set(self.context(), fence);

@@ -82,7 +82,7 @@ impl Store {
     }
 
     /// Signals a commit of another process to the receivers of [`Store::commits`].
-    pub fn nudge(&self) {
+    pub fn notify_commit(&self) {
         self.0.backend.notify_commit();
     }
 

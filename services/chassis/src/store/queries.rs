@@ -4,6 +4,7 @@ use crate::{
     base::time::Timestamp,
     domain::{
         aggregate::{Aggregate, ClaimRange, Versioned},
+        consumer_name::ConsumerName,
         event::Recorded,
         log_id::LogId,
         position::{Cursor, Position},
@@ -142,11 +143,9 @@ impl Store {
     }
 
     /// The cursor of a consumer on a producer's log.
-    pub async fn cursor(&self, consumer: String, log: LogId) -> Result<Cursor, StoreError> {
-        self.read(move |conn| {
-            Box::pin(async move { cursor::read(conn, &consumer, log.context()).await })
-        })
-        .await
+    pub async fn cursor(&self, consumer: ConsumerName, log: LogId) -> Result<Cursor, StoreError> {
+        self.read(move |conn| Box::pin(async move { cursor::read(conn, &consumer, &log).await }))
+            .await
     }
 
     /// Dead letters after a consumer, producer and sequence number, in this order.
@@ -167,11 +166,11 @@ impl Store {
     /// Dead letters of a consumer from a log that are due, the first of each aggregate.
     pub(crate) async fn letters_due(
         &self,
-        (consumer, log): (String, LogId),
+        (consumer, log): (ConsumerName, LogId),
         at: Timestamp,
     ) -> Result<Vec<DeadLetter>, StoreError> {
         self.read(move |conn| {
-            Box::pin(async move { dead_letters::due(conn, (&consumer, log.context()), at).await })
+            Box::pin(async move { dead_letters::due(conn, (&consumer, &log), at).await })
         })
         .await
     }

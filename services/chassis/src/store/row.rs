@@ -2,7 +2,7 @@
 
 use crate::{
     base::time::{Timestamp, from_micros, to_micros},
-    domain::digest::LogDigest,
+    domain::{consumer_name::ConsumerName, digest::LogDigest, log_id::LogId},
     store::error::StoreError,
 };
 
@@ -45,6 +45,8 @@ value_from! {
     Vec<u8> => Blob std::convert::identity,
     &[u8] => Blob <[u8]>::to_vec,
     Timestamp => Int to_micros,
+    &ConsumerName => Text ConsumerName::to_string,
+    &LogId => Text LogId::to_string,
     LogDigest => Blob |digest: LogDigest| digest.as_bytes().to_vec(),
 }
 

@@ -83,7 +83,7 @@ impl Store {
                 })
             })
             .await?;
-        store.look_at_fence().await?;
+        store.refresh_fence().await?;
         Ok(store)
     }
 

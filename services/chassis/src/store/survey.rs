@@ -3,7 +3,7 @@
 use crate::{
     args,
     base::time::{Timestamp, from_micros},
-    domain::position::Position,
+    domain::{consumer_name::ConsumerName, log_id::LogId, position::Position},
     store::{connection::Conn, error::StoreError, log, store::Store},
 };
 
@@ -18,7 +18,7 @@ pub(crate) struct Survey {
     /// The log.
     pub(crate) log: Extent,
     /// Cursors: consumer, producer, position.
-    pub(crate) cursors: Vec<(String, String, Position)>,
+    pub(crate) cursors: Vec<(ConsumerName, LogId, Position)>,
     /// Dead letters by consumer and producer.
     pub(crate) letters: Vec<Letters>,
     /// How many aggregates are due.
@@ -39,8 +39,8 @@ pub(crate) struct Extent {
 /// Dead letters of a consumer from a producer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Letters {
-    pub(crate) consumer: String,
-    pub(crate) producer: String,
+    pub(crate) consumer: ConsumerName,
+    pub(crate) producer: LogId,
     pub(crate) waiting: i64,
     pub(crate) parked: i64,
     /// The time of the oldest event among them.
@@ -49,7 +49,7 @@ pub(crate) struct Letters {
 
 impl Store {
     /// Every cursor: consumer, producer, position.
-    pub async fn cursors(&self) -> Result<Vec<(String, String, Position)>, StoreError> {
+    pub async fn cursors(&self) -> Result<Vec<(ConsumerName, LogId, Position)>, StoreError> {
         Ok(self.survey().await?.cursors)
     }
 
@@ -68,8 +68,8 @@ async fn survey(conn: &mut dyn Conn, now: Timestamp) -> Result<Survey, StoreErro
     let sql = "SELECT consumer, producer, epoch, seq, digest FROM cursor";
     for row in conn.query(sql, args![]).await? {
         survey.cursors.push((
-            row.text(0)?.to_owned(),
-            row.text(1)?.to_owned(),
+            row.text(0)?.into(),
+            LogId::of(row.text(1)?),
             Position {
                 epoch: row.int(2)?,
                 seq: row.int(3)?,
@@ -109,7 +109,7 @@ async fn letters(conn: &mut dyn Conn) -> Result<Vec<Letters>, StoreError> {
                GROUP BY consumer, producer, parked ORDER BY consumer, producer, parked";
     let mut letters: Vec<Letters> = Vec::new();
     for row in conn.query(sql, args![COUNTED]).await? {
-        let (consumer, producer) = (row.text(0)?, row.text(1)?);
+        let (consumer, producer) = (row.text(0)?.into(), LogId::of(row.text(1)?));
         let (parked, count, oldest) = (row.int(2)? != 0, row.int(3)?, row.time(4)?);
         let (waiting, parked) = if parked { (0, count) } else { (count, 0) };
         match letters.last_mut() {
@@ -119,8 +119,8 @@ async fn letters(conn: &mut dyn Conn) -> Result<Vec<Letters>, StoreError> {
                 last.oldest = last.oldest.min(oldest);
             }
             _ => letters.push(Letters {
-                consumer: consumer.to_owned(),
-                producer: producer.to_owned(),
+                consumer,
+                producer,
                 waiting,
                 parked,
                 oldest,

@@ -4,7 +4,10 @@ use futures::{FutureExt, future::BoxFuture};
 
 use crate::{
     base::time::Timestamp,
-    domain::{aggregate::ClaimRange, event::Recorded, position::Position},
+    domain::{
+        aggregate::ClaimRange, consumer_name::ConsumerName, event::Recorded, log_id::LogId,
+        position::Position,
+    },
     store::{
         connection::{Conn, StoreFuture},
         row::Row,
@@ -69,8 +72,8 @@ pub(crate) struct Found {
 /// The batch that a consumer applies: its cursor moves from a sequence number to a position.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch<'a> {
-    pub(crate) consumer: &'a str,
-    pub(crate) producer: &'a str,
+    pub(crate) consumer: &'a ConsumerName,
+    pub(crate) producer: &'a LogId,
     pub(crate) from: i64,
     pub(crate) to: Position,
     /// The aggregates that it is about.

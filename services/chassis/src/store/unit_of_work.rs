@@ -9,6 +9,7 @@ use crate::{
     base::time::Timestamp,
     domain::{
         aggregate::{Aggregate, ClaimRange, Claims, Now, Versioned},
+        consumer_name::ConsumerName,
         digest::LogDigest,
         event::{Cause, Publish, Recorded, event_id},
         log_id::LogId,
@@ -304,8 +305,8 @@ impl<'c> UnitOfWork<'c> {
     }
 
     /// Locks the read models that a consumer writes, until this transaction ends: its batches and retries wait.
-    pub async fn lock_views(&mut self, consumer: &str) -> Result<(), StoreError> {
-        self.conn.lock(consumer).await
+    pub async fn lock_views(&mut self, consumer: &ConsumerName) -> Result<(), StoreError> {
+        self.conn.lock(consumer.as_str()).await
     }
 
     pub(crate) async fn advance(
@@ -316,9 +317,13 @@ impl<'c> UnitOfWork<'c> {
     }
 
     /// A consumer's cursor on a producer's log. It is locked until this transaction ends.
-    pub async fn hold_cursor(&mut self, consumer: &str, log: &LogId) -> Result<Cursor, StoreError> {
-        let cursor = cursor::read(self.conn, consumer, log.context()).await?;
-        let key = (consumer, log.context());
+    pub async fn hold_cursor(
+        &mut self,
+        consumer: &ConsumerName,
+        log: &LogId,
+    ) -> Result<Cursor, StoreError> {
+        let cursor = cursor::read(self.conn, consumer, log).await?;
+        let key = (consumer, log);
         if cursor::advance(self.conn, key, cursor.at.seq, cursor.at).await? {
             Ok(cursor)
         } else {
@@ -329,12 +334,12 @@ impl<'c> UnitOfWork<'c> {
     /// Sets a consumer's cursor to where it continues after a recovery of the log.
     pub(crate) async fn resume(
         &mut self,
-        consumer: &str,
+        consumer: &ConsumerName,
         log: &LogId,
         from: i64,
         cursor: Cursor,
     ) -> Result<(), StoreError> {
-        let key = (consumer, log.context());
+        let key = (consumer, log);
         if cursor::resume(self.conn, key, from, cursor).await? {
             Ok(())
         } else {
@@ -343,12 +348,16 @@ impl<'c> UnitOfWork<'c> {
     }
 
     /// Removes a consumer's cursors and dead letters.
-    pub async fn forget(&mut self, consumer: &str) -> Result<(), StoreError> {
+    pub async fn forget(&mut self, consumer: &ConsumerName) -> Result<(), StoreError> {
         cursor::remove_consumer(self.conn, consumer).await
     }
 
     /// Replaces the cursors and dead letters of `other` by those of `consumer`.
-    pub async fn replace(&mut self, other: &str, consumer: &str) -> Result<(), StoreError> {
+    pub async fn replace(
+        &mut self,
+        other: &ConsumerName,
+        consumer: &ConsumerName,
+    ) -> Result<(), StoreError> {
         cursor::remove_consumer(self.conn, other).await?;
         cursor::rename_consumer(self.conn, consumer, other).await
     }

@@ -32,9 +32,9 @@ pub struct WriteFence {
     /// The highest position that was seen elsewhere.
     pub seen: i64,
     /// Where: a consumer, a replica or the bus.
-    pub by: String,
-    /// How it is known there: completes the sentence "`by` … `seen`".
-    pub why: String,
+    pub witness: String,
+    /// How it is known there: completes the sentence "`witness` … `seen`".
+    pub evidence: String,
     /// When it was noticed.
     pub at: Timestamp,
 }
@@ -44,14 +44,17 @@ impl fmt::Display for WriteFence {
         let Self {
             head,
             seen,
-            by,
-            why,
+            witness,
+            evidence,
             ..
         } = self;
         if seen > head {
-            write!(f, "the log ends at {head}, but {by} {why} {seen}")
+            write!(f, "the log ends at {head}, but {witness} {evidence} {seen}")
         } else {
-            write!(f, "the log has other events than {by}, which {why} {seen}")
+            write!(
+                f,
+                "the log has other events than {witness}, which {evidence} {seen}"
+            )
         }
     }
 }
@@ -123,7 +126,7 @@ impl FenceState {
             let changed = *before != fence;
             match &fence {
                 Some(fence) if changed => {
-                    tracing::error!(context, why = %fence, "LOG_REGRESSED: the store is read-only until it is recovered");
+                    tracing::error!(context, fence = %fence, "LOG_REGRESSED: the store is read-only until it is recovered");
                 }
                 None if changed => {
                     // The recovery has decided which history is right.
@@ -141,10 +144,16 @@ impl FenceState {
 
 /// Writes the fence, or raises the position of the one that exists.
 pub(crate) async fn put(conn: &mut dyn Conn, fence: &WriteFence) -> Result<(), StoreError> {
-    let sql = "INSERT INTO fence (id, head, seen, witness, why, at) VALUES (1, $1, $2, $3, $4, $5)
-               ON CONFLICT (id) DO UPDATE SET seen = excluded.seen, witness = excluded.witness, why = excluded.why
+    let sql = "INSERT INTO fence (id, head, seen, witness, evidence, at) VALUES (1, $1, $2, $3, $4, $5)
+               ON CONFLICT (id) DO UPDATE SET seen = excluded.seen, witness = excluded.witness, evidence = excluded.evidence
                WHERE excluded.seen > fence.seen";
-    let values = args![fence.head, fence.seen, &*fence.by, &*fence.why, fence.at];
+    let values = args![
+        fence.head,
+        fence.seen,
+        &*fence.witness,
+        &*fence.evidence,
+        fence.at
+    ];
     conn.execute(sql, values).await?;
     Ok(())
 }
@@ -155,14 +164,14 @@ pub(crate) async fn remove(conn: &mut dyn Conn) -> Result<(), StoreError> {
 }
 
 pub(crate) async fn read(conn: &mut dyn Conn) -> Result<Option<WriteFence>, StoreError> {
-    let sql = "SELECT head, seen, witness, why, at FROM fence";
+    let sql = "SELECT head, seen, witness, evidence, at FROM fence";
     let rows = conn.query(sql, args![]).await?;
     let fence = rows.first().map(|row| {
         Ok(WriteFence {
             head: row.int(0)?,
             seen: row.int(1)?,
-            by: row.text(2)?.to_owned(),
-            why: row.text(3)?.to_owned(),
+            witness: row.text(2)?.to_owned(),
+            evidence: row.text(3)?.to_owned(),
             at: row.time(4)?,
         })
     });

@@ -164,7 +164,7 @@ async fn memory_is_bounded_for_a_large_backlog() {
     let on = over(&prefix.settings(), Readers::new()).await;
     let (bus, log) = (on.consumer, LogId::of("room"));
     assert_eq!(bus.high_water_mark(&log).await.unwrap(), Position::START);
-    drop(bus.subscribe(log.clone(), "message").await.unwrap());
+    drop(bus.subscribe(log.clone(), &"message".into()).await.unwrap());
     for from in (1..BACKLOG).step_by(250) {
         let last = from + 249;
         let batch = events(from, 250);
@@ -173,7 +173,7 @@ async fn memory_is_bounded_for_a_large_backlog() {
 
     let stream = format!("{}-room", prefix.name());
     let stream = client().await.get_stream(stream).await.unwrap();
-    let mut subscription = bus.subscribe(log, "message").await.unwrap();
+    let mut subscription = bus.subscribe(log, &"message".into()).await.unwrap();
     let mut next = 1;
     while next <= BACKLOG {
         let Signal::Events(batch) = subscription.next().await.unwrap() else {

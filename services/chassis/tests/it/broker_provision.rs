@@ -97,7 +97,7 @@ async fn a_context_lists_its_consumers() {
     for context in contexts {
         let has = context.consumers.iter().map(|consumer| {
             let log = consumer.producer().clone();
-            (consumer.name().to_owned(), log)
+            (consumer.name().clone(), log)
         });
         assert_eq!(context.context.consumers(), has.collect::<Vec<_>>());
     }

@@ -17,6 +17,7 @@ use chassis::{
     },
     client::peers::Peers,
     domain::{
+        consumer_name::ConsumerName,
         event::Cause,
         position::{Position, Reported},
     },
@@ -86,7 +87,7 @@ impl LogReader for Counted {
     fn report_cursor(
         &self,
         cursor: Position,
-        consumer: &str,
+        consumer: &ConsumerName,
     ) -> BoxFuture<'_, Result<Reported, LogError>> {
         LogReader::report_cursor(&self.log, cursor, consumer)
     }

@@ -146,15 +146,18 @@ impl Publish for Seat {
 }
 
 impl Restore for Seat {
-    fn event(told: &Recorded, _: Option<&Self>) -> Option<Event> {
-        let heard = told.receive::<berth::room::v1::RoomReserved>().ok()?;
-        let mut words = heard.event.reservation_id.split(' ');
+    fn event(recorded: &Recorded, _: Option<&Self>) -> Option<Event> {
+        let received = recorded.receive::<berth::room::v1::RoomReserved>().ok()?;
+        let mut words = received.event.reservation_id.split(' ');
         match words.next()? {
             "taken" => Some(Event::Taken {
                 // There is no other one.
                 hall: "a".into(),
                 seat: words.next()?.parse().ok()?,
-                until: told.at.checked_add(SignedDuration::from_mins(15)).ok()?,
+                until: recorded
+                    .at
+                    .checked_add(SignedDuration::from_mins(15))
+                    .ok()?,
             }),
             _ => Some(Event::Left),
         }

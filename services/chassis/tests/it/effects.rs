@@ -10,7 +10,7 @@ use chassis::{
         clock::{Clock, ManualClock},
         time::SignedDuration,
     },
-    domain::log_id::LogId,
+    domain::{consumer_name::ConsumerName, log_id::LogId},
     messaging::{bus::Signal, consumer::Consumer, log_reader::LogReader},
     store::{Conn, Migration, Store, StoreOptions, Write},
 };
@@ -91,7 +91,7 @@ impl Stage {
     fn consumer(&self, producer: &str, log: &Tape) -> Consumer {
         let log: Arc<dyn LogReader> = Arc::new(log.clone());
         let views = Views::new().on(reserved).on(sent);
-        let (name, producer) = ("x.views".to_owned(), LogId::of(producer));
+        let (name, producer) = (ConsumerName::of_views("x"), LogId::of(producer));
         Consumer::of_views(name, producer, self.store.clone(), log, views)
     }
 
@@ -266,7 +266,7 @@ async fn a_batch_whose_connection_breaks_while_it_waits_for_its_lock_holds_the_l
     let rooms = Tape::of("room");
     rooms.record(seat(1), noon(), "", &RoomReserved::default());
     let log: Arc<dyn LogReader> = Arc::new(rooms);
-    let (name, producer) = ("x.views".to_owned(), LogId::of("room"));
+    let (name, producer) = (ConsumerName::of_views("x"), LogId::of("room"));
     let views = Views::new().on(count_locks);
     let consumer = Consumer::of_views(name, producer, stage.store.clone(), log, views);
 

@@ -165,7 +165,7 @@ async fn a_cursor_beyond_the_end_fences_the_store() {
     assert_eq!((answer.events.len(), end(&answer)), (1, 1));
     let fence = store.fenced().unwrap();
     assert_eq!(
-        (fence.head, fence.seen, fence.by.as_str()),
+        (fence.head, fence.seen, fence.witness.as_str()),
         (1, 2, "message")
     );
     platform.stop().await.unwrap();
@@ -203,7 +203,7 @@ async fn only_a_consumer_of_the_caller_fences_a_log_and_not_from_out_of_reach() 
     report("message", "message.views", 1_000_000_001)
         .await
         .unwrap();
-    assert_eq!(store.fenced().unwrap().by, "message.views");
+    assert_eq!(store.fenced().unwrap().witness, "message.views");
     platform.stop().await.unwrap();
 }
 

@@ -8,7 +8,7 @@ use std::sync::{
 
 use chassis::{
     Recorded, StoreError,
-    domain::{event::Cause, position::Position},
+    domain::{consumer_name::ConsumerName, event::Cause, position::Position},
     messaging::{
         bus::{Bus, BusError, Signal, Subscription},
         in_process::InProcess,
@@ -66,8 +66,11 @@ async fn a_store_whose_log_regressed_is_read_only(bench: Bench) {
     assert_eq!(head(store).await, 3);
     let reader: &dyn LogReader = store;
     let end = store.high_water_mark().await.unwrap();
-    let report = async |cursor, by| {
-        let reported = reader.report_cursor(cursor, by).await.unwrap();
+    let report = async |cursor, consumer: &str| {
+        let reported = reader
+            .report_cursor(cursor, &consumer.into())
+            .await
+            .unwrap();
         assert_eq!((reported.high_water_mark, reported.resume), (end, None));
     };
     report(end, "view").await;
@@ -75,8 +78,8 @@ async fn a_store_whose_log_regressed_is_read_only(bench: Bench) {
     assert_eq!(store.fenced(), None);
     report(mark(5), "view").await;
     let fence = store.fenced().unwrap();
-    let told = (fence.head, fence.seen, fence.by.as_str());
-    assert_eq!(told, (3, 5, "view"));
+    let reported = (fence.head, fence.seen, fence.witness.as_str());
+    assert_eq!(reported, (3, 5, "view"));
 
     let error = sit(store, 4).await.unwrap_err();
     let status = Status::from(error);
@@ -94,7 +97,7 @@ async fn a_store_whose_log_regressed_is_read_only(bench: Bench) {
     assert_eq!(store.fenced().unwrap().seen, 5);
     report(mark(9), "message").await;
     let other = bench.place.open(StoreOptions::default()).await;
-    other.look_at_fence().await.unwrap();
+    other.refresh_fence().await.unwrap();
     assert_eq!(other.fenced(), store.fenced());
     assert_eq!(other.fenced().unwrap().seen, 9);
 }
@@ -154,10 +157,13 @@ async fn a_log_with_other_events_than_others_have_seen_is_read_only(bench: Bench
     assert_eq!(head(store).await, 5);
     let reader: &dyn LogReader = store;
     for known in [before[0], before[1]] {
-        reader.report_cursor(known, "view").await.unwrap();
+        reader.report_cursor(known, &"view".into()).await.unwrap();
         assert_eq!(store.fenced(), None, "{known}");
     }
-    reader.report_cursor(before[2], "view").await.unwrap();
+    reader
+        .report_cursor(before[2], &"view".into())
+        .await
+        .unwrap();
     let fence = store.fenced().unwrap();
     assert_eq!((fence.head, fence.seen), (5, 3));
     assert_eq!(
@@ -186,10 +192,10 @@ async fn concurrent_commits_and_reads_do_not_fence_the_store(bench: Bench) {
                 let head = store.high_water_mark().await.unwrap();
                 let reader: &dyn LogReader = &store;
                 for seen in [last, known, head] {
-                    let reported = reader.report_cursor(seen, "looker").await.unwrap();
+                    let reported = reader.report_cursor(seen, &"looker".into()).await.unwrap();
                     assert!(reported.high_water_mark.seq >= seen.seq);
                 }
-                store.look_at_fence().await.unwrap();
+                store.refresh_fence().await.unwrap();
                 looked += 1;
             }
         });
@@ -233,8 +239,8 @@ async fn a_consumer_reports_a_regressed_log_and_ignores_old_signals() {
         .await
         .unwrap();
     let fence = store.fenced().unwrap();
-    let told = (fence.head, fence.seen, fence.by.as_str());
-    assert_eq!(told, (2, 3, "message"));
+    let reported = (fence.head, fence.seen, fence.witness.as_str());
+    assert_eq!(reported, (2, 3, "message"));
     // The producer stands still, and the consumer does not mind.
     let refused = sit(store, 9).await.unwrap_err();
     assert!(matches!(
@@ -338,7 +344,7 @@ async fn a_consumer_of_new_events_with_the_numbers_of_lost_ones_receives_the_los
     let store = &pair.producer.deps.store;
     let reader: &dyn LogReader = store;
     let lost = position(&before[2]);
-    reader.report_cursor(lost, "view").await.unwrap();
+    reader.report_cursor(lost, &"view".into()).await.unwrap();
     assert!(store.fenced().is_some());
 
     recover_from(&pair, before).await;
@@ -360,7 +366,10 @@ async fn events_are_numbered_after_the_first_comparison_with_others() {
     assert_eq!(bench.store.unnumbered().await.unwrap(), 2);
     // A consumer that asks the log is enough while the bus is away.
     let reader: &dyn LogReader = &bench.store;
-    reader.report_cursor(Position::START, "view").await.unwrap();
+    reader
+        .report_cursor(Position::START, &"view".into())
+        .await
+        .unwrap();
     relay_once(&bench.store, &bus).await.unwrap_err();
     assert_eq!(bench.store.unnumbered().await.unwrap(), 0);
 }
@@ -383,7 +392,11 @@ impl Bus for Away {
         Err(BusError("away".into()))
     }
 
-    async fn subscribe(&self, _: LogId, _: &str) -> Result<Box<dyn Subscription>, BusError> {
+    async fn subscribe(
+        &self,
+        _: LogId,
+        _: &ConsumerName,
+    ) -> Result<Box<dyn Subscription>, BusError> {
         Err(BusError("away".into()))
     }
 }

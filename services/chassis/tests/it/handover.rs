@@ -9,7 +9,9 @@ async fn hold(store: &Store, consumer: &'static str) -> i64 {
     let held: Result<i64, StoreError> = store
         .transact(move |unit| {
             Box::pin(async move {
-                let held = unit.hold_cursor(consumer, &LogId::of("room")).await?;
+                let held = unit
+                    .hold_cursor(&consumer.into(), &LogId::of("room"))
+                    .await?;
                 Ok(held.at.seq)
             })
         })
@@ -40,7 +42,7 @@ async fn a_consumer_continues_at_the_cursor_of_the_one_it_replaces() {
     moved.unwrap();
     assert_eq!(hold(store, "new").await, 5);
     let replaced: Result<(), StoreError> = store
-        .transact(|unit| Box::pin(async move { unit.replace("old", "new").await }))
+        .transact(|unit| Box::pin(async move { unit.replace(&"old".into(), &"new".into()).await }))
         .await;
     replaced.unwrap();
     assert_eq!(
@@ -48,7 +50,7 @@ async fn a_consumer_continues_at_the_cursor_of_the_one_it_replaces() {
         (5, 0)
     );
     let forgotten: Result<(), StoreError> = store
-        .transact(|unit| Box::pin(async move { unit.forget("old").await }))
+        .transact(|unit| Box::pin(async move { unit.forget(&"old".into()).await }))
         .await;
     forgotten.unwrap();
     assert_eq!(cursor(store, "old").await, 0);

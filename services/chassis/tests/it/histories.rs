@@ -21,6 +21,7 @@ use chassis::{
         time::SignedDuration,
     },
     domain::{
+        consumer_name::ConsumerName,
         event::Cause,
         log_id::LogId,
         position::{Position, Reported},
@@ -98,7 +99,7 @@ impl Bus for Broker {
     async fn subscribe(
         &self,
         log: LogId,
-        consumer: &str,
+        consumer: &ConsumerName,
     ) -> Result<Box<dyn Subscription>, BusError> {
         self.connected()?.subscribe(log, consumer).await
     }
@@ -127,7 +128,7 @@ impl LogReader for Current {
     fn report_cursor(
         &self,
         cursor: Position,
-        consumer: &str,
+        consumer: &ConsumerName,
     ) -> BoxFuture<'_, Result<Reported, LogError>> {
         let consumer = consumer.to_owned();
         Box::pin(async move { LogReader::report_cursor(&self.store()?, cursor, &consumer).await })

@@ -272,7 +272,7 @@ async fn a_lease_is_held_as_long_as_it_is_renewed() {
 }
 
 #[tokio::test]
-async fn a_nudge_signals_a_commit() {
+async fn a_notification_signals_a_commit() {
     let Bench { store, .. } = &postgres().await;
     let mut commits = store.commits();
     commits.mark_unchanged();
@@ -282,7 +282,7 @@ async fn a_nudge_signals_a_commit() {
     // A repeat commits nothing.
     sit(store, 1).await.unwrap();
     assert!(!commits.has_changed().unwrap());
-    store.nudge();
+    store.notify_commit();
     assert!(commits.has_changed().unwrap());
 }
 

@@ -1,12 +1,12 @@
-//! Consumers on PostgreSQL: what they cost, and that what several producers tell meets in the same rows.
+//! Consumers on PostgreSQL: what they cost, and that events of several producers change the same rows.
 
-use chassis::domain::log_id::LogId;
 use std::{collections::BTreeMap, sync::Arc};
 
 use berth::{message::v1::MessageSent, room::v1::RoomReserved};
 use chassis::{
     Context, Received, StoreError, Views, args,
     client::peers::Peers,
+    domain::{consumer_name::ConsumerName, log_id::LogId},
     messaging::{bus::Signal, consumer::Consumer, in_process::InProcess, log_reader::LogReader},
     runtime::{
         context_runtime::{ContextRuntime, Wiring},
@@ -68,10 +68,16 @@ async fn one_of_two_concurrent_projections_sees_the_other() {
         messages.record(n, noon(), "", &MessageSent::default());
     }
     let views = || Views::new().on(reserved).on(sent);
-    let hear = |producer: &str, log: Tape| {
+    let consumer_of = |producer: &str, log: Tape| {
         let log: Arc<dyn LogReader> = Arc::new(log);
         let topic = LogId::of(producer);
-        let consumer = Consumer::of_views("x.views".into(), topic, store.clone(), log, views());
+        let consumer = Consumer::of_views(
+            ConsumerName::of_views("x"),
+            topic,
+            store.clone(),
+            log,
+            views(),
+        );
         tokio::spawn(async move {
             // One by one, so that both often write at the same time.
             for head in 1..=60 {
@@ -82,7 +88,7 @@ async fn one_of_two_concurrent_projections_sees_the_other() {
             }
         })
     };
-    let both = (hear("room", rooms), hear("message", messages));
+    let both = (consumer_of("room", rooms), consumer_of("message", messages));
     both.0.await.unwrap();
     both.1.await.unwrap();
     let met = store.read(|conn| Box::pin(conn.query("SELECT COUNT(*) FROM met", args![])));
@@ -159,7 +165,7 @@ async fn a_batch_is_two_queries_and_one_statement() {
         .unwrap();
     for n in 101..=103 {
         let tally = store.load::<Tally>(seat(n)).await.unwrap().unwrap();
-        let heard: Vec<_> = (0..10).map(|round| format!("{round} of {n}")).collect();
-        assert_eq!(tally.state.0, heard);
+        let expected: Vec<_> = (0..10).map(|round| format!("{round} of {n}")).collect();
+        assert_eq!(tally.state.0, expected);
     }
 }

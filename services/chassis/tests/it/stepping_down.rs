@@ -12,7 +12,7 @@ use std::{
 use chassis::{
     Clock, Context, Platform, Recorded,
     base::{clock::ManualClock, time::SignedDuration},
-    domain::{event::Cause, log_id::LogId},
+    domain::{consumer_name::ConsumerName, event::Cause, log_id::LogId},
     messaging::{
         bus::{Bus, BusError, Subscription},
         in_process::InProcess,
@@ -81,7 +81,7 @@ impl Bus for NeverQuiet {
     async fn subscribe(
         &self,
         log: LogId,
-        consumer: &str,
+        consumer: &ConsumerName,
     ) -> Result<Box<dyn Subscription>, BusError> {
         self.bus.subscribe(log, consumer).await
     }

@@ -394,12 +394,12 @@ async fn commands_in_one_transaction_have_the_effects_of_single_ones(bench: Benc
         let done = other.execute::<Seat>(*who, command.clone(), &cause);
         expected.push(done.await.map(|done| done.events).map_err(refusal));
     }
-    let told = commands.clone();
+    let given = commands.clone();
     let work = bench.store.transact(move |unit| {
-        let told = told.clone();
+        let given = given.clone();
         Box::pin(async move {
             let (mut came, cause) = (Vec::new(), Cause::default());
-            for (who, command) in &told {
+            for (who, command) in &given {
                 let done = unit.execute::<Seat>(*who, command, &cause);
                 came.push(done.await.map(|done| done.events).map_err(refusal));
             }

@@ -143,7 +143,7 @@ async fn a_repeated_event_notifies_nobody_again() {
         .site
         .deps
         .store
-        .transact(|unit| Box::pin(async move { unit.forget("message").await }))
+        .transact(|unit| Box::pin(async move { unit.forget(&"message".into()).await }))
         .await;
     forgotten.unwrap();
     stage.settle().await;

@@ -42,7 +42,7 @@ const TABLES: &[Table] = &[
         columns: "status, currency, refund, changed_at",
     },
     Table {
-        name: "told",
+        name: "notified",
         key: &["reservation_id", "recipient_id"],
         columns: "times, changed_at",
     },

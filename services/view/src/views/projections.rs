@@ -153,7 +153,7 @@ pub(super) async fn payment_cancelled(
         .await
 }
 
-/// The table `told` counts the messages about a reservation to each recipient.
+/// The table `notified` counts the messages about a reservation to each recipient.
 pub(super) async fn message_sent(mut rows: Rows<'_>, received: Received<MessageSent>) -> Written {
     let message = required(received.event.message)?;
     let values = args![message.reservation_id, message.recipient_id, received.at];

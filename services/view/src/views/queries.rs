@@ -130,7 +130,7 @@ pub(crate) async fn my_page(store: &Store, page: MyPage) -> Result<Vec<Row>, Sto
              COALESCE(p.status, 0), COALESCE(p.currency, ''), COALESCE(p.refund, 0), COALESCE(t.times, 0),
              COALESCE(v.rating, 0), r.created_at, r.changed_at, COALESCE(p.changed_at, 0), COALESCE(t.changed_at, 0),
              COALESCE(v.changed_at, 0)
-         FROM reservation r LEFT JOIN payment p ON {} LEFT JOIN told t ON {} AND t.recipient_id = r.customer_id
+         FROM reservation r LEFT JOIN payment p ON {} LEFT JOIN notified t ON {} AND t.recipient_id = r.customer_id
              LEFT JOIN review v ON {}
          WHERE {} ORDER BY r.created_at DESC, r.reservation_id DESC LIMIT $2",
         same("p"),

@@ -211,12 +211,12 @@ pub(super) const PUT_PAYMENT_OF_ROOM: Write = Write::statement(
 .reading(&["reservation"]);
 
 pub(super) const COUNT_MESSAGE: Write = Write::upsert(
-    "told",
+    "notified",
     "generation, reservation_id, recipient_id, times, changed_at",
     concat!(generation_of_rows!(), ", $2, $3, 1, $4"),
     &[2, 3],
     concat!(
-        "(generation, reservation_id, recipient_id) DO UPDATE SET times = told.times + 1, changed_at = ",
-        later!("told.changed_at", "excluded.changed_at")
+        "(generation, reservation_id, recipient_id) DO UPDATE SET times = notified.times + 1, changed_at = ",
+        later!("notified.changed_at", "excluded.changed_at")
     ),
 );

@@ -11,7 +11,7 @@ use crate::fixture::{Fixture, confirmed, id, paid, requested, reviewed};
 /// Number of rows of all generations.
 async fn rows(fixture: &Fixture) -> i64 {
     let count = "SELECT (SELECT COUNT(*) FROM room_view) + (SELECT COUNT(*) FROM review)
-        + (SELECT COUNT(*) FROM reservation) + (SELECT COUNT(*) FROM payment) + (SELECT COUNT(*) FROM told)";
+        + (SELECT COUNT(*) FROM reservation) + (SELECT COUNT(*) FROM payment) + (SELECT COUNT(*) FROM notified)";
     let store = &fixture.runtime.deps.store;
     let rows = store.read(move |conn| conn.query(count, Vec::new())).await;
     rows.unwrap().first().unwrap().int(0).unwrap()
@@ -43,7 +43,7 @@ async fn a_rebuild_detects_and_repairs_tampered_rows() {
     for tampering in [
         "UPDATE room_view SET reservation_count = 7",
         "UPDATE payment SET status = 5 WHERE reservation_id LIKE '%2'",
-        "DELETE FROM told WHERE reservation_id LIKE '%2'",
+        "DELETE FROM notified WHERE reservation_id LIKE '%2'",
         "INSERT INTO review (generation, reservation_id, room_id, rating, changed_at) VALUES (1, 'x', 'y', 0, 0)",
     ] {
         let fixture = Fixture::new().await;

@@ -48,7 +48,7 @@ async fn replicas_take_turns() {
         let said = ask(balancer.public(), NAME).await;
         assert!(said == said_by("ada") || said == said_by("bob"), "{said:?}");
     }
-    assert_eq!((ada.told.requests(), bob.told.requests()), (5, 5));
+    assert_eq!((ada.observed.requests(), bob.observed.requests()), (5, 5));
     let expected = Counts {
         requests: 10,
         ..Counts::default()
@@ -62,7 +62,7 @@ async fn who_goes_finishes_what_is_in_hand_and_gets_nothing_more() {
     let balancer = balanced(ROOM, &[&ada]).await;
     let public = balancer.public();
     let slow = tokio::spawn(async move { ask(public, SLOW).await });
-    ada.told.hears(1).await;
+    ada.observed.has_received(1).await;
     balancer.add("room", bob.public, bob.admin).unwrap();
     balancer.until_ready("room", 2, MOMENT).await.unwrap();
 
@@ -71,7 +71,7 @@ async fn who_goes_finishes_what_is_in_hand_and_gets_nothing_more() {
     for _ in 0..10 {
         assert_eq!(ask(public, NAME).await, said_by("bob"));
     }
-    assert_eq!(ada.told.requests(), 1);
+    assert_eq!(ada.observed.requests(), 1);
     ada.goes_on();
     assert_eq!(slow.await.unwrap(), said_by("ada"));
 
@@ -79,7 +79,7 @@ async fn who_goes_finishes_what_is_in_hand_and_gets_nothing_more() {
     balancer.until_ready("room", 2, MOMENT).await.unwrap();
     ask(public, NAME).await;
     ask(public, NAME).await;
-    assert_eq!(ada.told.requests(), 2);
+    assert_eq!(ada.observed.requests(), 2);
 }
 
 #[tokio::test]
@@ -107,11 +107,11 @@ async fn what_was_sent_is_not_sent_again() {
     let balancer = balanced(ROOM, &[&ada, &bob]).await;
     let public = balancer.public();
     let slow = tokio::spawn(async move { ask(public, SLOW).await });
-    ada.told.hears(1).await;
+    ada.observed.has_received(1).await;
     drop(ada);
     let said = slow.await.unwrap();
     assert_eq!((said.code.as_str(), said.by.as_str()), (UNAVAILABLE, ""));
-    assert_eq!(bob.told.requests(), 0);
+    assert_eq!(bob.observed.requests(), 0);
     // Her end is noticed, and Bob goes on alone.
     balancer.until_ready("room", 1, MOMENT).await.unwrap();
     assert_eq!(ask(public, NAME).await, said_by("bob"));
@@ -146,18 +146,18 @@ async fn an_answer_that_breaks_off_is_told_as_such() {
 async fn a_stream_comes_through_while_it_flows() {
     let ada = Fake::start("ada").await;
     let balancer = balanced(ROOM, &[&ada]).await;
-    let (tell, told) = mpsc::unbounded_channel();
-    let told = Body::new(StreamBody::new(UnboundedReceiverStream::new(told)));
-    let say = |word: &'static str| tell.send(Ok::<_, tonic::Status>(word_of(word))).unwrap();
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let body = Body::new(StreamBody::new(UnboundedReceiverStream::new(receiver)));
+    let say = |word: &'static str| sender.send(Ok::<_, tonic::Status>(word_of(word))).unwrap();
     say("one");
-    let answer = call(channel(balancer.public()).unwrap(), ECHO, told).await;
+    let answer = call(channel(balancer.public()).unwrap(), ECHO, body).await;
     let mut body = answer.into_body();
-    for (heard, next) in [("one", "two"), ("two", "three"), ("three", "four")] {
+    for (word, next) in [("one", "two"), ("two", "three"), ("three", "four")] {
         let frame = body.frame().await.unwrap().unwrap();
-        assert_eq!(frame.into_data().unwrap(), heard);
+        assert_eq!(frame.into_data().unwrap(), word);
         say(next);
     }
-    drop(tell);
+    drop(sender);
     let rest = body.collect().await.unwrap();
     assert_eq!(rest.trailers().unwrap().get("x-said-by").unwrap(), "ada");
     assert_eq!(rest.to_bytes(), "four");
@@ -190,7 +190,7 @@ async fn doors_lead_where_they_should() {
     assert_eq!(health(balancer.public()).await, ServingStatus::NotServing);
     balancer.add("payment", ada.public, ada.admin).unwrap();
     balancer.until_ready("payment", 1, MOMENT).await.unwrap();
-    let mut told = HealthClient::new(channel(balancer.public()).unwrap())
+    let mut watch = HealthClient::new(channel(balancer.public()).unwrap())
         .watch(HealthCheckRequest::default())
         .await
         .unwrap()
@@ -199,7 +199,7 @@ async fn doors_lead_where_they_should() {
         if expected == ServingStatus::NotServing {
             ada.health.report(vec!["it goes".to_owned()]).await;
         }
-        let comes = async { while told.message().await.unwrap().unwrap().status() != expected {} };
+        let comes = async { while watch.message().await.unwrap().unwrap().status() != expected {} };
         timeout(MOMENT, comes).await.unwrap();
     }
 }

@@ -236,7 +236,7 @@ async fn an_overload_of_payments_is_felt_by_nobody_else_and_is_paid_later() {
         done.store(true, Ordering::Relaxed);
         made
     };
-    // Who asks `payment` itself while it has too much to do is refused, and told when to come back.
+    // A direct caller of `payment` is refused while it is overloaded, with the time after which to retry.
     let asking = async {
         let mut refused = 0;
         while !done.load(Ordering::Relaxed) {

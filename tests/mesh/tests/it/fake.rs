@@ -31,11 +31,11 @@ pub(crate) struct Fake {
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) health: Health,
-    pub(crate) told: Arc<Told>,
+    pub(crate) observed: Arc<Observed>,
 }
 
-/// What it has heard, and what it may do.
-pub(crate) struct Told {
+/// What it has received, and what it may do.
+pub(crate) struct Observed {
     name: &'static str,
     /// So many requests came.
     requests: AtomicUsize,
@@ -43,13 +43,13 @@ pub(crate) struct Told {
     go: Semaphore,
 }
 
-impl Told {
+impl Observed {
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 
     /// Waits until so many requests came.
-    pub(crate) async fn hears(&self, requests: usize) {
+    pub(crate) async fn has_received(&self, requests: usize) {
         let mut looks = tokio::time::interval(Duration::from_millis(1));
         while self.requests() != requests {
             looks.tick().await;
@@ -60,7 +60,7 @@ impl Told {
 impl Fake {
     /// A replica that is ready.
     pub(crate) async fn start(name: &'static str) -> Self {
-        let told = Arc::new(Told {
+        let observed = Arc::new(Observed {
             name,
             requests: AtomicUsize::new(0),
             go: Semaphore::new(0),
@@ -76,10 +76,10 @@ impl Fake {
             .unwrap();
         let rpcs = Routes::new(health.server()).prepare();
         runtime.spawn(open(admin, rpcs));
-        let heard = told.clone();
+        let shared = observed.clone();
         let answers = service_fn(move |request| {
-            let heard = heard.clone();
-            async move { Ok::<_, Infallible>(answer(&heard, request).await) }.boxed()
+            let shared = shared.clone();
+            async move { Ok::<_, Infallible>(answer(&shared, request).await) }.boxed()
         });
         runtime.spawn(open(public, answers));
         Self {
@@ -87,13 +87,13 @@ impl Fake {
             public: addresses.0,
             admin: addresses.1,
             health,
-            told,
+            observed,
         }
     }
 
     /// Lets a slow request go on.
     pub(crate) fn goes_on(&self) {
-        self.told.go.add_permits(1);
+        self.observed.go.add_permits(1);
     }
 }
 
@@ -129,13 +129,13 @@ where
 
 /// `…/Name`: its name. `…/Slow`: the same, but it waits first. `…/Half`: the half of it, and then it waits. `…/Echo`: what
 /// comes, as it comes.
-async fn answer(told: &Arc<Told>, request: Request<Body>) -> Response<Body> {
-    told.requests.fetch_add(1, Ordering::SeqCst);
+async fn answer(observed: &Arc<Observed>, request: Request<Body>) -> Response<Body> {
+    observed.requests.fetch_add(1, Ordering::SeqCst);
     let path = request.uri().path().to_owned();
     if path.ends_with("/Slow") {
-        told.go.acquire().await.unwrap().forget();
+        observed.go.acquire().await.unwrap().forget();
     }
-    let name = Frame::data(Bytes::from_static(told.name.as_bytes()));
+    let name = Frame::data(Bytes::from_static(observed.name.as_bytes()));
     let frames = match path.rsplit('/').next() {
         Some("Echo") => {
             let came = stream::unfold(request.into_body(), async |mut body| {
@@ -152,7 +152,7 @@ async fn answer(told: &Arc<Told>, request: Request<Body>) -> Response<Body> {
     };
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    trailers.insert("x-said-by", HeaderValue::from_static(told.name));
+    trailers.insert("x-said-by", HeaderValue::from_static(observed.name));
     let end = stream::iter([Frame::trailers(trailers)]);
     let frames = futures::StreamExt::chain(frames, end);
     let frames = futures::StreamExt::map(frames, Ok::<_, Infallible>);

@@ -19,13 +19,13 @@ static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Plays the stories of the demo, all of which must be as they should be. Whoever asks another for the first time must
 /// connect first, and a busy machine may take longer for it than the asker waits: then they are played again.
-#[expect(clippy::print_stdout, reason = "it is told if the test fails")]
+#[expect(clippy::print_stdout, reason = "printed if the test fails")]
 fn demo(url: &str) {
     let play = || {
         let mut demo = Command::new(binary("berth").unwrap());
-        let told = demo.args(["demo", "--server", url]).output().unwrap();
-        println!("{}", String::from_utf8_lossy(&told.stdout));
-        told.status.success()
+        let output = demo.args(["demo", "--server", url]).output().unwrap();
+        println!("{}", String::from_utf8_lossy(&output.stdout));
+        output.status.success()
     };
     assert!(play() || play());
 }

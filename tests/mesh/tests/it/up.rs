@@ -21,7 +21,7 @@ fn mesh(state: &Path) -> Command {
     command
 }
 
-/// A platform that is up, as its banner tells.
+/// A running platform, as its banner shows it.
 struct Up {
     owner: Child,
     url: String,
@@ -84,8 +84,8 @@ fn what_is_up_comes_down_and_leaves_nothing_behind() {
     // There can be one only.
     let second = mesh(&state).arg("up").output().unwrap();
     assert!(!second.status.success());
-    let told = String::from_utf8(second.stderr).unwrap();
-    assert!(told.contains("up already"), "{told}");
+    let printed = String::from_utf8(second.stderr).unwrap();
+    assert!(printed.contains("up already"), "{printed}");
 
     assert!(mesh(&state).arg("down").status().unwrap().success());
     assert!(up.is_gone());

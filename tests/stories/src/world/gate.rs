@@ -53,7 +53,15 @@ impl Gate {
 
     /// Accepts connections again.
     pub fn open(&self) {
-        self.open.send_replace(true);
+        self.opener()();
+    }
+
+    /// A function that accepts connections again, for a task of its own.
+    pub fn opener(&self) -> impl Fn() + Send + Sync + use<> {
+        let open = self.open.clone();
+        move || {
+            open.send_replace(true);
+        }
     }
 }
 

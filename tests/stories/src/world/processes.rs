@@ -94,8 +94,8 @@ impl World {
         self.line.turn_to(process::channel(balancer.public()));
         for context in all::contexts() {
             let running = self.runtimes_of(context.name);
-            let (count, patience) = (running.count(), Duration::from_mins(2));
-            let ready = balancer.until_ready(context.name, count, patience).await;
+            let (count, timeout) = (running.count(), Duration::from_mins(2));
+            let ready = balancer.until_ready(context.name, count, timeout).await;
             ready.expect("is ready");
         }
     }

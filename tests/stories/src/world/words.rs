@@ -49,14 +49,14 @@ pub fn hours(start: &str, end: &str) -> Period {
 /// Waits until a condition holds. Fails after five minutes: the bound only ends a story that will never go on, so it is
 /// generous enough for a busy machine.
 pub async fn eventually(holds: impl AsyncFn() -> bool) {
-    let patience = std::time::Duration::from_mins(5);
+    let bound = std::time::Duration::from_mins(5);
     let wait = async {
         let mut polls = tokio::time::interval(std::time::Duration::from_millis(10));
         while !holds().await {
             polls.tick().await;
         }
     };
-    tokio::time::timeout(patience, wait)
+    tokio::time::timeout(bound, wait)
         .await
         .expect("the condition holds within five minutes");
 }

@@ -70,7 +70,7 @@ async fn a_disconnected_bus_and_a_missing_heartbeat_are_found() {
         ..reported("view", vec![])
     };
     assert_eq!(codes(&found(away, &[]).await), ["BUS_DISCONNECTED"]);
-    let heard = |seconds| {
+    let after_heartbeat = |seconds| {
         move |_| {
             let beat = Heartbeat {
                 producer: "room".into(),
@@ -88,8 +88,8 @@ async fn a_disconnected_bus_and_a_missing_heartbeat_are_found() {
             }
         }
     };
-    assert_eq!(codes(&found(heard(9), &[]).await), [""; 0]);
-    let report = found(heard(11), &[]).await;
+    assert_eq!(codes(&found(after_heartbeat(9), &[]).await), [""; 0]);
+    let report = found(after_heartbeat(11), &[]).await;
     assert_eq!(codes(&report), ["PRODUCER_SILENT"]);
     assert_eq!(report.findings[0].what, "no heartbeat of room for 11.0 s");
 }

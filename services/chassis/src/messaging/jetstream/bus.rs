@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use berth::inspection::v1::BusKind;
 
 use crate::{
-    domain::{event::Recorded, log_id::LogId, position::Position},
+    domain::{consumer_name::ConsumerName, event::Recorded, log_id::LogId, position::Position},
     messaging::{
         bus::{Bus, BusError, Heartbeat, Subscription},
         jetstream::{
@@ -49,7 +49,7 @@ impl JetStream {
     pub async fn provision(
         &self,
         context: &str,
-        consumers: &[(String, LogId)],
+        consumers: &[(ConsumerName, LogId)],
     ) -> Result<Vec<String>, BusError> {
         self.0.provision(context, consumers).await
     }
@@ -58,7 +58,7 @@ impl JetStream {
     pub fn permissions(
         settings: &NatsSettings,
         context: &str,
-        consumers: &[(String, LogId)],
+        consumers: &[(ConsumerName, LogId)],
     ) -> Permissions {
         Names(settings.nats_prefix.clone()).permissions(context, consumers)
     }
@@ -86,10 +86,10 @@ impl Bus for JetStream {
     async fn subscribe(
         &self,
         log: LogId,
-        consumer: &str,
+        consumer: &ConsumerName,
     ) -> Result<Box<dyn Subscription>, BusError> {
         let broker = self.0.clone();
-        let subscription = JetStreamSubscription::start(broker, log, consumer.to_owned());
+        let subscription = JetStreamSubscription::start(broker, log, consumer.clone());
         Ok(Box::new(subscription.await))
     }
 

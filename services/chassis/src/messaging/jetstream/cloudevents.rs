@@ -17,7 +17,7 @@ const PROTOBUF: &str = "application/protobuf";
 
 /// The header with the sequence number.
 const SEQUENCE: &str = "ce-sequence";
-/// The header with the position in the log. Its digest tells the histories of logs apart.
+/// The header with the position in the log. Its digest distinguishes the histories of logs.
 pub(super) const POSITION: &str = "berth-position";
 
 /// Why a message is rejected.

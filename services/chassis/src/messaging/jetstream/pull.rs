@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    domain::log_id::LogId,
+    domain::{consumer_name::ConsumerName, log_id::LogId},
     messaging::{
         bus::BusError,
         jetstream::{
@@ -54,7 +54,7 @@ impl Pull {
         }
     }
 
-    pub(super) fn open(broker: Arc<Broker>, consumer: String, log: LogId) -> Self {
+    pub(super) fn open(broker: Arc<Broker>, consumer: ConsumerName, log: LogId) -> Self {
         Self::Opening(Box::pin(open(broker, consumer, log)))
     }
 
@@ -88,7 +88,7 @@ impl Pull {
 }
 
 /// Makes a pull request, and creates its consumer if it does not exist.
-pub(super) async fn open(broker: Arc<Broker>, consumer: String, log: LogId) -> Opened {
+pub(super) async fn open(broker: Arc<Broker>, consumer: ConsumerName, log: LogId) -> Opened {
     broker.ensure_connected()?;
     let open = async {
         let consumer = broker.consumer(&consumer, &log).await?;

@@ -10,7 +10,7 @@ use async_nats::jetstream::{
 };
 
 use crate::{
-    domain::log_id::LogId,
+    domain::{consumer_name::ConsumerName, log_id::LogId},
     messaging::{
         bus::BusError,
         jetstream::{
@@ -47,7 +47,7 @@ impl Broker {
 
     /// The configuration of a durable consumer. It starts with the events published from now on; earlier ones are read from
     /// the log.
-    fn consumer_config(&self, consumer: &str, log: &LogId) -> pull::Config {
+    fn consumer_config(&self, consumer: &ConsumerName, log: &LogId) -> pull::Config {
         pull::Config {
             durable_name: Some(Names::durable(consumer)),
             description: Some(format!("{consumer} consumes {}", log.context())),
@@ -80,7 +80,7 @@ impl Broker {
     /// The durable consumer, created if it does not exist.
     pub(super) async fn consumer(
         &self,
-        consumer: &str,
+        consumer: &ConsumerName,
         log: &LogId,
     ) -> Result<PullConsumer, BusError> {
         let (stream, durable) = (self.names.stream(log.context()), Names::durable(consumer));
@@ -91,7 +91,7 @@ impl Broker {
             .js
             .create_consumer_on_stream(self.consumer_config(consumer, log), &stream);
         let created = created.await.map_err(failed)?;
-        tracing::info!(consumer, producer = log.context(), "consumer created");
+        tracing::info!(%consumer, producer = log.context(), "consumer created");
         Ok(created)
     }
 
@@ -99,7 +99,7 @@ impl Broker {
     pub(super) async fn provision(
         &self,
         context: &str,
-        consumers: &[(String, LogId)],
+        consumers: &[(ConsumerName, LogId)],
     ) -> Result<Vec<String>, BusError> {
         let stream = self.stream_config(context);
         let mut done = vec![format!("stream {}", stream.name)];

@@ -1,6 +1,6 @@
 //! Names of streams, subjects and consumers at the broker, and the permissions of a context there.
 
-use crate::domain::log_id::LogId;
+use crate::domain::{consumer_name::ConsumerName, log_id::LogId};
 
 /// The names under a prefix, `berth` by default.
 #[derive(Clone, Debug)]
@@ -48,8 +48,8 @@ impl Names {
     }
 
     /// The durable consumer, on the stream of the producer.
-    pub(super) fn durable(consumer: &str) -> String {
-        legal(consumer)
+    pub(super) fn durable(consumer: &ConsumerName) -> String {
+        legal(consumer.as_str())
     }
 
     /// The prefix of the reply subjects of a process.
@@ -58,7 +58,11 @@ impl Names {
     }
 
     /// The permissions of a process with one context. `consumers` are its consumers: name and log.
-    pub(super) fn permissions(&self, context: &str, consumers: &[(String, LogId)]) -> Permissions {
+    pub(super) fn permissions(
+        &self,
+        context: &str,
+        consumers: &[(ConsumerName, LogId)],
+    ) -> Permissions {
         let own = self.stream(context);
         let mut publish = vec![
             self.events(context),
@@ -114,7 +118,10 @@ mod tests {
             Some("berth.room.v1.RoomReserved")
         );
         assert_eq!(names.event_type(&LogId::of("roo"), &subject), None);
-        assert_eq!(Names::durable("view.views"), "view_views");
+        assert_eq!(
+            Names::durable(&ConsumerName::of_views("view")),
+            "view_views"
+        );
         assert_eq!(names.stream("room"), "berth-room");
         assert_eq!(names.wake("a.b *>"), "berth.wake.a_b___");
     }

@@ -11,7 +11,7 @@ use futures::{FutureExt, StreamExt, future::BoxFuture};
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    domain::{event::Recorded, log_id::LogId, position::Position},
+    domain::{consumer_name::ConsumerName, event::Recorded, log_id::LogId, position::Position},
     messaging::{
         bus::{BusError, Signal, Subscription},
         jetstream::{
@@ -36,7 +36,7 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(super) struct JetStreamSubscription {
     broker: Arc<Broker>,
     log: LogId,
-    consumer: String,
+    consumer: ConsumerName,
     labels: [(&'static str, String); 2],
     heartbeats: Option<Subscriber>,
     pull: Pull,
@@ -71,7 +71,7 @@ impl fmt::Debug for JetStreamSubscription {
 
 impl JetStreamSubscription {
     /// Subscribes, and fetches the first events and the high-water mark of the log if they arrive soon.
-    pub(super) async fn start(broker: Arc<Broker>, log: LogId, consumer: String) -> Self {
+    pub(super) async fn start(broker: Arc<Broker>, log: LogId, consumer: ConsumerName) -> Self {
         let mut this = Self::new(broker, log, consumer);
         this.subscribe_heartbeats().await;
         if this.broker.is_connected() {
@@ -93,9 +93,9 @@ impl JetStreamSubscription {
         this
     }
 
-    fn new(broker: Arc<Broker>, log: LogId, consumer: String) -> Self {
+    fn new(broker: Arc<Broker>, log: LogId, consumer: ConsumerName) -> Self {
         let labels = [
-            ("consumer", consumer.clone()),
+            ("consumer", consumer.to_string()),
             ("producer", log.to_string()),
         ];
         let now = Instant::now();
@@ -151,7 +151,7 @@ impl JetStreamSubscription {
                 }
             }
             PullEvent::Interrupted(why) => {
-                tracing::debug!(consumer = self.consumer, producer = %self.log, why, "subscription interrupted");
+                tracing::debug!(consumer = %self.consumer, producer = %self.log, why, "subscription interrupted");
                 self.pull = Pull::closed();
             }
         }
@@ -259,7 +259,7 @@ impl JetStreamSubscription {
                 Pull::Open(Box::new(stream))
             }
             Err(error) => {
-                tracing::debug!(consumer = self.consumer, producer = %self.log, %error, "pull request failed");
+                tracing::debug!(consumer = %self.consumer, producer = %self.log, %error, "pull request failed");
                 Pull::closed()
             }
         };
@@ -316,7 +316,7 @@ impl JetStreamSubscription {
                 metrics::counter!("berth_bus_undecodable_total", &self.labels).increment(1);
                 if !std::mem::replace(&mut self.warned, true) {
                     let (consumer, subject) = (&self.consumer, &message.subject);
-                    tracing::warn!(consumer, %subject, %why, "invalid event from the broker; read from the log instead");
+                    tracing::warn!(%consumer, %subject, %why, "invalid event from the broker; read from the log instead");
                 }
             })
             .ok()

@@ -1,12 +1,15 @@
 //! A consumer's cursor on its way to the database.
 
-use crate::{domain::position::Position, store::transaction::Batch};
+use crate::{
+    domain::{consumer_name::ConsumerName, log_id::LogId, position::Position},
+    store::transaction::Batch,
+};
 
 /// A move of a consumer's cursor.
 #[derive(Debug)]
 pub(super) struct CursorMove {
-    pub(super) consumer: String,
-    pub(super) producer: String,
+    pub(super) consumer: ConsumerName,
+    pub(super) producer: LogId,
     pub(super) from: i64,
     pub(super) to: Position,
 }
@@ -14,8 +17,8 @@ pub(super) struct CursorMove {
 impl From<Batch<'_>> for CursorMove {
     fn from(batch: Batch<'_>) -> Self {
         Self {
-            consumer: batch.consumer.to_owned(),
-            producer: batch.producer.to_owned(),
+            consumer: batch.consumer.clone(),
+            producer: batch.producer.clone(),
             from: batch.from,
             to: batch.to,
         }

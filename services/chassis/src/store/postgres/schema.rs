@@ -52,7 +52,7 @@ const TABLES: Migration = Migration {
         next_attempt_at BIGINT NOT NULL, PRIMARY KEY (consumer, producer, seq));
     CREATE INDEX dead_letter_aggregate ON dead_letter (consumer, producer, aggregate, seq);
     CREATE TABLE fence (
-        id BIGINT PRIMARY KEY, head BIGINT NOT NULL, seen BIGINT NOT NULL, witness TEXT NOT NULL, why TEXT NOT NULL,
+        id BIGINT PRIMARY KEY, head BIGINT NOT NULL, seen BIGINT NOT NULL, witness TEXT NOT NULL, evidence TEXT NOT NULL,
         at BIGINT NOT NULL);
     CREATE TABLE recovery (
         epoch BIGINT PRIMARY KEY, fork BIGINT NOT NULL, settled BIGINT NOT NULL, shift BIGINT NOT NULL, at BIGINT NOT NULL);

@@ -93,8 +93,8 @@ impl With {
 
     /// Moves a cursor.
     pub(super) fn cursor(&mut self, cursor: CursorMove) -> Result<(), StoreError> {
-        let consumer = self.add(cursor.consumer)?;
-        let producer = self.add(cursor.producer)?;
+        let consumer = self.add(cursor.consumer.to_string())?;
+        let producer = self.add(cursor.producer.to_string())?;
         let to = cursor.to;
         let epoch = self.add(to.epoch)?;
         let seq = self.add(to.seq)?;

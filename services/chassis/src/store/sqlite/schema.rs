@@ -29,7 +29,7 @@ pub(super) const TABLES: &str = "
     CREATE INDEX IF NOT EXISTS dead_letter_aggregate ON dead_letter (consumer, producer, aggregate, seq);
     CREATE TABLE IF NOT EXISTS fence (
         id BIGINT PRIMARY KEY, head BIGINT NOT NULL, seen BIGINT NOT NULL, witness TEXT NOT NULL,
-        why TEXT NOT NULL, at BIGINT NOT NULL);
+        evidence TEXT NOT NULL, at BIGINT NOT NULL);
     CREATE TABLE IF NOT EXISTS recovery (
         epoch BIGINT PRIMARY KEY, fork BIGINT NOT NULL, settled BIGINT NOT NULL, shift BIGINT NOT NULL, at BIGINT NOT NULL);
     CREATE TABLE IF NOT EXISTS abandoned (
