@@ -112,9 +112,11 @@ pub(crate) fn nats() -> Result<Option<PathBuf>> {
 /// Helm 3 and Helm 4; `None` without Go.
 pub(crate) fn helms() -> Result<Option<[PathBuf; 2]>> {
     let [three, four] = HELM;
-    let three = go_tool("helm-3", "helm.sh/helm/v3/cmd/helm", three)?;
+    let Some(three) = go_tool("helm-3", "helm.sh/helm/v3/cmd/helm", three)? else {
+        return Ok(None);
+    };
     let four = go_tool("helm-4", "helm.sh/helm/v4/cmd/helm", four)?;
-    Ok(three.zip(four).map(Into::into))
+    Ok(four.map(|four| [three, four]))
 }
 
 /// `kubeconform`, which checks objects against the schemas of Kubernetes; `None` without Go.

@@ -115,6 +115,7 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
         "sharedVolume",
     ),
     ("allInOne.replicas=2", "replicas"),
+    ("allInOne.storage=null", "storage"),
     ("nats.enable=true", "enable"),
     ("mesh.enable=true", "enable"),
     ("mesh.timeouts.room=1.5s", "timeouts"),
