@@ -26,6 +26,6 @@ CREATE INDEX reservation_customer ON reservation (generation, customer_id, creat
 CREATE TABLE payment (
     generation BIGINT NOT NULL, reservation_id TEXT NOT NULL, status BIGINT NOT NULL, currency TEXT NOT NULL,
     refund BIGINT NOT NULL, changed_at BIGINT NOT NULL, PRIMARY KEY (generation, reservation_id));
-CREATE TABLE told (
+CREATE TABLE notified (
     generation BIGINT NOT NULL, reservation_id TEXT NOT NULL, recipient_id TEXT NOT NULL, times BIGINT NOT NULL,
     changed_at BIGINT NOT NULL, PRIMARY KEY (generation, reservation_id, recipient_id));

@@ -27,12 +27,9 @@ mod views;
 
 use chassis::{Context, Store, StoreError};
 
-/// The name of the context.
-const NAME: &str = "view";
-
 /// The view context.
 pub fn context() -> Context {
-    let context = Context::named(NAME).views(views::list(views::Target::Live), views::MIGRATIONS);
+    let context = Context::named("view").views(views::list(views::Target::Live), views::MIGRATIONS);
     let producers = context.listens_to();
     context.routes(move |deps| grpc::routes(deps, &producers))
 }

@@ -18,13 +18,13 @@ use chassis::{
 };
 use tonic::Status;
 
-use crate::{
-    NAME,
-    views::{
-        self, Target,
-        generation::{self, Generations},
-    },
+use crate::views::{
+    self, Target,
+    generation::{self, Generations},
 };
+
+/// The context, as its consumers are named.
+const CONTEXT: &str = "view";
 
 /// Maximum number of events read ahead for the last transaction, which must not read a log itself.
 const READ_AHEAD: i64 = 1024;
@@ -81,12 +81,12 @@ type ReadAhead = (Consumer, Vec<Recorded>);
 
 /// The consumer of the live views.
 fn live_consumer() -> ConsumerName {
-    ConsumerName::of_views(NAME)
+    ConsumerName::of_views(CONTEXT)
 }
 
 /// The consumer of a generation. Each generation has its own, so two rebuilds never share a cursor.
 fn consumer_of(generation: i64) -> ConsumerName {
-    ConsumerName::of_rebuild(NAME, generation)
+    ConsumerName::of_rebuild(CONTEXT, generation)
 }
 
 fn readers(deps: &Deps, producers: &[String], generation: i64) -> Result<Vec<Reader>, Status> {
