@@ -75,7 +75,7 @@ fn container_faults(pod: &Pod<'_>, container: &Value) -> Vec<String> {
         ),
         ("is privileged", own("privileged") != &Value::Bool(true)),
         (
-            "has capabilities",
+            "keeps capabilities",
             list(own("capabilities"), "drop").contains(&"ALL".into()),
         ),
         (

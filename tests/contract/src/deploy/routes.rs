@@ -132,7 +132,7 @@ pub fn complete(deployment: &Deployment) -> Vec<String> {
     .collect()
 }
 
-/// Nothing is retried by the mesh, on which retries lose responses. The application retries once.
+/// Nothing is retried by the mesh, whose retries can lose responses. The application retries.
 pub fn no_retries(deployment: &Deployment) -> Vec<String> {
     let retried = deployment
         .objects
