@@ -99,7 +99,7 @@ pub fn networks(deployment: &Deployment) -> Vec<String> {
     wrong
 }
 
-/// In the mesh the identities that a context admits to its port are those of its callers, and no other context's.
+/// In the mesh a context admits its callers to its port, and no other context; and to its log everybody who reads it.
 pub fn identities(deployment: &Deployment) -> Vec<String> {
     let mut wrong = Vec::new();
     if !deployment.is_meshed() {
@@ -107,18 +107,35 @@ pub fn identities(deployment: &Deployment) -> Vec<String> {
     }
     let pods = deployment.pods_of_contexts();
     for (callee, to) in &pods {
-        let admitted = admitted(deployment, to, "grpc");
-        for (caller, from) in pods.iter().filter(|(caller, _)| caller != callee) {
-            let pair = ((*caller).to_owned(), (*callee).to_owned());
-            let used = deployment.platform.calls.contains(&pair);
-            let allowed = admitted.contains(text(from.spec, "serviceAccountName"));
-            if used != allowed {
-                let may = if allowed { "may" } else { "may not" };
-                wrong.push(format!("{caller}: its identity {may} call {callee}"));
+        // That an open port is meant to be open, `closed` checks.
+        let ports = PORTS.iter().map(|(port, _)| *port);
+        for port in ports.filter(|port| !is_open(deployment, to, port)) {
+            let admitted = admitted(deployment, to, port);
+            for (caller, from) in pods.iter().filter(|(caller, _)| caller != callee) {
+                let pair = ((*caller).to_owned(), (*callee).to_owned());
+                let allowed = admitted.contains(text(from.spec, "serviceAccountName"));
+                if allowed != uses(deployment, port).contains(&pair) {
+                    let may = if allowed { "may" } else { "may not" };
+                    wrong.push(format!(
+                        "{caller}: its identity {may} use port {port} of {callee}"
+                    ));
+                }
             }
         }
     }
     wrong
+}
+
+/// Whether the Server of a port lets everybody in.
+fn is_open(deployment: &Deployment, pod: &Pod<'_>, port: &str) -> bool {
+    deployment.objects.of("Server").any(|object| {
+        let server = spec::<Server>(object);
+        pod.has_labels(at(object, "spec.podSelector.matchLabels"))
+            && server.is_ok_and(|server| {
+                server.port == *port
+                    && server.access_policy.as_deref() == Some("all-unauthenticated")
+            })
+    })
 }
 
 /// The ServiceAccounts that may use a port of a pod, by the policies of its Server.

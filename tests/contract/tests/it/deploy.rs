@@ -102,7 +102,7 @@ fn a_change_of_the_code_that_the_chart_lacks_is_found() {
         (
             "identities",
             |it| it.calls.extend([("room".into(), "view".into())]),
-            "room: its identity may not call view",
+            "room: its identity may not use port grpc of view",
         ),
     ];
     for (name, change, says) in changes {
