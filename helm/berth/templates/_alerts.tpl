@@ -40,7 +40,7 @@ service is none.
     {{- end }}
 {{- end }}
 
-{{/* States that need somebody, or will soon. */}}
+{{/* Conditions that need an operator, now or soon. */}}
 {{- define "berth.conditionRules" -}}
 {{- $in := printf "namespace=%q" .Release.Namespace -}}
 {{- $runbooks := .Values.monitoring.runbooks -}}
