@@ -107,7 +107,7 @@ pub fn identities(deployment: &Deployment) -> Vec<String> {
     }
     let pods = deployment.pods_of_contexts();
     for (callee, to) in &pods {
-        // That an open port is meant to be open, `closed` checks.
+        // An admin port may be open to everybody: the cluster and Prometheus have no identity.
         let ports = PORTS.iter().map(|(port, _)| *port);
         for port in ports.filter(|port| !is_open(deployment, to, port)) {
             let admitted = admitted(deployment, to, port);
@@ -164,7 +164,7 @@ fn admitted(deployment: &Deployment, pod: &Pod<'_>, port: &str) -> BTreeSet<Stri
         .collect()
 }
 
-/// The port of a context is closed to those without an identity, and its other ports are open only where it must be.
+/// The public port of a context is closed to everybody whom no policy admits.
 pub fn closed(deployment: &Deployment) -> Vec<String> {
     let mut wrong = Vec::new();
     let contexts = deployment.pods_of_contexts();
