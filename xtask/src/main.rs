@@ -6,6 +6,7 @@ mod servers;
 mod steps;
 mod tools;
 mod up;
+mod workflows;
 
 use std::process::ExitCode;
 
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
         Verb::Check => steps::check(),
         Verb::Advisories => advisories::check(),
         Verb::Test => steps::test(),
-        Verb::Chart => chart::check(),
+        Verb::Chart => chart::check().map(drop),
         Verb::Bench { arguments } => run::bench(&arguments),
         Verb::Campaign { arguments } => run::campaign(&arguments),
         Verb::Servers { command } => servers::run(&command),

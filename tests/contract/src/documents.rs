@@ -4,7 +4,9 @@ use std::{fs, path::Path};
 use crate::{shape::CONTEXTS, sources::Tree};
 
 /// How the names of files end that a page may mention.
-const FILES: &[&str] = &[".md", ".proto", ".rs", ".sql", ".toml", ".txt", "/"];
+const FILES: &[&str] = &[
+    ".json", ".md", ".proto", ".rs", ".sql", ".toml", ".tpl", ".txt", ".yaml", ".yml", "/",
+];
 
 /// Files and functions that a page names in code spans (`path/to/file.rs::function`) and that do not exist. A span is a path
 /// if it begins with a directory or file of the repository; `<context>` stands for any context.

@@ -7,6 +7,7 @@ pub mod client;
 mod code;
 pub mod consumers;
 pub mod contracts;
+pub mod deploy;
 pub mod documents;
 pub mod events;
 pub mod flags;
@@ -28,6 +29,7 @@ pub mod samples;
 pub mod shape;
 pub mod sources;
 pub mod wire;
+pub mod workflows;
 pub mod workspace;
 pub mod world;
 

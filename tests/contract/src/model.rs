@@ -132,6 +132,22 @@ fn function(path: &str) -> String {
     plain.rsplit("::").next().unwrap_or(plain).to_owned()
 }
 
+/// The services that a context serves on its public port: those of which it creates a server.
+pub fn served(context: &str, pool: &DescriptorPool, tree: &Tree) -> Vec<ServiceDescriptor> {
+    let code = sources_of(context, tree);
+    services(pool)
+        .filter(|service| {
+            let server = server(service);
+            code.iter().any(|code| code.contains(&server))
+        })
+        .collect()
+}
+
+/// What creates a server of a service.
+fn server(service: &ServiceDescriptor) -> String {
+    format!("{}Server::new(", service.name())
+}
+
 /// The code of each context and of the chassis.
 type Sources = BTreeMap<&'static str, Vec<Code>>;
 
@@ -160,10 +176,7 @@ fn peers(code: &Code) -> Vec<String> {
 /// creates a server of it is the callee.
 fn calls(service: &ServiceDescriptor, sources: &Sources) -> Vec<Call> {
     let shown = |name: &str| if name == CHASSIS { "" } else { name }.to_owned();
-    let (client, server) = (
-        format!("{}Client::new(", service.name()),
-        format!("{}Server::new(", service.name()),
-    );
+    let (client, server) = (format!("{}Client::new(", service.name()), server(service));
     let mut calls = Vec::new();
     for (caller, files) in sources {
         for code in files.iter().filter(|code| code.contains(&client)) {

@@ -53,6 +53,22 @@ pub fn no_overrides(outcome: &Outcome) -> Vec<String> {
     }
 }
 
+/// The largest header with the details of a status, in bytes. Proxies of the mesh drop larger trailers, and the status with
+/// them.
+const DETAILS: usize = 4096;
+
+/// A status fits into the trailers that proxies deliver.
+pub fn small_status(outcome: &Outcome) -> Vec<String> {
+    // Details are encoded in base64, a message percent by percent at most.
+    let details = outcome.details.len().div_ceil(3) * 4;
+    let message = outcome.message.len() * 3;
+    if details.max(message) > DETAILS {
+        vec![format!("has a status of {details} and {message} bytes")]
+    } else {
+        Vec::new()
+    }
+}
+
 /// The access check follows the contract; a refused caller gets the reason.
 pub fn access_as_declared(access: &Access, roles: &[Role], outcome: &Outcome) -> Vec<String> {
     let signed_in = !roles.is_empty();

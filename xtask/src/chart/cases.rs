@@ -72,6 +72,12 @@ pub(super) const INSTALLATIONS: &[Installation] = &[
         &["mesh.retries=true"],
     ),
     ("ci", Some("values-ci.yaml"), &[]),
+    ("ci-mesh", Some("values-ci.yaml"), &["mesh.enabled=true"]),
+    (
+        "ci-settings",
+        Some("values-ci.yaml"),
+        &["services.reservation.config.MAX_RESERVATION_PER_PERSON=3"],
+    ),
 ];
 
 /// Values that must be refused, and what the refusal names.

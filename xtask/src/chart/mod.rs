@@ -27,10 +27,11 @@ const MESH: &str = "templates/mesh.yaml";
 /// The template of alerts.
 const MONITORING: &str = "templates/monitoring.yaml";
 
-/// Checks everything. Without Go there is no Helm: then nothing is checked, with a message, or CI fails.
-pub(crate) fn check() -> Result<()> {
+/// Checks everything, and returns the directory of the renderings. Without Go there is no Helm: then nothing is checked, with a
+/// message, or CI fails.
+pub(crate) fn check() -> Result<Option<PathBuf>> {
     let (Some(helms), Some(kubeconform)) = (tools::helms()?, tools::kubeconform()?) else {
-        return Ok(());
+        return Ok(None);
     };
     let chart = Chart::new(helms)?;
     chart.lint()?;
@@ -39,7 +40,8 @@ pub(crate) fn check() -> Result<()> {
     chart.compare_mesh()?;
     chart.validate(&kubeconform)?;
     names_are_known()?;
-    chart.test_alerts()
+    chart.test_alerts()?;
+    Ok(Some(chart.dir))
 }
 
 /// The chart with both Helms, and the directory of what is rendered.

@@ -82,7 +82,12 @@ impl ViewService for FaultyViews {
         &self,
         request: Request<ListRoomViewsRequest>,
     ) -> Result<Response<ListRoomViewsResponse>, Status> {
-        assert!(!request.into_inner().page_token.contains('\0'), "no NUL");
+        let token = request.into_inner().page_token;
+        assert!(!token.contains('\0'), "no NUL");
+        if token.len() > 10_000 {
+            let why = format!("no such page: {}", &token[..2_000]);
+            return Err(status(Kind::Invalid, "INVALID_REQUEST", why));
+        }
         Ok(Response::new(ListRoomViewsResponse::default()))
     }
 
@@ -155,6 +160,7 @@ async fn every_violation_of_a_context_is_found() {
         .find(|case| case.rpc.ends_with("ListRoomViews"));
     let (_, found) = send_mutations(&world, views.unwrap()).await;
     finds(&found, "page_token NUL: returns Internal");
+    finds(&found, "page_token long: has a status of");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -108,6 +108,16 @@ fn the_requirements_name_the_tests_that_show_them() {
 }
 
 #[test]
+fn every_requirement_of_operations_has_a_row() {
+    let read = |page: &str| fs::read_to_string(root().join(page)).unwrap();
+    let (all, operating) = (read("docs/requirements.md"), read("docs/operating.md"));
+    let mut asked = ids(&all);
+    asked.retain(|id| id.contains("-O") || id.starts_with("E-"));
+    assert!(asked.len() > 40);
+    assert_eq!(ids(&operating), asked);
+}
+
+#[test]
 fn requirements_are_read_from_the_comments_above_tests() {
     let mark = "/// Requirement: ";
     let files = [

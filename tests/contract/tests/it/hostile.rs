@@ -2,7 +2,7 @@
 use contract::{
     client::{Outcome, send_bytes},
     hostile::{CANARY, Mutation, malformed, mutations},
-    outcomes::{no_fault, no_internals, no_overrides, no_secrets},
+    outcomes::{no_fault, no_internals, no_overrides, no_secrets, small_status},
     requests::{REQUESTS, RequestCase, with_text},
     world::World,
 };
@@ -74,6 +74,7 @@ fn judge(method: &MethodDescriptor, what: &str, outcome: &Outcome) -> Vec<String
         no_internals(outcome),
         no_overrides(outcome),
         no_secrets(outcome, &secrets),
+        small_status(outcome),
     ]
     .concat();
     found

@@ -4,6 +4,8 @@ mod audit;
 #[cfg(test)]
 mod broken;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod events;
@@ -31,3 +33,5 @@ mod structure;
 mod style;
 #[cfg(test)]
 mod wire;
+#[cfg(test)]
+mod workflows;
