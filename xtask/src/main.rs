@@ -1,6 +1,8 @@
 //! `cargo xtask …`: the commands that developers and CI run on Berth. Only cargo is needed to start them.
 mod advisories;
 mod chart;
+mod cluster;
+mod image;
 mod run;
 mod servers;
 mod steps;
@@ -54,6 +56,21 @@ enum Verb {
     },
     /// Stops the platform that `up` started
     Down,
+    /// Writes container images of the platform to `target/images`, without a container engine: OCI archives that are equal for
+    /// equal sources
+    Image {
+        /// The tag of the images
+        #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
+        tag: String,
+    },
+    /// Runs the platform in a real Kubernetes of one node on this machine, and experiments with it: `cargo xtask cluster`, or
+    /// `… cluster up`, `… cluster run [<experiment>…]`, `… cluster down`. Needs root on Linux; the crate `cluster` reads the
+    /// arguments
+    Cluster {
+        /// What to do, and its options
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Installs the tools of `check` and `test` into the user's cache: `$BERTH_CACHE`, `$XDG_CACHE_HOME/berth` or
     /// `~/.cache/berth`
     Tools,
@@ -70,6 +87,8 @@ fn main() -> ExitCode {
         Verb::Servers { command } => servers::run(&command),
         Verb::Up { release, arguments } => up::up(release, &arguments),
         Verb::Down => up::down(),
+        Verb::Cluster { arguments } => cluster::cluster(&arguments),
+        Verb::Image { tag } => image::images(&tag),
         Verb::Tools => steps::install_tools(),
     };
     match done {

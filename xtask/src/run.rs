@@ -57,7 +57,7 @@ pub(crate) fn build_platform(release: bool) -> Result<()> {
 }
 
 /// The packages below `services` that have a binary: the contexts and `all`.
-fn services() -> Result<Vec<String>> {
+pub(crate) fn services() -> Result<Vec<String>> {
     let mut services = Vec::new();
     for service in fs::read_dir(root().join("services"))? {
         let service = service?;

@@ -331,7 +331,7 @@ pub(crate) fn root() -> &'static Path {
     xtask.parent().unwrap_or(xtask)
 }
 
-fn cache() -> ToolCache {
+pub(crate) fn cache() -> ToolCache {
     ToolCache::of_user()
 }
 

@@ -1,8 +1,9 @@
 //! The command line of `berth`.
 
-use std::{env, process::ExitCode};
+use std::{env, path::Path, process::ExitCode};
 
 use chassis::{
+    Context,
     cli::{run, subcommand::Subcommand, usage},
     runtime::{config::Config, options::Options, settings::SettingsType},
 };
@@ -23,8 +24,15 @@ struct Serve {
     ephemeral: bool,
 }
 
-/// The `main` of `berth`: runs a subcommand, or the platform.
+/// The `main` of `berth`: runs a subcommand, or the platform. Under the name of a context, as through a link `room` to it, it
+/// is that context as a process of its own.
 pub fn main() -> ExitCode {
+    let called = env::args_os().next().unwrap_or_default();
+    let name = Path::new(&called).file_name();
+    let is_called = |context: &Context| name == Some(context.name.as_ref());
+    if let Some(context) = contexts().into_iter().find(is_called) {
+        return chassis::main(context, SUBCOMMANDS);
+    }
     match usage::parse(command(), env::args_os()) {
         Ok(matches) => match matches.subcommand() {
             Some((doctor::NAME, matches)) => doctor::examine(matches),

@@ -20,7 +20,6 @@ use berth::{
 use futures::{StreamExt, TryStreamExt, stream};
 use hdrhistogram::Histogram;
 use jiff::{ToSpan, Zoned};
-use mesh::Mesh;
 use stories::{
     people::{Line, PASSWORD, Person},
     world::{ADMIN, eur, nights},
@@ -123,8 +122,7 @@ pub struct Crowd {
 
 impl Crowd {
     /// Registers enough customers and rooms for a number of bookings.
-    pub async fn gather(mesh: &Mesh, bookings: usize) -> Result<Self> {
-        let line = Line::to(mesh.channel()?);
+    pub async fn gather(line: Line, bookings: usize) -> Result<Self> {
         let host = Person::join(&line, id(), &[Role::Host]).await?;
         let rooms =
             (0..FEW.max(bookings.div_ceil(NIGHTS))).map(|_| register(&host, Approval::None));
@@ -245,6 +243,27 @@ impl Crowd {
         customer.ok_or_else(|| Status::internal("no customers"))
     }
 
+    /// Reads every acknowledged booking back. Returns their number; fails if one is missing.
+    pub async fn find_booked(&self) -> Result<usize> {
+        let booked = {
+            let booked = self.booked.lock().unwrap_or_else(PoisonError::into_inner);
+            booked.clone()
+        };
+        let found = booked.iter().map(async |(customer, reservation_id)| {
+            let mut reservations = self.customer(*customer)?.reservations();
+            let request = GetReservationRequest {
+                reservation_id: reservation_id.clone(),
+            };
+            let found = reservations.get_reservation(request).await;
+            found.with_context(|| format!("booking {reservation_id}"))
+        });
+        let found: Vec<_> = stream::iter(found)
+            .buffered(AT_A_TIME)
+            .try_collect()
+            .await?;
+        Ok(found.len())
+    }
+
     /// The number of bookings.
     pub fn bookings(&self) -> usize {
         self.booked
@@ -295,7 +314,8 @@ pub fn night(n: usize) -> Period {
     nights(&day(n).to_string(), &day(n + 1).to_string())
 }
 
-async fn register(host: &Person, approval: Approval) -> Result<Room, Status> {
+/// Registers a room.
+pub async fn register(host: &Person, approval: Approval) -> Result<Room, Status> {
     let room = Room {
         room_id: id(),
         host_id: host.id.clone(),

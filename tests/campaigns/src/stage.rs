@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use mesh::{Env, Mesh, MeshOptions, PostgresOptions};
-use stories::{people::PASSWORD, world::ADMIN};
+use stories::{
+    people::{Line, PASSWORD},
+    world::ADMIN,
+};
 
 use crate::{crowd::Crowd, evidence::Evidence};
 
@@ -38,7 +41,7 @@ impl Stage {
             ..MeshOptions::default()
         };
         let mesh = Mesh::start(options).await?;
-        let crowd = Crowd::gather(&mesh, bookings).await?;
+        let crowd = Crowd::gather(Line::to(mesh.channel()?), bookings).await?;
         let evidence = Evidence::of(&mesh).await?;
         Ok(Self {
             mesh,

@@ -3,7 +3,9 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::symlink,
     path::Path,
+    process::Command,
 };
 
 use axum::{Router, body::Bytes, response::IntoResponse};
@@ -92,6 +94,23 @@ fn an_invalid_command_line_is_reported_on_one_line() {
             .unwrap()
             .contains("BERTH_LISTEN")
     );
+}
+
+#[test]
+fn under_the_name_of_a_context_it_is_that_context() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = [
+        ("room", "the context `room` as a process of its own"),
+        ("reservation", "the context `reservation` as a process"),
+        ("anything", "all in one process"),
+    ];
+    for (name, about) in names {
+        let link = dir.path().join(name);
+        symlink(command(&[]).get_program(), &link).unwrap();
+        let help = Command::new(&link).arg("--help").output().unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        assert!(help.contains(about), "{name}: {help}");
+    }
 }
 
 #[test]

@@ -166,6 +166,16 @@ impl Balancer {
         Ok(())
     }
 
+    /// Adds an address behind which something else balances, such as a Service of Kubernetes; its requests are unary. One that
+    /// was not processed is sent there again, so often.
+    pub fn add_service(&self, context: &str, address: SocketAddr, again: usize) -> Result<()> {
+        let pool = self.pool(context)?;
+        for _ in 0..=again {
+            pool.add_service(address);
+        }
+        Ok(())
+    }
+
     /// The number of ready replicas of a context.
     pub fn ready(&self, context: &str) -> usize {
         self.pools.get(context).map_or(0, |pool| pool.ready())

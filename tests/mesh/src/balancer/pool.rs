@@ -64,7 +64,15 @@ impl Pool {
     }
 
     pub(super) fn add(&self, public: SocketAddr, admin: SocketAddr) -> Arc<Replica> {
-        let replica = Arc::new(Replica::new(public, admin, self.changes.clone()));
+        self.insert(Replica::new(public, admin, self.changes.clone()))
+    }
+
+    pub(super) fn add_service(&self, address: SocketAddr) {
+        self.insert(Replica::service(address, self.changes.clone()));
+    }
+
+    fn insert(&self, replica: Replica) -> Arc<Replica> {
+        let replica = Arc::new(replica);
         let mut replicas = self
             .replicas
             .write()

@@ -1,6 +1,7 @@
 //! One replica: its readiness, and its connections.
 
 use std::{
+    error::Error,
     io,
     net::SocketAddr,
     sync::{
@@ -13,7 +14,11 @@ use std::{
 use anyhow::{Result, bail};
 use chassis::server::health::READINESS;
 use http::{Request, Response, Uri, uri::PathAndQuery};
-use hyper::client::conn::http2::{self, SendRequest};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::http2::{self, SendRequest},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     net::TcpStream,
@@ -49,7 +54,7 @@ pub(super) enum Port {
 
 /// Why there is no response.
 pub(super) enum CallError {
-    /// The request was never sent. It is returned for a retry.
+    /// The request was never sent, or not processed. It is returned for a retry.
     NotSent(Box<Request<Body>>),
     /// It was sent, and its outcome is unknown.
     Broken,
@@ -62,6 +67,8 @@ pub(super) struct Replica {
     admin: Connections,
     ready: AtomicBool,
     changes: watch::Sender<()>,
+    /// Something behind its address balances, so its connections lead to several processes.
+    is_service: bool,
 }
 
 impl Replica {
@@ -71,6 +78,17 @@ impl Replica {
             admin: Connections::new(admin),
             ready: AtomicBool::new(false),
             changes,
+            is_service: false,
+        }
+    }
+
+    /// An address behind which something else balances. It counts as ready, always.
+    pub(super) fn service(address: SocketAddr, changes: watch::Sender<()>) -> Self {
+        let ready = AtomicBool::new(true);
+        Self {
+            ready,
+            is_service: true,
+            ..Self::new(address, address, changes)
         }
     }
 
@@ -140,23 +158,64 @@ impl Replica {
             Port::Public => &self.public,
             Port::Admin => &self.admin,
         };
-        let Ok(mut connection) = connections.next().await else {
+        let request = connections.address_to(request);
+        if self.is_service {
+            return repeat(connections, request, counters).await;
+        }
+        let Ok(mut connection) = connections.next(false).await else {
             return Err(CallError::NotSent(Box::new(request)));
         };
-        match connection
-            .try_send_request(connections.address_to(request))
-            .await
-        {
-            Ok(answer) => {
-                let counters = counters.clone();
-                Ok(answer.map(|body| Body::new(ResponseBody::new(body, counters))))
-            }
+        match connection.try_send_request(request).await {
+            Ok(answer) => Ok(counted(answer, counters)),
             Err(mut failed) => Err(match failed.take_message() {
                 Some(request) => CallError::NotSent(Box::new(request)),
                 None => CallError::Broken,
             }),
         }
     }
+}
+
+/// Sends a unary request, and again on a fresh connection if it was not processed: other open connections may be about to close,
+/// too, because a process that stops closes all of its own.
+async fn repeat(
+    connections: &Connections,
+    request: Request<Body>,
+    counters: &Arc<Counters>,
+) -> Result<Response<Body>, CallError> {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = body.collect().await else {
+        return Err(CallError::Broken);
+    };
+    let body = body.to_bytes();
+    let again = || Request::from_parts(parts.clone(), Body::new(Full::new(body.clone())));
+    for fresh in [false, true] {
+        let Ok(mut connection) = connections.next(fresh).await else {
+            break;
+        };
+        match connection.try_send_request(again()).await {
+            Ok(answer) => return Ok(counted(answer, counters)),
+            Err(failed) if failed.message().is_some() || is_unprocessed(failed.error()) => {}
+            Err(_) => return Err(CallError::Broken),
+        }
+    }
+    Err(CallError::NotSent(Box::new(again())))
+}
+
+fn counted(answer: Response<Incoming>, counters: &Arc<Counters>) -> Response<Body> {
+    let counters = counters.clone();
+    answer.map(|body| Body::new(ResponseBody::new(body, counters)))
+}
+
+/// Whether the replica has said that it did not process the request: it arrived after the last one before the stop. Every client
+/// of gRPC sends such a request again.
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let http2 = error
+        .source()
+        .and_then(|source| source.downcast_ref::<h2::Error>());
+    http2.is_some_and(|error| {
+        let stops = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+        error.is_remote() && (stops || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
 }
 
 /// The connections to a port of a replica, opened on demand.
@@ -176,14 +235,14 @@ impl Connections {
         }
     }
 
-    /// The next open connection.
-    async fn next(&self) -> io::Result<SendRequest<Body>> {
+    /// The next open connection, or a fresh one in its place.
+    async fn next(&self, fresh: bool) -> io::Result<SendRequest<Body>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % CONNECTIONS;
         let connection = self.all.get(turn).ok_or(io::ErrorKind::NotFound)?;
         let mut connection = connection.lock().await;
         if let Some(open) = connection
             .as_ref()
-            .filter(|connection| !connection.is_closed())
+            .filter(|connection| !fresh && !connection.is_closed())
         {
             return Ok(open.clone());
         }
