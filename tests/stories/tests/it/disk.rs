@@ -113,7 +113,11 @@ async fn a_failed_disk_sync_ends_the_process_and_a_restart_recovers() {
     let wanted = guest.wants(world.id(), &room, nights("2027-04-01", "2027-04-02"));
     world.faults.arm("store.sync", 1);
     let lost = guest.request(wanted.clone()).await.unwrap_err();
-    assert_eq!(lost.code(), Code::Unavailable);
+    // The process may end before its response has been sent: the connection breaks then.
+    assert!(
+        matches!(lost.code(), Code::Unavailable | Code::Unknown),
+        "{lost:?}"
+    );
     assert_eq!(
         world.ended("reservation").await,
         Err(Failed::Store("reservation"))
