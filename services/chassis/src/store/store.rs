@@ -187,21 +187,9 @@ impl Store {
             + Sync
             + 'static,
     {
-        match self.fenced() {
-            Some(fence) => Err(StoreError::Fenced(fence.to_string()).into()),
-            None => self.transact_verified(work).await,
+        if let Some(fence) = self.fenced() {
+            return Err(StoreError::Fenced(fence.to_string()).into());
         }
-    }
-
-    async fn transact_verified<T, E, F>(&self, work: F) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + AsStoreError + Send + 'static,
-        F: for<'u> Fn(&'u mut UnitOfWork<'_>) -> BoxFuture<'u, Result<T, E>>
-            + Send
-            + Sync
-            + 'static,
-    {
         let (store, work) = (self.clone(), Arc::new(work));
         self.transact_fenced(move |unit| {
             let (store, work) = (store.clone(), work.clone());
