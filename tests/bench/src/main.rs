@@ -15,6 +15,7 @@ mod load;
 mod machine;
 mod overload;
 mod platform;
+mod sign_in;
 mod step;
 mod unread;
 mod world;
@@ -49,6 +50,8 @@ enum Bench {
     Overload(overload::Options),
     /// Many connections of one address that receive nothing of the responses: memory, and latency of another client.
     Unread(unread::Options),
+    /// Many sign-ins at once from one address: how fast those that are too many are refused, and latency of other requests.
+    SignIn(sign_in::Options),
     /// The bare tonic server of `hop`.
     #[command(hide = true)]
     Bare { listen: String },
@@ -62,7 +65,7 @@ impl Bench {
             Self::Lag(options) => Some(options.mode),
             Self::Overload(options) => Some(options.mode),
             Self::Catchup(_) => Some(Mode::Mesh),
-            Self::Hop(_) | Self::Unread(_) => Some(Mode::One),
+            Self::Hop(_) | Self::Unread(_) | Self::SignIn(_) => Some(Mode::One),
             Self::Bus(_) | Self::Step(_) | Self::Bare { .. } => None,
         }
     }
@@ -84,6 +87,7 @@ async fn main() -> anyhow::Result<()> {
         Bench::Step(options) => step::run(options).await,
         Bench::Overload(options) => overload::run(options).await,
         Bench::Unread(options) => unread::run(options).await,
+        Bench::SignIn(options) => sign_in::run(options).await,
         Bench::Bare { listen } => hop::serve_bare(&listen).await,
     }
 }

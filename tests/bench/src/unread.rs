@@ -45,7 +45,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1024)]
     connections: usize,
     /// Requests on each of them.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 250)]
     requests: usize,
 }
 

@@ -40,8 +40,12 @@ pub(crate) enum Kind {
     Hold,
 }
 
-/// The settings of the platform, so that customers may have many open reservations.
-pub(crate) const ENV: &[(&str, &str)] = &[("MAX_RESERVATION_PER_PERSON", "1000")];
+/// The settings of the platform: customers may have many open reservations, and the one address of the benchmark stands for
+/// those of many customers.
+pub(crate) const ENV: &[(&str, &str)] = &[
+    ("MAX_RESERVATION_PER_PERSON", "1000"),
+    ("BERTH_MAX_IN_FLIGHT_PER_SOURCE", "512"),
+];
 
 /// Rooms to book and customers to book them.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ use chassis::{
     security::claims::Claims,
 };
 use futures::future::BoxFuture;
+use http::HeaderValue;
 use tonic::{
     Request, Status,
     body::Body,
@@ -60,7 +61,11 @@ type Signed = InterceptedService<Line, Bearer>;
 /// The connections to the platform. An rpc is routed to the context of its package: `/berth.room.v1.RoomService/…` to
 /// `room`. Clones share their channels.
 #[derive(Clone, Debug, Default)]
-pub struct Line(Arc<Mutex<BTreeMap<String, Channel>>>);
+pub struct Line {
+    channels: Arc<Mutex<BTreeMap<String, Channel>>>,
+    /// The trace context of every request, if the client traces.
+    traceparent: Option<HeaderValue>,
+}
 
 impl Line {
     /// A line to a platform behind one channel.
@@ -68,6 +73,14 @@ impl Line {
         let line = Self::default();
         line.turn_to(channel);
         line
+    }
+
+    /// The same line, whose requests belong to a trace.
+    pub fn in_trace(self, traceparent: &'static str) -> Self {
+        Self {
+            traceparent: Some(HeaderValue::from_static(traceparent)),
+            ..self
+        }
     }
 
     /// Routes every context to another channel.
@@ -90,7 +103,8 @@ impl Line {
     }
 
     fn channels(&self) -> MutexGuard<'_, BTreeMap<String, Channel>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let channels = self.channels.lock();
+        channels.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,7 +120,10 @@ impl Service<http::Request<Body>> for Line {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        if let Some(traceparent) = self.traceparent.clone() {
+            request.headers_mut().insert("traceparent", traceparent);
+        }
         let channel = self.channel(request.uri().path());
         Box::pin(async move {
             let channel = channel.ok_or("no channel for that rpc")?;

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use tracing::{Instrument, Span, field::Empty};
+
 use crate::{
     base::faults::Faults,
     domain::{consumer_name::ConsumerName, event::Recorded},
     messaging::policies::{Policies, ReactError},
     store::{StoreError, Subjects, UnitOfWork, projections::Views},
+    telemetry::traces,
 };
 
 /// What one consumer does with an event.
@@ -57,9 +60,24 @@ impl Reactions {
         faults: &Faults,
     ) -> Result<(), ReactError> {
         faults.pass_named(|| format!("event.{consumer}.{}", event.id))?;
-        match self {
-            Self::Policies(policies) => policies.react(unit, event).await,
-            Self::Views(views) => Ok(views.show(unit.conn(), event).await?),
-        }
+        let applied = async {
+            match self {
+                Self::Policies(policies) => policies.react(unit, event).await,
+                Self::Views(views) => Ok(views.show(unit.conn(), event).await?),
+            }
+        };
+        applied.instrument(span(consumer, event)).await
     }
+}
+
+/// The span of one event in the trace of the request that caused it. None if that request has no trace.
+fn span(consumer: &ConsumerName, event: &Recorded) -> Span {
+    let traceparent = &event.cause.traceparent;
+    if traceparent.is_empty() {
+        return Span::none();
+    }
+    let span = tracing::info_span!("event", %consumer, event.id = %event.id, event.type = %event.event_type,
+        otel.kind = "consumer", trace = Empty);
+    traces::join_cause(&span, traceparent);
+    span
 }

@@ -17,6 +17,7 @@ use http::{Request, Response};
 use http_body::Frame;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    sync::OwnedSemaphorePermit,
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -25,13 +26,15 @@ use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
 use crate::server::{
-    delivery::{Chunk, LINGER, deliver},
+    delivery::{Chunk, deliver},
     limits::Limits,
     listener::{Connection, timed_out},
 };
 
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time in which an idle client acknowledges the GOAWAY of a process that stops.
+const GOAWAY_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes of the headers of a request. The library closes the connection of a client that sends far more, so this is more
 /// than the pipeline accepts: sizes in between get a response.
 const MAX_HEADER_BYTES: u32 = 96 * 1024;
@@ -76,12 +79,20 @@ pub(super) async fn serve<IO, S>(
     let (mut is_old, mut stops) = (false, false);
     loop {
         tokio::select! {
-            accepted = http2.accept() => match accepted {
+            accepted = accept(&mut http2, stops && requests.is_empty()) => match accepted {
                 Some(Ok((request, respond))) => {
+                    // What has ended stays in memory until then.
+                    while requests.try_join_next().is_some() {}
+                    let place = tokio::select! {
+                        biased;
+                        place = connection.shares.request_place() => place,
+                        _ = poll_fn(|cx| http2.poll_closed(cx)) => return,
+                    };
                     let mut request = request.map(|body| Body::new(Inbound(body)));
                     request.extensions_mut().insert(connection.clone());
                     let (service, stop) = (service.clone(), stop.clone());
-                    requests.spawn(answer(service, request, respond, limits.request_timeout, stop));
+                    let stall = limits.request_timeout;
+                    requests.spawn(answer(service, request, respond, stall, stop, place));
                 }
                 Some(Err(error)) => {
                     tracing::debug!(error = %error, "connection ended");
@@ -100,10 +111,21 @@ pub(super) async fn serve<IO, S>(
                 stops = true;
                 http2.graceful_shutdown();
             }
-            // A client that is gone never acknowledges the GOAWAY.
-            () = sleep(LINGER), if stops && requests.is_empty() => return,
         }
     }
+}
+
+/// The next request. None when the connection has ended, or when it is `idle` after the GOAWAY and its client, which is perhaps
+/// gone, does not acknowledge that. A request that has arrived goes before the end of this time.
+async fn accept<IO: AsyncRead + AsyncWrite + Unpin>(
+    http2: &mut h2::server::Connection<IO, Chunk>,
+    idle: bool,
+) -> Option<Result<(Request<RecvStream>, SendResponse<Chunk>), h2::Error>> {
+    if idle {
+        let accepted = timeout(GOAWAY_TIMEOUT, http2.accept()).await;
+        return accepted.ok().flatten();
+    }
+    http2.accept().await
 }
 
 fn builder(limits: &Limits) -> Builder {
@@ -138,6 +160,7 @@ async fn answer<S>(
     mut respond: SendResponse<Chunk>,
     longest_stall: Duration,
     stop: CancellationToken,
+    _place: Option<OwnedSemaphorePermit>,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {

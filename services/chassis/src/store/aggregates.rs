@@ -91,23 +91,7 @@ pub(crate) async fn due(
 ) -> Result<Vec<Due>, StoreError> {
     let mut values = args![at, limit];
     values.extend(kinds.iter().map(|kind| Value::from(*kind)));
-    let kinds: Vec<String> = (3..=values.len())
-        .map(|number| format!("${number}"))
-        .collect();
-    let kinds = kinds.join(", ");
-    // Each part has an index of its own, so that those that wait for a retry are never read.
-    let part = |at: &str, which: &str| {
-        format!(
-            "SELECT kind, id, due_at, failures, wait FROM (
-                 SELECT kind, id, due_at, failures, {at} AS wait FROM aggregate
-                 WHERE {which} AND {at} <= $1 AND kind IN ({kinds}) ORDER BY {at} LIMIT $2) AS by_{at}"
-        )
-    };
-    let sql = format!(
-        "{} UNION ALL {} ORDER BY wait LIMIT $2",
-        part("due_at", "due_at IS NOT NULL AND retry_at IS NULL"),
-        part("retry_at", "retry_at IS NOT NULL")
-    );
+    let sql = due_sql(kinds.len());
     let rows = conn.query(&sql, values).await?;
     let due = rows.iter().map(|row| {
         Ok(Due {
@@ -118,6 +102,25 @@ pub(crate) async fn due(
         })
     });
     due.collect()
+}
+
+/// The query for the due aggregates of so many kinds. Each part has an index of its own, so that those that wait for a retry are
+/// never read. `COALESCE` keeps the primary key, which begins with the kind, from being used instead: that reads every aggregate.
+pub(super) fn due_sql(kinds: usize) -> String {
+    let kinds: Vec<String> = (3..3 + kinds).map(|number| format!("${number}")).collect();
+    let kinds = kinds.join(", ");
+    let part = |at: &str, which: &str| {
+        format!(
+            "SELECT kind, id, due_at, failures, wait FROM (
+                 SELECT kind, id, due_at, failures, {at} AS wait FROM aggregate
+                 WHERE {which} AND {at} <= $1 AND COALESCE(kind, '') IN ({kinds}) ORDER BY {at} LIMIT $2) AS by_{at}"
+        )
+    };
+    format!(
+        "{} UNION ALL {} ORDER BY wait LIMIT $2",
+        part("due_at", "due_at IS NOT NULL AND retry_at IS NULL"),
+        part("retry_at", "retry_at IS NOT NULL")
+    )
 }
 
 /// Lets an aggregate wait for a retry, unless its state has changed.
@@ -152,12 +155,14 @@ pub(crate) async fn save(conn: &mut dyn Conn, change: AggregateChange) -> Result
     Ok(())
 }
 
-/// Appends an event to the log with the next sequence number, and the digest that the SQL function `log_digest` computes.
+/// Appends an event to the log with the next sequence number, and the digest that the SQL function `log_digest` computes. As
+/// `VALUES` it needs no temporary table and no journal of the statement, as an `INSERT` from the table itself would.
 async fn append(conn: &mut dyn Conn, event: &Recorded) -> Result<(), StoreError> {
     let sql = "INSERT INTO log (seq, digest, id, type, aggregate, version, at, payload, headers)
-               SELECT COALESCE(l.seq, 0) + 1, log_digest(l.digest, $1, $2, $3, $4, $5, $6),
-                   $1, $2, $3, $4, $5, $6, $7
-               FROM (SELECT 1) LEFT JOIN (SELECT seq, digest FROM log ORDER BY seq DESC LIMIT 1) AS l";
+               VALUES (
+                   (SELECT COALESCE(MAX(seq), 0) + 1 FROM log),
+                   log_digest((SELECT digest FROM log ORDER BY seq DESC LIMIT 1), $1, $2, $3, $4, $5, $6),
+                   $1, $2, $3, $4, $5, $6, $7)";
     conn.execute(sql, values(event)?).await?;
     Ok(())
 }

@@ -119,25 +119,20 @@ pub(crate) async fn ends(
     conn: &mut dyn Conn,
     at: [i64; 2],
 ) -> Result<(Position, [Option<LogDigest>; 2]), StoreError> {
-    let sql = "SELECT e.epoch, l.seq, l.digest, a.seq, a.digest, b.seq, b.digest
-               FROM (SELECT COALESCE(MAX(epoch), 1) AS epoch FROM recovery) AS e
-               LEFT JOIN (SELECT seq, digest FROM log WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT 1) AS l ON TRUE
-               LEFT JOIN log AS a ON a.seq = $1 LEFT JOIN log AS b ON b.seq = $2";
+    let sql = "SELECT (SELECT COALESCE(MAX(epoch), 1) FROM recovery), (SELECT MAX(seq) FROM log),
+                   (SELECT digest FROM log WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT 1),
+                   (SELECT digest FROM log WHERE seq = $1), (SELECT digest FROM log WHERE seq = $2)";
     let [first, second] = at;
     let rows = conn.query(sql, args![first, second]).await?;
     let Some(row) = rows.first() else {
         return Ok((Position::START, [None; 2]));
-    };
-    let digest = |column| {
-        let found = row.opt_int(column)?.is_some();
-        found.then(|| row.digest(column + 1)).transpose()
     };
     let mark = Position {
         epoch: row.int(0)?,
         seq: row.opt_int(1)?.unwrap_or(0),
         digest: row.digest(2)?,
     };
-    Ok((mark, [digest(3)?, digest(5)?]))
+    Ok((mark, [row.opt_digest(3)?, row.opt_digest(4)?]))
 }
 
 /// Whether some events were lost for good: a recovery has put placeholders without an aggregate in their positions.

@@ -125,10 +125,16 @@ impl Row {
 
     /// The digest of a log; that of an empty one if the column is null.
     pub(crate) fn digest(&self, column: usize) -> Result<LogDigest, StoreError> {
-        match self.0.get(column) {
-            Some(value) if value.is_null() => Ok(LogDigest::default()),
-            _ => LogDigest::from_bytes(self.blob(column)?).ok_or_else(|| wrong(column, "a digest")),
+        Ok(self.opt_digest(column)?.unwrap_or_default())
+    }
+
+    /// The digest of a log, unless the column is null.
+    pub(crate) fn opt_digest(&self, column: usize) -> Result<Option<LogDigest>, StoreError> {
+        if self.0.get(column).is_some_and(Value::is_null) {
+            return Ok(None);
         }
+        let digest = LogDigest::from_bytes(self.blob(column)?);
+        digest.ok_or_else(|| wrong(column, "a digest")).map(Some)
     }
 
     /// An instant, stored in microseconds.

@@ -74,6 +74,14 @@ pub(crate) fn join(span: &Span, headers: &mut HeaderMap) {
     }
 }
 
+/// Makes a span part of the trace of an event's cause: the processing of the event belongs to the request behind it.
+pub(crate) fn join_cause(span: &Span, traceparent: &str) {
+    if let Ok(value) = HeaderValue::from_str(traceparent) {
+        let mut headers = HeaderMap::from_iter([(headers::TRACEPARENT, value)]);
+        join(span, &mut headers);
+    }
+}
+
 struct Headers<'a>(&'a HeaderMap);
 
 impl Extractor for Headers<'_> {

@@ -9,21 +9,22 @@ use std::{
 use berth::{
     common::v1::Role,
     member::v1::GetMemberRequest,
-    offer::v1::Unit,
     payment::v1::ListPaymentsRequest,
     reservation::v1::{PayReservationRequest, ReservationStatus},
-    room::v1::{GetRoomRequest, RegisterRoomRequest, Room},
+    room::v1::{GetRoomRequest, Room},
     view::v1::ListRoomViewsRequest,
 };
 use futures::future::join_all;
-use mesh::{Env, Mesh, MeshOptions};
+use mesh::{Mesh, MeshOptions};
 use stories::{
     people::{Line, Person},
-    world::{eur, nights},
+    world::nights,
 };
 use tokio::time::interval;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
+
+use crate::stage::{became, env, first, id, metric, people_on, register};
 
 /// How many book at the same time.
 const LOAD: usize = 16;
@@ -46,30 +47,15 @@ struct Stage {
 
 impl Stage {
     async fn build() -> Self {
-        let limit = ("MAX_RESERVATION_PER_PERSON", "1000");
         let options = MeshOptions {
-            env: Env::from([(limit.0.to_owned(), limit.1.to_owned())]),
+            env: env([("MAX_RESERVATION_PER_PERSON", "1000")]),
             postgres: None,
             ..MeshOptions::default()
         };
         let mesh = Mesh::start(options).await.unwrap();
         let line = Line::to(mesh.channel().unwrap());
-        let host = Person::join(&line, id(), &[Role::Host]).await.unwrap();
-        let room = Room {
-            room_id: id(),
-            host_id: host.id.clone(),
-            title: "A room".into(),
-            description: "Quiet".into(),
-            unit: Unit::Night.into(),
-            max_persons: 2,
-            units: 1000,
-            price: eur(80),
-            time_zone: "UTC".into(),
-            ..Room::default()
-        };
-        let request = RegisterRoomRequest { room: Some(room) };
-        let room = host.rooms().register_room(request).await.unwrap();
-        let room = room.into_inner().room.unwrap();
+        let (host, _) = people_on(&line).await;
+        let room = register(&host, 1000).await.unwrap();
         let booked = AtomicUsize::new(0);
         Self {
             mesh,
@@ -111,25 +97,15 @@ impl Stage {
         person.reservations().pay_reservation(pay).await.map(|_| ())
     }
 
-    /// A metric of a process, by its name and labels; 0 if it is not there.
-    fn metric(&self, process: &str, name: &str) -> u64 {
-        let replica = self.mesh.processes.iter().find(|one| one.name() == process);
-        let metrics = replica.unwrap().metrics().unwrap();
-        let number = metrics
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        number.map_or(0, |number| number.parse().unwrap())
-    }
-
     /// How often the breaker of a process for `payment` has become something.
-    fn became(&self, process: &str, to: &str) -> u64 {
-        let labels = format!("{{peer=\"payment\",to=\"{to}\"}}");
-        self.metric(process, &format!("berth_breaker_transitions_total{labels}"))
+    fn became(&self, context: &str, to: &str) -> u64 {
+        became(first(&self.mesh, context), "payment", to)
     }
 
     /// Whether the breaker for `payment` lets everybody through.
     fn is_closed(&self) -> bool {
-        self.metric("reservation-0", "berth_breaker_state{peer=\"payment\"}") == 0
+        let state = "berth_breaker_state{peer=\"payment\"}";
+        metric(first(&self.mesh, "reservation"), state) == 0
     }
 
     /// Books until the breaker is closed, or is not, and answers how long that took.
@@ -148,10 +124,6 @@ impl Stage {
         }
         began.elapsed()
     }
-}
-
-fn id() -> String {
-    uuid::Uuid::now_v7().to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,9 +160,9 @@ async fn the_breaker_opens_within_a_second_and_closes_within_five() {
         let found = guest.reservation(id).await.unwrap();
         assert_eq!(found.status(), ReservationStatus::Confirmed);
     }
-    assert!(stage.became("reservation-0", "closed") >= 1);
+    assert!(stage.became("reservation", "closed") >= 1);
     // It is the breaker of the process that calls; nobody else has had reason to think so.
-    assert_eq!(stage.became("message-0", "open"), 0);
+    assert_eq!(stage.became("message", "open"), 0);
     stage.mesh.stop().await.unwrap();
 }
 
@@ -256,14 +228,14 @@ async fn an_overload_of_payments_is_felt_by_nobody_else_and_is_paid_later() {
         .iter()
         .filter(|(_, status)| *status == ReservationStatus::Requested);
     assert!(later.clone().count() > made.len() / 2, "most pay later");
-    assert!(stage.became("reservation-0", "open") >= 1);
+    assert!(stage.became("reservation", "open") >= 1);
     // None is lost.
     for (id, _) in &made {
         crowd.reservation(id).await.unwrap();
     }
     // When it is over the breaker closes, and everything is as before.
     stage.books_until(&normal, true, &mut Vec::new()).await;
-    assert!(stage.became("reservation-0", "closed") >= 1);
+    assert!(stage.became("reservation", "closed") >= 1);
     let (_, status) = stage.books(&normal, "tok_approved").await;
     assert_eq!(status, ReservationStatus::Confirmed);
     stage.mesh.stop().await.unwrap();

@@ -5,8 +5,11 @@ mod balancer;
 mod breaker;
 mod fake;
 mod floods;
+mod limits;
 mod redrive;
+mod stage;
 mod starts;
+mod traces;
 mod up;
 
 use std::process::Command;

@@ -3,29 +3,26 @@
 use std::time::Duration;
 
 use berth::{
-    common::v1::Role,
     eventlog::v1::{RedriveDeadLettersRequest, event_log_service_client::EventLogServiceClient},
-    offer::v1::Unit,
     reservation::v1::ReservationStatus,
-    room::v1::{RegisterRoomRequest, Room},
     view::v1::RebuildRequest,
 };
-use mesh::{Env, Mesh, MeshOptions, process::channel};
+use mesh::{Mesh, MeshOptions, process::channel};
 use stories::{
     people::{Line, PASSWORD, Person},
-    world::{ADMIN, eur, nights},
+    world::{ADMIN, nights},
 };
 use tokio::time::interval;
 use tonic::Request;
 
-use crate::{TURN, fake::MOMENT};
+use crate::{
+    TURN,
+    fake::MOMENT,
+    stage::{env, id, people_on, register},
+};
 
 /// How many reservations are made while the view fails.
 const BOOKINGS: usize = 15;
-
-fn id() -> String {
-    uuid::Uuid::new_v4().to_string()
-}
 
 /// How many dead letters the view has of a producer.
 fn letters(mesh: &Mesh, producer: &str) -> usize {
@@ -48,35 +45,19 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_redriven_at_once_lose_no_status_and_no_sum() {
     let _turn = TURN.lock().await;
-    let env = [
+    let variables = [
         ("BERTH_ADMIN_EMAIL", ADMIN),
         ("BERTH_ADMIN_PASSWORD", PASSWORD),
         ("MAX_RESERVATION_PER_PERSON", "1000"),
     ];
-    let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let options = MeshOptions {
-        env: Env::from(env),
+        env: env(variables),
         ..MeshOptions::default()
     };
     let mut mesh = Mesh::start(options).await.unwrap();
     let line = Line::to(mesh.channel().unwrap());
-    let host = Person::join(&line, id(), &[Role::Host]).await.unwrap();
-    let guest = Person::join(&line, id(), &[Role::Customer]).await.unwrap();
-    let room = Room {
-        room_id: id(),
-        host_id: host.id.clone(),
-        title: "A room".into(),
-        description: "Quiet".into(),
-        unit: Unit::Night.into(),
-        max_persons: 2,
-        units: 1,
-        price: eur(80),
-        time_zone: "UTC".into(),
-        ..Room::default()
-    };
-    let request = RegisterRoomRequest { room: Some(room) };
-    let room = host.rooms().register_room(request).await.unwrap();
-    let room = room.into_inner().room.unwrap();
+    let (host, guest) = people_on(&line).await;
+    let room = register(&host, 1).await.unwrap();
 
     let sql = |sql: &str| {
         mesh.postgres

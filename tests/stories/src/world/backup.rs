@@ -38,7 +38,7 @@ impl World {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("yesterday.db");
         // As `sqlite3 room.db ".backup yesterday.db"` does.
-        let database = rusqlite::Connection::open(self.file(context)).expect("opens");
+        let database = rusqlite::Connection::open(self.database_file(context)).expect("opens");
         let to = file.to_str().expect("a path");
         database.execute("VACUUM INTO ?1", [to]).expect("copies");
         Backup::File(dir)
@@ -51,7 +51,7 @@ impl World {
             scratch.run(&EACH_TABLE.replace("$do$", RESTORE)).await;
             return;
         };
-        let database = self.file(context);
+        let database = self.database_file(context);
         for part in ["db", "db-wal", "db-shm"] {
             let file = database.with_extension(part);
             if file.exists() {
@@ -69,7 +69,8 @@ impl World {
         self.one_of(context).config()
     }
 
-    fn file(&self, context: &str) -> std::path::PathBuf {
+    /// The database file of a context, if its engine is SQLite.
+    pub fn database_file(&self, context: &str) -> std::path::PathBuf {
         self.one_of(context).database(context)
     }
 

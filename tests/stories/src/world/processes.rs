@@ -44,6 +44,15 @@ impl World {
         self.recover().await;
     }
 
+    /// Restarts the processes of a context with an empty SQLite database.
+    pub async fn restart_on_sqlite(&mut self, context: &str) {
+        self.crash_of(context).await;
+        for process in self.processes_of(context) {
+            process.options().config.database.database_url = None;
+        }
+        self.restart_of(context).await;
+    }
+
     /// Crashes the leader of a context.
     pub async fn crash_leader(&mut self, context: &str) {
         let mut processes = self.processes_of(context);

@@ -15,6 +15,8 @@ mod cut;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
+mod engines;
+#[cfg(test)]
 mod failover;
 #[cfg(test)]
 mod faults;

@@ -75,7 +75,7 @@ impl SqliteConnection {
     }
 }
 
-/// Binds `$1` to the first value and so on. To SQSqliteConnection `$1` is a name, numbered by where it first appears.
+/// Binds `$1` to the first value and so on. To SQLite `$1` is a name, numbered by where it first appears.
 fn bind(statement: &mut CachedStatement<'_>, args: &[Value]) -> rusqlite::Result<()> {
     for index in 1..=statement.parameter_count() {
         let name = statement

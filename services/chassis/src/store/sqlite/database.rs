@@ -11,7 +11,7 @@ use std::{
 
 use berth::inspection::v1::StoreEngine;
 use futures::{FutureExt, future::BoxFuture};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
@@ -48,13 +48,13 @@ impl Sqlite {
     /// Opens the file, creates the tables, and starts the writer.
     pub(crate) fn open(path: &Path, faults: Faults) -> Result<Self, StoreError> {
         keep_private(path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let connection = Connection::open(path).map_err(store_error)?;
-        connection
-            .execute_batch(
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000; PRAGMA foreign_keys=ON;
+        let connection = connect(
+            path,
+            OpenFlags::default(),
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000; PRAGMA foreign_keys=ON;
                  PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=4000; PRAGMA temp_store=MEMORY;",
-            )
-            .map_err(store_error)?;
+        )
+        .map_err(store_error)?;
         digest::register(&connection).map_err(store_error)?;
         connection.execute_batch(TABLES).map_err(store_error)?;
         connection.set_prepared_statement_cache_capacity(128);
@@ -80,12 +80,9 @@ impl Sqlite {
 
     fn reader(&self) -> Result<SqliteConnection, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags).map_err(store_error)?;
-        connection
-            .execute_batch(
-                "PRAGMA busy_timeout=5000; PRAGMA cache_size=-4096; PRAGMA mmap_size=1073741824;",
-            )
-            .map_err(store_error)?;
+        let pragmas =
+            "PRAGMA busy_timeout=5000; PRAGMA cache_size=-4096; PRAGMA mmap_size=1073741824;";
+        let connection = connect(&self.path, flags, pragmas).map_err(store_error)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection.into())
     }
@@ -93,6 +90,15 @@ impl Sqlite {
     fn readers(&self) -> MutexGuard<'_, Vec<SqliteConnection>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Opens a connection.
+fn connect(path: &Path, flags: OpenFlags, pragmas: &str) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    // Otherwise a statement whose `LIMIT` is a parameter is parsed and planned again at every execution.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.execute_batch(pragmas)?;
+    Ok(connection)
 }
 
 /// Creates the file for its owner only, if it is new; SQLite gives the files beside it the same mode. Refuses files that others

@@ -36,3 +36,39 @@ pub(super) const TABLES: &str = "
         epoch BIGINT NOT NULL, seq BIGINT NOT NULL, digest BYTEA NOT NULL, PRIMARY KEY (epoch, seq)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL) WITHOUT ROWID;
 ";
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::store::aggregates::due_sql;
+
+    #[test]
+    fn due_aggregates_are_found_without_reading_the_others() {
+        let database = Connection::open_in_memory().unwrap();
+        database.execute_batch(TABLES).unwrap();
+        for kinds in [1, 3] {
+            let sql = format!("EXPLAIN QUERY PLAN {}", due_sql(kinds));
+            let mut plan = database.prepare(&sql).unwrap();
+            let unbound = vec![rusqlite::types::Null; kinds + 2];
+            let steps = plan.query_map(rusqlite::params_from_iter(unbound), |row| row.get(3));
+            let steps: Vec<String> = steps.unwrap().collect::<Result<_, _>>().unwrap();
+            let mut reads: Vec<&String> = steps
+                .iter()
+                .filter(|step| step.contains(" aggregate "))
+                .collect();
+            reads.sort();
+            let index = |name| format!("SEARCH aggregate USING INDEX {name}");
+            assert_eq!(reads.len(), 2, "{steps:?}");
+            assert!(
+                reads[0].starts_with(&index("aggregate_due (due_at")),
+                "{steps:?}"
+            );
+            assert!(
+                reads[1].starts_with(&index("aggregate_retry (retry_at")),
+                "{steps:?}"
+            );
+        }
+    }
+}
