@@ -46,7 +46,7 @@ fn whenever_payment_declined_decline(
     Ok(Then::on(payment.reservation_id.parse()?, decline))
 }
 
-/// Whenever a payment is delayed, the hold is extended until its outcome is known.
+/// Whenever a payment is delayed, the hold is extended until its outcome is known, by a day at most.
 fn whenever_payment_delayed_await_payment(
     received: Received<PaymentDelayed>,
 ) -> Result<Then<Reservation>, Malformed> {

@@ -14,7 +14,14 @@ pub const CONTEXTS: &[&str] = &[
 ];
 
 /// What every context has.
-const REQUIRED: &[&str] = &["lib.rs", "main.rs", "domain/", "codec/", "grpc.rs"];
+const REQUIRED: &[&str] = &[
+    "lib.rs",
+    "main.rs",
+    "domain/",
+    "domain/refusal.rs",
+    "codec/",
+    "grpc.rs",
+];
 
 /// What a context may have.
 const OPTIONAL: &[&str] = &[
@@ -51,10 +58,16 @@ const OTHERS: &[(&str, &str)] = &[
 ];
 
 /// What one context lacks, and why.
-const LACKING: &[(&str, &str)] = &[(
-    "services/view/src/domain/",
-    "The context decides nothing: it only shows the events of other contexts.",
-)];
+const LACKING: &[(&str, &str)] = &[
+    (
+        "services/view/src/domain/",
+        "The context decides nothing: it only shows the events of other contexts.",
+    ),
+    (
+        "services/view/src/domain/refusal.rs",
+        "What decides nothing refuses nothing.",
+    ),
+];
 
 /// Where the text of a row of the header begins.
 const COLUMN: usize = 12;

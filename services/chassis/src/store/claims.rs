@@ -1,4 +1,5 @@
-//! The `claim` table: which aggregate holds which unique key.
+//! The `claim` table: which aggregate holds which unique key. Commands on PostgreSQL write it with everything else in one
+//! statement, see `postgres/statement.rs`.
 
 use std::collections::BTreeSet;
 

@@ -1,10 +1,11 @@
-//! The aggregate: its state, commands, events, refusals and decisions.
+//! The aggregate: its state, commands, events and decisions.
 
-use chassis::{Aggregate, Kind, MemberId, Now, Refused, Timestamp, base::time::SignedDuration};
+use chassis::{Aggregate, MemberId, Now, Timestamp, base::time::SignedDuration};
 use serde::{Deserialize, Serialize};
 
 use super::{
     content::Content,
+    refusal::Refusal,
     text::{Audience, Change},
 };
 
@@ -77,22 +78,6 @@ pub(crate) enum Event {
     EmailGivenUp { reason: String },
     EmailLeftOut,
     Read,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
-    #[error("no such message")]
-    Unknown,
-}
-
-impl Refused for Refusal {
-    fn kind(&self) -> Kind {
-        Kind::NotFound
-    }
-
-    fn reason(&self) -> &'static str {
-        "NOT_FOUND"
-    }
 }
 
 impl Aggregate for Message {

@@ -10,6 +10,7 @@ pub(crate) mod content;
 mod message;
 #[cfg(test)]
 mod properties;
+mod refusal;
 #[cfg(test)]
 mod tests;
 mod text;

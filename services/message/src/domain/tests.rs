@@ -2,7 +2,8 @@ use chassis::{Aggregate, MemberId, Money, ReservationId, base::time::SignedDurat
 use chassis_testing::{given, noon};
 
 use super::{
-    message::{ATTEMPTS, LOOK_UPS, Refusal},
+    message::{ATTEMPTS, LOOK_UPS},
+    refusal::Refusal,
     *,
 };
 

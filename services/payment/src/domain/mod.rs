@@ -12,16 +12,17 @@
 //! The next call to the provider ([`Payment::task`]) is part of the state and committed before the call; its outcome is
 //! committed after it. If the process crashes in between, the call is repeated with the same key.
 
+mod refusal;
 mod rules;
 #[cfg(test)]
 mod tests;
 
 use std::{collections::BTreeMap, fmt};
 
-use chassis::{
-    Kind, MemberId, Money, Refused, ReservationId, Timestamp, base::time::SignedDuration,
-};
+use chassis::{MemberId, Money, ReservationId, Timestamp, base::time::SignedDuration};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::refusal::Refusal;
 
 /// A payment has the id of the reservation it pays for, so that a reservation cannot be charged twice.
 pub(crate) type PaymentId = ReservationId;
@@ -281,39 +282,6 @@ pub(crate) enum Event {
     NothingRefunded {
         why: Why,
     },
-}
-
-/// Why a command is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
-    #[error("no such payment")]
-    Unknown,
-    #[error("the payment was requested with other content")]
-    OtherContent,
-    #[error("the refund has another currency than the charge")]
-    OtherCurrency,
-    #[error("too many notifications about unknown payments")]
-    TooManyNotices,
-}
-
-impl Refused for Refusal {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Unknown => Kind::NotFound,
-            Self::OtherContent => Kind::AlreadyExists,
-            Self::OtherCurrency => Kind::Precondition,
-            Self::TooManyNotices => Kind::Exhausted,
-        }
-    }
-
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Unknown => "NOT_FOUND",
-            Self::OtherContent => "IDEMPOTENCY_KEY_REUSED",
-            Self::OtherCurrency => "CURRENCY_MISMATCH",
-            Self::TooManyNotices => "TOO_MANY_NOTIFICATIONS",
-        }
-    }
 }
 
 impl Payment {

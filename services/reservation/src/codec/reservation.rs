@@ -14,8 +14,8 @@ pub(crate) fn reservation(
     let Reservation {
         booking, status, ..
     } = &reservation.state;
-    let frozen = matches!(status, Stage::PaymentPending { .. });
-    let held_until = status.held_until().filter(|_| !frozen);
+    let extended = matches!(status, Stage::PaymentPending { .. });
+    let held_until = status.held_until().filter(|_| !extended);
     let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
     v1::Reservation {
         reservation_id: id.to_string(),

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// How long a hold is extended while the outcome of its payment is unknown. A payment after that is refunded.
-const FROZEN: SignedDuration = SignedDuration::from_hours(24);
+const UNKNOWN_OUTCOME: SignedDuration = SignedDuration::from_hours(24);
 
 impl Reservation {
     /// A payment confirms a reservation that awaits it. A payment that is not awaited, or of another amount, is published
@@ -46,9 +46,9 @@ impl Reservation {
 
     /// Extends the hold for a limited time.
     pub(super) fn await_payment(&self, at: Timestamp) -> Option<Event> {
-        let frozen = matches!(self.status, Status::PaymentPending { .. });
-        let give_up = later(at, FROZEN).min(self.booking.stay.end);
-        (self.status.awaits_payment() && !frozen).then_some(Event::PaymentPending { give_up })
+        let extended = matches!(self.status, Status::PaymentPending { .. });
+        let give_up = later(at, UNKNOWN_OUTCOME).min(self.booking.stay.end);
+        (self.status.awaits_payment() && !extended).then_some(Event::PaymentPending { give_up })
     }
 
     pub(super) fn refunded(&self, refunded: PaymentId) -> Option<Event> {

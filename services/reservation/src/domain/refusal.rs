@@ -51,7 +51,18 @@ impl Refused for Refusal {
             Self::IdempotencyKeyReused => Kind::AlreadyExists,
             Self::WrongPeriod | Self::TooFarAhead | Self::PriceOutOfRange => Kind::Invalid,
             Self::RefundChanged => Kind::Aborted,
-            _ => Kind::Precondition,
+            Self::OfferWithdrawn
+            | Self::PeriodInPast
+            | Self::BlackedOut
+            | Self::SoldOut
+            | Self::TooManyPersons
+            | Self::TooManyReservations
+            | Self::PaymentDeclined(_)
+            | Self::Lapsed
+            | Self::NotPayable
+            | Self::NotPending
+            | Self::NotCancellable
+            | Self::StayHasBegun => Kind::Precondition,
         }
     }
 

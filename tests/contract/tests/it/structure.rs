@@ -131,6 +131,11 @@ const FAULTS: &[Fault] = &[
     ),
     (
         "files of a context",
+        &[("services/room/src/domain/mod.rs", "")],
+        "services/room/src/: lacks domain/refusal.rs",
+    ),
+    (
+        "files of a context",
         &[("services/room/src/boats.rs", "")],
         "services/room/src/boats.rs: not a file of a context",
     ),

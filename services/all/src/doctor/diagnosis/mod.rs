@@ -1,7 +1,7 @@
 //! Turns the answers of all processes into findings. Pure: two samples of the platform in, findings out.
 //!
 //! Some differences are normal for a moment: an event that was just recorded, a lease that moves to another replica. So
-//! a finding that compares processes, or a cursor with a high-water mark, must hold in two samples, one after the other.
+//! a finding about leaders, or that compares a cursor with a high-water mark, must hold in two samples, one after the other.
 
 mod limits;
 mod platform;
