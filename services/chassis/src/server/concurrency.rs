@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::server::{
     limits::Limits,
     services::Services,
-    shares::{Account, Share},
+    shares::{Account, Permits, Share},
 };
 
 /// The concurrency limits of a port. Of several contexts on it none may use more than half of the permits, so that one that
@@ -16,12 +16,6 @@ use crate::server::{
 pub(super) struct Concurrency {
     pub(super) port: Arc<Share>,
     contexts: Vec<(String, Arc<Semaphore>)>,
-}
-
-/// The permits of one request: of the port, of its context, of its source and of its connection.
-#[derive(Debug, Default)]
-pub(super) struct Permits {
-    _permits: Vec<OwnedSemaphorePermit>,
 }
 
 impl Concurrency {
@@ -50,7 +44,6 @@ impl Concurrency {
         let all = std::iter::once(&*self.port).chain(shares);
         let all = all.map(|share| share.permits(streams)).chain(context);
         let permits = all.map(|permits| permits.clone().try_acquire_owned());
-        let permits: Result<_, _> = permits.collect();
-        permits.ok().map(|permits| Permits { _permits: permits })
+        permits.collect::<Result<_, _>>().ok().map(Permits)
     }
 }

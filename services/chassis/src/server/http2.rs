@@ -21,7 +21,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, PollSemaphore};
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
@@ -76,10 +76,11 @@ pub(super) async fn serve<IO, S>(
     tokio::pin!(keepalive, aged, outlived);
     // Dropping it cancels them.
     let mut requests = JoinSet::new();
+    let mut intake = Intake::new(&connection);
     let (mut is_old, mut stops) = (false, false);
     loop {
         tokio::select! {
-            accepted = accept(&mut http2, stops && requests.is_empty()) => match accepted {
+            accepted = accept(&mut http2, &mut intake, stops && requests.is_empty()) => match accepted {
                 Some(Ok((request, respond))) => {
                     // What has ended stays in memory until then.
                     while requests.try_join_next().is_some() {}
@@ -119,13 +120,47 @@ pub(super) async fn serve<IO, S>(
 /// gone, does not acknowledge that. A request that has arrived goes before the end of this time.
 async fn accept<IO: AsyncRead + AsyncWrite + Unpin>(
     http2: &mut h2::server::Connection<IO, Chunk>,
+    intake: &mut Intake,
     idle: bool,
-) -> Option<Result<(Request<RecvStream>, SendResponse<Chunk>), h2::Error>> {
+) -> Option<Accepted> {
+    let accepted = poll_fn(|cx| intake.poll(http2, cx));
     if idle {
-        let accepted = timeout(GOAWAY_TIMEOUT, http2.accept()).await;
-        return accepted.ok().flatten();
+        return timeout(GOAWAY_TIMEOUT, accepted).await.ok().flatten();
     }
-    http2.accept().await
+    accepted.await
+}
+
+type Accepted = Result<(Request<RecvStream>, SendResponse<Chunk>), h2::Error>;
+
+/// Reads the requests of a connection, in turns with the other connections of its source. A turn lasts until all that has arrived
+/// is in progress.
+struct Intake {
+    turns: Option<PollSemaphore>,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Intake {
+    fn new(connection: &Connection) -> Self {
+        Self {
+            turns: connection.shares.readers().map(PollSemaphore::new),
+            turn: None,
+        }
+    }
+
+    fn poll<IO: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        http2: &mut h2::server::Connection<IO, Chunk>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Accepted>> {
+        if let (Some(turns), None) = (&mut self.turns, &self.turn) {
+            self.turn = ready!(turns.poll_acquire(cx));
+        }
+        let accepted = http2.poll_accept(cx);
+        if accepted.is_pending() {
+            self.turn = None;
+        }
+        accepted
+    }
 }
 
 fn builder(limits: &Limits) -> Builder {

@@ -17,9 +17,8 @@ use crate::{
         status::{internal, status, unavailable},
     },
     server::{
-        concurrency::Permits,
         rpc_metrics::Record,
-        shares::{Account, Share, count_waiting},
+        shares::{Account, Permits, Share, count_waiting},
     },
 };
 
@@ -118,8 +117,6 @@ pub(super) struct Outbound {
     body: Body,
     stream: Option<Stream>,
     record: Option<Record>,
-    /// Held until the response has been delivered.
-    _permits: Permits,
 }
 
 /// What applies to a response of several messages.
@@ -130,6 +127,8 @@ pub(super) struct Stream {
     pub(super) stop: Pin<Box<WaitForCancellationFutureOwned>>,
     pub(super) port: Arc<Share>,
     pub(super) account: Option<Account>,
+    /// Held until the stream ends.
+    pub(super) _permits: Permits,
 }
 
 impl Stream {
@@ -138,25 +137,17 @@ impl Stream {
         if let Some(length) = self.messages.too_long(&data, self.max) {
             return Err(too_long(length));
         }
-        match &self.account {
-            Some(account) => count_waiting(data, &self.port, account).ok_or_else(overloaded),
-            None => Ok(data),
-        }
+        let waiting = count_waiting(data, &self.port, self.account.as_ref(), Permits::default());
+        waiting.ok_or_else(overloaded)
     }
 }
 
 impl Outbound {
-    pub(super) fn new(
-        body: Body,
-        stream: Option<Stream>,
-        record: Record,
-        permits: Permits,
-    ) -> Self {
+    pub(super) fn new(body: Body, stream: Option<Stream>, record: Record) -> Self {
         Self {
             body,
             stream,
             record: Some(record),
-            _permits: permits,
         }
     }
 

@@ -29,7 +29,7 @@ use crate::{
         status::{coded, internal, status},
     },
     server::{
-        concurrency::{Concurrency, Permits},
+        concurrency::Concurrency,
         delivery::DeliverBy,
         limits::Limits,
         listener::Connection,
@@ -39,7 +39,7 @@ use crate::{
         pending_requests::PendingRequests,
         rpc_metrics::Record,
         services::{Services, context_of},
-        shares::{Account, count_waiting},
+        shares::{Account, Permits, count_waiting},
         source::{self, Source},
     },
     telemetry::traces,
@@ -131,10 +131,10 @@ impl Inner {
             stop: Box::pin(self.stop.clone().cancelled_owned()),
             port: self.concurrency.port.clone(),
             account,
+            _permits: permits,
         });
         let is_whole = stream.is_none();
-        let mut response =
-            response.map(|body| Body::new(Outbound::new(body, stream, record, permits)));
+        let mut response = response.map(|body| Body::new(Outbound::new(body, stream, record)));
         if is_whole {
             response.extensions_mut().insert(DeliverBy(deadline));
         }
@@ -179,18 +179,19 @@ impl Inner {
         let work = async {
             let Ok(response) = work.await;
             if rpc.server_streaming {
-                return Ok(response);
+                return Ok((response, permits));
             }
-            self.whole(response, account).await
+            let whole = self.whole(response, account, permits).await?;
+            Ok((whole, Permits::default()))
         };
         match timeout_at(deadline, AssertUnwindSafe(work).catch_unwind()).await {
-            Ok(Ok(response)) => Ok((response?, permits)),
+            Ok(Ok(done)) => done,
             Ok(Err(panic)) => Err(panicked(rpc, panic.as_ref())),
             Err(_) => Err(deadline_exceeded()),
         }
     }
 
-    /// The permits of a request, which it holds until its response has been delivered. `Health.Check` needs none: it is
+    /// The permits of a request, which it holds until its response has been sent. `Health.Check` needs none: it is
     /// served even under overload.
     fn permits(&self, rpc: &Rpc, path: &str, account: Option<&Account>) -> Result<Permits, Status> {
         let streams = rpc.server_streaming;
@@ -206,11 +207,12 @@ impl Inner {
         permits.ok_or_else(overloaded)
     }
 
-    /// A response with its one message in one piece, which counts as waiting until it has been sent.
+    /// A response with its one message in one piece, which counts as waiting and holds the permits until it has been sent.
     async fn whole(
         &self,
         response: Response<Body>,
         account: Option<&Account>,
+        permits: Permits,
     ) -> Result<Response<Body>, Status> {
         if code_of(response.headers()).is_some() {
             return Ok(response);
@@ -225,12 +227,9 @@ impl Inner {
             Status::from_error(error)
         })?;
         let trailers = collected.trailers().cloned();
-        let mut bytes = collected.to_bytes();
-        if let Some(account) = account {
-            let waiting = count_waiting(bytes, &self.concurrency.port, account);
-            bytes = waiting.ok_or_else(overloaded)?;
-        }
-        let body = Full::new(bytes).with_trailers(ready(trailers.map(Ok)));
+        let port = &self.concurrency.port;
+        let bytes = count_waiting(collected.to_bytes(), port, account, permits);
+        let body = Full::new(bytes.ok_or_else(overloaded)?).with_trailers(ready(trailers.map(Ok)));
         Ok(Response::from_parts(head, Body::new(body)))
     }
 

@@ -25,6 +25,8 @@ const CONNECTION_STREAMS: usize = 16;
 
 /// How many requests of one source are refused at the same time.
 const REFUSED: usize = 256;
+/// From how many connections of one source requests are read at the same time.
+const READERS: usize = 32;
 
 static WAITING: LazyLock<Gauge> = LazyLock::new(|| metrics::gauge!("berth_waiting_bytes"));
 
@@ -102,17 +104,25 @@ impl Account {
     }
 }
 
-/// Bytes that wait to be sent, or are being sent; dropping them frees their part of the shares.
+/// The permits of one request: of the port, of its context, of its source and of its connection.
+#[derive(Debug, Default)]
+pub(super) struct Permits(
+    #[expect(dead_code, reason = "held")] pub(super) Vec<OwnedSemaphorePermit>,
+);
+
+/// Bytes that wait to be sent, or are being sent; dropping them frees their part of the shares, and the permits.
 #[derive(Debug)]
 struct Waiting {
     bytes: Vec<u8>,
     port: Arc<Share>,
-    account: Account,
+    account: Option<Account>,
+    _permits: Permits,
 }
 
 impl Waiting {
     fn shares(&self) -> impl Iterator<Item = &Share> {
-        std::iter::once(&*self.port).chain(self.account.shares())
+        let accounts = self.account.iter().flat_map(Account::shares);
+        std::iter::once(&*self.port).chain(accounts)
     }
 }
 
@@ -131,15 +141,22 @@ impl Drop for Waiting {
     }
 }
 
-/// Counts bytes as waiting until the last copy is dropped. None if too many are waiting already.
-pub(super) fn count_waiting(bytes: Bytes, port: &Arc<Share>, account: &Account) -> Option<Bytes> {
+/// Counts bytes as waiting until the last copy is dropped, and holds permits until then: before the caller sees the end of its
+/// response, so its next request finds them free. None if too many are waiting already.
+pub(super) fn count_waiting(
+    bytes: Bytes,
+    port: &Arc<Share>,
+    account: Option<&Account>,
+    permits: Permits,
+) -> Option<Bytes> {
     let mut bytes = Vec::from(bytes);
     // What is not used of the buffer would not be counted.
     bytes.shrink_to_fit();
     let waiting = Waiting {
         bytes,
         port: port.clone(),
-        account: account.clone(),
+        account: account.cloned(),
+        _permits: permits,
     };
     let length = waiting.bytes.len();
     let mut fits = true;
@@ -161,6 +178,7 @@ pub(super) struct SourceShare {
     share: Share,
     /// Places of requests in memory, whether they are arriving, in progress, being delivered, or about to be refused.
     requests: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
     connections: Arc<Semaphore>,
     source: Source,
     sources: Arc<Sources>,
@@ -205,6 +223,7 @@ impl Sources {
         let share = Arc::new(SourceShare {
             requests: Arc::new(Semaphore::new(arriving + admitted + REFUSED)),
             share,
+            readers: Arc::new(Semaphore::new(READERS)),
             connections: Arc::new(Semaphore::new(self.limits.max_connections_per_ip)),
             source: source.clone(),
             sources: self.clone(),
@@ -252,6 +271,12 @@ impl ConnectionShares {
         }
         // It is never closed.
         self.peer.requests.clone().acquire_owned().await.ok()
+    }
+
+    /// The turns in which the connections of its address read their requests: what has been read and is not yet in progress takes
+    /// memory, up to the streams that a connection may open. None behind a proxy.
+    pub(super) fn readers(&self) -> Option<Arc<Semaphore>> {
+        (!self.is_proxied).then(|| self.peer.readers.clone())
     }
 
     /// The account of a request from a source.

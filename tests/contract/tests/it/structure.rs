@@ -281,6 +281,7 @@ const FINE: &[&[(&str, &str)]] = &[
             "fn main() { recovery::SUBCOMMAND }",
         ),
         ("services/room/src/domain/mod.rs", ""),
+        ("services/room/src/domain/refusal.rs", ""),
         ("services/room/src/domain/room.rs", ""),
         ("services/room/src/codec/mod.rs", ""),
         ("services/room/src/grpc.rs", ""),
