@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use berth::view::v1::{ListRoomViewsResponse, view_service_client::ViewServiceClient};
+use futures::future::join_all;
 use h2::{Reason, RecvStream};
 use prost::Message;
 use tokio::time::timeout;
@@ -143,6 +144,31 @@ async fn bytes_that_wait_are_bounded_for_a_connection_a_source_and_the_port() {
         {}
     };
     timeout(MOMENT, free).await.unwrap();
+}
+
+/// More connections than are read at a time, and more requests than are in memory at a time, none of which is received.
+#[tokio::test]
+async fn every_request_of_a_burst_from_one_source_has_a_response() {
+    let stage = Stage::with(|limits| limits.max_response_streams = 64).await;
+    let port = stage.platform.public();
+    let burst = (0..80).map(|_| async move {
+        let client = Client::connect(HERE, port, 0).await;
+        let mut responses = Vec::new();
+        for _ in 0..50 {
+            responses.push(client.request("").await);
+        }
+        let responses = timeout(MOMENT, join_all(responses)).await.unwrap();
+        let responses: Vec<_> = responses.into_iter().map(Result::unwrap).collect();
+        let refused = responses
+            .iter()
+            .filter(|one| refusal(one.headers()).is_some());
+        (refused.count(), responses)
+    });
+    let (refused, held): (Vec<usize>, Vec<_>) = join_all(burst).await.into_iter().unzip();
+    assert!(refused.iter().sum::<usize>() > 3000);
+    // While those that were served are held, others are served.
+    other(&stage).list_room_views(ask("")).await.unwrap();
+    drop(held);
 }
 
 #[tokio::test]

@@ -51,8 +51,15 @@ impl Client {
 
     /// Lists room views; the page token chooses what happens.
     pub(crate) async fn list(&self, how: &str) -> Response<RecvStream> {
-        let response = self.send(post(LIST), framed(&ask(how))).await;
-        timeout(MOMENT, response).await.unwrap().unwrap()
+        timeout(MOMENT, self.request(how).await)
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    /// Requests the same, without waiting for the response.
+    pub(crate) async fn request(&self, how: &str) -> ResponseFuture {
+        self.send(post(LIST), framed(&ask(how))).await
     }
 }
 
