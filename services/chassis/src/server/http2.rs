@@ -17,11 +17,10 @@ use http::{Request, Response};
 use http_body::Frame;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::OwnedSemaphorePermit,
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tokio_util::sync::{CancellationToken, PollSemaphore};
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
@@ -76,24 +75,15 @@ pub(super) async fn serve<IO, S>(
     tokio::pin!(keepalive, aged, outlived);
     // Dropping it cancels them.
     let mut requests = JoinSet::new();
-    let mut intake = Intake::new(&connection);
     let (mut is_old, mut stops) = (false, false);
     loop {
         tokio::select! {
-            accepted = accept(&mut http2, &mut intake, stops && requests.is_empty()) => match accepted {
+            accepted = accept(&mut http2, stops && requests.is_empty()) => match accepted {
                 Some(Ok((request, respond))) => {
-                    // What has ended stays in memory until then.
-                    while requests.try_join_next().is_some() {}
-                    let place = tokio::select! {
-                        biased;
-                        place = connection.shares.request_place() => place,
-                        _ = poll_fn(|cx| http2.poll_closed(cx)) => return,
-                    };
                     let mut request = request.map(|body| Body::new(Inbound(body)));
                     request.extensions_mut().insert(connection.clone());
                     let (service, stop) = (service.clone(), stop.clone());
-                    let stall = limits.request_timeout;
-                    requests.spawn(answer(service, request, respond, stall, stop, place));
+                    requests.spawn(answer(service, request, respond, limits.request_timeout, stop));
                 }
                 Some(Err(error)) => {
                     tracing::debug!(error = %error, "connection ended");
@@ -120,47 +110,12 @@ pub(super) async fn serve<IO, S>(
 /// gone, does not acknowledge that. A request that has arrived goes before the end of this time.
 async fn accept<IO: AsyncRead + AsyncWrite + Unpin>(
     http2: &mut h2::server::Connection<IO, Chunk>,
-    intake: &mut Intake,
     idle: bool,
-) -> Option<Accepted> {
-    let accepted = poll_fn(|cx| intake.poll(http2, cx));
+) -> Option<Result<(Request<RecvStream>, SendResponse<Chunk>), h2::Error>> {
     if idle {
-        return timeout(GOAWAY_TIMEOUT, accepted).await.ok().flatten();
+        return timeout(GOAWAY_TIMEOUT, http2.accept()).await.ok().flatten();
     }
-    accepted.await
-}
-
-type Accepted = Result<(Request<RecvStream>, SendResponse<Chunk>), h2::Error>;
-
-/// Reads the requests of a connection, in turns with the other connections of its source. A turn lasts until all that has arrived
-/// is in progress.
-struct Intake {
-    turns: Option<PollSemaphore>,
-    turn: Option<OwnedSemaphorePermit>,
-}
-
-impl Intake {
-    fn new(connection: &Connection) -> Self {
-        Self {
-            turns: connection.shares.readers().map(PollSemaphore::new),
-            turn: None,
-        }
-    }
-
-    fn poll<IO: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        http2: &mut h2::server::Connection<IO, Chunk>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Accepted>> {
-        if let (Some(turns), None) = (&mut self.turns, &self.turn) {
-            self.turn = ready!(turns.poll_acquire(cx));
-        }
-        let accepted = http2.poll_accept(cx);
-        if accepted.is_pending() {
-            self.turn = None;
-        }
-        accepted
-    }
+    http2.accept().await
 }
 
 fn builder(limits: &Limits) -> Builder {
@@ -195,7 +150,6 @@ async fn answer<S>(
     mut respond: SendResponse<Chunk>,
     longest_stall: Duration,
     stop: CancellationToken,
-    _place: Option<OwnedSemaphorePermit>,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {

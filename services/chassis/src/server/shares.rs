@@ -23,11 +23,6 @@ const SOURCE_STREAMS: usize = 2;
 /// The part that one connection may open: a sixteenth.
 const CONNECTION_STREAMS: usize = 16;
 
-/// How many requests of one source are refused at the same time.
-const REFUSED: usize = 256;
-/// From how many connections of one source requests are read at the same time.
-const READERS: usize = 32;
-
 static WAITING: LazyLock<Gauge> = LazyLock::new(|| metrics::gauge!("berth_waiting_bytes"));
 
 /// What one of them may use at once.
@@ -176,9 +171,6 @@ fn as_f64(bytes: usize) -> f64 {
 #[derive(Debug)]
 pub(super) struct SourceShare {
     share: Share,
-    /// Places of requests in memory, whether they are arriving, in progress, being delivered, or about to be refused.
-    requests: Arc<Semaphore>,
-    readers: Arc<Semaphore>,
     connections: Arc<Semaphore>,
     source: Source,
     sources: Arc<Sources>,
@@ -217,13 +209,8 @@ impl Sources {
         if let Some(share) = known.get(&source).and_then(Weak::upgrade) {
             return share;
         }
-        let share = Share::of_source(&self.limits);
-        let arriving = self.limits.max_in_flight_per_source;
-        let admitted = share.requests.available_permits() + share.streams.available_permits();
         let share = Arc::new(SourceShare {
-            requests: Arc::new(Semaphore::new(arriving + admitted + REFUSED)),
-            share,
-            readers: Arc::new(Semaphore::new(READERS)),
+            share: Share::of_source(&self.limits),
             connections: Arc::new(Semaphore::new(self.limits.max_connections_per_ip)),
             source: source.clone(),
             sources: self.clone(),
@@ -261,22 +248,6 @@ impl ConnectionShares {
         }
         let places = self.peer.connections.clone();
         places.try_acquire_owned().map(Some)
-    }
-
-    /// A place for one more request, as soon as its address has one: a request that is to be refused must run to be refused, and
-    /// without bound all that have arrived would be in memory until then. None behind a proxy.
-    pub(super) async fn request_place(&self) -> Option<OwnedSemaphorePermit> {
-        if self.is_proxied {
-            return None;
-        }
-        // It is never closed.
-        self.peer.requests.clone().acquire_owned().await.ok()
-    }
-
-    /// The turns in which the connections of its address read their requests: what has been read and is not yet in progress takes
-    /// memory, up to the streams that a connection may open. None behind a proxy.
-    pub(super) fn readers(&self) -> Option<Arc<Semaphore>> {
-        (!self.is_proxied).then(|| self.peer.readers.clone())
     }
 
     /// The account of a request from a source.
