@@ -76,6 +76,7 @@ impl Line {
     }
 
     /// The same line, whose requests belong to a trace.
+    #[must_use]
     pub fn in_trace(self, traceparent: &'static str) -> Self {
         Self {
             traceparent: Some(HeaderValue::from_static(traceparent)),
