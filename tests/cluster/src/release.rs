@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use campaigns::crowd::Crowd;
-use mesh::balancer::Balancer;
+use mesh::{balancer::Balancer, contexts};
 use stories::people::Line;
 use tonic::transport::Endpoint;
 
@@ -32,16 +32,6 @@ pub(crate) const FEW_RESERVATIONS: &str =
 const AGAIN: usize = 2;
 /// The timeout of a roll-out, on a busy machine.
 const ROLLOUT: &str = "--timeout=5m";
-/// The contexts.
-pub(crate) const CONTEXTS: [&str; 6] = [
-    "member",
-    "message",
-    "payment",
-    "reservation",
-    "room",
-    "view",
-];
-
 /// The installed chart.
 #[derive(Clone, Debug)]
 pub(crate) struct Release {
@@ -151,7 +141,7 @@ impl Release {
     /// The pods of all contexts.
     pub(crate) fn pods(&self) -> Result<Vec<(&'static str, Pod)>> {
         let mut pods = Vec::new();
-        for context in CONTEXTS {
+        for context in contexts() {
             let found = self.kubernetes.pods(context)?;
             pods.extend(found.into_iter().map(|pod| (context, pod)));
         }
@@ -175,10 +165,10 @@ impl Release {
     fn start_proxy(&self) -> Result<Balancer> {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         // It has a runtime of its own, which cannot be started on a thread of another one.
-        let start = || Balancer::start(&CONTEXTS, any, any);
+        let start = || Balancer::start(&contexts(), any, any);
         let proxy = thread::scope(|scope| scope.spawn(start).join());
         let proxy = proxy.map_err(|_| anyhow!("the proxy panicked"))??;
-        for context in CONTEXTS {
+        for context in contexts() {
             let name = format!("{RELEASE}-{context}");
             let path = "--output=jsonpath={.spec.clusterIP}";
             let address = self.kubernetes.kubectl(&["get", "service", &name, path])?;
@@ -191,8 +181,8 @@ impl Release {
     /// How many requests were sent again since the start, because they had not been sent.
     pub(crate) fn sent_again(&self) -> u64 {
         let proxy = self.proxy.get();
-        let counts = CONTEXTS
-            .iter()
+        let counts = contexts()
+            .into_iter()
             .filter_map(|context| Some(proxy?.counts(context)));
         counts.map(|counts| counts.moved).sum()
     }
